@@ -1,0 +1,824 @@
+
+/*
+ * A transfer's life: the line before the connection cap, the name, the
+ * connection's address, and the report.
+ */
+
+
+#include "ngx_completion_fetch_job.h"
+
+
+#define NGX_COMPLETION_FETCH_POOL   2048
+#define NGX_COMPLETION_FETCH_TURNS  64
+
+
+typedef struct {
+    ngx_queue_t  line;
+    ngx_queue_t  admitted;
+    ngx_queue_t  done;
+    ngx_uint_t   nadmitted;
+    ngx_uint_t   running;
+    ngx_event_t  report;
+
+    /* which of its addresses an origin uses now, by the origin's id */
+    ngx_uint_t   turns[NGX_COMPLETION_FETCH_TURNS];
+
+    unsigned     ready:1;
+    unsigned     unwatched:1;
+    unsigned     closed:1;
+} ngx_completion_fetch_line_t;
+
+
+static void ngx_completion_fetch_free_buffer(void *data);
+static ngx_int_t ngx_completion_fetch_prepare(ngx_log_t *log);
+static ngx_uint_t ngx_completion_fetch_cap(void);
+static void ngx_completion_fetch_admit(void);
+static ngx_uint_t ngx_completion_fetch_room(void);
+static void ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
+    ngx_resolver_ctx_t *ctx, ngx_str_t *address);
+static ngx_uint_t ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx,
+    ngx_uint_t n);
+static void ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
+    ngx_str_t *address);
+static ngx_uint_t *ngx_completion_fetch_turns(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_timeout_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
+    ngx_completion_fetch_outcome_e outcome, const char *fault);
+static void ngx_completion_fetch_release(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_post(void);
+static void ngx_completion_fetch_report_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_report(void);
+static void ngx_completion_fetch_log(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_expel(void);
+static void ngx_completion_fetch_clear(ngx_queue_t *queue);
+
+
+static ngx_completion_fetch_line_t  ngx_completion_fetch_line;
+
+
+ngx_completion_fetch_t *
+ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
+{
+    ngx_log_t                   *copy;
+    ngx_pool_t                  *pool;
+    ngx_pool_cleanup_t          *cln;
+    ngx_completion_fetch_job_t  *job;
+
+    pool = ngx_create_pool(NGX_COMPLETION_FETCH_POOL, log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    copy = ngx_palloc(pool, sizeof(ngx_log_t));
+    job = ngx_pcalloc(pool, sizeof(ngx_completion_fetch_job_t));
+    cln = ngx_pool_cleanup_add(pool, 0);
+
+    if (copy == NULL || job == NULL || cln == NULL
+        || ngx_array_init(&job->answer, pool, 8, sizeof(ngx_keyval_t))
+           != NGX_OK)
+    {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    *copy = *log;
+    pool->log = copy;
+
+    cln->handler = ngx_completion_fetch_free_buffer;
+    cln->data = job;
+
+    job->fetch.pool = pool;
+    job->fetch.log = copy;
+    job->fetch.origin = o;
+    ngx_str_set(&job->fetch.response, "");
+
+    job->timer.handler = ngx_completion_fetch_timeout_handler;
+    job->timer.data = &ngx_completion_fetch_dumb;
+    job->timer.log = copy;
+
+    return &job->fetch;
+}
+
+
+void
+ngx_completion_fetch_start(ngx_completion_fetch_t *f)
+{
+    ngx_completion_fetch_job_t  *job;
+
+    job = (ngx_completion_fetch_job_t *) f;
+
+    if (job->state != NGX_COMPLETION_FETCH_NEW) {
+        ngx_log_error(NGX_LOG_ALERT, f->log, 0, "transfer started twice");
+        return;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_EVENT, f->log, 0,
+                   "completion fetch: %s \"%V\", %uz bytes",
+                   f->post ? "POST" : "GET", &f->origin->url, f->body.len);
+
+    if (ngx_completion_fetch_dumb.fd == 0) {
+        ngx_completion_fetch_dumb.fd = (ngx_socket_t) -1;
+    }
+
+    job->started = ngx_current_msec;
+    job->timer.cancelable = !f->hold;
+    ngx_add_timer(&job->timer, f->timeout);
+
+    ngx_completion_fetch_line.running++;
+
+    if (ngx_completion_fetch_prepare(f->log) != NGX_OK) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "libcurl cannot be used");
+        return;
+    }
+
+    if (ngx_completion_fetch_line.closed) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "the worker is shutting down");
+        return;
+    }
+
+    job->state = NGX_COMPLETION_FETCH_IN_LINE;
+    ngx_queue_insert_tail(&ngx_completion_fetch_line.line, &job->queue);
+
+    ngx_completion_fetch_admit();
+}
+
+
+/* May come from a foreign callback, so that the line goes on by an event. */
+
+void
+ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
+{
+    ngx_completion_fetch_job_t  *job;
+
+    job = (ngx_completion_fetch_job_t *) f;
+
+    if (job->state != NGX_COMPLETION_FETCH_NEW
+        && job->state != NGX_COMPLETION_FETCH_ENDED)
+    {
+        ngx_log_debug0(NGX_LOG_DEBUG_EVENT, f->log, 0,
+                       "completion fetch: destroyed while running");
+
+        ngx_completion_fetch_release(job);
+        ngx_completion_fetch_line.running--;
+        ngx_completion_fetch_post();
+    }
+
+    if (job->timer.timer_set) {
+        ngx_del_timer(&job->timer);
+    }
+
+    ngx_destroy_pool(f->pool);
+}
+
+
+ngx_uint_t
+ngx_completion_fetch_running(void)
+{
+    return ngx_completion_fetch_line.running;
+}
+
+
+void
+ngx_completion_fetch_exit(void)
+{
+    if (!ngx_completion_fetch_line.ready) {
+        return;
+    }
+
+    ngx_completion_fetch_line.closed = 1;
+
+    ngx_completion_fetch_clear(&ngx_completion_fetch_line.line);
+    ngx_completion_fetch_clear(&ngx_completion_fetch_line.admitted);
+    ngx_completion_fetch_clear(&ngx_completion_fetch_line.done);
+
+    if (ngx_completion_fetch_line.report.posted) {
+        ngx_delete_posted_event(&ngx_completion_fetch_line.report);
+    }
+
+    ngx_completion_fetch_easy_exit();
+    ngx_completion_fetch_event_exit();
+}
+
+
+/* The transfers stay their owners', who may still destroy them. */
+
+static void
+ngx_completion_fetch_clear(ngx_queue_t *queue)
+{
+    ngx_queue_t                 *q;
+    ngx_completion_fetch_job_t  *job;
+
+    while (!ngx_queue_empty(queue)) {
+        q = ngx_queue_head(queue);
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        ngx_completion_fetch_release(job);
+        job->state = NGX_COMPLETION_FETCH_ENDED;
+
+        if (job->timer.timer_set) {
+            ngx_del_timer(&job->timer);
+        }
+
+        ngx_completion_fetch_line.running--;
+    }
+}
+
+
+void
+ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
+{
+    ngx_uint_t              *turn;
+    ngx_completion_fetch_t  *f;
+
+    f = &job->fetch;
+
+    ngx_completion_fetch_easy_result(job, code);
+    ngx_completion_fetch_easy_close(job, code == CURLE_OK);
+
+    /* the next transfer, perhaps this one's repeat, tries another address */
+
+    if (job->picked && (f->outcome == NGX_COMPLETION_FETCH_UNREACHED
+                        || f->outcome == NGX_COMPLETION_FETCH_CONNECT_TIMEOUT))
+    {
+        turn = ngx_completion_fetch_turns(job);
+
+        if (*turn == job->turn) {
+            (*turn)++;
+        }
+    }
+
+    ngx_completion_fetch_finish(job, f->outcome, f->fault);
+}
+
+
+void
+ngx_completion_fetch_turn(void)
+{
+    if (ngx_completion_fetch_line.unwatched) {
+        ngx_completion_fetch_expel();
+    }
+
+    ngx_completion_fetch_report();
+    ngx_completion_fetch_admit();
+}
+
+
+void
+ngx_completion_fetch_abort(const char *fault, ngx_uint_t forever)
+{
+    ngx_queue_t                 *q, *line;
+    ngx_completion_fetch_job_t  *job;
+
+    if (forever) {
+        ngx_completion_fetch_line.closed = 1;
+    }
+
+    line = &ngx_completion_fetch_line.line;
+
+    while (!ngx_queue_empty(line)) {
+        q = ngx_queue_head(line);
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    fault);
+    }
+
+    line = &ngx_completion_fetch_line.admitted;
+
+    while (!ngx_queue_empty(line)) {
+        q = ngx_queue_head(line);
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        if (job->easy == NULL) {
+            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                        fault);
+            continue;
+        }
+
+        job->fault = fault;
+        ngx_completion_fetch_event_remove(job);
+        ngx_completion_fetch_settle(job, CURLE_ABORTED_BY_CALLBACK);
+    }
+}
+
+
+void
+ngx_completion_fetch_unwatched(CURL *easy)
+{
+    ngx_queue_t                 *q, *admitted;
+    ngx_completion_fetch_job_t  *job;
+
+    admitted = &ngx_completion_fetch_line.admitted;
+
+    for (q = ngx_queue_head(admitted);
+         q != ngx_queue_sentinel(admitted);
+         q = ngx_queue_next(q))
+    {
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        if (job->easy == easy) {
+            job->unwatched = 1;
+            ngx_completion_fetch_line.unwatched = 1;
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_completion_fetch_free_buffer(void *data)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    if (job->buffer) {
+        ngx_free(job->buffer);
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_prepare(ngx_log_t *log)
+{
+    ngx_completion_fetch_line_t  *line;
+
+    line = &ngx_completion_fetch_line;
+
+    if (!line->ready) {
+        ngx_queue_init(&line->line);
+        ngx_queue_init(&line->admitted);
+        ngx_queue_init(&line->done);
+
+        line->report.handler = ngx_completion_fetch_report_handler;
+        line->report.data = &ngx_completion_fetch_dumb;
+        line->report.log = ngx_cycle->log;
+        line->ready = 1;
+    }
+
+    if (line->closed) {
+        return NGX_OK;
+    }
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_fetch_event_init(ngx_completion_fetch_cap(), log);
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_cap(void)
+{
+    return ngx_max(ngx_cycle->connection_n / 4, 1);
+}
+
+
+static void
+ngx_completion_fetch_admit(void)
+{
+    ngx_queue_t                  *q;
+    ngx_completion_fetch_job_t   *job;
+    ngx_completion_fetch_line_t  *line;
+
+    line = &ngx_completion_fetch_line;
+
+    while (!ngx_queue_empty(&line->line)
+           && line->nadmitted < ngx_completion_fetch_cap())
+    {
+        /* whoever stays in line is woken by the end of an admitted one */
+
+        if (line->nadmitted && !ngx_completion_fetch_room()) {
+            return;
+        }
+
+        q = ngx_queue_head(&line->line);
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        if (!ngx_completion_fetch_room()) {
+            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                        "worker_connections are not enough");
+            continue;
+        }
+
+        if ((ngx_msec_int_t) (job->timer.timer.key - ngx_current_msec) <= 0) {
+            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                        "timed out in line");
+            continue;
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&line->admitted, q);
+        line->nadmitted++;
+        job->state = NGX_COMPLETION_FETCH_ADMITTED;
+
+        ngx_completion_fetch_begin(job);
+    }
+}
+
+
+/* The admitted ones that have no socket yet will want one. */
+
+static ngx_uint_t
+ngx_completion_fetch_room(void)
+{
+    ngx_uint_t  available, sockets, wanted;
+
+    available = ngx_cycle->free_connection_n
+                + ngx_cycle->reusable_connections_n;
+
+    sockets = ngx_completion_fetch_event_sockets();
+
+    wanted = ngx_completion_fetch_line.nadmitted;
+    wanted -= ngx_min(wanted, sockets);
+
+    return available > wanted;
+}
+
+
+static void
+ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
+{
+    ngx_str_t                address;
+    ngx_completion_origin_t  *o;
+
+    o = job->fetch.origin;
+
+    if (o->resolver) {
+        ngx_completion_fetch_resolve(job);
+        return;
+    }
+
+    if (o->literal) {
+        ngx_completion_fetch_connect(job, NULL);
+        return;
+    }
+
+    if (ngx_completion_fetch_pick(job, NULL, &address) != NGX_OK) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "no address");
+        return;
+    }
+
+    ngx_completion_fetch_connect(job, &address);
+}
+
+
+static void
+ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
+{
+    ngx_resolver_ctx_t       *ctx;
+    ngx_completion_origin_t  *o;
+
+    o = job->fetch.origin;
+
+    ctx = ngx_resolve_start(o->resolver, NULL);
+
+    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    ctx ? "no resolver" : "no memory");
+        return;
+    }
+
+    ctx->name = o->peer;
+    ctx->handler = ngx_completion_fetch_resolved;
+    ctx->data = job;
+    ctx->timeout = ngx_min(o->resolver_timeout, o->connect_timeout);
+    ctx->cancelable = 1;
+
+    job->ctx = ctx;
+
+    /* a cached name calls the handler from here */
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        job->ctx = NULL;
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "no memory");
+    }
+}
+
+
+static void
+ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
+{
+    ngx_int_t                     rc, state;
+    ngx_str_t                     address;
+    ngx_completion_fetch_job_t   *job;
+
+    job = ctx->data;
+    state = ctx->state;
+
+    rc = state ? NGX_DECLINED : ngx_completion_fetch_pick(job, ctx, &address);
+
+    ngx_resolve_name_done(ctx);
+    job->ctx = NULL;
+
+    if (state == NGX_RESOLVE_TIMEDOUT) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_CONNECT_TIMEOUT,
+                                    "the name servers do not answer");
+        return;
+    }
+
+    if (state) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    ngx_resolver_strerror(state));
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "no address");
+        return;
+    }
+
+    ngx_completion_fetch_connect(job, &address);
+}
+
+
+/*
+ * One address of many, the same as the last time unless that one failed.  The
+ * resolver shuffles its answers: there the turn counts in sorted order.
+ */
+
+static ngx_int_t
+ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
+    ngx_resolver_ctx_t *ctx, ngx_str_t *address)
+{
+    u_char                   *p;
+    ngx_uint_t                i, j, n;
+    ngx_completion_origin_t  *o;
+
+    o = job->fetch.origin;
+    n = ctx ? ctx->naddrs : o->naddresses;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    job->picked = 1;
+    job->turn = *ngx_completion_fetch_turns(job);
+
+    i = (job->turn + ngx_worker) % n;
+
+    if (ctx == NULL) {
+        *address = o->addresses[i];
+        return NGX_OK;
+    }
+
+    for (j = 0; j < n - 1; j++) {
+        if (ngx_completion_fetch_rank(ctx, j) == i) {
+            break;
+        }
+    }
+
+    p = ngx_pnalloc(job->fetch.pool, NGX_SOCKADDR_STRLEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    address->data = p;
+    address->len = ngx_sock_ntop(ctx->addrs[j].sockaddr,
+                                 ctx->addrs[j].socklen, p,
+                                 NGX_SOCKADDR_STRLEN, 0);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx, ngx_uint_t n)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            i, rank;
+    ngx_resolver_addr_t  *a, *b;
+
+    b = &ctx->addrs[n];
+
+    for (i = 0, rank = 0; i < ctx->naddrs; i++) {
+        a = &ctx->addrs[i];
+
+        rc = ngx_memn2cmp((u_char *) a->sockaddr, (u_char *) b->sockaddr,
+                          a->socklen, b->socklen);
+
+        if (rc < 0 || (rc == 0 && i < n)) {
+            rank++;
+        }
+    }
+
+    return rank;
+}
+
+
+static void
+ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
+    ngx_str_t *address)
+{
+    if (ngx_completion_fetch_easy_open(job, address) != NGX_OK) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "no memory");
+        return;
+    }
+
+    if (ngx_completion_fetch_event_add(job) != NGX_OK) {
+        ngx_completion_fetch_easy_close(job, 0);
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "no memory");
+    }
+}
+
+
+static ngx_uint_t *
+ngx_completion_fetch_turns(ngx_completion_fetch_job_t *job)
+{
+    ngx_uint_t  n;
+
+    n = job->fetch.origin->id % NGX_COMPLETION_FETCH_TURNS;
+
+    return &ngx_completion_fetch_line.turns[n];
+}
+
+
+static void
+ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
+{
+    ngx_completion_fetch_job_t  *job;
+
+    /* the event's data looks like a connection, for the debug log */
+
+    job = (ngx_completion_fetch_job_t *)
+              ((u_char *) ev - offsetof(ngx_completion_fetch_job_t, timer));
+
+    if (job->state == NGX_COMPLETION_FETCH_IN_LINE) {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                    "timed out in line");
+
+    } else if (job->state == NGX_COMPLETION_FETCH_ADMITTED) {
+
+        if (job->easy) {
+            ngx_completion_fetch_event_remove(job);
+            ngx_completion_fetch_settle(job, CURLE_OPERATION_TIMEDOUT);
+
+        } else {
+            ngx_completion_fetch_finish(job,
+                                        NGX_COMPLETION_FETCH_CONNECT_TIMEOUT,
+                                        "timed out resolving");
+        }
+    }
+
+    /* reported at once: nothing holds a quitting worker any more */
+
+    ngx_completion_fetch_turn();
+}
+
+
+static void
+ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
+    ngx_completion_fetch_outcome_e outcome, const char *fault)
+{
+    ngx_completion_fetch_t  *f;
+
+    ngx_completion_fetch_release(job);
+
+    f = &job->fetch;
+    f->outcome = outcome;
+    f->fault = fault;
+    f->elapsed = ngx_current_msec - job->started;
+
+    job->state = NGX_COMPLETION_FETCH_DONE;
+    ngx_queue_insert_tail(&ngx_completion_fetch_line.done, &job->queue);
+
+    ngx_completion_fetch_post();
+}
+
+
+static void
+ngx_completion_fetch_release(ngx_completion_fetch_job_t *job)
+{
+    if (job->ctx) {
+        ngx_resolve_name_done(job->ctx);
+        job->ctx = NULL;
+    }
+
+    if (job->easy) {
+        ngx_completion_fetch_event_remove(job);
+        ngx_completion_fetch_easy_close(job, 0);
+    }
+
+    if (job->state != NGX_COMPLETION_FETCH_NEW) {
+        ngx_queue_remove(&job->queue);
+    }
+
+    if (job->state == NGX_COMPLETION_FETCH_ADMITTED) {
+        ngx_completion_fetch_line.nadmitted--;
+    }
+}
+
+
+/* By the next turn of the loop: a start that fails again cannot starve it. */
+
+static void
+ngx_completion_fetch_post(void)
+{
+    ngx_post_event(&ngx_completion_fetch_line.report, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_completion_fetch_report_handler(ngx_event_t *ev)
+{
+    ngx_completion_fetch_turn();
+}
+
+
+/*
+ * A handler may destroy any transfer and start new ones: the batch is walked
+ * by its head, and what fails meanwhile waits for the next turn.
+ */
+
+static void
+ngx_completion_fetch_report(void)
+{
+    ngx_queue_t                   batch, *q;
+    ngx_completion_fetch_job_t   *job;
+    ngx_completion_fetch_line_t  *line;
+
+    line = &ngx_completion_fetch_line;
+
+    if (ngx_queue_empty(&line->done)) {
+        return;
+    }
+
+    ngx_queue_init(&batch);
+    ngx_queue_add(&batch, &line->done);
+    ngx_queue_init(&line->done);
+
+    while (!ngx_queue_empty(&batch)) {
+        q = ngx_queue_head(&batch);
+        ngx_queue_remove(q);
+
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+        job->state = NGX_COMPLETION_FETCH_ENDED;
+        line->running--;
+
+        if (job->timer.timer_set) {
+            ngx_del_timer(&job->timer);
+        }
+
+        ngx_completion_fetch_log(job);
+
+        job->fetch.handler(&job->fetch);
+    }
+}
+
+
+static void
+ngx_completion_fetch_log(ngx_completion_fetch_job_t *job)
+{
+#if (NGX_DEBUG)
+    ngx_completion_fetch_t  *f;
+
+    static char  *outcomes[] = {
+        "answered", "unreached", "connect timeout", "fenced", "broken"
+    };
+
+    f = &job->fetch;
+
+    ngx_log_debug5(NGX_LOG_DEBUG_EVENT, f->log, 0,
+                   "completion fetch: %s, status %ui, %uz bytes, %M ms: %s",
+                   outcomes[f->outcome], f->status, f->response.len,
+                   f->elapsed, f->fault ? f->fault : "ok");
+#endif
+}
+
+
+/* Transfers whose socket could not be registered would wait for ever. */
+
+static void
+ngx_completion_fetch_expel(void)
+{
+    ngx_queue_t                 *q, *next, *admitted;
+    ngx_completion_fetch_job_t  *job;
+
+    ngx_completion_fetch_line.unwatched = 0;
+
+    admitted = &ngx_completion_fetch_line.admitted;
+
+    for (q = ngx_queue_head(admitted);
+         q != ngx_queue_sentinel(admitted);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+
+        if (job->unwatched) {
+            job->fault = "the socket cannot be watched";
+            ngx_completion_fetch_event_remove(job);
+            ngx_completion_fetch_settle(job, CURLE_ABORTED_BY_CALLBACK);
+        }
+    }
+}

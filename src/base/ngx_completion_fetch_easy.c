@@ -1,0 +1,781 @@
+
+/*
+ * libcurl's easy handle: its options, the request that goes in by callbacks,
+ * and the answer that comes out by callbacks.
+ */
+
+
+#include "ngx_completion_fetch_job.h"
+
+
+#define NGX_COMPLETION_FETCH_SPARE          64
+#define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
+#define NGX_COMPLETION_FETCH_HEADER_LINES   100
+#define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
+
+/* below the idle timeout of servers, in seconds */
+#define NGX_COMPLETION_FETCH_IDLE           30L
+
+#define NGX_COMPLETION_FETCH_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
+
+
+typedef struct {
+    CURL        *easy;
+    ngx_uint_t   origin;
+} ngx_completion_fetch_spare_t;
+
+
+static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
+static ngx_int_t ngx_completion_fetch_easy_origin(CURL *easy,
+    ngx_completion_origin_t *o);
+static ngx_int_t ngx_completion_fetch_easy_tls(CURL *easy,
+    ngx_completion_origin_t *o);
+static ngx_int_t ngx_completion_fetch_easy_request(
+    ngx_completion_fetch_job_t *job);
+static ngx_int_t ngx_completion_fetch_easy_address(
+    ngx_completion_fetch_job_t *job, ngx_str_t *address);
+static ngx_uint_t ngx_completion_fetch_whole(ngx_completion_fetch_job_t *job);
+static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
+    CURLcode code);
+static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
+    u_char *line);
+static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
+    int remote_port, int local_port);
+static curl_socket_t ngx_completion_fetch_open(void *data,
+    curlsocktype purpose, struct curl_sockaddr *addr);
+static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
+    void *data);
+static size_t ngx_completion_fetch_write(char *p, size_t size, size_t n,
+    void *data);
+static ngx_int_t ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job,
+    size_t need);
+static size_t ngx_completion_fetch_line_handler(char *p, size_t size,
+    size_t n, void *data);
+static ngx_int_t ngx_completion_fetch_field(ngx_completion_fetch_job_t *job,
+    u_char *p, u_char *last);
+static ngx_uint_t ngx_completion_fetch_printable(u_char *p, u_char *last);
+
+
+/* the newest at the end; their options are those of their origin */
+static ngx_completion_fetch_spare_t
+    ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
+static ngx_uint_t  ngx_completion_fetch_nspares;
+
+
+ngx_int_t
+ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
+    ngx_str_t *value)
+{
+    u_char                      *line;
+    size_t                       i;
+    ngx_completion_fetch_job_t  *job;
+
+    job = (ngx_completion_fetch_job_t *) f;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] == CR || value->data[i] == LF
+            || value->data[i] == '\0')
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    line = ngx_pnalloc(f->pool, ngx_strlen(name) + sizeof(": ") + value->len);
+    if (line == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* "name:" would mean to libcurl not to send it */
+
+    if (value->len) {
+        (void) ngx_sprintf(line, "%s: %V%Z", name, value);
+
+    } else {
+        (void) ngx_sprintf(line, "%s;%Z", name);
+    }
+
+    return ngx_completion_fetch_append(job, line);
+}
+
+
+ngx_int_t
+ngx_completion_fetch_answer_header(ngx_completion_fetch_t *f,
+    const char *name, ngx_str_t *value)
+{
+    size_t                       len;
+    ngx_uint_t                   i;
+    ngx_keyval_t                *kv;
+    ngx_completion_fetch_job_t  *job;
+
+    job = (ngx_completion_fetch_job_t *) f;
+
+    kv = job->answer.elts;
+    len = ngx_strlen(name);
+
+    for (i = job->answer.nelts; i > 0; i--) {
+        if (kv[i - 1].key.len == len
+            && ngx_memcmp(kv[i - 1].key.data, name, len) == 0)
+        {
+            *value = kv[i - 1].value;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
+    ngx_str_t *address)
+{
+    job->easy = ngx_completion_fetch_easy_get(job->fetch.origin);
+
+    if (job->easy == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_completion_fetch_easy_request(job) != NGX_OK
+        || ngx_completion_fetch_easy_address(job, address) != NGX_OK)
+    {
+        ngx_completion_fetch_easy_close(job, 0);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
+    CURLcode code)
+{
+    long                     status;
+    ngx_completion_fetch_t  *f;
+
+    f = &job->fetch;
+
+    if (job->final
+        && curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status)
+           == CURLE_OK)
+    {
+        f->status = status;
+    }
+
+    if (job->fenced) {
+        f->outcome = NGX_COMPLETION_FETCH_FENCED;
+        f->fault = "fenced";
+        return;
+    }
+
+    if (job->attempts == 0) {
+        f->outcome = (code == CURLE_OPERATION_TIMEDOUT)
+                     ? NGX_COMPLETION_FETCH_CONNECT_TIMEOUT
+                     : NGX_COMPLETION_FETCH_UNREACHED;
+        f->fault = ngx_completion_fetch_fault(job, code);
+        return;
+    }
+
+    /* a complete answer stands, even if not all of the request was taken */
+
+    if (job->final && job->fault == NULL
+        && (code == CURLE_OK || ngx_completion_fetch_whole(job)))
+    {
+        f->outcome = NGX_COMPLETION_FETCH_ANSWERED;
+        f->fault = NULL;
+        return;
+    }
+
+    f->outcome = NGX_COMPLETION_FETCH_BROKEN;
+    f->fault = ngx_completion_fetch_fault(job, code);
+}
+
+
+void
+ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
+    ngx_uint_t keep)
+{
+    CURL                          *easy;
+    ngx_completion_fetch_spare_t  *spare;
+
+    easy = job->easy;
+    job->easy = NULL;
+
+    if (!keep) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+
+    /* libcurl keeps these pointers into the pool; the rest it has copied */
+
+    (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
+    (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+    (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
+
+    spare = ngx_completion_fetch_spares;
+
+    if (ngx_completion_fetch_nspares == NGX_COMPLETION_FETCH_SPARE) {
+        curl_easy_cleanup(spare[0].easy);
+        ngx_completion_fetch_nspares--;
+        ngx_memmove(spare, spare + 1, ngx_completion_fetch_nspares
+                                      * sizeof(ngx_completion_fetch_spare_t));
+    }
+
+    spare += ngx_completion_fetch_nspares++;
+    spare->easy = easy;
+    spare->origin = job->fetch.origin->id;
+}
+
+
+void
+ngx_completion_fetch_easy_exit(void)
+{
+    while (ngx_completion_fetch_nspares) {
+        ngx_completion_fetch_nspares--;
+        curl_easy_cleanup(
+            ngx_completion_fetch_spares[ngx_completion_fetch_nspares].easy);
+    }
+}
+
+
+static CURL *
+ngx_completion_fetch_easy_get(ngx_completion_origin_t *o)
+{
+    CURL                          *easy;
+    ngx_uint_t                     i;
+    ngx_completion_fetch_spare_t  *spare;
+
+    for (i = ngx_completion_fetch_nspares; i > 0; i--) {
+        spare = &ngx_completion_fetch_spares[i - 1];
+
+        if (spare->origin == o->id) {
+            easy = spare->easy;
+            ngx_memmove(spare, spare + 1,
+                        (ngx_completion_fetch_nspares - i)
+                        * sizeof(ngx_completion_fetch_spare_t));
+            ngx_completion_fetch_nspares--;
+            return easy;
+        }
+    }
+
+    easy = curl_easy_init();
+    if (easy == NULL) {
+        return NULL;
+    }
+
+    if (ngx_completion_fetch_easy_origin(easy, o) != NGX_OK
+        || ngx_completion_fetch_easy_tls(easy, o) != NGX_OK)
+    {
+        curl_easy_cleanup(easy);
+        return NULL;
+    }
+
+    return easy;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
+{
+    ngx_uint_t  rc;
+
+    rc = curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                           (long) CURL_HTTP_VERSION_1_1);
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    rc |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+    rc |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+
+    /* empty strings keep libcurl from asking the environment */
+
+    rc |= curl_easy_setopt(easy, CURLOPT_PROXY,
+                           o->proxy.len ? (char *) o->proxy.data : "");
+    rc |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    rc |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+
+    rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long) o->connect_timeout);
+    rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
+                           NGX_COMPLETION_FETCH_IDLE);
+    rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
+                           (curl_off_t) o->max_response_size);
+    rc |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 4096L);
+    rc |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+
+    /* no SEEKFUNCTION: a body that was read cannot be sent once more */
+
+    rc |= curl_easy_setopt(easy, CURLOPT_READFUNCTION,
+                           ngx_completion_fetch_read);
+    rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION,
+                           ngx_completion_fetch_write);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION,
+                           ngx_completion_fetch_line_handler);
+    rc |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION,
+                           ngx_completion_fetch_prereq);
+    rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
+                           ngx_completion_fetch_open);
+
+    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_easy_tls(CURL *easy, ngx_completion_origin_t *o)
+{
+    char        *file;
+    ngx_uint_t   rc;
+
+    rc = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER,
+                          o->tls_verify ? 1L : 0L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST,
+                           o->tls_verify ? 2L : 0L);
+
+    file = NULL;
+
+    if (o->trusted_certificate.len) {
+        file = (char *) o->trusted_certificate.data;
+
+    } else if (access(NGX_COMPLETION_FETCH_BUNDLE, R_OK) == 0) {
+        file = NGX_COMPLETION_FETCH_BUNDLE;
+    }
+
+    if (file) {
+
+        /* the parsed store is kept only where there is no directory */
+
+        rc |= curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+        rc |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+
+    /* only OpenSSL's builds know this one */
+
+    (void) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 3600L);
+
+    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
+{
+    CURL                    *easy;
+    u_char                  *url;
+    ngx_uint_t               rc;
+    ngx_completion_fetch_t  *f;
+
+    f = &job->fetch;
+    easy = job->easy;
+
+    url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
+    if (url == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
+
+    if (ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+
+    if (f->post) {
+        rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                               (curl_off_t) f->body.len);
+
+    } else {
+        rc |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    }
+
+    rc |= curl_easy_setopt(easy, CURLOPT_READDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
+
+    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+/* The one address that libcurl may know of this name, for a minute. */
+
+static ngx_int_t
+ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
+    ngx_str_t *address)
+{
+    u_char                   *p;
+    struct curl_slist        *resolve;
+    ngx_completion_origin_t  *o;
+
+    resolve = NULL;
+
+    if (address) {
+        o = job->fetch.origin;
+
+        p = ngx_pnalloc(job->fetch.pool, o->peer.len + address->len
+                                         + sizeof("+:65535:[]"));
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        resolve = &job->resolve;
+        resolve->data = (char *) p;
+        resolve->next = NULL;
+
+        p = ngx_sprintf(p, "+%V:%d:", &o->peer, (int) o->peer_port);
+
+        if (ngx_strlchr(address->data, address->data + address->len, ':')) {
+            (void) ngx_sprintf(p, "[%V]%Z", address);
+
+        } else {
+            (void) ngx_sprintf(p, "%V%Z", address);
+        }
+    }
+
+    if (curl_easy_setopt(job->easy, CURLOPT_RESOLVE, resolve) != CURLE_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_whole(ngx_completion_fetch_job_t *job)
+{
+    curl_off_t  length;
+
+    if (curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                          &length)
+        != CURLE_OK)
+    {
+        return 0;
+    }
+
+    return length >= 0 && (size_t) length == job->fetch.response.len;
+}
+
+
+static const char *
+ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job, CURLcode code)
+{
+    char  *p;
+
+    if (job->fault) {
+        return job->fault;
+    }
+
+    if (code == CURLE_OK) {
+        return "no final answer";
+    }
+
+    if (code == CURLE_FILESIZE_EXCEEDED) {
+        return "too large";
+    }
+
+    if (job->error[0] == '\0' || code == CURLE_OPERATION_TIMEDOUT) {
+        return curl_easy_strerror(code);
+    }
+
+    /* it may quote the server */
+
+    for (p = job->error; *p; p++) {
+        if ((u_char) *p < ' ' || *p == 0x7f) {
+            *p = ' ';
+        }
+    }
+
+    return job->error;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_append(ngx_completion_fetch_job_t *job, u_char *line)
+{
+    struct curl_slist  *header;
+
+    header = ngx_palloc(job->fetch.pool, sizeof(struct curl_slist));
+    if (header == NULL) {
+        return NGX_ERROR;
+    }
+
+    header->data = (char *) line;
+    header->next = NULL;
+
+    if (job->headers) {
+        job->last_header->next = header;
+
+    } else {
+        job->headers = header;
+    }
+
+    job->last_header = header;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Called by libcurl on a connection that is up, before the first byte.  Its
+ * second call is libcurl's repeat on a connection that died.
+ */
+
+static int
+ngx_completion_fetch_prereq(void *data, char *remote, char *local,
+    int remote_port, int local_port)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    ngx_completion_fetch_t  *f;
+
+    f = &job->fetch;
+
+    if (job->attempts++) {
+        job->fault = "the connection was closed before an answer";
+        return CURL_PREREQFUNC_ABORT;
+    }
+
+    if (f->fence && f->fence(f) != NGX_OK) {
+        job->fenced = 1;
+        return CURL_PREREQFUNC_ABORT;
+    }
+
+    return CURL_PREREQFUNC_OK;
+}
+
+
+static curl_socket_t
+ngx_completion_fetch_open(void *data, curlsocktype purpose,
+    struct curl_sockaddr *addr)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    /* nobody needs a connection for a repeat that is not going to be */
+
+    if (job->attempts) {
+        job->fault = "the connection was closed before an answer";
+        return CURL_SOCKET_BAD;
+    }
+
+    return socket(addr->family, addr->socktype, addr->protocol);
+}
+
+
+static size_t
+ngx_completion_fetch_read(char *p, size_t size, size_t n, void *data)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    ngx_str_t  *body;
+
+    body = &job->fetch.body;
+
+    n = ngx_min(size * n, body->len - job->sent);
+
+    ngx_memcpy(p, body->data + job->sent, n);
+    job->sent += n;
+
+    return n;
+}
+
+
+static size_t
+ngx_completion_fetch_write(char *p, size_t size, size_t n, void *data)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    size_t                   len;
+    ngx_completion_fetch_t  *f;
+
+    f = &job->fetch;
+    len = size * n;
+
+    if (len > f->origin->max_response_size - f->response.len) {
+        job->fault = "too large";
+        return CURL_WRITEFUNC_ERROR;
+    }
+
+    if (ngx_completion_fetch_grow(job, f->response.len + len + 1) != NGX_OK) {
+        job->fault = "no memory";
+        return CURL_WRITEFUNC_ERROR;
+    }
+
+    ngx_memcpy(job->buffer + f->response.len, p, len);
+
+    f->response.data = job->buffer;
+    f->response.len += len;
+    f->response.data[f->response.len] = '\0';
+
+    return len;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job, size_t need)
+{
+    u_char      *p;
+    size_t       size;
+    curl_off_t   length;
+
+    if (need <= job->size) {
+        return NGX_OK;
+    }
+
+    size = ngx_max(job->size * 2, NGX_COMPLETION_FETCH_FIRST_BUFFER);
+
+    /* a length that the server promised is believed up to the limit */
+
+    if (curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                          &length)
+        == CURLE_OK
+        && length > 0
+        && length <= (curl_off_t) job->fetch.origin->max_response_size)
+    {
+        size = (size_t) length + 1;
+    }
+
+    size = ngx_max(size, need);
+
+    p = realloc(job->buffer, size);
+    if (p == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, job->fetch.log, ngx_errno,
+                      "realloc(%uz) failed", size);
+        return NGX_ERROR;
+    }
+
+    job->buffer = p;
+    job->size = size;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Lines of every response come by here, trailers too: those of the final one
+ * are kept, but all of them count.
+ */
+
+static size_t
+ngx_completion_fetch_line_handler(char *p, size_t size, size_t n, void *data)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    long     status;
+    size_t   len;
+    u_char  *first, *last;
+
+    len = size * n;
+    job->header_size += len;
+    job->header_lines++;
+
+    if (job->header_size > NGX_COMPLETION_FETCH_HEADER_SIZE
+        || job->header_lines > NGX_COMPLETION_FETCH_HEADER_LINES)
+    {
+        job->fault = "too many header lines";
+        return CURL_WRITEFUNC_ERROR;
+    }
+
+    if (job->final) {
+        return len;
+    }
+
+    first = (u_char *) p;
+    last = first + len;
+
+    while (last > first && (last[-1] == CR || last[-1] == LF)) {
+        last--;
+    }
+
+    if (last == first) {
+        if (curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status)
+            == CURLE_OK
+            && status >= 200)
+        {
+            job->final = 1;
+        }
+
+        return len;
+    }
+
+    if (last - first > 5 && ngx_strncmp(first, "HTTP/", 5) == 0) {
+        job->answer.nelts = 0;
+        return len;
+    }
+
+    if (ngx_completion_fetch_field(job, first, last) != NGX_OK) {
+        job->fault = "no memory";
+        return CURL_WRITEFUNC_ERROR;
+    }
+
+    return len;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
+    u_char *last)
+{
+    u_char        *colon, *data;
+    ngx_keyval_t  *kv;
+
+    colon = ngx_strlchr(p, last, ':');
+
+    if (colon == NULL || colon == p || *p == ' ' || *p == '\t') {
+        return NGX_OK;
+    }
+
+    data = colon + 1;
+
+    while (data < last && (*data == ' ' || *data == '\t')) {
+        data++;
+    }
+
+    while (last > data && (last[-1] == ' ' || last[-1] == '\t')) {
+        last--;
+    }
+
+    if (!ngx_completion_fetch_printable(data, last)) {
+        return NGX_OK;
+    }
+
+    kv = ngx_array_push(&job->answer);
+    if (kv == NULL) {
+        return NGX_ERROR;
+    }
+
+    kv->key.len = colon - p;
+    kv->key.data = ngx_pnalloc(job->fetch.pool, last - p);
+    if (kv->key.data == NULL) {
+        job->answer.nelts--;
+        return NGX_ERROR;
+    }
+
+    ngx_strlow(kv->key.data, p, kv->key.len);
+
+    kv->value.len = last - data;
+    kv->value.data = kv->key.data + kv->key.len;
+    ngx_memcpy(kv->value.data, data, kv->value.len);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_printable(u_char *p, u_char *last)
+{
+    for ( /* void */ ; p < last; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
+}

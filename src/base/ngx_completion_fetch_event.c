@@ -1,0 +1,398 @@
+
+/*
+ * libcurl's multi handle on nginx's event loop.
+ *
+ * Sockets are registered level-triggered: libcurl reads a part and expects to
+ * be called again.  A socket has an nginx connection from the first "watch
+ * it" until CURL_POLL_REMOVE; libcurl opens and closes it.
+ */
+
+
+#include "ngx_completion_fetch_job.h"
+
+
+static int ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what,
+    void *data, void *sockp);
+static ngx_connection_t *ngx_completion_fetch_watch(curl_socket_t s);
+static void ngx_completion_fetch_unwatch(ngx_connection_t *c);
+static ngx_int_t ngx_completion_fetch_switch(ngx_event_t *ev, ngx_int_t event,
+    ngx_uint_t on);
+static int ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data);
+static void ngx_completion_fetch_socket_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_timer_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_act(curl_socket_t s, int mask);
+static void ngx_completion_fetch_drain(void);
+
+
+ngx_connection_t  ngx_completion_fetch_dumb;
+
+
+static CURLM       *ngx_completion_fetch_multi;
+static ngx_event_t  ngx_completion_fetch_timer;
+static ngx_uint_t   ngx_completion_fetch_sockets;
+static ngx_uint_t   ngx_completion_fetch_global;
+
+
+ngx_int_t
+ngx_completion_fetch_event_init(ngx_uint_t connections, ngx_log_t *log)
+{
+    CURLM       *multi;
+    ngx_uint_t   rc;
+
+    if (ngx_completion_fetch_multi) {
+        return NGX_OK;
+    }
+
+    /* not fork-safe: never before the worker is one */
+
+    if (!ngx_completion_fetch_global) {
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+            ngx_log_error(NGX_LOG_ERR, log, 0, "curl_global_init() failed");
+            return NGX_ERROR;
+        }
+
+        ngx_completion_fetch_global = 1;
+    }
+
+    multi = curl_multi_init();
+    if (multi == NULL) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "curl_multi_init() failed");
+        return NGX_ERROR;
+    }
+
+    rc = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION,
+                           ngx_completion_fetch_socket);
+    rc |= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION,
+                            ngx_completion_fetch_timeout);
+    rc |= curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    rc |= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) connections);
+
+    if (rc != CURLM_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "curl_multi_setopt() failed");
+        (void) curl_multi_cleanup(multi);
+        return NGX_ERROR;
+    }
+
+    ngx_completion_fetch_timer.handler = ngx_completion_fetch_timer_handler;
+    ngx_completion_fetch_timer.data = &ngx_completion_fetch_dumb;
+    ngx_completion_fetch_timer.log = ngx_cycle->log;
+    ngx_completion_fetch_timer.cancelable = 1;
+
+    ngx_completion_fetch_multi = multi;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_fetch_event_add(ngx_completion_fetch_job_t *job)
+{
+    /* nothing runs now: libcurl arms its timer with 0 ms */
+
+    if (curl_multi_add_handle(ngx_completion_fetch_multi, job->easy)
+        != CURLM_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job)
+{
+    CURLMcode  rc;
+
+    rc = curl_multi_remove_handle(ngx_completion_fetch_multi, job->easy);
+
+    if (rc != CURLM_OK) {
+        ngx_log_error(NGX_LOG_ALERT, job->fetch.log, 0,
+                      "curl_multi_remove_handle() failed: %s",
+                      curl_multi_strerror(rc));
+    }
+}
+
+
+ngx_uint_t
+ngx_completion_fetch_event_sockets(void)
+{
+    return ngx_completion_fetch_sockets;
+}
+
+
+void
+ngx_completion_fetch_event_exit(void)
+{
+    if (ngx_completion_fetch_multi == NULL) {
+        return;
+    }
+
+    /* newer versions call back from here, and the sockets go with it */
+
+    (void) curl_multi_cleanup(ngx_completion_fetch_multi);
+    ngx_completion_fetch_multi = NULL;
+
+    (void) ngx_completion_fetch_timeout(NULL, -1, NULL);
+
+    if (ngx_completion_fetch_sockets) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "%ui sockets of transfers left at exit",
+                      ngx_completion_fetch_sockets);
+    }
+}
+
+
+/*
+ * The easy handle may be one of libcurl's own: it is compared, never used.
+ * The result is always 0: anything else kills the whole multi handle.
+ */
+
+static int
+ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
+    void *sockp)
+{
+    ngx_connection_t  *c;
+
+    c = sockp;
+
+    if (what == CURL_POLL_REMOVE) {
+        if (c) {
+            ngx_completion_fetch_unwatch(c);
+        }
+
+        return 0;
+    }
+
+    if (c == NULL) {
+        c = ngx_completion_fetch_watch(s);
+
+        if (c == NULL) {
+            ngx_completion_fetch_unwatched(easy);
+            return 0;
+        }
+    }
+
+    if (ngx_completion_fetch_switch(c->read, NGX_READ_EVENT,
+                                    what & CURL_POLL_IN)
+        != NGX_OK
+        || ngx_completion_fetch_switch(c->write, NGX_WRITE_EVENT,
+                                       what & CURL_POLL_OUT)
+           != NGX_OK)
+    {
+        ngx_completion_fetch_unwatched(easy);
+    }
+
+    return 0;
+}
+
+
+static ngx_connection_t *
+ngx_completion_fetch_watch(curl_socket_t s)
+{
+    ngx_connection_t  *c;
+
+    if (ngx_cycle->free_connection_n == 0
+        && ngx_cycle->reusable_connections_n == 0)
+    {
+        return NULL;
+    }
+
+    c = ngx_get_connection(s, ngx_cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    if (curl_multi_assign(ngx_completion_fetch_multi, s, c) != CURLM_OK) {
+        ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
+        return NULL;
+    }
+
+    /* both: worker_shutdown_timeout calls the read handler in any case */
+
+    c->read->handler = ngx_completion_fetch_socket_handler;
+    c->write->handler = ngx_completion_fetch_socket_handler;
+    c->read->log = c->log;
+    c->write->log = c->log;
+
+    ngx_completion_fetch_sockets++;
+
+    return c;
+}
+
+
+static void
+ngx_completion_fetch_unwatch(ngx_connection_t *c)
+{
+    ngx_uint_t  flags;
+
+    /*
+     * libcurl 7.88 to 8.1 closes a socket that never connected before it
+     * tells: then the kernel has forgotten the descriptor already.
+     */
+
+    flags = (fcntl(c->fd, F_GETFD) == -1) ? NGX_CLOSE_EVENT : 0;
+
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+    }
+
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
+    }
+
+    if (c->read->active) {
+        (void) ngx_del_event(c->read, NGX_READ_EVENT, flags);
+    }
+
+    if (c->write->active) {
+        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, flags);
+    }
+
+    ngx_free_connection(c);
+    c->fd = (ngx_socket_t) -1;
+
+    ngx_completion_fetch_sockets--;
+}
+
+
+static ngx_int_t
+ngx_completion_fetch_switch(ngx_event_t *ev, ngx_int_t event, ngx_uint_t on)
+{
+    if (on) {
+        return ev->active ? NGX_OK
+                          : ngx_add_event(ev, event, NGX_LEVEL_EVENT);
+    }
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+
+    return ev->active ? ngx_del_event(ev, event, 0) : NGX_OK;
+}
+
+
+static int
+ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data)
+{
+    ngx_event_t  *ev;
+
+    ev = &ngx_completion_fetch_timer;
+
+    /* a timer that differs by less than 300 ms would stay as it was */
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+
+    if (ngx_completion_fetch_multi == NULL || ms < 0) {
+        return 0;
+    }
+
+    if (ms == 0) {
+        ngx_post_event(ev, &ngx_posted_next_events);
+
+    } else {
+        ngx_add_timer(ev, (ngx_msec_t) ms);
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_completion_fetch_socket_handler(ngx_event_t *ev)
+{
+    int                mask;
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    if (c->close) {
+
+        /* set on every connection at once, by worker_shutdown_timeout */
+
+        ngx_completion_fetch_abort("worker_shutdown_timeout", 1);
+        return;
+    }
+
+    mask = ev->write ? CURL_CSELECT_OUT : CURL_CSELECT_IN;
+
+    /* an early answer is read before a failing write can hide it */
+
+    if (c->read->active) {
+        mask |= CURL_CSELECT_IN;
+    }
+
+    ngx_completion_fetch_act(c->fd, mask);
+}
+
+
+static void
+ngx_completion_fetch_timer_handler(ngx_event_t *ev)
+{
+    ngx_completion_fetch_act(CURL_SOCKET_TIMEOUT, 0);
+}
+
+
+static void
+ngx_completion_fetch_act(curl_socket_t s, int mask)
+{
+    int        running;
+    CURLMcode  rc;
+
+    rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
+                                  &running);
+
+    ngx_completion_fetch_drain();
+
+    if (rc != CURLM_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "curl_multi_socket_action() failed: %s",
+                      curl_multi_strerror(rc));
+
+        ngx_completion_fetch_abort("libcurl failed", 0);
+    }
+
+    ngx_completion_fetch_turn();
+}
+
+
+static void
+ngx_completion_fetch_drain(void)
+{
+    int                          left;
+    CURL                        *easy;
+    char                        *private;
+    CURLMsg                     *msg;
+    CURLcode                     code;
+    ngx_completion_fetch_job_t  *job;
+
+    for ( ;; ) {
+        msg = curl_multi_info_read(ngx_completion_fetch_multi, &left);
+        if (msg == NULL) {
+            return;
+        }
+
+        if (msg->msg != CURLMSG_DONE) {
+            continue;
+        }
+
+        /* the message goes away with the handle */
+
+        easy = msg->easy_handle;
+        code = msg->data.result;
+
+        private = NULL;
+        (void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+        job = (ngx_completion_fetch_job_t *) private;
+
+        ngx_completion_fetch_event_remove(job);
+        ngx_completion_fetch_settle(job, code);
+    }
+}

@@ -1,0 +1,388 @@
+
+/*
+ * Origins: where to connect, and how.  All of it happens while the
+ * configuration is read, in the master process.
+ */
+
+
+#include "ngx_completion_fetch.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+
+typedef struct {
+    ngx_str_t   host;
+    ngx_str_t   path;
+    in_port_t   port;
+    unsigned    tls:1;
+} ngx_completion_origin_url_t;
+
+
+static char *ngx_completion_origin_split(ngx_str_t *url,
+    ngx_completion_origin_url_t *u);
+static char *ngx_completion_origin_bytes(u_char *p, u_char *last);
+static char *ngx_completion_origin_authority(u_char *p, u_char *last,
+    ngx_completion_origin_url_t *u);
+static ngx_int_t ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst,
+    ngx_str_t *src);
+static ngx_uint_t ngx_completion_origin_literal(ngx_str_t *host);
+static ngx_int_t ngx_completion_origin_resolve(ngx_conf_t *cf,
+    ngx_completion_origin_t *o);
+static ngx_int_t ngx_completion_origin_certificate(ngx_conf_t *cf,
+    ngx_completion_origin_t *o);
+
+
+/* counts on over reloads, so that a worker never takes one for another */
+static ngx_uint_t  ngx_completion_origin_count;
+
+
+char *
+ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
+    ngx_completion_origin_t *o)
+{
+    char                         *err;
+    ngx_completion_origin_url_t   u;
+
+    err = ngx_completion_origin_split(url, &u);
+    if (err) {
+        return err;
+    }
+
+    if (ngx_completion_origin_copy(cf, &o->url, url) != NGX_OK
+        || ngx_completion_origin_copy(cf, &o->host, &u.host) != NGX_OK)
+    {
+        return "no memory";
+    }
+
+    o->port = u.port;
+    o->tls = u.tls;
+
+    return NULL;
+}
+
+
+char *
+ngx_completion_origin_proxy(ngx_conf_t *cf, ngx_str_t *url,
+    ngx_completion_origin_t *o)
+{
+    char                         *err;
+    u_char                       *p;
+    ngx_completion_origin_url_t   u;
+
+    err = ngx_completion_origin_split(url, &u);
+    if (err) {
+        return err;
+    }
+
+    if (u.tls) {
+        return "a proxy is spoken to in http, write \"http://host:port\"";
+    }
+
+    if (u.path.len > 1) {
+        return "the URL of a proxy has no path, write \"http://host:port\"";
+    }
+
+    if (ngx_completion_origin_copy(cf, &o->peer, &u.host) != NGX_OK) {
+        return "no memory";
+    }
+
+    o->peer_port = u.port;
+
+    p = ngx_pnalloc(cf->pool, u.host.len + sizeof("http://[]:65535"));
+    if (p == NULL) {
+        return "no memory";
+    }
+
+    /* libcurl's default port of a proxy is 1080: it is always spelt out */
+
+    o->proxy.data = p;
+
+    if (ngx_strlchr(u.host.data, u.host.data + u.host.len, ':')) {
+        p = ngx_sprintf(p, "http://[%V]:%d", &u.host, (int) u.port);
+
+    } else {
+        p = ngx_sprintf(p, "http://%V:%d", &u.host, (int) u.port);
+    }
+
+    o->proxy.len = p - o->proxy.data;
+    *p = '\0';
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
+    ngx_resolver_t *resolver, ngx_msec_t resolver_timeout)
+{
+    o->id = ++ngx_completion_origin_count;
+
+    if (o->proxy.len == 0) {
+        o->peer = o->host;
+        o->peer_port = o->port;
+    }
+
+    if (ngx_completion_origin_certificate(cf, o) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_completion_origin_literal(&o->peer)) {
+        o->literal = 1;
+        return NGX_OK;
+    }
+
+    /* name servers need not know "localhost", /etc/hosts does */
+
+    if (resolver && resolver->connections.nelts
+        && !(o->peer.len == 9
+             && ngx_strncasecmp(o->peer.data, (u_char *) "localhost", 9) == 0))
+    {
+        o->resolver = resolver;
+        o->resolver_timeout = resolver_timeout;
+        return NGX_OK;
+    }
+
+    return ngx_completion_origin_resolve(cf, o);
+}
+
+
+static char *
+ngx_completion_origin_split(ngx_str_t *url, ngx_completion_origin_url_t *u)
+{
+    char    *err;
+    u_char  *p, *last, *path;
+
+    ngx_memzero(u, sizeof(ngx_completion_origin_url_t));
+
+    p = url->data;
+    last = p + url->len;
+
+    if (url->len > 8 && ngx_strncasecmp(p, (u_char *) "https://", 8) == 0) {
+        u->tls = 1;
+        u->port = 443;
+        p += 8;
+
+    } else if (url->len > 7
+               && ngx_strncasecmp(p, (u_char *) "http://", 7) == 0)
+    {
+        u->port = 80;
+        p += 7;
+
+    } else {
+        return "the URL must start with \"http://\" or \"https://\" "
+               "and name a host";
+    }
+
+    err = ngx_completion_origin_bytes(p, last);
+    if (err) {
+        return err;
+    }
+
+    path = ngx_strlchr(p, last, '/');
+    if (path == NULL) {
+        path = last;
+    }
+
+    u->path.data = path;
+    u->path.len = last - path;
+
+    return ngx_completion_origin_authority(p, path, u);
+}
+
+
+static char *
+ngx_completion_origin_bytes(u_char *p, u_char *last)
+{
+    for ( /* void */ ; p < last; p++) {
+
+        if (*p <= ' ' || *p >= 0x7f || *p == '\\') {
+            return "the URL has an invalid character";
+        }
+
+        if (*p == '?') {
+            return "the URL must not have a query";
+        }
+
+        if (*p == '#') {
+            return "the URL must not have a fragment";
+        }
+    }
+
+    return NULL;
+}
+
+
+static char *
+ngx_completion_origin_authority(u_char *p, u_char *last,
+    ngx_completion_origin_url_t *u)
+{
+    u_char     *end, *port, ch;
+    u_char      in6[16];
+    ngx_int_t   n;
+
+    if (ngx_strlchr(p, last, '@')) {
+        return "the URL must not have credentials";
+    }
+
+    if (p < last && *p == '[') {
+        p++;
+        end = ngx_strlchr(p, last, ']');
+
+        if (end == NULL || ngx_inet6_addr(p, end - p, in6) != NGX_OK) {
+            return "the URL has an invalid IPv6 address";
+        }
+
+        port = end + 1;
+
+    } else {
+        for (end = p; end < last && *end != ':'; end++) {
+            ch = ngx_tolower(*end);
+
+            if ((ch < 'a' || ch > 'z') && (ch < '0' || ch > '9')
+                && ch != '.' && ch != '-' && ch != '_')
+            {
+                return "the URL has an invalid host";
+            }
+        }
+
+        port = end;
+    }
+
+    u->host.data = p;
+    u->host.len = end - p;
+
+    if (u->host.len == 0 || u->host.len > 253) {
+        return "the URL has an invalid host";
+    }
+
+    /* versions of libcurl differ in how they look such a name up */
+
+    if (u->host.data[u->host.len - 1] == '.') {
+        return "the host of the URL must not end with a dot";
+    }
+
+    if (port == last) {
+        return NULL;
+    }
+
+    n = (*port == ':') ? ngx_atoi(port + 1, last - port - 1) : NGX_ERROR;
+
+    if (n < 1 || n > 65535) {
+        return "the URL has an invalid port";
+    }
+
+    u->port = (in_port_t) n;
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst, ngx_str_t *src)
+{
+    dst->data = ngx_pnalloc(cf->pool, src->len + 1);
+    if (dst->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(dst->data, src->data, src->len);
+    dst->data[src->len] = '\0';
+    dst->len = src->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_completion_origin_literal(ngx_str_t *host)
+{
+    u_char  in6[16];
+
+    return ngx_inet_addr(host->data, host->len) != INADDR_NONE
+           || ngx_inet6_addr(host->data, host->len, in6) == NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_origin_resolve(ngx_conf_t *cf, ngx_completion_origin_t *o)
+{
+    u_char      *p;
+    ngx_url_t    u;
+    ngx_uint_t   i;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.host = o->peer;
+    u.port = o->peer_port;
+
+    if (ngx_inet_resolve_host(cf->pool, &u) != NGX_OK || u.naddrs == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s \"%V\"",
+                           u.err ? u.err : "host not found", &o->peer);
+        return NGX_ERROR;
+    }
+
+    o->addresses = ngx_pcalloc(cf->pool, u.naddrs * sizeof(ngx_str_t));
+    if (o->addresses == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < u.naddrs; i++) {
+        p = ngx_pnalloc(cf->pool, NGX_SOCKADDR_STRLEN + 1);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        o->addresses[i].data = p;
+        o->addresses[i].len = ngx_sock_ntop(u.addrs[i].sockaddr,
+                                            u.addrs[i].socklen, p,
+                                            NGX_SOCKADDR_STRLEN, 0);
+        p[o->addresses[i].len] = '\0';
+    }
+
+    o->naddresses = u.naddrs;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_origin_certificate(ngx_conf_t *cf, ngx_completion_origin_t *o)
+{
+    BIO   *bio;
+    X509  *x509;
+
+    if (o->trusted_certificate.len == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_conf_full_name(cf->cycle, &o->trusted_certificate, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    bio = BIO_new_file((char *) o->trusted_certificate.data, "r");
+
+    if (bio == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "cannot open trusted certificate \"%V\"",
+                           &o->trusted_certificate);
+        ERR_clear_error();
+        return NGX_ERROR;
+    }
+
+    x509 = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+
+    BIO_free(bio);
+    ERR_clear_error();
+
+    if (x509 == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no PEM certificate in \"%V\"",
+                           &o->trusted_certificate);
+        return NGX_ERROR;
+    }
+
+    X509_free(x509);
+
+    return NGX_OK;
+}

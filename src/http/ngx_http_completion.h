@@ -1,0 +1,272 @@
+
+/*
+ * The module's face: nginx's configuration and requests.  What the units of
+ * this folder share: configurations, the context of a request, and a
+ * function or two of each.
+ */
+
+
+#ifndef _NGX_HTTP_COMPLETION_H_INCLUDED_
+#define _NGX_HTTP_COMPLETION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "../base/ngx_completion_json.h"
+#include "../operation/ngx_completion_operation.h"
+
+
+/* of a body where client_max_body_size does not say */
+#define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
+
+#define NGX_HTTP_COMPLETION_INPUT     "completion_async_input_"
+
+
+typedef struct {
+    ngx_array_t                  services;   /* of service_t * */
+    ngx_array_t                  references; /* of reference_t */
+    ngx_int_t                    request_id; /* index of $request_id */
+} ngx_http_completion_main_conf_t;
+
+
+/* a location's word for a provider, which may be defined further down */
+typedef struct {
+    ngx_str_t                    name;
+    ngx_completion_service_t   **service;
+    ngx_str_t                    file;
+    ngx_uint_t                   line;
+} ngx_http_completion_reference_t;
+
+
+typedef struct {
+    ngx_str_t                    role;
+    ngx_http_complex_value_t     text;
+} ngx_http_completion_message_t;
+
+
+typedef struct {
+    ngx_completion_service_t    *service;
+    ngx_flag_t                   submits;    /* not operations only */
+
+    ngx_str_t                    prefix;     /* without a trailing slash */
+    ngx_flag_t                   prefixed;   /* a prefix location */
+    ngx_str_t                    operations_uri;
+
+    ngx_http_complex_value_t    *model;
+    ngx_array_t                 *messages;   /* of message_t */
+    ngx_str_t                    temperature;
+    ngx_str_t                    max_tokens;
+    ngx_str_t                    reasoning;
+    ngx_uint_t                   format;
+    ngx_str_t                    schema;
+
+    ngx_http_complex_value_t    *owner;
+    ngx_msec_t                   wait_max;
+    ngx_msec_t                   wait_default;
+    ngx_flag_t                   intercept_errors;
+
+    ngx_str_t                    file;       /* of the handler's directive */
+    ngx_uint_t                   line;
+} ngx_http_completion_loc_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_COMPLETION_JSON = 0,
+    NGX_HTTP_COMPLETION_TEXT,
+    NGX_HTTP_COMPLETION_STREAM
+} ngx_http_completion_format_e;
+
+
+typedef enum {
+    NGX_HTTP_COMPLETION_INVALID_REQUEST = 0,
+    NGX_HTTP_COMPLETION_FORBIDDEN,
+    NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND,
+    NGX_HTTP_COMPLETION_METHOD_NOT_ALLOWED,
+    NGX_HTTP_COMPLETION_NOT_ACCEPTABLE,
+    NGX_HTTP_COMPLETION_REQUEST_CONFLICT,
+    NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE,
+    NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE,
+    NGX_HTTP_COMPLETION_QUOTA_EXCEEDED,
+    NGX_HTTP_COMPLETION_UPSTREAM_REJECTED,
+    NGX_HTTP_COMPLETION_OUTCOME_UNKNOWN,
+    NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE,
+    NGX_HTTP_COMPLETION_ZONE_FULL,
+    NGX_HTTP_COMPLETION_UPSTREAM_TIMEOUT
+} ngx_http_completion_problem_e;
+
+
+typedef enum {
+    NGX_HTTP_COMPLETION_SOURCE_NONE = 0,
+    NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
+    NGX_HTTP_COMPLETION_SOURCE_ZONE
+} ngx_http_completion_source_e;
+
+
+typedef struct {
+    ngx_http_request_t            *request;
+    ngx_completion_service_t      *service;
+    ngx_socket_t                   fd;       /* as in ngx_connection_t, for
+                                                the debug log of timers */
+
+    ngx_http_completion_format_e   format;
+    ngx_str_t                      owner;
+    ngx_array_t                   *inputs;   /* of json_member_t */
+
+    /* the operation, once it is known */
+
+    ngx_completion_id_t            id;
+    ngx_str_t                      capability;
+    ngx_completion_view_t          view;
+    ngx_completion_result_t       *result;   /* read from the document */
+    ngx_uint_t                     state;    /* a completion_state_e */
+    ngx_http_completion_source_e   source;
+    ngx_uint_t                     upstream_status;
+    ngx_msec_t                     upstream_time;
+    ngx_str_t                      upstream_request_id;
+
+    /* waiting */
+
+    ngx_completion_submit_t       *submit;
+    ngx_completion_wait_t          wait;
+    ngx_event_t                    timer;
+    ngx_msec_t                     asked_until;   /* for upstream's answer */
+    ngx_msec_t                     wait_until;    /* for the end */
+    ngx_uint_t                     wait_seconds;  /* as honoured */
+
+    /* a stream */
+
+    ngx_chain_t                   *free;
+    ngx_chain_t                   *busy;
+    uint64_t                       streamed;      /* the version sent last */
+
+    unsigned                       known:1;       /* the view holds */
+    unsigned                       submitted:1;   /* by this request */
+    unsigned                       cancel:1;
+    unsigned                       prefers_wait:1;
+    unsigned                       respond_async:1;
+    unsigned                       waits:1;       /* for the end, a while */
+    unsigned                       held:1;        /* the request is ours */
+    unsigned                       asked:1;       /* upstream, for this */
+    unsigned                       streaming:1;   /* the header is sent */
+} ngx_http_completion_ctx_t;
+
+
+/* conf */
+
+extern ngx_command_t  ngx_http_completion_commands[];
+
+void *ngx_http_completion_create_main_conf(ngx_conf_t *cf);
+char *ngx_http_completion_init_main_conf(ngx_conf_t *cf, void *conf);
+void *ngx_http_completion_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+/* The block of a provider; what is left to do once everything is known. */
+char *ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_completion_providers_init(ngx_conf_t *cf,
+    ngx_http_completion_main_conf_t *cmcf);
+
+/* Reads a file of the configuration, 64k at most: NGX_OK, or it is logged. */
+ngx_int_t ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *content, ngx_file_info_t *info);
+
+
+/* handler */
+
+ngx_int_t ngx_http_completion_handler(ngx_http_request_t *r);
+
+/* Ends a request from an event that is not its own. */
+void ngx_http_completion_finalize(ngx_http_request_t *r, ngx_int_t rc);
+
+
+/* negotiation: reads Accept and Prefer; NGX_DECLINED: nothing acceptable */
+
+ngx_int_t ngx_http_completion_negotiate(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_http_completion_loc_conf_t *clcf);
+
+/* All values of a request header, joined with commas; len 0: none. */
+ngx_int_t ngx_http_completion_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+
+/* submit */
+
+ngx_int_t ngx_http_completion_submit(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+/*
+ * input: the body as a prompt.  NGX_OK; NGX_DECLINED: *problem and *detail
+ * say what is wrong; or an HTTP status.
+ */
+ngx_int_t ngx_http_completion_input_type(ngx_http_request_t *r,
+    const char **detail);
+ngx_int_t ngx_http_completion_input(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
+    ngx_http_completion_problem_e *problem, const char **detail);
+
+
+/*
+ * wait: answers with the operation that the context names, now, or holds the
+ * request and answers later (NGX_DONE).
+ */
+ngx_int_t ngx_http_completion_continue(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+/* Notices a client that leaves: NGX_OK, or an HTTP status. */
+ngx_int_t ngx_http_completion_hold(ngx_http_request_t *r);
+
+/* Goes on in so many ms, or when the operation changes: NGX_DONE, or 500. */
+ngx_int_t ngx_http_completion_wait(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_msec_t ms);
+
+
+/*
+ * stream: sends the operation as an event where it has changed, and ends, or
+ * waits (NGX_DONE).
+ */
+ngx_int_t ngx_http_completion_stream(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+/* Whether the client has seen the end: NGX_OK, NGX_DECLINED or NGX_ERROR. */
+ngx_int_t ngx_http_completion_stream_seen(ngx_http_request_t *r);
+
+
+/* reply */
+
+ngx_int_t ngx_http_completion_reply(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+ngx_int_t ngx_http_completion_reply_headers(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+/* The document with the client's id in its place. */
+ngx_int_t ngx_http_completion_document(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *document);
+
+/* detail may be NULL; retry_after in ms, 0: none */
+ngx_int_t ngx_http_completion_problem(ngx_http_request_t *r,
+    ngx_http_completion_problem_e problem, const char *detail,
+    ngx_msec_t retry_after);
+
+ngx_int_t ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status);
+ngx_int_t ngx_http_completion_add_header(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
+ngx_int_t ngx_http_completion_retry_after(ngx_http_request_t *r,
+    ngx_msec_t ms);
+
+/* What the document says; NULL: nothing readable. */
+ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+
+/* variables */
+
+ngx_int_t ngx_http_completion_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_completion_async_module;
+
+
+#endif /* _NGX_HTTP_COMPLETION_H_INCLUDED_ */

@@ -1,0 +1,128 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "../store/ngx_completion_wake.h"
+
+#include "ngx_http_completion.h"
+
+
+static ngx_int_t ngx_http_completion_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_completion_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_completion_init_process(ngx_cycle_t *cycle);
+static void ngx_http_completion_exit_process(ngx_cycle_t *cycle);
+
+
+/* a process that runs our event handlers, and has been started */
+static ngx_uint_t  ngx_http_completion_running;
+
+
+static ngx_http_module_t  ngx_http_completion_async_module_ctx = {
+    ngx_http_completion_add_variables,     /* preconfiguration */
+    ngx_http_completion_init,              /* postconfiguration */
+
+    ngx_http_completion_create_main_conf,  /* create main configuration */
+    ngx_http_completion_init_main_conf,    /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_completion_create_loc_conf,   /* create location configuration */
+    ngx_http_completion_merge_loc_conf     /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_completion_async_module = {
+    NGX_MODULE_V1,
+    &ngx_http_completion_async_module_ctx, /* module context */
+    ngx_http_completion_commands,          /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_http_completion_init_module,       /* init module */
+    ngx_http_completion_init_process,      /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_completion_exit_process,      /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_completion_init(ngx_conf_t *cf)
+{
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf,
+                                            ngx_http_completion_async_module);
+
+    return ngx_http_completion_providers_init(cf, cmcf);
+}
+
+
+static ngx_int_t
+ngx_http_completion_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                            ngx_http_completion_async_module);
+
+    if (cmcf == NULL || cmcf->services.nelts == 0 || ngx_test_config) {
+        return NGX_OK;
+    }
+
+    if (ngx_completion_wake_open(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* without a master, a reload does not call init_process again */
+
+    if (ngx_http_completion_running) {
+        ngx_completion_watcher_exit();
+        return ngx_completion_watcher_init(cycle, &cmcf->services);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    /* cache managers and loaders call this, too */
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                            ngx_http_completion_async_module);
+
+    if (cmcf == NULL || cmcf->services.nelts == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_completion_running = 1;
+
+    return ngx_completion_watcher_init(cycle, &cmcf->services);
+}
+
+
+static void
+ngx_http_completion_exit_process(ngx_cycle_t *cycle)
+{
+    if (!ngx_http_completion_running) {
+        return;
+    }
+
+    ngx_http_completion_running = 0;
+
+    ngx_completion_watcher_exit();
+    ngx_completion_submits_exit();
+    ngx_completion_fetch_exit();
+}

@@ -1,0 +1,739 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion.h"
+
+
+static char *ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_temperature(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_max_tokens(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_reasoning(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_response_format(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_owner(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_operations_uri(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static ngx_int_t ngx_http_completion_merge_shape(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *prev,
+    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
+static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
+
+
+#define NGX_HTTP_COMPLETION_LOCATIONS                                         \
+    (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
+
+
+ngx_command_t  ngx_http_completion_commands[] = {
+
+    { ngx_string("completion_async_provider"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_completion_provider,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async"),
+      NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_HTTP_LMT_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_async,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      1,
+      NULL },
+
+    { ngx_string("completion_async_operations"),
+      NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_HTTP_LMT_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_async,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_operations_uri"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_operations_uri,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_model"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_completion_loc_conf_t, model),
+      NULL },
+
+    { ngx_string("completion_async_message"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE2,
+      ngx_http_completion_message,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_temperature"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_temperature,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_max_tokens"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_max_tokens,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_reasoning"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_reasoning,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_response_format"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_response_format,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_owner"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_owner,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_completion_loc_conf_t, owner),
+      NULL },
+
+    { ngx_string("completion_async_wait"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
+      ngx_http_completion_wait_time,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_intercept_errors"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_completion_loc_conf_t, intercept_errors),
+      NULL },
+
+      ngx_null_command
+};
+
+
+void *
+ngx_http_completion_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_completion_main_conf_t));
+    if (cmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&cmcf->services, cf->pool, 2,
+                       sizeof(ngx_completion_service_t *))
+        != NGX_OK
+        || ngx_array_init(&cmcf->references, cf->pool, 4,
+                          sizeof(ngx_http_completion_reference_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return cmcf;
+}
+
+
+/* providers may stand behind the locations that name them */
+
+char *
+ngx_http_completion_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_completion_main_conf_t *cmcf = conf;
+
+    ngx_str_t                         request_id;
+    ngx_uint_t                        i, n;
+    ngx_completion_service_t        **service;
+    ngx_http_completion_reference_t  *reference;
+
+    reference = cmcf->references.elts;
+    service = cmcf->services.elts;
+
+    for (i = 0; i < cmcf->references.nelts; i++) {
+
+        for (n = 0; n < cmcf->services.nelts; n++) {
+            if (service[n]->name.len == reference[i].name.len
+                && ngx_strncmp(service[n]->name.data, reference[i].name.data,
+                               reference[i].name.len)
+                   == 0)
+            {
+                *reference[i].service = service[n];
+                break;
+            }
+        }
+
+        if (n == cmcf->services.nelts) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown provider \"%V\", define it in the http "
+                          "block: \"completion_async_provider %V { ... }\" "
+                          "in %V:%ui", &reference[i].name, &reference[i].name,
+                          &reference[i].file, reference[i].line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    ngx_str_set(&request_id, "request_id");
+
+    cmcf->request_id = ngx_http_get_variable_index(cf, &request_id);
+
+    return (cmcf->request_id == NGX_ERROR) ? NGX_CONF_ERROR : NGX_CONF_OK;
+}
+
+
+void *
+ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_completion_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_completion_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->service = NULL;
+     *     conf->prefixed = 0;
+     *     conf->operations_uri, temperature, max_tokens, reasoning = { 0 };
+     *     conf->schema = { 0 };
+     */
+
+    conf->submits = NGX_CONF_UNSET;
+    conf->format = NGX_CONF_UNSET_UINT;
+    conf->model = NGX_CONF_UNSET_PTR;
+    conf->messages = NGX_CONF_UNSET_PTR;
+    conf->owner = NGX_CONF_UNSET_PTR;
+    conf->wait_max = NGX_CONF_UNSET_MSEC;
+    conf->wait_default = NGX_CONF_UNSET_MSEC;
+    conf->intercept_errors = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+char *
+ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_completion_loc_conf_t *prev = parent;
+    ngx_http_completion_loc_conf_t *conf = child;
+
+    ngx_conf_merge_ptr_value(conf->model, prev->model, NULL);
+    ngx_conf_merge_ptr_value(conf->messages, prev->messages, NULL);
+    ngx_conf_merge_str_value(conf->temperature, prev->temperature, "");
+    ngx_conf_merge_str_value(conf->max_tokens, prev->max_tokens, "");
+    ngx_conf_merge_str_value(conf->reasoning, prev->reasoning, "");
+
+    if (conf->format == NGX_CONF_UNSET_UINT) {
+        conf->schema = prev->schema;
+    }
+
+    ngx_conf_merge_uint_value(conf->format, prev->format,
+                              NGX_COMPLETION_FORMAT_UNSET);
+    ngx_conf_merge_ptr_value(conf->owner, prev->owner, NULL);
+
+    if (conf->wait_max == NGX_CONF_UNSET_MSEC) {
+        conf->wait_default = prev->wait_default;
+    }
+
+    ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 55000);
+    ngx_conf_merge_msec_value(conf->wait_default, NGX_CONF_UNSET_MSEC, 0);
+    ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
+
+    if (conf->operations_uri.data == NULL && !prev->prefixed) {
+        conf->operations_uri = prev->operations_uri;
+    }
+
+    if (ngx_http_completion_merge_shape(cf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return conf->service ? ngx_http_completion_check(cf, conf) : NGX_CONF_OK;
+}
+
+
+/* which URIs are ours, and who inherits the handler */
+
+static ngx_int_t
+ngx_http_completion_merge_shape(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *prev,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    ngx_uint_t                 inherits;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* an "if" or a "limit_except" has the name of its location */
+
+    inherits = clcf->noname && conf->service == NULL;
+
+    if (clcf->noname) {
+        conf->prefixed = prev->prefixed;
+        conf->prefix = prev->prefix;
+
+    } else {
+        conf->prefixed = clcf->name.len && !clcf->exact_match && !clcf->named;
+#if (NGX_PCRE)
+        if (clcf->regex) {
+            conf->prefixed = 0;
+        }
+#endif
+        conf->prefix = clcf->name;
+
+        if (conf->prefix.len
+            && conf->prefix.data[conf->prefix.len - 1] == '/')
+        {
+            conf->prefix.len--;
+        }
+    }
+
+    if (inherits) {
+        conf->service = prev->service;
+        conf->submits = prev->submits;
+        conf->file = prev->file;
+        conf->line = prev->line;
+
+        if (conf->operations_uri.data == NULL) {
+            conf->operations_uri = prev->operations_uri;
+        }
+
+        if (clcf->lmt_excpt && clcf->handler == NULL && conf->service) {
+            clcf->handler = ngx_http_completion_handler;
+        }
+
+        return NGX_OK;
+    }
+
+    if (conf->service && conf->submits && conf->operations_uri.data == NULL
+        && conf->prefixed && !clcf->noname)
+    {
+        return ngx_http_completion_default_uri(cf, conf);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_default_uri(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    u_char     *p;
+    uintptr_t   escape;
+
+    escape = 2 * ngx_escape_uri(NULL, conf->prefix.data, conf->prefix.len,
+                                NGX_ESCAPE_URI);
+
+    p = ngx_pnalloc(cf->pool, conf->prefix.len + escape
+                              + sizeof("/operations/") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->operations_uri.data = p;
+
+    p = (u_char *) ngx_escape_uri(p, conf->prefix.data, conf->prefix.len,
+                                  NGX_ESCAPE_URI);
+    p = ngx_cpymem(p, "/operations/", sizeof("/operations/") - 1);
+
+    conf->operations_uri.len = p - conf->operations_uri.data;
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_completion_check(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    ngx_str_t  *model;
+
+    if (!conf->submits && !conf->prefixed) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"completion_async_operations\" needs a prefix "
+                      "location, for example \"location /operations/\" "
+                      "in %V:%ui", &conf->file, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->submits && conf->operations_uri.data == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"completion_async\" in an exact, regex or named "
+                      "location or an \"if\" block needs "
+                      "\"completion_async_operations_uri\", for example "
+                      "\"completion_async_operations_uri /operations/;\" "
+                      "in %V:%ui", &conf->file, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->submits && conf->model && conf->model->lengths == NULL
+        && conf->service->provider.folder.len == 0)
+    {
+        model = &conf->model->value;
+
+        if (model->len
+            && ngx_strlcasestrn(model->data, model->data + model->len,
+                                (u_char *) "://", 3 - 1)
+               == NULL)
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "model \"%V\" needs the \"folder\" of provider "
+                          "\"%V\", or write a full URI like "
+                          "\"gpt://FOLDER/%V\" in %V:%ui", model,
+                          &conf->service->name, model, &conf->file,
+                          conf->line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* "completion_async" and "completion_async_operations" */
+
+static char *
+ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t                        *value;
+    ngx_http_core_loc_conf_t         *clcf;
+    ngx_http_completion_main_conf_t  *cmcf;
+    ngx_http_completion_reference_t  *reference;
+
+    value = cf->args->elts;
+
+    if (ccf->submits != NGX_CONF_UNSET) {
+        return (ccf->submits == (ngx_flag_t) cmd->offset)
+                   ? "is duplicate"
+                   : "is duplicate: a location either submits or serves "
+                     "operations only";
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf,
+                                            ngx_http_completion_async_module);
+
+    reference = ngx_array_push(&cmcf->references);
+    if (reference == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ccf->submits = cmd->offset;
+    ccf->file = cf->conf_file->file.name;
+    ccf->line = cf->conf_file->line;
+
+    reference->name = value[1];
+    reference->service = &ccf->service;
+    reference->file = ccf->file;
+    reference->line = ccf->line;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_completion_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_operations_uri(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    if (ccf->operations_uri.data) {
+        return "is duplicate";
+    }
+
+    if (value[1].data[0] != '/'
+        && ngx_strncmp(value[1].data, "http://", 7) != 0
+        && ngx_strncmp(value[1].data, "https://", 8) != 0)
+    {
+        return "must begin with \"/\", \"http://\" or \"https://\"";
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        if (value[1].data[i] <= 0x20 || value[1].data[i] >= 0x7f) {
+            return "must be made of visible ASCII characters, "
+                   "others percent-encoded";
+        }
+    }
+
+    ccf->operations_uri = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t                         *value;
+    ngx_http_completion_message_t     *message;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "system") != 0
+        && ngx_strcmp(value[1].data, "user") != 0
+        && ngx_strcmp(value[1].data, "assistant") != 0)
+    {
+        return "takes the role \"system\", \"user\" or \"assistant\"";
+    }
+
+    if (ngx_completion_utf8_check(value[2].data, value[2].len) != NGX_OK) {
+        return "takes a text in UTF-8";
+    }
+
+    if (ccf->messages == NGX_CONF_UNSET_PTR) {
+        ccf->messages = ngx_array_create(cf->pool, 2,
+                                       sizeof(ngx_http_completion_message_t));
+        if (ccf->messages == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    message = ngx_array_push(ccf->messages);
+    if (message == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    message->role = value[1];
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[2];
+    ccv.complex_value = &message->text;
+
+    return (ngx_http_compile_complex_value(&ccv) == NGX_OK) ? NGX_CONF_OK
+                                                            : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_completion_temperature(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ccf->temperature.data) {
+        return "is duplicate";
+    }
+
+    n = ngx_atofp(value[1].data, value[1].len, 4);
+
+    if (n == NGX_ERROR || n > 10000 || value[1].data[0] == '.'
+        || value[1].data[value[1].len - 1] == '.'
+        || (value[1].len > 1 && value[1].data[0] == '0'
+            && value[1].data[1] != '.'))
+    {
+        return "must be a number from 0 to 1, for example \"0.1\"";
+    }
+
+    ccf->temperature = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_max_tokens(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ccf->max_tokens.data) {
+        return "is duplicate";
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n == 0 || value[1].data[0] == '0') {
+        return "must be a whole number above zero, for example \"2000\"";
+    }
+
+    ccf->max_tokens = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_reasoning(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ccf->reasoning.data) {
+        return "is duplicate";
+    }
+
+    if (ngx_strcmp(value[1].data, "disabled") == 0) {
+        ngx_str_set(&ccf->reasoning, "DISABLED");
+
+    } else if (ngx_strcmp(value[1].data, "enabled_hidden") == 0) {
+        ngx_str_set(&ccf->reasoning, "ENABLED_HIDDEN");
+
+    } else {
+        return "must be \"disabled\" or \"enabled_hidden\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t        *value;
+    const char       *reason;
+    ngx_array_t      *members;
+    ngx_file_info_t   info;
+
+    value = cf->args->elts;
+
+    if (ccf->format != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    if (ngx_strcmp(value[1].data, "json") == 0) {
+        ccf->format = NGX_COMPLETION_FORMAT_JSON;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_completion_read_file(cf, &value[1], &ccf->schema, &info)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    reason = "no memory";
+
+    if (ngx_completion_json_members(cf->pool, &ccf->schema, &members, &reason)
+        != NGX_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" must hold a JSON schema, an object: %s",
+                           &value[1], reason);
+        return NGX_CONF_ERROR;
+    }
+
+    ccf->format = NGX_COMPLETION_FORMAT_SCHEMA;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_owner(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "must not be empty, use for example \"$remote_user\"";
+    }
+
+    if (ngx_strlcasestrn(value[1].data, value[1].data + value[1].len,
+                         (u_char *) NGX_HTTP_COMPLETION_INPUT,
+                         sizeof(NGX_HTTP_COMPLETION_INPUT) - 2)
+        != NULL)
+    {
+        return "must not depend on the request's body, use what "
+               "authentication sets, for example \"$remote_user\"";
+    }
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value, text;
+
+    value = cf->args->elts;
+
+    if (ccf->wait_max != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == NGX_ERROR) {
+        return "must be a time, for example \"55s default=0\"";
+    }
+
+    ccf->wait_max = ms;
+    ccf->wait_default = 0;
+
+    if (cf->args->nelts == 3) {
+        text.data = value[2].data + 8;
+        text.len = value[2].len - 8;
+
+        if (value[2].len <= 8
+            || ngx_strncmp(value[2].data, "default=", 8) != 0
+            || (ms = ngx_parse_time(&text, 0)) == NGX_ERROR
+            || (ngx_msec_t) ms > ccf->wait_max)
+        {
+            return "takes \"default=TIME\" not above the maximum, "
+                   "for example \"55s default=10s\"";
+        }
+
+        ccf->wait_default = ms;
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,1005 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_md5.h>
+
+#include <openssl/rand.h>
+
+#include "ngx_http_completion.h"
+
+
+#define NGX_HTTP_COMPLETION_FILE_MAX  65536
+
+
+/* a block being read */
+typedef struct {
+    ngx_completion_service_t   *service;
+    ngx_uint_t                  seen;          /* a bit per directive */
+
+    ngx_str_t                   zone;
+    size_t                      zone_size;
+    ngx_completion_zone_t       params;        /* of the zone to be */
+    time_t                      deadline;
+
+    ngx_str_t                   submit_url;
+    ngx_str_t                   operations_url;
+    ngx_str_t                   proxy;
+    ngx_str_t                   trusted_certificate;
+    ngx_flag_t                  tls_verify;
+    ngx_flag_t                  data_logging;
+    ngx_msec_t                  connect_timeout;
+    ngx_msec_t                  request_timeout;
+    size_t                      max_response_size;
+} ngx_http_completion_block_t;
+
+
+/* an id key made for want of a configured one; the master remembers it */
+typedef struct ngx_http_completion_random_s  ngx_http_completion_random_t;
+
+struct ngx_http_completion_random_s {
+    ngx_http_completion_random_t  *next;
+    u_char                         key[NGX_COMPLETION_ID_KEY_MIN];
+    ngx_str_t                      name;
+};
+
+
+static char *ngx_http_completion_directive(ngx_conf_t *cf,
+    ngx_command_t *dummy, void *conf);
+static ngx_int_t ngx_http_completion_block_init(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block, ngx_str_t *name);
+static char *ngx_http_completion_block_done(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block);
+static char *ngx_http_completion_block_zone(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block);
+static char *ngx_http_completion_block_origin(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block, ngx_str_t *url, const char *preset,
+    const char *directive, ngx_completion_origin_t *origin);
+static void ngx_http_completion_identity(ngx_completion_service_t *service);
+static char *ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_credential(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_completion_random_key(ngx_conf_t *cf,
+    ngx_completion_service_t *service);
+static char *ngx_http_completion_poll_interval(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_completion_submit_queue(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_file_value(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_str_t *value, ngx_str_t *content);
+
+
+/* the directives of the block; its reader is below, not nginx's own */
+
+static ngx_command_t  ngx_http_completion_provider_commands[] = {
+
+    { ngx_string("zone"),
+      NGX_CONF_TAKE2,
+      ngx_http_completion_zone,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("submit_url"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, submit_url),
+      NULL },
+
+    { ngx_string("operations_url"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, operations_url),
+      NULL },
+
+    { ngx_string("folder"),
+      NGX_CONF_TAKE1,
+      ngx_http_completion_folder,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("api_key"),
+      NGX_CONF_TAKE1,
+      ngx_http_completion_credential,
+      0,
+      NGX_COMPLETION_CREDENTIAL_API_KEY,
+      (void *) "Api-Key " },
+
+    { ngx_string("iam_token"),
+      NGX_CONF_TAKE1,
+      ngx_http_completion_credential,
+      0,
+      NGX_COMPLETION_CREDENTIAL_IAM_TOKEN,
+      (void *) "Bearer " },
+
+    { ngx_string("id_key"),
+      NGX_CONF_1MORE,
+      ngx_http_completion_id_key,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("data_logging"),
+      NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, data_logging),
+      NULL },
+
+    { ngx_string("tls_verify"),
+      NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, tls_verify),
+      NULL },
+
+    { ngx_string("trusted_certificate"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, trusted_certificate),
+      NULL },
+
+    { ngx_string("proxy"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, proxy),
+      NULL },
+
+    { ngx_string("connect_timeout"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, connect_timeout),
+      NULL },
+
+    { ngx_string("request_timeout"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, request_timeout),
+      NULL },
+
+    { ngx_string("max_response_size"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, max_response_size),
+      NULL },
+
+    { ngx_string("poll_interval"),
+      NGX_CONF_TAKE2,
+      ngx_http_completion_poll_interval,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("submit_rate"),
+      NGX_CONF_1MORE,
+      ngx_http_completion_rates,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("poll_rate"),
+      NGX_CONF_TAKE1,
+      ngx_http_completion_rates,
+      1,
+      0,
+      NULL },
+
+    { ngx_string("submit_queue"),
+      NGX_CONF_TAKE1|NGX_CONF_TAKE2,
+      ngx_http_completion_submit_queue,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("deadline"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, deadline),
+      NULL },
+
+    { ngx_string("retention"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, params.retention),
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
+
+
+char *
+ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_main_conf_t *cmcf = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value;
+    ngx_conf_t                    save;
+    ngx_uint_t                    i, first, last;
+    ngx_completion_service_t    **service;
+    ngx_http_completion_block_t   block;
+
+    value = cf->args->elts;
+    service = cmcf->services.elts;
+
+    for (i = 0; i < cmcf->services.nelts; i++) {
+        if (service[i]->name.len == value[1].len
+            && ngx_strncmp(service[i]->name.data, value[1].data, value[1].len)
+               == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate completion_async_provider \"%V\", "
+                               "give it another name", &value[1]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    first = cf->conf_file->line;
+
+    if (ngx_http_completion_block_init(cf, &block, &value[1]) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    service = ngx_array_push(&cmcf->services);
+    if (service == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *service = block.service;
+    block.service->index = i;
+
+    save = *cf;
+    cf->handler = ngx_http_completion_directive;
+    cf->handler_conf = (char *) &block;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    /* what is missing from a block is reported where it begins */
+
+    last = cf->conf_file->line;
+    cf->conf_file->line = first;
+
+    rv = ngx_http_completion_block_done(cf, &block);
+
+    cf->conf_file->line = last;
+
+    return rv;
+}
+
+
+static char *
+ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    ngx_str_t      *value;
+    ngx_uint_t      n;
+    ngx_command_t  *cmd;
+
+    value = cf->args->elts;
+    n = cf->args->nelts;
+
+    if (ngx_strcmp(value[0].data, "include") == 0) {
+        return ngx_conf_include(cf, dummy, conf);
+    }
+
+    for (cmd = ngx_http_completion_provider_commands; cmd->name.len; cmd++) {
+
+        if (cmd->name.len == value[0].len
+            && ngx_strcmp(cmd->name.data, value[0].data) == 0)
+        {
+            break;
+        }
+    }
+
+    if (cmd->name.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown directive \"%V\" in "
+                           "completion_async_provider", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (n > NGX_CONF_MAX_ARGS
+        || (cmd->type & NGX_CONF_FLAG && n != 2)
+        || (cmd->type & NGX_CONF_1MORE && n < 2)
+        || (!(cmd->type & (NGX_CONF_FLAG|NGX_CONF_1MORE))
+            && !(cmd->type & (1 << (n - 1)))))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number of arguments in \"%V\" directive",
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    n = 1 << (cmd - ngx_http_completion_provider_commands);
+
+    if (block->seen & n) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" directive is duplicate", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    block->seen |= n;
+
+    return cmd->set(cf, cmd, block);
+}
+
+
+static ngx_int_t
+ngx_http_completion_block_init(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block, ngx_str_t *name)
+{
+    ngx_completion_service_t  *service;
+
+    service = ngx_pcalloc(cf->pool, sizeof(ngx_completion_service_t));
+    if (service == NULL) {
+        return NGX_ERROR;
+    }
+
+    service->name = *name;
+
+    ngx_memzero(block, sizeof(ngx_http_completion_block_t));
+
+    block->service = service;
+    block->deadline = NGX_CONF_UNSET;
+    block->tls_verify = NGX_CONF_UNSET;
+    block->data_logging = NGX_CONF_UNSET;
+    block->connect_timeout = NGX_CONF_UNSET_MSEC;
+    block->request_timeout = NGX_CONF_UNSET_MSEC;
+    block->max_response_size = NGX_CONF_UNSET_SIZE;
+
+    block->params.poll_min = 500;
+    block->params.poll_max = 30000;
+    block->params.retention = NGX_CONF_UNSET;
+    block->params.poll_rate.n = 50;
+    block->params.poll_rate.unit = 1000;
+    block->params.submit_queue_time = 10000;
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_completion_block_done(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block)
+{
+    char                       *rv;
+    ngx_completion_service_t   *service;
+    ngx_completion_provider_t  *provider;
+
+    service = block->service;
+    provider = &service->provider;
+
+    ngx_conf_init_value(block->deadline, 24 * 3600);
+    ngx_conf_init_value(block->tls_verify, 1);
+    ngx_conf_init_value(block->data_logging, 0);
+    ngx_conf_init_msec_value(block->connect_timeout, 5000);
+    ngx_conf_init_msec_value(block->request_timeout, 30000);
+    ngx_conf_init_size_value(block->max_response_size, 4 * 1024 * 1024);
+    ngx_conf_init_value(block->params.retention, 24 * 3600);
+
+    if (block->connect_timeout == 0 || block->request_timeout == 0
+        || block->max_response_size == 0 || block->deadline == 0
+        || block->params.retention == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "timeouts, sizes, \"deadline\" and \"retention\" "
+                           "of provider \"%V\" must be above zero",
+                           &service->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (block->zone.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "provider \"%V\" has no zone, add for example "
+                           "\"zone %V 32m;\"", &service->name, &service->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (provider->credential == NGX_COMPLETION_CREDENTIAL_NONE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "provider \"%V\" has no credential, add "
+                           "\"api_key file:PATH;\" or \"iam_token file:PATH;\"",
+                           &service->name);
+        return NGX_CONF_ERROR;
+    }
+
+    provider->data_logging = block->data_logging;
+    provider->request_timeout = block->request_timeout;
+
+    rv = ngx_http_completion_block_origin(cf, block, &block->submit_url,
+                                          NGX_COMPLETION_SUBMIT_URL,
+                                          "submit_url", &provider->submit);
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_completion_block_origin(cf, block,
+                                              &block->operations_url,
+                                              NGX_COMPLETION_OPERATIONS_URL,
+                                              "operations_url",
+                                              &provider->operations);
+    }
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_completion_block_zone(cf, block);
+    }
+
+    if (rv == NGX_CONF_OK && service->id_keys == NULL
+        && ngx_http_completion_random_key(cf, service) != NGX_OK)
+    {
+        rv = NGX_CONF_ERROR;
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_http_completion_block_origin(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block, ngx_str_t *url, const char *preset,
+    const char *directive, ngx_completion_origin_t *origin)
+{
+    char  *text;
+
+    if (url->data == NULL) {
+        url->data = (u_char *) preset;
+        url->len = ngx_strlen(preset);
+    }
+
+    text = ngx_completion_origin_parse(cf, url, origin);
+
+    if (text == NULL && block->proxy.len
+        && ngx_strcmp(block->proxy.data, "off") != 0)
+    {
+        directive = "proxy";
+        text = ngx_completion_origin_proxy(cf, &block->proxy, origin);
+    }
+
+    if (text) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%s\" of provider \"%V\": %s", directive,
+                           &block->service->name, text);
+        return NGX_CONF_ERROR;
+    }
+
+    if (block->trusted_certificate.len
+        && ngx_conf_full_name(cf->cycle, &block->trusted_certificate, 1)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    origin->trusted_certificate = block->trusted_certificate;
+    origin->tls_verify = block->tls_verify;
+    origin->connect_timeout = block->connect_timeout;
+    origin->max_response_size = block->max_response_size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_block_zone(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block)
+{
+    ngx_completion_zone_t     *zone;
+    ngx_completion_service_t  *service;
+
+    service = block->service;
+
+    zone = ngx_completion_zone_add(cf, &block->zone, block->zone_size,
+                                   &ngx_http_completion_async_module);
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    block->params.shm_zone = zone->shm_zone;
+    *zone = block->params;
+
+    zone->deadline = (ngx_msec_t) block->deadline * 1000;
+    zone->poll_lease = block->request_timeout + 1000;
+
+    service->zone = zone;
+    ngx_http_completion_identity(service);
+
+    return NGX_CONF_OK;
+}
+
+
+/* stored operations mean something with these only */
+
+static void
+ngx_http_completion_identity(ngx_completion_service_t *service)
+{
+    ngx_md5_t                   md5;
+    ngx_completion_provider_t  *provider;
+
+    provider = &service->provider;
+
+    ngx_md5_init(&md5);
+    ngx_md5_update(&md5, provider->operations.url.data,
+                   provider->operations.url.len);
+    ngx_md5_update(&md5, "\n", 1);
+    ngx_md5_update(&md5, provider->folder.data, provider->folder.len);
+    ngx_md5_final(service->zone->identity, &md5);
+}
+
+
+/* once all of the http block is known */
+
+ngx_int_t
+ngx_http_completion_providers_init(ngx_conf_t *cf,
+    ngx_http_completion_main_conf_t *cmcf)
+{
+    ngx_uint_t                   i;
+    ngx_resolver_t              *resolver;
+    ngx_completion_service_t   **service;
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_completion_provider_t   *provider;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* without a "resolver" there is a dummy one */
+
+    resolver = clcf->resolver;
+
+    if (resolver && resolver->connections.nelts == 0) {
+        resolver = NULL;
+    }
+
+    service = cmcf->services.elts;
+
+    for (i = 0; i < cmcf->services.nelts; i++) {
+        provider = &service[i]->provider;
+        service[i]->log = clcf->error_log;
+
+        if (ngx_completion_origin_init(cf, &provider->submit, resolver,
+                                       clcf->resolver_timeout)
+            != NGX_OK
+            || ngx_completion_origin_init(cf, &provider->operations, resolver,
+                                          clcf->resolver_timeout)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    ssize_t     size, min;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[2]);
+    min = 8 * ngx_pagesize;
+
+    if (size == NGX_ERROR || size < min) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" of zone \"%V\", it must be "
+                           "at least %z bytes, for example \"32m\"",
+                           &value[2], &value[1], min);
+        return NGX_CONF_ERROR;
+    }
+
+    block->zone = value[1];
+    block->zone_size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ngx_completion_id_check(&value[1]) != NGX_OK) {
+        return "must be an id of letters, digits, \"-\" and \"_\"";
+    }
+
+    block->service->provider.folder = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    char                       *rv;
+    u_char                     *p;
+    ngx_str_t                  *value, secret, scheme;
+    ngx_uint_t                  i;
+    ngx_completion_provider_t  *provider;
+
+    value = cf->args->elts;
+    provider = &block->service->provider;
+
+    if (provider->credential != NGX_COMPLETION_CREDENTIAL_NONE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "provider \"%V\" has a second credential \"%V\", "
+                           "keep one of them", &block->service->name,
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_http_completion_file_value(cf, cmd, &value[1], &secret);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    while (secret.len && (secret.data[secret.len - 1] == LF
+                          || secret.data[secret.len - 1] == CR))
+    {
+        secret.len--;
+    }
+
+    for (i = 0; i < secret.len; i++) {
+        if (secret.data[i] <= 0x20 || secret.data[i] >= 0x7f) {
+            return "names a file that must hold one line of visible ASCII "
+                   "characters, the secret itself";
+        }
+    }
+
+    if (secret.len == 0) {
+        return "names an empty file, put the secret into it";
+    }
+
+    scheme.data = cmd->post;
+    scheme.len = ngx_strlen(scheme.data);
+
+    p = ngx_pnalloc(cf->pool, scheme.len + secret.len);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    provider->credential = cmd->offset;
+    provider->authorization.data = p;
+    provider->authorization.len = scheme.len + secret.len;
+
+    p = ngx_cpymem(p, scheme.data, scheme.len);
+    ngx_memcpy(p, secret.data, secret.len);
+
+    ngx_explicit_memzero(secret.data, secret.len);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    char        *rv;
+    ngx_str_t   *value, *key;
+    ngx_uint_t   i;
+    ngx_array_t *keys;
+
+    value = cf->args->elts;
+
+    keys = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    if (keys == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        key = ngx_array_push(keys);
+
+        rv = ngx_http_completion_file_value(cf, cmd, &value[i], key);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+        if (key->len < NGX_COMPLETION_ID_KEY_MIN) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"id_key\" \"%V\" has %uz bytes, at least %d "
+                               "are needed, for example from "
+                               "\"openssl rand 64\"", &value[i], key->len,
+                               NGX_COMPLETION_ID_KEY_MIN);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    block->service->id_keys = keys;
+
+    return NGX_CONF_OK;
+}
+
+
+/* it survives reloads, as the master that read the configuration does */
+
+static ngx_int_t
+ngx_http_completion_random_key(ngx_conf_t *cf,
+    ngx_completion_service_t *service)
+{
+    ngx_str_t                     *key;
+    ngx_http_completion_random_t  *random;
+
+    for (random = ngx_http_completion_random_keys;
+         random;
+         random = random->next)
+    {
+        if (random->name.len == service->name.len
+            && ngx_strncmp(random->name.data, service->name.data,
+                           service->name.len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (random == NULL) {
+        random = ngx_alloc(sizeof(ngx_http_completion_random_t)
+                           + service->name.len, cf->log);
+        if (random == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (RAND_bytes(random->key, sizeof(random->key)) != 1) {
+            ngx_free(random);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "no random bytes for the ids of provider "
+                               "\"%V\", use \"id_key\"", &service->name);
+            return NGX_ERROR;
+        }
+
+        random->name.len = service->name.len;
+        random->name.data = (u_char *) (random + 1);
+        ngx_memcpy(random->name.data, service->name.data, service->name.len);
+
+        random->next = ngx_http_completion_random_keys;
+        ngx_http_completion_random_keys = random;
+
+        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
+                           "provider \"%V\" has no \"id_key\": the ids given "
+                           "out survive reloads, but not a restart",
+                           &service->name);
+    }
+
+    service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+    if (service->id_keys == NULL) {
+        return NGX_ERROR;
+    }
+
+    key = ngx_array_push(service->id_keys);
+    key->data = random->key;
+    key->len = sizeof(random->key);
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_completion_poll_interval(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    ngx_int_t   min, max;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    min = ngx_parse_time(&value[1], 0);
+    max = ngx_parse_time(&value[2], 0);
+
+    if (min == NGX_ERROR || max == NGX_ERROR || min == 0 || min > max) {
+        return "must be two times above zero, the shorter one first, "
+               "for example \"500ms 30s\"";
+    }
+
+    block->params.poll_min = min;
+    block->params.poll_max = max;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    char                   *text;
+    ngx_str_t              *value;
+    ngx_uint_t              i;
+    ngx_completion_rate_t  *rate;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts - 1 > NGX_COMPLETION_SUBMIT_RATES) {
+        return "takes four rates at most";
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        rate = cmd->conf ? &block->params.poll_rate
+                         : &block->params.submit_rates[i - 1];
+
+        text = ngx_completion_rate_parse(&value[i], rate);
+
+        if (text) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid rate \"%V\": %s",
+                               &value[i], text);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (!cmd->conf) {
+        block->params.nsubmit_rates = cf->args->nelts - 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_submit_queue(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR) {
+        return "must be a number of submits, for example \"100 10s\"";
+    }
+
+    block->params.submit_queue = n;
+
+    if (cf->args->nelts == 3) {
+        n = ngx_parse_time(&value[2], 0);
+
+        if (n == NGX_ERROR || n == 0) {
+            return "must end in a time above zero, for example \"100 10s\"";
+        }
+
+        block->params.submit_queue_time = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* "file:PATH"; what else is given may be a secret and is never printed */
+
+static char *
+ngx_http_completion_file_value(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_str_t *value, ngx_str_t *content)
+{
+    ngx_str_t        path;
+    ngx_file_info_t  info;
+
+    if (value->len < sizeof("file:")
+        || ngx_strncmp(value->data, "file:", 5) != 0)
+    {
+        return "takes \"file:PATH\" only: a secret must not stand in the "
+               "configuration";
+    }
+
+    path.data = value->data + 5;
+    path.len = value->len - 5;
+
+    if (ngx_http_completion_read_file(cf, &path, content, &info) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_file_access(&info) & S_IROTH) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"%V\" may be read by everybody, use "
+                           "\"chmod o-r\"", &path);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *content, ngx_file_info_t *info)
+{
+    ssize_t     n;
+    ngx_int_t   rc;
+    ngx_file_t  file;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+
+    ngx_memzero(&file, sizeof(ngx_file_t));
+    file.name = *name;
+    file.log = cf->log;
+
+    file.fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (file.fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_fd_info(file.fd, info) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_fd_info_n " \"%V\" failed", name);
+        goto done;
+    }
+
+    content->len = ngx_min(ngx_file_size(info),
+                           NGX_HTTP_COMPLETION_FILE_MAX + 1);
+    content->data = ngx_pnalloc(cf->pool, content->len + 1);
+
+    if (content->data == NULL) {
+        goto done;
+    }
+
+    n = ngx_read_file(&file, content->data, content->len, 0);
+
+    if (n == NGX_ERROR) {
+        goto done;
+    }
+
+    if (n == 0 || n > NGX_HTTP_COMPLETION_FILE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           n ? "\"%V\" is longer than 64k"
+                             : "\"%V\" is empty", name);
+        goto done;
+    }
+
+    content->len = n;
+    rc = NGX_OK;
+
+done:
+
+    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
+                      ngx_close_file_n " \"%V\" failed", name);
+    }
+
+    return rc;
+}

@@ -1,0 +1,226 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion.h"
+
+
+#define NGX_HTTP_COMPLETION_HEARTBEAT  15000    /* ms */
+
+
+static ngx_int_t ngx_http_completion_stream_header(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_stream_event(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_stream_send(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, u_char *data, size_t len);
+static void ngx_http_completion_stream_writer(ngx_http_request_t *r);
+static ngx_int_t ngx_http_completion_stream_armed(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_completion_stream(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    static u_char  heartbeat[] = ": still here\n\n";
+
+    if (!ctx->streaming) {
+        rc = ngx_http_completion_stream_header(r, ctx);
+
+        if (rc != NGX_OK || r->header_only) {
+            return rc;
+        }
+
+        ctx->streaming = 1;
+        rc = ngx_http_completion_stream_event(r, ctx);
+
+    } else if (ctx->streamed != ctx->view.version) {
+        rc = ngx_http_completion_stream_event(r, ctx);
+
+    } else if (ctx->busy == NULL && !ngx_exiting) {
+        rc = ngx_http_completion_stream_send(r, ctx, heartbeat,
+                                             sizeof(heartbeat) - 1);
+    } else {
+        rc = NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->state != NGX_COMPLETION_PENDING || ngx_exiting) {
+        return ngx_http_send_special(r, NGX_HTTP_LAST);
+    }
+
+    rc = ngx_http_completion_wait(r, ctx, NGX_HTTP_COMPLETION_HEARTBEAT);
+
+    if (rc == NGX_DONE && ngx_http_completion_stream_armed(r) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_completion_stream_seen(ngx_http_request_t *r)
+{
+    ngx_str_t  id;
+
+    if (ngx_http_completion_header(r, "last-event-id", &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return (id.len == 4 && ngx_strncmp(id.data, "done", 4) == 0)
+               ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_completion_stream_header(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    static ngx_str_t  no = ngx_string("no");
+
+    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
+        || ngx_http_completion_add_header(r, "X-Accel-Buffering", &no)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = -1;
+
+    return ngx_http_send_header(r);
+}
+
+
+static ngx_int_t
+ngx_http_completion_stream_event(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    u_char     *data, *p;
+    ngx_str_t   document;
+
+    ctx->streamed = ctx->view.version;
+
+    if (ngx_http_completion_document(r, ctx, &document) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    data = ngx_pnalloc(r->pool, document.len
+                       + sizeof("event: operation\nid: pending\ndata: \n\n"));
+    if (data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(data, "event: operation\nid: %s\ndata: %V\n\n",
+                    ctx->state == NGX_COMPLETION_PENDING ? "pending" : "done",
+                    &document);
+
+    return ngx_http_completion_stream_send(r, ctx, data, p - data);
+}
+
+
+static ngx_int_t
+ngx_http_completion_stream_send(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, u_char *data, size_t len)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t  *out;
+
+    out = ngx_chain_get_free_buf(r->pool, &ctx->free);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    b = out->buf;
+    ngx_memzero(b, sizeof(ngx_buf_t));
+
+    b->start = data;
+    b->pos = data;
+    b->last = data + len;
+    b->end = b->last;
+    b->memory = 1;
+    b->flush = 1;
+    b->tag = (ngx_buf_tag_t) &ngx_http_completion_async_module;
+
+    rc = ngx_http_output_filter(r, out);
+
+    ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
+                        (ngx_buf_tag_t) &ngx_http_completion_async_module);
+
+    return rc;
+}
+
+
+/* the rest of what a slow client has not taken yet */
+
+static ngx_int_t
+ngx_http_completion_stream_armed(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    wev = r->connection->write;
+    clcf = ngx_http_get_module_loc_conf(r->main, ngx_http_core_module);
+
+    r->write_event_handler = ngx_http_completion_stream_writer;
+
+    if (!r->buffered && !r->postponed
+        && !(r == r->main && r->connection->buffered))
+    {
+        if (wev->timer_set && !wev->delayed) {
+            ngx_del_timer(wev);
+        }
+
+        return NGX_OK;
+    }
+
+    if (!wev->delayed && !wev->timer_set) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    return ngx_handle_write_event(wev, clcf->send_lowat);
+}
+
+
+static void
+ngx_http_completion_stream_writer(ngx_http_request_t *r)
+{
+    ngx_chain_t                *out;
+    ngx_event_t                *wev;
+    ngx_http_completion_ctx_t  *ctx;
+
+    wev = r->connection->write;
+    out = NULL;
+
+    if (wev->timedout && !wev->delayed) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, NGX_ETIMEDOUT,
+                      "client timed out");
+        r->connection->timedout = 1;
+        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
+                        (ngx_buf_tag_t) &ngx_http_completion_async_module);
+
+    if (ngx_http_completion_stream_armed(r) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+    }
+}

@@ -1,0 +1,381 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion.h"
+
+
+static void ngx_http_completion_submit_body(ngx_http_request_t *r);
+static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_http_completion_submit_request_id(ngx_http_request_t *r,
+    ngx_completion_submit_t *submit);
+static void ngx_http_completion_submit_handler(
+    ngx_completion_submit_t *submit);
+static ngx_int_t ngx_http_completion_submit_accepted(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
+static ngx_int_t ngx_http_completion_submit_refused(ngx_http_request_t *r,
+    ngx_completion_submit_t *submit);
+static char *ngx_http_completion_reason(ngx_http_request_t *r,
+    ngx_str_t *reason);
+static ngx_int_t ngx_http_completion_copy(ngx_pool_t *pool, ngx_str_t *s);
+
+
+ngx_int_t
+ngx_http_completion_submit(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    const char                *detail;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (ngx_http_completion_input_type(r, &detail) != NGX_OK) {
+        return ngx_http_completion_problem(r,
+                       NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->client_max_body_size == 0
+        && r->headers_in.content_length_n > NGX_HTTP_COMPLETION_BODY_MAX)
+    {
+        return ngx_http_completion_problem(r,
+                              NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE, NULL, 0);
+    }
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_completion_submit_body);
+
+    return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+static void
+ngx_http_completion_submit_body(ngx_http_request_t *r)
+{
+    ngx_int_t                   rc;
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    rc = ngx_http_completion_submit_start(r, ctx);
+
+    if (ctx->submit) {
+
+        /* the reference that reading the body took is kept */
+
+        ctx->held = 1;
+
+        rc = ngx_http_completion_hold(r);
+        if (rc == NGX_OK) {
+            return;
+        }
+    }
+
+    ngx_http_finalize_request(r, rc);
+}
+
+
+/* NGX_OK with a submit under way, or how the request ends */
+
+static ngx_int_t
+ngx_http_completion_submit_start(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t                      rc;
+    ngx_str_t                      reason;
+    const char                    *detail;
+    ngx_completion_prompt_t        prompt;
+    ngx_completion_submit_t       *submit;
+    ngx_http_completion_problem_e  problem;
+
+    ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
+
+    rc = ngx_http_completion_input(r, ctx, &prompt, &problem, &detail);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_completion_problem(r, problem, detail, 0);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_prompt(r, ctx, &prompt);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    submit = ngx_completion_submit_create(ctx->service);
+    if (submit == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_str_null(&reason);
+
+    rc = ngx_completion_provider_body(&ctx->service->provider, submit->pool,
+                                      &prompt, &submit->body, &reason);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_request_id(r, submit);
+    }
+
+    if (rc != NGX_OK) {
+        rc = (rc == NGX_DECLINED)
+                 ? ngx_http_completion_problem(r,
+                                     NGX_HTTP_COMPLETION_INVALID_REQUEST,
+                                     ngx_http_completion_reason(r, &reason), 0)
+                 : NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+        ngx_completion_submit_destroy(submit);
+        return rc;
+    }
+
+    submit->model = ngx_murmur_hash2(prompt.model.data, prompt.model.len);
+    submit->handler = ngx_http_completion_submit_handler;
+    submit->data = r;
+
+    ctx->source = NGX_HTTP_COMPLETION_SOURCE_UPSTREAM;
+
+    if (ngx_completion_submit_start(submit) != NGX_OK) {
+        rc = ngx_http_completion_submit_refused(r, submit);
+        ngx_completion_submit_destroy(submit);
+        return rc;
+    }
+
+    ctx->submit = submit;
+
+    return NGX_OK;
+}
+
+
+/* the location's part of what is asked */
+
+static ngx_int_t
+ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt)
+{
+    ngx_uint_t                       i, n;
+    ngx_completion_message_t        *message;
+    ngx_http_completion_message_t   *source;
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
+
+    prompt->temperature = ccf->temperature;
+    prompt->max_tokens = ccf->max_tokens;
+    prompt->reasoning = ccf->reasoning;
+    prompt->format = ccf->format;
+    prompt->schema = ccf->schema;
+
+    if (ccf->model
+        && ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    n = ccf->messages ? ccf->messages->nelts : 0;
+
+    if (ngx_array_init(&prompt->messages, r->pool, n + 1,
+                       sizeof(ngx_completion_message_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    source = ccf->messages ? ccf->messages->elts : NULL;
+
+    for (i = 0; i < n; i++) {
+        message = ngx_array_push(&prompt->messages);
+        message->role = source[i].role;
+
+        if (ngx_http_complex_value(r, &source[i].text, &message->text)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_request_id(ngx_http_request_t *r,
+    ngx_completion_submit_t *submit)
+{
+    ngx_http_variable_value_t        *vv;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
+
+    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
+
+    if (vv == NULL || vv->not_found || vv->len != sizeof(submit->request_id)) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(submit->request_id, vv->data, vv->len);
+
+    return NGX_OK;
+}
+
+
+/* upstream has answered, and the client is still there */
+
+static void
+ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
+{
+    ngx_int_t                   rc;
+    ngx_http_request_t         *r;
+    ngx_http_completion_ctx_t  *ctx;
+
+    r = submit->data;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    ctx->submit = NULL;
+    ctx->upstream_status = submit->answer.status;
+    ctx->upstream_time = submit->elapsed;
+    ctx->upstream_request_id = submit->answer.request_id;
+
+    if (ngx_http_completion_copy(r->pool, &ctx->upstream_request_id)
+        != NGX_OK)
+    {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    } else if (submit->outcome == NGX_COMPLETION_SUBMIT_ACCEPTED) {
+        rc = ngx_http_completion_submit_accepted(r, ctx, submit);
+
+    } else {
+        rc = ngx_http_completion_submit_refused(r, submit);
+    }
+
+    if (rc != NGX_DONE) {
+        ngx_http_completion_finalize(r, rc);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_accepted(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit)
+{
+    ngx_completion_service_t    *service;
+    ngx_completion_operation_t  *operation;
+
+    service = ctx->service;
+    operation = &submit->answer.operation;
+
+    ctx->id = submit->id;
+    ctx->state = operation->state;
+    ctx->known = 1;
+    ctx->submitted = 1;
+
+    ctx->view.document = operation->document;
+    ctx->view.id_offset = operation->id_offset;
+    ctx->view.next = ngx_completion_zone_want(service->zone, &ctx->id.upstream,
+                                              0);
+
+    if (ngx_http_completion_copy(r->pool, &ctx->id.upstream) != NGX_OK
+        || ngx_http_completion_copy(r->pool, &ctx->view.document) != NGX_OK
+        || ngx_completion_id_sign(r->pool, service->id_keys, &service->name,
+                                  &ctx->owner, &ctx->id, &ctx->capability)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->format != NGX_HTTP_COMPLETION_STREAM
+        && (!ctx->waits || ctx->state != NGX_COMPLETION_PENDING))
+    {
+        return ngx_http_completion_reply(r, ctx);
+    }
+
+    return ngx_http_completion_continue(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_refused(ngx_http_request_t *r,
+    ngx_completion_submit_t *submit)
+{
+    char                           *detail;
+    ngx_msec_t                      retry_after;
+    ngx_http_completion_problem_e   problem;
+
+    detail = NULL;
+    retry_after = 0;
+
+    switch (submit->outcome) {
+
+    case NGX_COMPLETION_SUBMIT_INVALID:
+        problem = NGX_HTTP_COMPLETION_INVALID_REQUEST;
+        detail = ngx_http_completion_reason(r, &submit->answer.reason);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_QUOTA:
+        problem = NGX_HTTP_COMPLETION_QUOTA_EXCEEDED;
+        retry_after = ngx_max(submit->retry_after, 1);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_REJECTED:
+        problem = NGX_HTTP_COMPLETION_UPSTREAM_REJECTED;
+        break;
+
+    case NGX_COMPLETION_SUBMIT_UNAVAILABLE:
+        problem = NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE;
+        retry_after = ngx_max(submit->retry_after, 1);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_TIMEOUT:
+        problem = NGX_HTTP_COMPLETION_UPSTREAM_TIMEOUT;
+        break;
+
+    case NGX_COMPLETION_SUBMIT_FULL:
+        problem = NGX_HTTP_COMPLETION_ZONE_FULL;
+        retry_after = 1000;
+        break;
+
+    default: /* NGX_COMPLETION_SUBMIT_UNKNOWN */
+        problem = NGX_HTTP_COMPLETION_OUTCOME_UNKNOWN;
+        break;
+    }
+
+    return ngx_http_completion_problem(r, problem, detail, retry_after);
+}
+
+
+static char *
+ngx_http_completion_reason(ngx_http_request_t *r, ngx_str_t *reason)
+{
+    u_char  *p;
+
+    if (reason->len == 0) {
+        return NULL;
+    }
+
+    p = ngx_pnalloc(r->pool, reason->len + 1);
+
+    if (p) {
+        ngx_memcpy(p, reason->data, reason->len);
+        p[reason->len] = '\0';
+    }
+
+    return (char *) p;
+}
+
+
+static ngx_int_t
+ngx_http_completion_copy(ngx_pool_t *pool, ngx_str_t *s)
+{
+    if (s->len == 0) {
+        return NGX_OK;
+    }
+
+    s->data = ngx_pstrdup(pool, s);
+
+    return s->data ? NGX_OK : NGX_ERROR;
+}

@@ -1,0 +1,295 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion.h"
+
+
+static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_completion_variable_number(ngx_http_request_t *r,
+    int64_t number, ngx_str_t *value);
+static ngx_int_t ngx_http_completion_variable_time(ngx_http_request_t *r,
+    ngx_msec_t ms, ngx_str_t *value);
+static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+typedef enum {
+    NGX_HTTP_COMPLETION_VAR_OPERATION = 0,
+    NGX_HTTP_COMPLETION_VAR_STATE,
+    NGX_HTTP_COMPLETION_VAR_SOURCE,
+    NGX_HTTP_COMPLETION_VAR_STATUS,
+    NGX_HTTP_COMPLETION_VAR_TIME,
+    NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
+    NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS,
+    NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
+    NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS,
+    NGX_HTTP_COMPLETION_VAR_MODEL_VERSION
+} ngx_http_completion_variable_e;
+
+
+static ngx_http_variable_t  ngx_http_completion_vars[] = {
+
+    { ngx_string("completion_async_operation"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_OPERATION,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_state"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_STATE,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_source"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_SOURCE,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_upstream_status"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_STATUS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_upstream_time"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_TIME,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_upstream_request_id"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_input_tokens"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_completion_tokens"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_total_tokens"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_model_version"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_MODEL_VERSION,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string(NGX_HTTP_COMPLETION_INPUT), NULL,
+      ngx_http_completion_variable_input, 0,
+      NGX_HTTP_VAR_PREFIX|NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+/* in the order of ngx_completion_state_e */
+
+static ngx_str_t  ngx_http_completion_states[] = {
+    ngx_string("pending"),
+    ngx_string("completed"),
+    ngx_string("incomplete"),
+    ngx_string("failed"),
+    ngx_string("cancelled"),
+    ngx_string("failed")
+};
+
+
+/* in the order of ngx_http_completion_source_e */
+
+static ngx_str_t  ngx_http_completion_sources[] = {
+    ngx_null_string,
+    ngx_string("upstream"),
+    ngx_string("zone")
+};
+
+
+ngx_int_t
+ngx_http_completion_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_completion_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_int_t                   rc;
+    ngx_str_t                   value;
+    ngx_completion_result_t    *result;
+    ngx_http_completion_ctx_t  *ctx;
+
+    rc = NGX_OK;
+    ngx_str_null(&value);
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    if (ctx == NULL) {
+        goto done;
+    }
+
+    result = (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS && ctx->known)
+                 ? ngx_http_completion_result(r, ctx) : NULL;
+
+    switch (data) {
+
+    case NGX_HTTP_COMPLETION_VAR_OPERATION:
+        value = ctx->id.upstream;
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_STATE:
+        if (ctx->known) {
+            value = ngx_http_completion_states[ctx->state];
+        }
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_SOURCE:
+        value = ngx_http_completion_sources[ctx->source];
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_STATUS:
+        if (ctx->upstream_status) {
+            rc = ngx_http_completion_variable_number(r, ctx->upstream_status,
+                                                     &value);
+        }
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_TIME:
+        if (ctx->submitted || ctx->upstream_status || ctx->upstream_time) {
+            rc = ngx_http_completion_variable_time(r, ctx->upstream_time,
+                                                   &value);
+        }
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_REQUEST_ID:
+        value = ctx->upstream_request_id;
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
+        if (result) {
+            rc = ngx_http_completion_variable_number(r, result->input_tokens,
+                                                     &value);
+        }
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
+        if (result) {
+            rc = ngx_http_completion_variable_number(r,
+                                                    result->completion_tokens,
+                                                    &value);
+        }
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
+        if (result) {
+            rc = ngx_http_completion_variable_number(r, result->total_tokens,
+                                                     &value);
+        }
+        break;
+
+    default: /* NGX_HTTP_COMPLETION_VAR_MODEL_VERSION */
+        if (result) {
+            value = result->model_version;
+        }
+        break;
+    }
+
+done:
+
+    v->len = value.len;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = (value.len == 0);
+    v->data = value.data;
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable_number(ngx_http_request_t *r, int64_t number,
+    ngx_str_t *value)
+{
+    if (number < 0) {
+        return NGX_OK;
+    }
+
+    value->data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%L", number) - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable_time(ngx_http_request_t *r, ngx_msec_t ms,
+    ngx_str_t *value)
+{
+    value->data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%T.%03M", (time_t) ms / 1000,
+                             ms % 1000)
+                 - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable_input(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t *name = (ngx_str_t *) data;
+
+    u_char                        *p;
+    size_t                         len;
+    ngx_uint_t                     i;
+    ngx_http_completion_ctx_t     *ctx;
+    ngx_completion_json_member_t  *member;
+
+    p = name->data + sizeof(NGX_HTTP_COMPLETION_INPUT) - 1;
+    len = name->len - (sizeof(NGX_HTTP_COMPLETION_INPUT) - 1);
+
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 1;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    if (ctx == NULL || ctx->inputs == NULL) {
+        return NGX_OK;
+    }
+
+    member = ctx->inputs->elts;
+
+    for (i = 0; i < ctx->inputs->nelts; i++) {
+
+        if (member[i].type == NGX_COMPLETION_JSON_STRING
+            && member[i].name.len == len
+            && ngx_strncasecmp(member[i].name.data, p, len) == 0)
+        {
+            v->len = member[i].value.len;
+            v->data = member[i].value.data;
+            v->not_found = 0;
+        }
+    }
+
+    return NGX_OK;
+}

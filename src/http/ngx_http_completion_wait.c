@@ -1,0 +1,211 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion.h"
+
+
+static ngx_int_t ngx_http_completion_known(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_unknown(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next);
+static void ngx_http_completion_wait_handler(ngx_completion_wait_t *wait);
+static void ngx_http_completion_wait_timer(ngx_event_t *ev);
+static void ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_completion_continue(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_completion_view_t  view;
+
+    rc = ctx->cancel ? ngx_completion_operation_cancel(ctx->service, &ctx->id,
+                                                       r->pool, &view)
+                     : ngx_completion_operation_read(ctx->service, &ctx->id,
+                                                     r->pool, &view);
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_completion_unknown(r, ctx, rc, view.next);
+    }
+
+    ctx->view = view;
+    ctx->state = (view.state == NGX_COMPLETION_RECORD_FINAL)
+                     ? view.verdict : NGX_COMPLETION_PENDING;
+    ctx->result = NULL;
+    ctx->known = 1;
+
+    if (ctx->source == NGX_HTTP_COMPLETION_SOURCE_NONE) {
+        ctx->source = ctx->asked ? NGX_HTTP_COMPLETION_SOURCE_UPSTREAM
+                                 : NGX_HTTP_COMPLETION_SOURCE_ZONE;
+    }
+
+    return ngx_http_completion_known(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_completion_known(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    if (ctx->format == NGX_HTTP_COMPLETION_STREAM && !ctx->cancel) {
+        return ngx_http_completion_stream(r, ctx);
+    }
+
+    left = ctx->wait_until - ngx_current_msec;
+
+    if (ctx->state != NGX_COMPLETION_PENDING || ctx->cancel || left <= 0
+        || ngx_exiting)
+    {
+        return ngx_http_completion_reply(r, ctx);
+    }
+
+    return ngx_http_completion_wait(r, ctx, left);
+}
+
+
+/* rc: NGX_AGAIN, NGX_BUSY or NGX_DECLINED, as the read returned it */
+
+static ngx_int_t
+ngx_http_completion_unknown(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next)
+{
+    ngx_msec_int_t  left;
+
+    if (ctx->known) {
+
+        /* its record was evicted meanwhile; what was known still holds */
+
+        return ngx_http_completion_known(r, ctx);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_completion_problem(r,
+                          NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
+    }
+
+    if (!ctx->asked) {
+        ctx->asked = 1;
+        ctx->asked_until = ngx_current_msec
+                           + ctx->service->provider.request_timeout;
+    }
+
+    left = ctx->asked_until - ngx_current_msec;
+
+    if (rc == NGX_BUSY || left <= 0 || ngx_exiting) {
+        return ngx_http_completion_problem(r,
+                                    NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                    "the operation could not be looked up",
+                                    ngx_max(next, 1000));
+    }
+
+    return ngx_http_completion_wait(r, ctx, left);
+}
+
+
+ngx_int_t
+ngx_http_completion_wait(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_msec_t ms)
+{
+    ctx->wait.handler = ngx_http_completion_wait_handler;
+    ctx->wait.data = ctx;
+
+    if (ngx_completion_wait_begin(ctx->service, &ctx->id.upstream, ms,
+                                  &ctx->wait)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->timer.handler = ngx_http_completion_wait_timer;
+    ctx->timer.data = ctx;
+    ctx->timer.log = r->connection->log;
+
+    ngx_add_timer(&ctx->timer, ms);
+
+    if (!ctx->held) {
+        ctx->held = 1;
+        r->main->count++;
+
+        if (ngx_http_completion_hold(r) != NGX_OK) {
+            r->main->count--;
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_http_completion_hold(ngx_http_request_t *r)
+{
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_completion_wait_handler(ngx_completion_wait_t *wait)
+{
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = wait->data;
+
+    if (ctx->timer.timer_set) {
+        ngx_del_timer(&ctx->timer);
+    }
+
+    ngx_http_completion_resume(ctx);
+}
+
+
+static void
+ngx_http_completion_wait_timer(ngx_event_t *ev)
+{
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = ev->data;
+
+    ngx_completion_wait_end(&ctx->wait);
+    ngx_http_completion_resume(ctx);
+}
+
+
+static void
+ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    rc = ngx_http_completion_continue(r, ctx);
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+
+    ngx_http_run_posted_requests(c);
+}

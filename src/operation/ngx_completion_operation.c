@@ -1,0 +1,208 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_completion_operation.h"
+
+
+static ngx_int_t ngx_completion_operation_ask(
+    ngx_completion_service_t *service, ngx_completion_id_t *id,
+    ngx_completion_view_t *view);
+static ngx_int_t ngx_completion_operation_decided(
+    ngx_completion_service_t *service, ngx_pool_t *pool,
+    ngx_completion_view_t *view);
+static void ngx_completion_operation_stop(ngx_completion_service_t *service,
+    ngx_str_t *id);
+static void ngx_completion_operation_stopped(ngx_completion_fetch_t *f);
+
+
+ngx_int_t
+ngx_completion_operation_read(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_zone_read(service->zone, &id->upstream, pool, view);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_completion_zone_adopt(service->zone, id);
+
+        if (rc != NGX_OK) {
+            ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                          "no room for operation \"%V\" in the zone of "
+                          "provider \"%V\"", &id->upstream, &service->name);
+            return NGX_BUSY;
+        }
+
+        return ngx_completion_operation_ask(service, id, view);
+    }
+
+    switch (view->state) {
+
+    case NGX_COMPLETION_RECORD_MISSING:
+        return NGX_DECLINED;
+
+    case NGX_COMPLETION_RECORD_FINAL:
+
+        if (view->decided) {
+            return ngx_completion_operation_decided(service, pool, view);
+        }
+
+        break;
+
+    case NGX_COMPLETION_RECORD_PENDING:
+
+        view->next = ngx_completion_zone_want(service->zone, &id->upstream,
+                                              service->zone->poll_max);
+        ngx_completion_watcher_kick(service);
+        break;
+
+    default: /* NGX_COMPLETION_RECORD_UNKNOWN */
+        return ngx_completion_operation_ask(service, id, view);
+    }
+
+    if (view->document.len == 0) {
+        return ngx_completion_operation_ask(service, id, view);
+    }
+
+    return NGX_OK;
+}
+
+
+/* a document is missing here that upstream may have */
+
+static ngx_int_t
+ngx_completion_operation_ask(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_completion_view_t *view)
+{
+    view->next = ngx_completion_zone_want(service->zone, &id->upstream,
+                                          service->zone->poll_max);
+
+    if (view->failing && view->next) {
+        return NGX_BUSY;
+    }
+
+    ngx_completion_watcher_kick(service);
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_completion_operation_decided(ngx_completion_service_t *service,
+    ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_completion_operation_t  operation;
+
+    if (ngx_completion_provider_decided(pool, view->verdict, view->submitted,
+                                        view->finished, &operation)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    view->document = operation.document;
+    view->id_offset = operation.id_offset;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_operation_told(ngx_completion_service_t *service,
+    ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer)
+{
+    ngx_int_t                seconds;
+    ngx_completion_update_t  update;
+
+    ngx_memzero(&update, sizeof(ngx_completion_update_t));
+
+    seconds = ngx_max(answer->retry_after, answer->poll_interval);
+    update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
+    update.lost = NGX_COMPLETION_LOST;
+
+    switch (answer->kind) {
+
+    case NGX_COMPLETION_ANSWER_OPERATION:
+        update.kind = (answer->operation.state == NGX_COMPLETION_PENDING)
+                          ? NGX_COMPLETION_UPDATE_PENDING
+                          : NGX_COMPLETION_UPDATE_FINAL;
+        update.verdict = answer->operation.state;
+        update.document = answer->operation.document;
+        update.id_offset = answer->operation.id_offset;
+        break;
+
+    case NGX_COMPLETION_ANSWER_NOT_FOUND:
+        update.kind = NGX_COMPLETION_UPDATE_NOT_FOUND;
+        break;
+
+    default:
+        update.kind = NGX_COMPLETION_UPDATE_FAILED;
+        break;
+    }
+
+    if (ngx_completion_zone_store(service->zone, id, lease, &update)
+        == NGX_OK)
+    {
+        ngx_completion_watcher_changed(service);
+    }
+
+    ngx_completion_watcher_kick(service);
+}
+
+
+ngx_int_t
+ngx_completion_operation_cancel(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_zone_decide(service->zone, &id->upstream,
+                                    NGX_COMPLETION_CANCELLED);
+
+    if (rc == NGX_OK) {
+        ngx_completion_watcher_changed(service);
+        ngx_completion_operation_stop(service, &id->upstream);
+    }
+
+    /* an adopted one may be finished: its state has to be known first */
+
+    return ngx_completion_operation_read(service, id, pool, view);
+}
+
+
+static void
+ngx_completion_operation_stop(ngx_completion_service_t *service,
+    ngx_str_t *id)
+{
+    ngx_completion_fetch_t  *f;
+
+    f = ngx_completion_provider_cancel(&service->provider, id, service->log);
+
+    if (f == NULL) {
+        return;
+    }
+
+    f->timeout = service->provider.request_timeout;
+    f->handler = ngx_completion_operation_stopped;
+
+    ngx_completion_fetch_start(f);
+}
+
+
+/* whatever upstream says: our word stands */
+
+static void
+ngx_completion_operation_stopped(ngx_completion_fetch_t *f)
+{
+    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, f->log, 0,
+                   "completion cancel: outcome %d, status %ui",
+                   (int) f->outcome, f->status);
+
+    ngx_completion_fetch_destroy(f);
+}

@@ -1,0 +1,178 @@
+
+/*
+ * The life of an operation: submitted once, watched by whichever worker takes
+ * its lease, read from shared memory by everybody else.
+ *
+ * A service is one provider with its zone and the keys of its ids; it is made
+ * while the configuration is read and read-only afterwards.  All functions
+ * but _init_ are called in workers, outside of any lock.
+ */
+
+
+#ifndef _NGX_COMPLETION_OPERATION_H_INCLUDED_
+#define _NGX_COMPLETION_OPERATION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "../provider/ngx_completion_provider.h"
+#include "../store/ngx_completion_id.h"
+#include "../store/ngx_completion_zone.h"
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_uint_t                   index;      /* among the services */
+    ngx_completion_provider_t    provider;
+    ngx_completion_zone_t       *zone;
+    ngx_array_t                 *id_keys;    /* of ngx_str_t */
+    ngx_log_t                   *log;
+} ngx_completion_service_t;
+
+
+/* Submits */
+
+typedef struct ngx_completion_submit_s  ngx_completion_submit_t;
+
+typedef void (*ngx_completion_submit_handler_pt)(
+    ngx_completion_submit_t *submit);
+
+
+typedef enum {
+    NGX_COMPLETION_SUBMIT_ACCEPTED = 0,
+    NGX_COMPLETION_SUBMIT_INVALID,      /* upstream says: the request */
+    NGX_COMPLETION_SUBMIT_QUOTA,
+    NGX_COMPLETION_SUBMIT_REJECTED,     /* our credentials, configuration */
+    NGX_COMPLETION_SUBMIT_UNKNOWN,      /* it may have been accepted */
+    NGX_COMPLETION_SUBMIT_UNAVAILABLE,
+    NGX_COMPLETION_SUBMIT_TIMEOUT,      /* no connection in time */
+    NGX_COMPLETION_SUBMIT_FULL          /* no room in the zone */
+} ngx_completion_submit_outcome_e;
+
+
+struct ngx_completion_submit_s {
+    ngx_pool_t                        *pool;
+    ngx_completion_service_t          *service;
+    ngx_completion_fetch_t            *fetch;        /* private */
+
+    /*
+     * for the debug log of timers: where ngx_connection_t has it, after a
+     * third pointer
+     */
+    ngx_socket_t                       fd;
+
+    ngx_log_t                          log;
+
+    /* to fill in before start */
+
+    ngx_str_t                          body;         /* in the pool */
+    ngx_uint_t                         model;        /* a hash of its name */
+    u_char                             request_id[32];  /* hex digits */
+    ngx_completion_submit_handler_pt   handler;
+    void                              *data;
+
+    /* to read in the handler, or when start() declined */
+
+    ngx_completion_submit_outcome_e    outcome;
+    ngx_completion_id_t                id;
+    ngx_completion_answer_t            answer;
+    ngx_msec_t                         retry_after;  /* ms; 0: not known */
+    ngx_msec_t                         elapsed;      /* upstream's, ms */
+
+    /* private */
+
+    ngx_queue_t                        queue;
+    ngx_event_t                        timer;
+    uint64_t                           lease;
+    ngx_msec_t                         deadline;
+    ngx_uint_t                         tries;
+    unsigned                           promised:1;   /* a time of sending */
+};
+
+
+/* With a pool of its own; NULL: no memory. */
+ngx_completion_submit_t *ngx_completion_submit_create(
+    ngx_completion_service_t *service);
+
+/*
+ * NGX_OK: under way, the handler will be called once, from the event loop,
+ * and the submit is gone when it returns.  NGX_DECLINED: not begun, outcome
+ * and retry_after say why; the caller destroys it.
+ */
+ngx_int_t ngx_completion_submit_start(ngx_completion_submit_t *submit);
+
+/* Nobody waits for it any more; it goes on, and is recorded. */
+void ngx_completion_submit_detach(ngx_completion_submit_t *submit);
+
+/* Of one that was never started. */
+void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
+
+
+/* Operations */
+
+/*
+ * What is known of an operation, its document in the pool.  NGX_OK;
+ * NGX_AGAIN: upstream is being asked, wait for a change; NGX_DECLINED: there
+ * is no such operation; NGX_BUSY: upstream gave no answer, view->next says
+ * when it will be asked again; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_completion_operation_read(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+/*
+ * Declares the operation cancelled and asks upstream, once, to stop it.  The
+ * same results; a finished operation is left as it is.
+ */
+ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+
+/*
+ * Keeps what upstream said under a lease, the lease being ours, and wakes
+ * whoever waits.
+ */
+void ngx_completion_operation_told(ngx_completion_service_t *service,
+    ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer);
+
+
+/* Waiting */
+
+typedef struct ngx_completion_wait_s  ngx_completion_wait_t;
+
+struct ngx_completion_wait_s {
+    ngx_queue_t    queue;
+    void         (*handler)(ngx_completion_wait_t *wait);
+    void          *data;
+    void          *group;      /* private; NULL: not waiting */
+};
+
+
+/*
+ * Calls the handler once, from the event loop, when the operation changes or
+ * the worker is to quit; the wait has then ended.  For ms at most the
+ * operation is polled as one that somebody waits for; the caller has a timer
+ * of its own.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_completion_wait_begin(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_msec_t ms, ngx_completion_wait_t *wait);
+
+void ngx_completion_wait_end(ngx_completion_wait_t *wait);
+
+
+/* Processes */
+
+/* In a worker: services is an array of pointers. */
+ngx_int_t ngx_completion_watcher_init(ngx_cycle_t *cycle,
+    ngx_array_t *services);
+void ngx_completion_watcher_exit(void);
+
+/* The schedule or an operation changed here: look at it, wake the others. */
+void ngx_completion_watcher_kick(ngx_completion_service_t *service);
+void ngx_completion_watcher_changed(ngx_completion_service_t *service);
+
+void ngx_completion_submits_exit(void);
+
+
+#endif /* _NGX_COMPLETION_OPERATION_H_INCLUDED_ */

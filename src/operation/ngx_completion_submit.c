@@ -1,0 +1,381 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_completion_operation.h"
+
+
+#define NGX_COMPLETION_SUBMIT_TRIES    4
+#define NGX_COMPLETION_SUBMIT_BACKOFF  500
+
+/* what a lease may outlive its submit, ms */
+#define NGX_COMPLETION_SUBMIT_GRACE    5000
+
+
+static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_timer(ngx_event_t *ev);
+static void ngx_completion_submit_answered(ngx_completion_fetch_t *f);
+static void ngx_completion_submit_accepted(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_again(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
+    ngx_completion_submit_outcome_e outcome);
+static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+/* what is under way in this worker */
+static ngx_queue_t  ngx_completion_submits;
+
+
+ngx_completion_submit_t *
+ngx_completion_submit_create(ngx_completion_service_t *service)
+{
+    ngx_pool_t               *pool;
+    ngx_completion_submit_t  *submit;
+
+    pool = ngx_create_pool(4096, service->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    submit = ngx_pcalloc(pool, sizeof(ngx_completion_submit_t));
+    if (submit == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    submit->pool = pool;
+    submit->service = service;
+    submit->fd = (ngx_socket_t) -1;
+
+    submit->log = *service->log;
+    submit->log.handler = ngx_completion_submit_log;
+    submit->log.data = submit;
+    submit->log.action = NULL;
+
+    submit->timer.handler = ngx_completion_submit_timer;
+    submit->timer.data = submit;
+    submit->timer.log = &submit->log;
+
+    return submit;
+}
+
+
+ngx_int_t
+ngx_completion_submit_start(ngx_completion_submit_t *submit)
+{
+    ngx_int_t                  rc;
+    ngx_msec_t                 delay, timeout;
+    ngx_completion_service_t  *service;
+
+    service = submit->service;
+    timeout = service->provider.request_timeout;
+
+    rc = ngx_completion_zone_reserve(service->zone,
+                                     timeout + NGX_COMPLETION_SUBMIT_GRACE,
+                                     &submit->lease, &delay);
+
+    if (rc == NGX_BUSY) {
+        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
+        submit->retry_after = delay;
+        return NGX_DECLINED;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
+                      "no room for a submit, the zone is full");
+        submit->outcome = NGX_COMPLETION_SUBMIT_FULL;
+        return NGX_DECLINED;
+    }
+
+    if (ngx_completion_submits.next == NULL) {
+        ngx_queue_init(&ngx_completion_submits);
+    }
+
+    ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
+
+    submit->deadline = ngx_current_msec + delay + timeout;
+    submit->promised = 1;
+
+    if (delay) {
+        ngx_add_timer(&submit->timer, delay);
+
+    } else {
+        ngx_completion_submit_send(submit);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_submit_send(ngx_completion_submit_t *submit)
+{
+    ngx_completion_fetch_t  *f;
+
+    f = ngx_completion_provider_submit(&submit->service->provider,
+                                       &submit->body, submit->request_id,
+                                       &submit->log);
+    if (f == NULL) {
+
+        /* never reported from inside start(): the timer will do it */
+
+        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+        submit->deadline = ngx_current_msec;
+        submit->promised = 0;
+        ngx_add_timer(&submit->timer, 1);
+        return;
+    }
+
+    f->timeout = submit->deadline - ngx_current_msec;
+    f->handler = ngx_completion_submit_answered;
+    f->data = submit;
+
+    submit->fetch = f;
+    submit->tries++;
+    submit->promised = 0;
+
+    ngx_completion_fetch_start(f);
+}
+
+
+/* a place in the quota's line, or a pause between two tries, has ended */
+
+static void
+ngx_completion_submit_timer(ngx_event_t *ev)
+{
+    ngx_int_t                 rc;
+    ngx_msec_t                delay;
+    ngx_msec_int_t            left;
+    ngx_completion_submit_t  *submit;
+
+    submit = ev->data;
+
+    if (submit->promised) {
+        ngx_completion_submit_send(submit);
+        return;
+    }
+
+    left = submit->deadline - ngx_current_msec;
+    rc = NGX_DECLINED;
+    delay = 0;
+
+    if (left > 0) {
+
+        /* a repeat needs a place of its own in the quota */
+
+        rc = ngx_completion_zone_repeat(submit->service->zone, submit->lease,
+                                        left + NGX_COMPLETION_SUBMIT_GRACE,
+                                        &delay);
+    }
+
+    if (rc != NGX_OK || (ngx_msec_int_t) delay >= left) {
+        ngx_completion_submit_finish(submit, submit->outcome);
+        return;
+    }
+
+    if (delay == 0) {
+        ngx_completion_submit_send(submit);
+        return;
+    }
+
+    submit->promised = 1;
+    ngx_add_timer(&submit->timer, delay);
+}
+
+
+static void
+ngx_completion_submit_answered(ngx_completion_fetch_t *f)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = f->data;
+
+    submit->fetch = NULL;
+    submit->elapsed += f->elapsed;
+
+    ngx_completion_provider_answer(f, submit->pool, NULL, &submit->answer);
+    ngx_completion_fetch_destroy(f);
+
+    switch (submit->answer.kind) {
+
+    case NGX_COMPLETION_ANSWER_OPERATION:
+        ngx_completion_submit_accepted(submit);
+        submit->outcome = NGX_COMPLETION_SUBMIT_ACCEPTED;
+        break;
+
+    case NGX_COMPLETION_ANSWER_INVALID:
+        submit->outcome = NGX_COMPLETION_SUBMIT_INVALID;
+        break;
+
+    case NGX_COMPLETION_ANSWER_BUSY:
+        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
+        break;
+
+    case NGX_COMPLETION_ANSWER_UNAVAILABLE:
+    case NGX_COMPLETION_ANSWER_FENCED:
+        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+        break;
+
+    case NGX_COMPLETION_ANSWER_TIMEOUT:
+        submit->outcome = NGX_COMPLETION_SUBMIT_TIMEOUT;
+        break;
+
+    case NGX_COMPLETION_ANSWER_NOT_FOUND:
+    case NGX_COMPLETION_ANSWER_REJECTED:
+        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
+        break;
+
+    default: /* NGX_COMPLETION_ANSWER_UNKNOWN */
+        submit->outcome = NGX_COMPLETION_SUBMIT_UNKNOWN;
+        break;
+    }
+
+    if (ngx_completion_submit_again(submit) == NGX_OK) {
+        return;
+    }
+
+    ngx_completion_submit_finish(submit, submit->outcome);
+}
+
+
+static void
+ngx_completion_submit_accepted(ngx_completion_submit_t *submit)
+{
+    ngx_int_t                    rc;
+    ngx_completion_answer_t     *answer;
+    ngx_completion_service_t    *service;
+
+    service = submit->service;
+    answer = &submit->answer;
+
+    submit->id.upstream = answer->operation.id;
+    submit->id.submitted = ngx_time();
+
+    rc = ngx_completion_zone_accept(service->zone, submit->lease, &submit->id,
+                                    submit->model);
+
+    if (rc == NGX_OK) {
+        ngx_completion_operation_told(service, &submit->id.upstream,
+                                      submit->lease, answer);
+        return;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
+                      "no room for operation \"%V\", it is not watched",
+                      &submit->id.upstream);
+    }
+}
+
+
+/* NGX_OK: upstream did not take it, and it will be sent once more */
+
+static ngx_int_t
+ngx_completion_submit_again(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t  pause;
+
+    if (submit->outcome != NGX_COMPLETION_SUBMIT_QUOTA
+        && submit->outcome != NGX_COMPLETION_SUBMIT_UNAVAILABLE
+        && submit->outcome != NGX_COMPLETION_SUBMIT_TIMEOUT)
+    {
+        return NGX_DECLINED;
+    }
+
+    pause = NGX_COMPLETION_SUBMIT_BACKOFF << (submit->tries - 1);
+    submit->retry_after = pause;
+
+    pause = pause / 2 + ngx_random() % (pause / 2);
+
+    if (submit->answer.retry_after > 0) {
+        submit->retry_after = (ngx_msec_t) submit->answer.retry_after * 1000;
+        pause = ngx_max(pause, submit->retry_after);
+    }
+
+    if (submit->tries >= NGX_COMPLETION_SUBMIT_TRIES
+        || (ngx_msec_int_t) (submit->deadline - ngx_current_msec - pause) <= 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_add_timer(&submit->timer, pause);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_submit_finish(ngx_completion_submit_t *submit,
+    ngx_completion_submit_outcome_e outcome)
+{
+    if (outcome != NGX_COMPLETION_SUBMIT_ACCEPTED) {
+        ngx_completion_zone_release(submit->service->zone, submit->lease);
+    }
+
+    ngx_queue_remove(&submit->queue);
+
+    if (submit->handler) {
+        submit->handler(submit);
+    }
+
+    ngx_completion_submit_destroy(submit);
+}
+
+
+void
+ngx_completion_submit_detach(ngx_completion_submit_t *submit)
+{
+    submit->handler = NULL;
+    submit->data = NULL;
+}
+
+
+void
+ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
+{
+    if (submit->timer.timer_set) {
+        ngx_del_timer(&submit->timer);
+    }
+
+    ngx_destroy_pool(submit->pool);
+}
+
+
+void
+ngx_completion_submits_exit(void)
+{
+    ngx_queue_t              *q;
+    ngx_completion_submit_t  *submit;
+
+    if (ngx_completion_submits.next == NULL) {
+        return;
+    }
+
+    while (!ngx_queue_empty(&ngx_completion_submits)) {
+        q = ngx_queue_head(&ngx_completion_submits);
+        submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
+
+        ngx_queue_remove(q);
+
+        if (submit->fetch) {
+            ngx_completion_fetch_destroy(submit->fetch);
+        }
+
+        ngx_completion_submit_destroy(submit);
+    }
+}
+
+
+static u_char *
+ngx_completion_submit_log(ngx_log_t *log, u_char *buf, size_t len)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = log->data;
+
+    return ngx_snprintf(buf, len,
+                        " while submitting to provider \"%V\", try: %ui",
+                        &submit->service->name, submit->tries);
+}

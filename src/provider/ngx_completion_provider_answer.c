@@ -1,0 +1,347 @@
+
+#include "ngx_completion_provider.h"
+#include "ngx_completion_provider_document.h"
+
+
+#define NGX_COMPLETION_SECONDS_MAX     86400
+#define NGX_COMPLETION_REQUEST_ID_MAX  128
+
+
+static void ngx_completion_provider_status(ngx_completion_fetch_t *f,
+    ngx_completion_answer_t *answer);
+static ngx_int_t ngx_completion_provider_read(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
+    ngx_completion_answer_t *answer, const char **fault);
+static ngx_int_t ngx_completion_provider_answer_headers(
+    ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_answer_t *answer);
+static ngx_int_t ngx_completion_provider_request_id(ngx_completion_fetch_t *f,
+    const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer);
+static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
+static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
+static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
+    ngx_completion_answer_t *answer, const char *fault);
+
+
+/*
+ * A transfer made in this folder points to an origin inside of its provider.
+ */
+#define ngx_completion_provider_of(f, member)                                 \
+    ((ngx_completion_provider_t *)                                            \
+        ((u_char *) (f)->origin                                               \
+         - offsetof(ngx_completion_provider_t, member)))
+
+
+void
+ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer)
+{
+    const char                 *fault;
+    ngx_completion_provider_t  *p;
+
+    ngx_memzero(answer, sizeof(ngx_completion_answer_t));
+
+    answer->retry_after = -1;
+    answer->poll_interval = -1;
+    answer->operation.input_tokens = -1;
+    answer->operation.completion_tokens = -1;
+    answer->operation.total_tokens = -1;
+
+    fault = f->fault ? f->fault : "unknown";
+
+    switch (f->outcome) {
+
+    case NGX_COMPLETION_FETCH_ANSWERED:
+        p = f->post ? ngx_completion_provider_of(f, submit)
+                    : ngx_completion_provider_of(f, operations);
+
+        ngx_completion_provider_status(f, answer);
+
+        if (ngx_completion_provider_read(p, f, pool, id, answer, &fault)
+            != NGX_OK)
+        {
+            answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+        }
+
+        break;
+
+    case NGX_COMPLETION_FETCH_UNREACHED:
+        answer->kind = NGX_COMPLETION_ANSWER_UNAVAILABLE;
+        break;
+
+    case NGX_COMPLETION_FETCH_CONNECT_TIMEOUT:
+        answer->kind = NGX_COMPLETION_ANSWER_TIMEOUT;
+        break;
+
+    case NGX_COMPLETION_FETCH_FENCED:
+        answer->kind = NGX_COMPLETION_ANSWER_FENCED;
+        break;
+
+    default:
+        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+    }
+
+    ngx_completion_provider_log(f, answer, fault);
+}
+
+
+static void
+ngx_completion_provider_status(ngx_completion_fetch_t *f,
+    ngx_completion_answer_t *answer)
+{
+    answer->status = f->status;
+
+    switch (f->status) {
+
+    case 400:
+    case 413:
+    case 422:
+        answer->kind = NGX_COMPLETION_ANSWER_INVALID;
+        return;
+
+    case 404:
+        answer->kind = NGX_COMPLETION_ANSWER_NOT_FOUND;
+        return;
+
+    case 429:
+        answer->kind = NGX_COMPLETION_ANSWER_BUSY;
+        return;
+
+    case 503:
+        answer->kind = NGX_COMPLETION_ANSWER_UNAVAILABLE;
+        return;
+    }
+
+    if (f->status >= 200 && f->status < 300) {
+        answer->kind = NGX_COMPLETION_ANSWER_OPERATION;
+
+    } else if (f->status >= 500) {
+        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+
+    } else {
+        answer->kind = NGX_COMPLETION_ANSWER_REJECTED;
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_provider_read(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
+    ngx_completion_answer_t *answer, const char **fault)
+{
+    ngx_int_t                    rc;
+    ngx_completion_operation_t  *operation;
+
+    *fault = "no memory";
+
+    if (ngx_completion_provider_answer_headers(f, pool, answer) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (answer->kind != NGX_COMPLETION_ANSWER_OPERATION) {
+        return ngx_completion_provider_reason(p, pool, &f->response,
+                                              &answer->reason);
+    }
+
+    operation = &answer->operation;
+
+    rc = ngx_completion_provider_document(p, pool, &f->response, operation,
+                                          fault);
+
+    if (rc == NGX_OK && id && id->len
+        && (id->len != operation->id.len
+            || ngx_memcmp(id->data, operation->id.data, id->len) != 0))
+    {
+        *fault = "another operation";
+        rc = NGX_DECLINED;
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_completion_provider_answer_headers(ngx_completion_fetch_t *f,
+    ngx_pool_t *pool, ngx_completion_answer_t *answer)
+{
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    if (ngx_completion_fetch_answer_header(f, "retry-after", &value)
+        == NGX_OK)
+    {
+        answer->retry_after = ngx_completion_provider_retry_after(&value);
+    }
+
+    if (ngx_completion_fetch_answer_header(f, "x-operation-poll-interval",
+                                           &value)
+        == NGX_OK)
+    {
+        answer->poll_interval = ngx_completion_provider_seconds(&value);
+    }
+
+    rc = ngx_completion_provider_request_id(f, "x-request-id", pool, answer);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_completion_provider_request_id(f, "x-server-trace-id", pool,
+                                                answer);
+    }
+
+    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_provider_request_id(ngx_completion_fetch_t *f,
+    const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer)
+{
+    ngx_str_t   value;
+    ngx_uint_t  i;
+
+    if (ngx_completion_fetch_answer_header(f, name, &value) != NGX_OK
+        || value.len == 0 || value.len > NGX_COMPLETION_REQUEST_ID_MAX)
+    {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < value.len; i++) {
+
+        /* a quote would end the value in a log line */
+
+        if (value.data[i] < ' ' || value.data[i] >= 0x7f
+            || value.data[i] == '"')
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    answer->request_id.data = ngx_pstrdup(pool, &value);
+    if (answer->request_id.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    answer->request_id.len = value.len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_provider_retry_after(ngx_str_t *value)
+{
+    time_t     date;
+    ngx_int_t  seconds;
+
+    seconds = ngx_completion_provider_seconds(value);
+
+    if (seconds != -1) {
+        return seconds;
+    }
+
+    date = ngx_parse_http_time(value->data, value->len);
+
+    if (date == (time_t) NGX_ERROR) {
+        return -1;
+    }
+
+    if (date <= ngx_time()) {
+        return 0;
+    }
+
+    return ngx_min(date - ngx_time(), NGX_COMPLETION_SECONDS_MAX);
+}
+
+
+static ngx_int_t
+ngx_completion_provider_seconds(ngx_str_t *value)
+{
+    ngx_int_t   seconds;
+    ngx_uint_t  i;
+
+    if (value->len == 0) {
+        return -1;
+    }
+
+    seconds = 0;
+
+    for (i = 0; i < value->len; i++) {
+
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            return -1;
+        }
+
+        seconds = seconds * 10 + (value->data[i] - '0');
+        seconds = ngx_min(seconds, NGX_COMPLETION_SECONDS_MAX);
+    }
+
+    return seconds;
+}
+
+
+/*
+ * The reason is not logged: it may quote the prompt.
+ */
+
+static void
+ngx_completion_provider_log(ngx_completion_fetch_t *f,
+    ngx_completion_answer_t *answer, const char *fault)
+{
+    ngx_uint_t  level;
+
+    switch (f->outcome) {
+
+    case NGX_COMPLETION_FETCH_FENCED:
+        return;
+
+    case NGX_COMPLETION_FETCH_UNREACHED:
+    case NGX_COMPLETION_FETCH_CONNECT_TIMEOUT:
+        ngx_log_error(NGX_LOG_ERR, f->log, 0, "upstream was not reached: %s",
+                      fault);
+        return;
+
+    case NGX_COMPLETION_FETCH_ANSWERED:
+        break;
+
+    default:
+        ngx_log_error(NGX_LOG_ERR, f->log, 0,
+                      "upstream gave no readable answer: %s", fault);
+        return;
+    }
+
+    switch (answer->kind) {
+
+    case NGX_COMPLETION_ANSWER_OPERATION:
+        return;
+
+    case NGX_COMPLETION_ANSWER_NOT_FOUND:
+
+        /* for a submit it means that the model has no asynchronous mode */
+
+        if (!f->post) {
+            return;
+        }
+
+        level = NGX_LOG_ERR;
+        break;
+
+    case NGX_COMPLETION_ANSWER_INVALID:
+    case NGX_COMPLETION_ANSWER_BUSY:
+    case NGX_COMPLETION_ANSWER_UNAVAILABLE:
+        level = NGX_LOG_WARN;
+        break;
+
+    default:
+        level = NGX_LOG_ERR;
+    }
+
+    if (f->status >= 200 && f->status < 300) {
+        ngx_log_error(level, f->log, 0,
+                      "upstream gave no readable answer: %s, status %ui, "
+                      "request id \"%V\"",
+                      fault, f->status, &answer->request_id);
+        return;
+    }
+
+    ngx_log_error(level, f->log, 0, "upstream answered %ui, request id \"%V\"",
+                  f->status, &answer->request_id);
+}

@@ -1,0 +1,330 @@
+
+#include "ngx_completion_provider.h"
+#include "ngx_completion_provider_document.h"
+
+
+/* a resource id of Yandex: that many lower-case letters and digits */
+#define NGX_COMPLETION_RESOURCE_ID_LEN  20
+
+#define ngx_completion_cleaning_digit(c)   ((c) >= '0' && (c) <= '9')
+#define ngx_completion_cleaning_letter(c)  ((c) >= 'a' && (c) <= 'z')
+
+
+typedef struct {
+    ngx_str_t    folder;
+    ngx_str_t    credential;
+    u_char      *begin;
+    u_char      *p;             /* what is left to read */
+    u_char      *last;
+    u_char      *start;         /* the copy */
+    u_char      *out;
+    unsigned     strict:1;
+    unsigned     dropped:1;
+} ngx_completion_cleaning_t;
+
+
+static void ngx_completion_provider_secrets(ngx_completion_provider_t *p,
+    ngx_completion_cleaning_t *c);
+static void ngx_completion_cleaning_step(ngx_completion_cleaning_t *c);
+static ngx_uint_t ngx_completion_cleaning_strict(
+    ngx_completion_cleaning_t *c);
+static ngx_uint_t ngx_completion_cleaning_starts(
+    ngx_completion_cleaning_t *c, ngx_str_t *with);
+static ngx_uint_t ngx_completion_cleaning_resource(
+    ngx_completion_cleaning_t *c);
+static void ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c,
+    const char *to);
+static void ngx_completion_cleaning_control(ngx_completion_cleaning_t *c);
+
+
+/* "Error in session internal_id=...&request_id=...&folder_id=...: reason" */
+static ngx_str_t  ngx_completion_cleaning_session =
+    ngx_string("Error in session ");
+
+/* "Permission to [resource-manager.folder ...] denied" */
+static ngx_str_t  ngx_completion_cleaning_permission =
+    ngx_string("Permission to [");
+
+/* whatever else tells of these is beyond repair */
+static ngx_str_t  ngx_completion_cleaning_names[] = {
+    ngx_string("internal_id"),
+    ngx_string("internalId"),
+    ngx_string("request_id"),
+    ngx_string("requestId"),
+    ngx_string("folder_id"),
+    ngx_string("folderId"),
+    ngx_null_string
+};
+
+
+ngx_int_t
+ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
+    ngx_str_t *text, size_t limit)
+{
+    ngx_completion_cleaning_t  c;
+
+    ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
+
+    c.strict = 1;
+    c.begin = text->data;
+    c.p = text->data;
+    c.last = text->data + text->len;
+
+    /* nothing of it makes a text longer */
+
+    c.start = ngx_pnalloc(pool, text->len + 1);
+    if (c.start == NULL) {
+        return NGX_ERROR;
+    }
+
+    c.out = c.start;
+
+    ngx_completion_provider_secrets(p, &c);
+
+    while (c.p < c.last && !c.dropped) {
+        ngx_completion_cleaning_step(&c);
+    }
+
+    if (c.dropped) {
+        ngx_str_null(text);
+        return NGX_OK;
+    }
+
+    while (c.start < c.out && *c.start == ' ') {
+        c.start++;
+    }
+
+    if (limit && (size_t) (c.out - c.start) > limit) {
+        c.out = c.start + limit;
+
+        while (c.out > c.start && (*c.out & 0xc0) == 0x80) {
+            c.out--;
+        }
+    }
+
+    while (c.out > c.start && c.out[-1] == ' ') {
+        c.out--;
+    }
+
+    text->data = c.start;
+    text->len = c.out - c.start;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_provider_mask(ngx_completion_provider_t *p, ngx_pool_t *pool,
+    ngx_str_t *text)
+{
+    ngx_completion_cleaning_t  c;
+
+    ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
+    ngx_completion_provider_secrets(p, &c);
+
+    c.begin = text->data;
+    c.p = text->data;
+    c.last = text->data + text->len;
+
+    while (c.p < c.last
+           && !ngx_completion_cleaning_starts(&c, &c.folder)
+           && !ngx_completion_cleaning_starts(&c, &c.credential))
+    {
+        c.p++;
+    }
+
+    if (c.p == c.last) {
+        return NGX_OK;
+    }
+
+    c.start = ngx_pnalloc(pool, text->len);
+    if (c.start == NULL) {
+        return NGX_ERROR;
+    }
+
+    c.out = ngx_cpymem(c.start, text->data, c.p - text->data);
+
+    while (c.p < c.last) {
+        ngx_completion_cleaning_step(&c);
+    }
+
+    text->data = c.start;
+    text->len = c.out - c.start;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_provider_secrets(ngx_completion_provider_t *p,
+    ngx_completion_cleaning_t *c)
+{
+    u_char  *space, *end;
+
+    c->folder = p->folder;
+
+    end = p->authorization.data + p->authorization.len;
+
+    space = ngx_strlchr(p->authorization.data, end, ' ');
+
+    if (space) {
+        c->credential.data = space + 1;
+        c->credential.len = end - (space + 1);
+    }
+}
+
+
+static void
+ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
+{
+    if (ngx_completion_cleaning_starts(c, &c->folder)) {
+        *c->out++ = '*';
+        c->p += c->folder.len;
+        return;
+    }
+
+    if (ngx_completion_cleaning_starts(c, &c->credential)) {
+        *c->out++ = '*';
+        c->p += c->credential.len;
+        return;
+    }
+
+    if (!c->strict) {
+        *c->out++ = *c->p++;
+        return;
+    }
+
+    if (!ngx_completion_cleaning_strict(c)) {
+        ngx_completion_cleaning_control(c);
+    }
+}
+
+
+static ngx_uint_t
+ngx_completion_cleaning_strict(ngx_completion_cleaning_t *c)
+{
+    ngx_str_t  *name;
+
+    if (ngx_completion_cleaning_starts(c, &ngx_completion_cleaning_session)) {
+        c->p += ngx_completion_cleaning_session.len;
+        ngx_completion_cleaning_skip(c, ": ");
+        return 1;
+    }
+
+    if (ngx_completion_cleaning_starts(c,
+                                       &ngx_completion_cleaning_permission))
+    {
+        c->out = ngx_cpymem(c->out, "Permission", sizeof("Permission") - 1);
+        ngx_completion_cleaning_skip(c, "]");
+        return 1;
+    }
+
+    for (name = ngx_completion_cleaning_names; name->len; name++) {
+        if (ngx_completion_cleaning_starts(c, name)) {
+            c->dropped = 1;
+            return 1;
+        }
+    }
+
+    if (ngx_completion_cleaning_resource(c)) {
+        *c->out++ = '*';
+        c->p += NGX_COMPLETION_RESOURCE_ID_LEN;
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_completion_cleaning_starts(ngx_completion_cleaning_t *c, ngx_str_t *with)
+{
+    if (with->len == 0 || (size_t) (c->last - c->p) < with->len
+        || ngx_tolower(*c->p) != ngx_tolower(*with->data))
+    {
+        return 0;
+    }
+
+    return (ngx_strncasecmp(c->p, with->data, with->len) == 0);
+}
+
+
+static ngx_uint_t
+ngx_completion_cleaning_resource(ngx_completion_cleaning_t *c)
+{
+    u_char      *p;
+    ngx_uint_t   digits, letters;
+
+    /* a run of such characters counts as a whole only */
+
+    if (c->p > c->begin
+        && (ngx_completion_cleaning_digit(c->p[-1])
+            || ngx_completion_cleaning_letter(c->p[-1])))
+    {
+        return 0;
+    }
+
+    digits = 0;
+    letters = 0;
+
+    for (p = c->p; p < c->last; p++) {
+
+        if (ngx_completion_cleaning_digit(*p)) {
+            digits++;
+
+        } else if (ngx_completion_cleaning_letter(*p)) {
+            letters++;
+
+        } else {
+            break;
+        }
+    }
+
+    return digits && letters
+           && digits + letters == NGX_COMPLETION_RESOURCE_ID_LEN;
+}
+
+
+static void
+ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c, const char *to)
+{
+    size_t  len;
+
+    len = ngx_strlen(to);
+
+    while ((size_t) (c->last - c->p) >= len) {
+
+        if (ngx_strncmp(c->p, to, len) == 0) {
+            c->p += len;
+            return;
+        }
+
+        c->p++;
+    }
+
+    c->p = c->last;
+}
+
+
+static void
+ngx_completion_cleaning_control(ngx_completion_cleaning_t *c)
+{
+    u_char  ch;
+
+    ch = *c->p++;
+
+    if (ch < ' ' || ch == 0x7f) {
+        *c->out++ = ' ';
+        return;
+    }
+
+    /* U+0080 to U+009F are controls as well */
+
+    if (ch == 0xc2 && c->p < c->last && *c->p < 0xa0) {
+        c->p++;
+        *c->out++ = ' ';
+        return;
+    }
+
+    *c->out++ = ch;
+}

@@ -1,0 +1,196 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "ngx_completion_id.h"
+
+
+#define NGX_COMPLETION_ID_VERSION  1
+#define NGX_COMPLETION_ID_TAG      24
+#define NGX_COMPLETION_ID_TAG_RAW  18
+
+
+static u_char *ngx_completion_id_part(u_char *p, ngx_str_t *part);
+static ngx_int_t ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key,
+    ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
+
+
+ngx_int_t
+ngx_completion_id_check(ngx_str_t *upstream)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    if (upstream->len == 0 || upstream->len > NGX_COMPLETION_ID_UPSTREAM) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < upstream->len; i++) {
+        c = upstream->data[i];
+
+        if ((c >= '0' && c <= '9')
+            || (c >= 'a' && c <= 'z')
+            || (c >= 'A' && c <= 'Z')
+            || c == '_' || c == '-')
+        {
+            continue;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
+    ngx_str_t *provider, ngx_str_t *owner, ngx_completion_id_t *id,
+    ngx_str_t *capability)
+{
+    u_char     *p;
+    ngx_str_t   claim;
+
+    p = ngx_pnalloc(pool, id->upstream.len + NGX_COMPLETION_ID_TAIL);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    claim.data = p;
+
+    p = ngx_sprintf(p, "%V%c%08xD", &id->upstream, id->shared ? 's' : 'p',
+                    (uint32_t) id->submitted);
+
+    claim.len = p - claim.data;
+
+    if (ngx_completion_id_tag(pool, keys->elts, provider, owner, &claim, p)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    capability->data = claim.data;
+    capability->len = claim.len + NGX_COMPLETION_ID_TAG;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
+    ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *capability,
+    ngx_completion_id_t *id)
+{
+    u_char       tag[NGX_COMPLETION_ID_TAG], *p;
+    ngx_int_t    seconds;
+    ngx_str_t    claim, *key;
+    ngx_uint_t   i, valid;
+
+    if (capability->len <= NGX_COMPLETION_ID_TAIL
+        || capability->len > NGX_COMPLETION_ID_MAX)
+    {
+        return NGX_DECLINED;
+    }
+
+    claim.data = capability->data;
+    claim.len = capability->len - NGX_COMPLETION_ID_TAG;
+
+    key = keys->elts;
+    valid = 0;
+
+    for (i = 0; i < keys->nelts; i++) {
+        if (ngx_completion_id_tag(pool, &key[i], provider, owner, &claim, tag)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        /* the encoded form is compared: it has no spare bits */
+
+        if (CRYPTO_memcmp(tag, claim.data + claim.len, NGX_COMPLETION_ID_TAG)
+            == 0)
+        {
+            valid = 1;
+        }
+    }
+
+    if (!valid) {
+        return NGX_DECLINED;
+    }
+
+    id->upstream.data = capability->data;
+    id->upstream.len = capability->len - NGX_COMPLETION_ID_TAIL;
+
+    p = capability->data + id->upstream.len;
+    seconds = ngx_hextoi(p + 1, 8);
+
+    if (ngx_completion_id_check(&id->upstream) != NGX_OK
+        || seconds == NGX_ERROR)
+    {
+        return NGX_DECLINED;
+    }
+
+    id->shared = (*p == 's');
+    id->submitted = seconds;
+
+    if (ngx_time() - id->submitted
+        > NGX_COMPLETION_ID_LIFETIME + NGX_COMPLETION_ID_SKEW)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_completion_id_part(u_char *p, ngx_str_t *part)
+{
+    uint32_t  len;
+
+    len = htonl((uint32_t) part->len);
+
+    p = ngx_cpymem(p, &len, sizeof(uint32_t));
+
+    return ngx_cpymem(p, part->data, part->len);
+}
+
+
+static ngx_int_t
+ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key, ngx_str_t *provider,
+    ngx_str_t *owner, ngx_str_t *claim, u_char *tag)
+{
+    u_char        *text, *p, md[EVP_MAX_MD_SIZE];
+    size_t         len;
+    ngx_str_t      raw, encoded;
+    unsigned int   n;
+
+    len = 1 + 3 * sizeof(uint32_t) + provider->len + owner->len + claim->len;
+
+    text = ngx_pnalloc(pool, len);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = text;
+    *p++ = NGX_COMPLETION_ID_VERSION;
+    p = ngx_completion_id_part(p, provider);
+    p = ngx_completion_id_part(p, owner);
+    (void) ngx_completion_id_part(p, claim);
+
+    if (HMAC(EVP_sha256(), key->data, key->len, text, len, md, &n) == NULL) {
+        return NGX_ERROR;
+    }
+
+    raw.data = md;
+    raw.len = NGX_COMPLETION_ID_TAG_RAW;
+    encoded.data = tag;
+
+    ngx_encode_base64url(&encoded, &raw);
+
+    return NGX_OK;
+}

@@ -1,0 +1,149 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_quota.h"
+
+
+static ngx_msec_t ngx_completion_quota_start(ngx_completion_quota_sh_t *q,
+    ngx_uint_t ago);
+
+
+char *
+ngx_completion_rate_parse(ngx_str_t *value, ngx_completion_rate_t *rate)
+{
+    size_t     len;
+    ngx_int_t  n;
+
+    len = value->len;
+
+    if (len < 4 || ngx_strncmp(value->data + len - 3, "r/", 2) != 0) {
+        return "must look like \"10r/s\", \"600r/m\" or \"5000r/h\"";
+    }
+
+    switch (value->data[len - 1]) {
+
+    case 's':
+        rate->unit = 1000;
+        break;
+
+    case 'm':
+        rate->unit = 60 * 1000;
+        break;
+
+    case 'h':
+        rate->unit = 3600 * 1000;
+        break;
+
+    default:
+        return "must end in \"r/s\", \"r/m\" or \"r/h\"";
+    }
+
+    n = ngx_atoi(value->data, len - 3);
+
+    if (n <= 0 || n > NGX_COMPLETION_QUOTA_MAX) {
+        return "must be a whole number from 1 to 100000 per unit";
+    }
+
+    rate->n = n;
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_completion_quota_set(ngx_slab_pool_t *pool, ngx_completion_quota_sh_t *q,
+    ngx_completion_rate_t *rate)
+{
+    ngx_uint_t                 i, n;
+    ngx_completion_quota_sh_t  old;
+
+    old = *q;
+
+    if (old.rate.n == rate->n) {
+        q->rate.unit = rate->unit;
+        return NGX_OK;
+    }
+
+    ngx_memzero(q, sizeof(ngx_completion_quota_sh_t));
+
+    if (rate->n) {
+        q->starts = ngx_slab_calloc_locked(pool, rate->n * sizeof(ngx_msec_t));
+
+        if (q->starts == NULL) {
+            *q = old;
+            return NGX_ERROR;
+        }
+    }
+
+    q->rate = *rate;
+
+    n = ngx_min(old.used, rate->n);
+
+    for (i = n; i > 0; i--) {
+        ngx_completion_quota_take(q, ngx_completion_quota_start(&old, i));
+    }
+
+    if (old.starts) {
+        ngx_slab_free_locked(pool, old.starts);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_msec_t
+ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now)
+{
+    ngx_msec_t  at;
+
+    if (q->rate.n == 0 || q->used < q->rate.n) {
+        return now;
+    }
+
+    at = ngx_completion_quota_start(q, q->rate.n) + q->rate.unit
+         + NGX_COMPLETION_QUOTA_SLACK;
+
+    return ((ngx_msec_int_t) (at - now) > 0) ? at : now;
+}
+
+
+void
+ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
+{
+    if (q->rate.n == 0) {
+        return;
+    }
+
+    q->starts[q->next] = at;
+    q->next = (q->next + 1) % q->rate.n;
+
+    if (q->used < q->rate.n) {
+        q->used++;
+    }
+}
+
+
+ngx_uint_t
+ngx_completion_quota_promised(ngx_completion_quota_sh_t *q, ngx_msec_t now)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; n < q->used; n++) {
+        if ((ngx_msec_int_t) (ngx_completion_quota_start(q, n + 1) - now) <= 0)
+        {
+            break;
+        }
+    }
+
+    return n;
+}
+
+
+/* the last but (ago - 1) start noted */
+
+static ngx_msec_t
+ngx_completion_quota_start(ngx_completion_quota_sh_t *q, ngx_uint_t ago)
+{
+    return q->starts[(q->next + q->rate.n - ago) % q->rate.n];
+}

@@ -1,0 +1,210 @@
+
+/*
+ * The shared memory of one provider: a record per upstream operation, found
+ * by the upstream's id, with what is known of it and when to ask next.
+ *
+ * A zone is a cache and a meeting place of the workers, never the truth: any
+ * record may vanish, and any worker may die at any instruction.  A busy word
+ * is set with the lock and cleared with the unlock; who finds it set makes
+ * the zone anew, empty.  No pointer into the zone leaves these units: callers
+ * name a record by its id and prove their right to write by a lease.
+ *
+ * Functions take the zone's lock themselves, and are called in workers only,
+ * unless the comment says otherwise.
+ */
+
+
+#ifndef _NGX_COMPLETION_ZONE_H_INCLUDED_
+#define _NGX_COMPLETION_ZONE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_id.h"
+#include "ngx_completion_quota.h"
+
+
+#define NGX_COMPLETION_SUBMIT_RATES  4
+
+
+typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;
+
+
+typedef struct {
+    ngx_shm_zone_t            *shm_zone;
+    ngx_slab_pool_t           *shpool;
+    ngx_completion_zone_sh_t  *sh;
+
+    /* a digest of what the stored operations belong to */
+    u_char                     identity[16];
+
+    ngx_msec_t                 poll_min;       /* ms */
+    ngx_msec_t                 poll_max;
+    ngx_msec_t                 poll_lease;     /* how long a poll may take */
+    ngx_msec_t                 deadline;
+    time_t                     retention;      /* seconds */
+
+    ngx_completion_rate_t      poll_rate;
+    ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_uint_t                 nsubmit_rates;
+    ngx_uint_t                 submit_queue;   /* submits */
+    ngx_msec_t                 submit_queue_time;
+} ngx_completion_zone_t;
+
+
+typedef enum {
+    NGX_COMPLETION_RECORD_SUBMIT = 0,  /* reserved for a submit on its way */
+    NGX_COMPLETION_RECORD_UNKNOWN,     /* adopted, upstream not yet heard */
+    NGX_COMPLETION_RECORD_MISSING,     /* adopted, upstream says 404 */
+    NGX_COMPLETION_RECORD_PENDING,
+    NGX_COMPLETION_RECORD_FINAL
+} ngx_completion_record_state_e;
+
+
+/* A copy of a record; the document is in the reader's pool. */
+typedef struct {
+    ngx_completion_record_state_e  state;
+    ngx_uint_t                     verdict;    /* of a final one, opaque */
+    unsigned                       decided:1;  /* by us, not by upstream */
+    unsigned                       failing:1;  /* the last polls brought
+                                                  nothing, none is due */
+    uint64_t                       version;    /* changes with the state */
+    time_t                         submitted;  /* seconds */
+    time_t                         finished;
+    ngx_msec_t                     next;       /* ms until we know more */
+    uint64_t                       digest;     /* of the document */
+    ngx_str_t                      document;   /* len 0: not kept */
+    size_t                         id_offset;
+} ngx_completion_view_t;
+
+
+/* What a poll brought, or what we decided. */
+typedef enum {
+    NGX_COMPLETION_UPDATE_PENDING = 0,
+    NGX_COMPLETION_UPDATE_FINAL,
+    NGX_COMPLETION_UPDATE_NOT_FOUND,
+    NGX_COMPLETION_UPDATE_FAILED       /* no answer to rely on */
+} ngx_completion_update_e;
+
+
+typedef struct {
+    ngx_completion_update_e    kind;
+    ngx_uint_t                 verdict;    /* of UPDATE_FINAL */
+    ngx_uint_t                 lost;       /* the verdict after enough 404s */
+    ngx_str_t                  document;
+    size_t                     id_offset;
+    ngx_msec_t                 gap;        /* upstream's wish, ms; 0: none */
+} ngx_completion_update_t;
+
+
+/* Right to poll one operation, taken from the schedule. */
+typedef struct {
+    uint64_t                   lease;
+    ngx_str_t                  id;         /* in the buffer below */
+    u_char                     buf[NGX_COMPLETION_ID_UPSTREAM];
+} ngx_completion_due_t;
+
+
+/*
+ * At configuration.  The zone's parameters may be filled in later, before
+ * nginx creates shared memory.  NULL: logged.
+ */
+ngx_completion_zone_t *ngx_completion_zone_add(ngx_conf_t *cf,
+    ngx_str_t *name, size_t size, void *tag);
+
+
+/* Submits */
+
+/*
+ * Reserves the record of a submit and its time of sending, *delay ms from
+ * now.  NGX_OK; NGX_DECLINED: no room; NGX_BUSY: the quota's line is full or
+ * too long, *delay says when to try again.  The lease ends by itself after
+ * the delay and ttl ms.
+ */
+ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
+    ngx_msec_t ttl, uint64_t *lease, ngx_msec_t *delay);
+
+/*
+ * The submit is to be sent once more: NGX_OK with its new time of sending,
+ * or NGX_DECLINED: its record is gone.
+ */
+ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_msec_t ttl, ngx_msec_t *delay);
+
+/* The submit was refused: its record goes. */
+void ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease);
+
+/*
+ * The submit was accepted under this id: its record is found by it from now
+ * on, pending, and leased to the caller who is to _store() what upstream
+ * said.  If the id is known already, that record is the one.  NGX_OK;
+ * NGX_DECLINED: no room; NGX_BUSY: leased to somebody else, all is well.
+ */
+ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_completion_id_t *id, ngx_uint_t model);
+
+
+/* Readers */
+
+/*
+ * A copy of what is known: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR:
+ * no memory.  Without a pool the document stays behind.
+ */
+ngx_int_t ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_pool_t *pool, ngx_completion_view_t *view);
+
+/* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
+ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
+    ngx_completion_id_t *id);
+
+/*
+ * Somebody waits for the operation for the next so many ms, or just looked at
+ * it; a poll that pays is planned.  Returns ms until the next poll is due.
+ */
+ngx_msec_t ngx_completion_zone_want(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_msec_t ms);
+
+
+/* The schedule */
+
+/*
+ * Takes the operation that is due next: NGX_OK with a lease; NGX_AGAIN:
+ * nothing is due, or the quota says later, look again in *wait ms.
+ */
+ngx_int_t ngx_completion_zone_take(ngx_completion_zone_t *zone,
+    ngx_completion_due_t *due, ngx_msec_t *wait);
+
+/*
+ * Keeps what a poll brought, and ends the lease.  NGX_OK: and readers are to
+ * be woken; NGX_DONE: nothing new; NGX_DECLINED: the lease is not ours any
+ * more, or what is known is final, nothing was changed.
+ */
+ngx_int_t ngx_completion_zone_store(ngx_completion_zone_t *zone,
+    ngx_str_t *id, uint64_t lease, ngx_completion_update_t *update);
+
+/* Gives a lease back; the operation is due at once. */
+void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint64_t lease);
+
+/*
+ * Declares a pending operation final by our own word, whoever has the lease:
+ * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.
+ */
+ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_uint_t verdict);
+
+
+/* Wake-ups */
+
+/*
+ * Hashes of operations that changed since *seen, n at most; *seen moves on.
+ * NGX_DECLINED: more changed than is remembered, look at all of them.
+ */
+ngx_int_t ngx_completion_zone_changes(ngx_completion_zone_t *zone,
+    uint64_t *seen, uint32_t *hashes, ngx_uint_t *n);
+
+uint32_t ngx_completion_zone_hash(ngx_str_t *id);
+
+
+#endif /* _NGX_COMPLETION_ZONE_H_INCLUDED_ */

@@ -1,0 +1,153 @@
+
+/*
+ * The layout of the zone, private to the store.  Everything here lives in
+ * shared memory and is touched under the zone's lock only; functions declared
+ * here expect it held.
+ */
+
+
+#ifndef _NGX_COMPLETION_ZONE_SH_H_INCLUDED_
+#define _NGX_COMPLETION_ZONE_SH_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_completion_pace.h"
+#include "ngx_completion_zone.h"
+
+
+#define NGX_COMPLETION_CHUNK         256
+#define NGX_COMPLETION_CHUNK_DATA                                             \
+    (NGX_COMPLETION_CHUNK - sizeof(ngx_completion_chunk_sh_t *))
+
+/* copied under one lock at most, a whole number of chunks */
+#define NGX_COMPLETION_COPY_MAX      (256 * NGX_COMPLETION_CHUNK_DATA)
+
+#define NGX_COMPLETION_MODELS        16
+#define NGX_COMPLETION_CHANGES       256
+
+
+typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
+typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
+
+
+struct ngx_completion_chunk_sh_s {
+    ngx_completion_chunk_sh_t   *next;
+    u_char                       data[1];
+};
+
+
+struct ngx_completion_record_sh_s {
+    ngx_rbtree_node_t            due;       /* the key: next poll, ms */
+    ngx_queue_t                  queue;     /* of one of the lists */
+    ngx_completion_record_sh_t  *next;      /* in the same bucket */
+
+    ngx_completion_chunk_sh_t   *chunks;
+    ngx_completion_chunk_sh_t   *draft;     /* being written by the lease */
+    uint32_t                     length;
+    uint32_t                     draft_length;
+    uint32_t                     id_offset;
+    uint32_t                     hash;
+    uint64_t                     digest;
+
+    uint64_t                     version;
+    uint64_t                     lease;     /* 0: nobody's */
+    ngx_msec_t                   lease_end;
+
+    uint32_t                     submitted; /* seconds */
+    uint32_t                     finished;  /* seconds */
+    ngx_msec_t                   created;   /* a submit: when it is sent */
+    ngx_msec_t                   sent;      /* the poll under way */
+    ngx_msec_t                   asked;     /* when the last poll that was
+                                               answered had been sent */
+    ngx_msec_t                   missed;    /* when the first 404 came */
+    ngx_msec_t                   wanted;    /* until when somebody waits */
+    ngx_msec_t                   not_before;  /* of the next poll */
+
+    u_char                       state;
+    u_char                       verdict;
+    u_char                       model;
+    u_char                       missing;   /* 404s in a row */
+    u_char                       failures;  /* polls without answer in a row */
+    u_char                       flags;
+    u_char                       len;
+    u_char                       id[NGX_COMPLETION_ID_UPSTREAM];
+};
+
+
+#define NGX_COMPLETION_RECORD_SCHEDULED  0x01
+#define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
+#define NGX_COMPLETION_RECORD_DECIDED    0x04
+
+
+/* the order in which room is made */
+typedef enum {
+    NGX_COMPLETION_LIST_RESULTS = 0,   /* final, with a document */
+    NGX_COMPLETION_LIST_FINAL,         /* final, without one */
+    NGX_COMPLETION_LIST_PENDING,       /* least recently asked for first */
+    NGX_COMPLETION_LIST_PASSING,       /* unknown, missing: a minute */
+    NGX_COMPLETION_LIST_SUBMITS,       /* on their way: never evicted */
+    NGX_COMPLETION_LISTS
+} ngx_completion_list_e;
+
+
+struct ngx_completion_zone_sh_s {
+    ngx_uint_t                   busy;
+    u_char                       identity[16];
+    uint64_t                     sequence;  /* of leases and versions */
+    uint64_t                     changes;   /* counts what was woken for */
+    uint32_t                     changed[NGX_COMPLETION_CHANGES];
+
+    ngx_rbtree_t                 due;
+    ngx_rbtree_t                 urgent;
+    ngx_rbtree_node_t            due_sentinel;
+    ngx_rbtree_node_t            urgent_sentinel;
+    ngx_queue_t                  lists[NGX_COMPLETION_LISTS];
+
+    ngx_completion_record_sh_t **buckets;
+    uint32_t                     mask;
+
+    ngx_completion_quota_sh_t    poll_quota;
+    ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
+
+    ngx_uint_t                   evicted_results;
+    ngx_uint_t                   evicted_records;
+};
+
+
+void ngx_completion_zone_lock(ngx_completion_zone_t *zone);
+void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
+
+/* Zeroed memory, room being made for it; NULL: nothing may go. */
+void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size);
+
+/* Drops what has outlived its time, a few records a call. */
+void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
+
+/* Whether a lease holds, or somebody waits: not to be evicted. */
+ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
+ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
+
+ngx_completion_record_sh_t *ngx_completion_record_find(
+    ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);
+void ngx_completion_record_link(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t list);
+void ngx_completion_record_unlink(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+void ngx_completion_record_delete(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* From the schedule's tree that the record is in to the one it belongs in. */
+void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t at);
+void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t **chunks);
+
+
+#endif /* _NGX_COMPLETION_ZONE_SH_H_INCLUDED_ */

@@ -1,0 +1,759 @@
+package CompletionAsync::Test;
+
+=encoding utf8
+
+=head1 NAME
+
+CompletionAsync::Test - nginx with the module, and an emulated upstream, for one test
+
+=head1 SYNOPSIS
+
+    use FindBin;
+    use lib "$FindBin::Bin/lib";
+    use Test::More;
+    use CompletionAsync::Test;
+
+    my $t = CompletionAsync::Test->new(emulator => { delay => 0.2 });
+    $t->run(<<'EOF');
+    %%TEST_GLOBALS%%
+    events { }
+    http {
+        %%TEST_GLOBALS_HTTP%%
+        completion_async_provider yandex { zone operations 1m; %%PROVIDER%% }
+        server { listen 127.0.0.1:%%PORT%%; ... }
+    }
+    EOF
+    my $r = $t->request(POST => '/translate', body => 'text');
+    is $r->{status}, 202;
+    $t->done;
+
+=head1 CONFIGURATION
+
+C<%%PORT%%>, C<%%PORT_1%%>, ... ports of ours; C<%%TESTDIR%%>; C<%%UPSTREAM%%> the emulator's
+URL; C<%%FOLDER%%>, C<%%API_KEY_FILE%%>; C<%%TEST_GLOBALS%%> ahead of everything and
+C<%%TEST_GLOBALS_HTTP%%> in the http block; C<%%PROVIDER%%>: folder, api_key, submit_url and
+operations_url of the emulator. Any other name dies, unless given to C<define(NAME =E<gt> VALUE)>.
+
+=head1 ENVIRONMENT
+
+    TEST_NGINX_BINARY         nginx, from PATH and /usr/sbin
+    TEST_NGINX_MODULE         build/ngx_http_completion_async_module.so
+    TEST_NGINX_STATIC         the module is linked in: no load_module
+    TEST_NGINX_GLOBALS        added to the main context
+    TEST_NGINX_GLOBALS_HTTP   added to the http block
+    TEST_NGINX_LD_PRELOAD     LD_PRELOAD of nginx only, for sanitizers
+    TEST_NGINX_LEAVE          keep the directory, and say where it is
+    ASAN_OPTIONS, UBSAN_OPTIONS, LSAN_OPTIONS   kept, with a log_path added
+
+=head1 FUNCTIONS
+
+=head2 Setting up
+
+    new(%opt)               timeout (120, of the whole test), user (root | www-data, if we are
+                            root; www-data), emulator ({settings}, or 0 for none)
+    testdir, port($n), folder, api_key, emulator, master_pid
+    write_file($name, $content, $mode)          returns the path; expands nothing
+    read_file($name), log (error.log), access_log
+    define(NAME => VALUE), expand($template)
+    secret(@strings)        none of them may appear in any log, or output of nginx
+    certificate($name)      (cert, key): a self-signed one for localhost and 127.0.0.1
+    closed_port, black_hole                     ports that refuse, or never complete, connections
+
+=head2 nginx
+
+    conf($template)         writes nginx.conf
+    run($template)          starts nginx, with that configuration or the one written
+    nginx_t($template)      (exit status, output) of nginx -t; 128 + N for a signal
+    http_conf($http)        a template: globals and events around this http block
+    stop(cut => 0)          SIGQUIT, then harder; true if it ended by itself within 10 s.
+                            With cut, upstream goes away after 2 s, if a transfer still waits
+    reload(wait_old => 0, timeout => 10)        true when the new workers serve, and with
+                            wait_old the old ones are gone
+    reload_refused          the reload must fail: returns its [emerg] lines, which are allowed
+    usr2(quit => 1)         binary upgrade; returns the new master's pid
+    worker_pids(all => 0)   those that serve; with "all" those that shut down, too
+    kill_worker($pid, $signal)                  KILL; waits for the new one, returns its pid
+    allow_killed_workers    "exited on signal 9" and "was locked by" are then no failure
+    fd_count($pid), fds($pid)
+
+=head2 Clients
+
+    request(METHOD, $path, %opt)                a response; see CompletionAsync::Client
+    http($bytes, %opt)      the same for raw bytes
+    client(%opt)            a connection; start(METHOD, $path, %opt) one with a request sent
+    concurrent([METHOD, $path, %opt], ...)      all at once; their responses, in order
+    stream($path, %opt)     a client whose event($timeout) gives one event after the other
+    hang_up(METHOD, $path, at => N, reset => 0, %opt)
+                            sends the first N bytes (all, if N is missing) and hangs up
+    poll_until_done($location, timeout => 10, interval => 0.05, %opt)
+                            the first response that is done; the last one, if none was
+
+C<port> (that of %%PORT%%), C<timeout> (10) and C<tls> may be among the options of each.
+
+=head2 The end
+
+    done                    stops everything (upstream goes away if nginx waits for it: use stop
+                            to see that it ends by itself), asserts that the logs are clean,
+                            done_testing
+
+=cut
+
+use strict;
+use warnings;
+use v5.36;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Path qw(remove_tree);
+use File::Temp qw(tempdir);
+use IO::Handle;
+use List::Util qw(any);
+use POSIX qw(WNOHANG);
+use Scalar::Util qw(weaken);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use CompletionAsync::Client;
+use CompletionAsync::Upstream;
+
+my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+my %LIVE;
+
+
+END {
+    local $?;
+    $_->_tear_down for grep { defined && $_->{owner} == $$ } values %LIVE;
+}
+
+
+sub new ($class, %arg) {
+    my $self = bless {
+        owner    => $$,
+        user     => 'www-data',
+        ports    => [],
+        secrets  => [],
+        defined  => {},
+        exits    => [],
+        expected => {},
+        output   => '',
+        kept     => [],
+        %arg,
+    }, $class;
+
+    weaken($LIVE{$self} = $self);
+    $self->{dir} = tempdir('nginx-completion-XXXXXX', TMPDIR => 1);
+    # The workers may be another user's; their sanitizer reports would vanish otherwise.
+    chmod 0755, $self->{dir};
+    mkdir "$self->{dir}/sanitizer";
+    chmod 01777, "$self->{dir}/sanitizer";
+
+    $self->_watch($self->{timeout} // 120);
+    $self->{folder}  = 'b1g' . _random(17);
+    $self->{api_key} = 'AQVN' . _random(36);
+    $self->secret(@$self{qw(folder api_key)});
+    $self->write_file('api.key', "$self->{api_key}\n", 0600);
+    chown 0, 0, "$self->{dir}/api.key" if $> == 0;
+
+    my $setting = delete $self->{emulator};
+    if (!defined $setting || $setting) {
+        my %setting = (folder => $self->{folder}, api_key => $self->{api_key}, %{ $setting // {} });
+        $self->{emulator} = CompletionAsync::Upstream->start(%setting);
+        $self->_guard('+', $self->{emulator}->pid);
+    }
+    return $self;
+}
+
+
+sub testdir ($self)    { $self->{dir} }
+sub folder ($self)     { $self->{folder} }
+sub api_key ($self)    { $self->{api_key} }
+sub emulator ($self)   { $self->{emulator} }
+sub master_pid ($self) { $self->{master} }
+sub secret ($self, @strings) { push @{ $self->{secrets} }, @strings }
+sub define ($self, %value)   { $self->{defined}{$_} = $value{$_} for keys %value }
+sub log ($self)              { $self->read_file('error.log') }
+sub access_log ($self)       { $self->read_file('access.log') }
+sub allow_killed_workers ($self) { $self->{killed_allowed} = 1 }
+
+
+sub port ($self, $n = 0) {
+    if (!$self->{ports}[$n]) {
+        my ($port, $keep) = CompletionAsync::Upstream->closed_port;
+        $self->{ports}[$n] = $port;
+        push @{ $self->{kept} }, $keep;
+    }
+    return $self->{ports}[$n];
+}
+
+
+sub closed_port ($self) {
+    my ($port, $keep) = CompletionAsync::Upstream->closed_port;
+    push @{ $self->{kept} }, $keep;
+    return $port;
+}
+
+
+sub black_hole ($self) {
+    my ($port, $keep) = CompletionAsync::Upstream->black_hole;
+    push @{ $self->{kept} }, $keep;
+    return $port;
+}
+
+
+sub write_file ($self, $name, $content, $mode = undef) {
+    my $path = "$self->{dir}/$name";
+
+    utf8::encode($content) if !utf8::downgrade($content, 1);
+    open my $file, '>', $path or die "$path: $!\n";
+    chmod $mode, $path if defined $mode;
+    print {$file} $content;
+    close $file or die "$path: $!\n";
+    return $path;
+}
+
+
+sub read_file ($self, $name) {
+    open my $file, '<', "$self->{dir}/$name" or return '';
+    local $/;
+    return <$file> // '';
+}
+
+
+sub certificate ($self, $name) {
+    my ($cert, $key) = map { "$self->{dir}/$name.$_" } qw(crt key);
+    my @command = (
+        qw(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2),
+        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
+        '-keyout', $key, '-out', $cert,
+    );
+    my $pid = $self->_spawn('openssl.log', {}, @command);
+    waitpid $pid, 0;
+    die "openssl: " . $self->read_file('openssl.log') if $?;
+    return ($cert, $key);
+}
+
+
+# Configuration
+
+sub expand ($self, $template) {
+    my $replace = sub ($name) {
+        return $self->{defined}{$name} if defined $self->{defined}{$name};
+        return $self->port($1 // 0) if $name =~ /^PORT(?:_([0-9]+))?$/;
+        return $self->{dir} if $name eq 'TESTDIR';
+        return $self->{emulator}->url if $name eq 'UPSTREAM';
+        return $self->{folder} if $name eq 'FOLDER';
+        return "$self->{dir}/api.key" if $name eq 'API_KEY_FILE';
+        return $self->_globals if $name eq 'TEST_GLOBALS';
+        return $self->_globals_http if $name eq 'TEST_GLOBALS_HTTP';
+        return $self->_provider if $name eq 'PROVIDER';
+        die "unknown %%$name%% in a configuration\n";
+    };
+    return $template =~ s/%%(\w+)%%/$replace->($1)/ger;
+}
+
+
+sub _globals ($self) {
+    my @line = ("pid $self->{dir}/nginx.pid;", "error_log $self->{dir}/error.log debug;");
+    my $module = $ENV{TEST_NGINX_MODULE} // "$ROOT/build/ngx_http_completion_async_module.so";
+
+    $module = "$ROOT/$module" if $module !~ m{^/};
+    push @line, "load_module $module;" if !$ENV{TEST_NGINX_STATIC};
+    push @line, "user $self->{user};" if $> == 0;
+
+    # A new binary gets only the environment that is named.
+    push @line, map { "env $_;" } sort keys %{ $self->_environment };
+    return join "\n", @line, $ENV{TEST_NGINX_GLOBALS} // ();
+}
+
+
+sub _globals_http ($self) {
+    my $built = $self->_nginx_v;
+    my @temp  = grep { $built !~ /--without-http_$_\_module/ } qw(proxy fastcgi uwsgi scgi);
+
+    return join "\n",
+        "root $self->{dir};",
+        "access_log $self->{dir}/access.log;",
+        map({ "${_}_temp_path $self->{dir}/${_}_temp;" } 'client_body', @temp),
+        $ENV{TEST_NGINX_GLOBALS_HTTP} // ();
+}
+
+
+sub _provider ($self) {
+    my $url = $self->{emulator}->url;
+    return "folder $self->{folder}; api_key file:$self->{dir}/api.key; "
+        . "submit_url $url/foundationModels/v1/completionAsync; operations_url $url/operations;";
+}
+
+
+sub http_conf ($self, $http) {
+    return "%%TEST_GLOBALS%%\nevents { }\nhttp {\n%%TEST_GLOBALS_HTTP%%\n$http\n}\n";
+}
+
+
+sub conf ($self, $template) { $self->write_file('nginx.conf', $self->expand($template)) }
+
+
+sub _binary ($self) {
+    return $self->{binary} //= $ENV{TEST_NGINX_BINARY} // do {
+        my ($found) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}), '/usr/sbin';
+        $found // die "there is no nginx; TEST_NGINX_BINARY says which one\n";
+    };
+}
+
+
+sub _nginx_v ($self) {
+    return $self->{built} //= do {
+        my $pid = $self->_spawn('version.log', {}, $self->_binary, '-V');
+        waitpid $pid, 0;
+        $self->read_file('version.log');
+    };
+}
+
+
+sub _environment ($self) {
+    my $preload = $ENV{TEST_NGINX_LD_PRELOAD};
+    my %environment = defined $preload && $preload ne '' ? (LD_PRELOAD => $preload) : ();
+
+    for my $name (qw(ASAN UBSAN LSAN)) {
+        my $options = $ENV{"${name}_OPTIONS"};
+        next if !%environment && !defined $options;
+        my @path = $name eq 'LSAN' ? () : 'log_path=' . "$self->{dir}/sanitizer/" . lc $name;
+        my $value = join ':', grep { defined && $_ ne '' } $options, @path;
+        $environment{"${name}_OPTIONS"} = $value if $value ne '';
+    }
+    return \%environment;
+}
+
+
+# nginx
+
+sub nginx_t ($self, $template) {
+    my $log = 'nginx_t.log';
+    $self->write_file('nginx_t.conf', $self->expand($template));
+
+    my $pid = $self->_spawn(
+        $log, $self->_environment, $self->_binary, '-t', '-p', "$self->{dir}/",
+        '-c', "$self->{dir}/nginx_t.conf", '-e', 'stderr',
+    );
+    $self->_guard('+', $pid);
+    waitpid $pid, 0;
+    my $status = _exit_status($?);
+    $self->_guard('-', $pid);
+
+    my $output = $self->read_file($log);
+    $self->{output} .= $output;
+    return ($status, $output);
+}
+
+
+sub run ($self, $template = undef) {
+    $self->conf($template) if defined $template;
+    unlink "$self->{dir}/nginx.pid";
+
+    my $started = $self->_spawn(
+        'stderr.log', $self->_environment, $self->_binary, '-p', "$self->{dir}/",
+        '-c', "$self->{dir}/nginx.conf", '-e', "$self->{dir}/error.log",
+    );
+    # It becomes a daemon, since a binary upgrade is refused while the parent is the one of
+    # the start; being a subreaper makes it our child again.
+    waitpid $started, 0;
+    my $status = _exit_status($?);
+    my $single = $self->read_file('nginx.conf') =~ /^\s*master_process\s+off/m;
+    my $ready  = $status == 0 && _wait(20, sub {
+        my $pid = $self->_pid_file // return 0;
+        $self->_guard('+', $self->{master} = $pid) if !defined $self->{master};
+        return $single || $self->worker_pids && !$self->_newborn;
+    });
+    if (!$ready) {
+        diag($self->read_file('stderr.log'), $self->_loud);
+        die "nginx does not start (exit status $status)\n";
+    }
+    return $self;
+}
+
+
+sub stop ($self, %arg) {
+    my $pid = $self->{master} // return 1;
+    my $good = 1;
+
+    if ($arg{cut} && $self->{emulator}) {
+        kill QUIT => $pid;
+        return 1 if _wait(2, sub { $self->_gone($pid) });
+        $self->{emulator}->stop;
+    }
+    for my $step ([ QUIT => 10 ], [ TERM => 5 ], [ KILL => 5 ]) {
+        my ($signal, $seconds) = @$step;
+        my @workers = $signal eq 'KILL' ? $self->worker_pids(all => 1) : ();
+
+        $good = 0 if $signal ne 'QUIT';
+        kill $signal => $pid, @workers;
+        last if _wait($seconds, sub { $self->_gone($pid) });
+    }
+    return $good;
+}
+
+
+sub reload ($self, %arg) {
+    my @old   = $self->worker_pids(all => 1);
+    my $start = length $self->log;
+
+    kill HUP => $self->{master} or return 0;
+    my $done = _wait($arg{timeout} // 10, sub {
+        my $news = substr $self->log, $start;
+        return -1 if $news =~ /\[emerg\]/;
+
+        my %serves = map { $_ => 1 } $self->worker_pids;
+        my %exists = map { $_ => 1 } $self->worker_pids(all => 1);
+        return 0 if $self->_newborn || any { $serves{$_} } @old;
+        return 0 if $arg{wait_old} && any { $exists{$_} } @old;
+        return scalar %serves;
+    });
+    return $done > 0;
+}
+
+
+sub reload_refused ($self) {
+    my $start = length $self->log;
+    my $emerg = sub { grep { /\[emerg\]/ } split /\n/, substr $self->log, $start };
+
+    kill HUP => $self->{master};
+    _wait(10, sub { scalar(() = $emerg->()) });
+    my @lines = $emerg->();
+    $self->{expected}{$_} = 1 for @lines;
+    return @lines;
+}
+
+
+sub usr2 ($self, %arg) {
+    my $old = $self->{master};
+    my $new;
+
+    kill USR2 => $old;
+    _wait(15, sub {
+        $new = $self->_pid_file;
+        return defined $new && $new != $old && $self->_workers_of($new);
+    }) or return;
+    $self->_guard('+', $new);
+    $self->{master} = $new;
+
+    if ($arg{quit} // 1) {
+        kill QUIT => $old;
+        _wait(30, sub { $self->_gone($old) });
+    }
+    return $new;
+}
+
+
+sub _pid_file ($self) { ($self->read_file('nginx.pid') =~ /^([0-9]+)$/m)[0] }
+
+
+sub worker_pids ($self, %arg) {
+    return if !defined $self->{master};
+    return $self->_workers_of($self->{master}, %arg);
+}
+
+
+sub _workers_of ($self, $master, %arg) {
+    return grep {
+        my $title = _title($_);
+        $title =~ /^nginx: worker process/ && ($arg{all} || $title !~ /is shutting down/);
+    } _children($master);
+}
+
+
+# A child whose title is still the master's has not begun to serve.
+sub _newborn ($self) {
+    my $known = $self->_pid_file // 0;
+    return any { $_ != $known && _title($_) !~ /^nginx: (worker|cache)/ }
+        _children($self->{master});
+}
+
+
+sub kill_worker ($self, $pid = ($self->worker_pids)[0], $signal = 'KILL') {
+    my %old = map { $_ => 1 } $self->worker_pids;
+
+    kill $signal => $pid or return;
+    _wait(10, sub { _state($pid) =~ /^[Z-]/ && $self->worker_pids >= %old && !$self->_newborn });
+    my ($new) = grep { !$old{$_} } $self->worker_pids;
+    return $new;
+}
+
+
+sub fds ($self, $pid) {
+    opendir my $dir, "/proc/$pid/fd" or return;
+    return map { readlink "/proc/$pid/fd/$_" } grep { /^[0-9]+$/ } readdir $dir;
+}
+
+
+sub fd_count ($self, $pid) { scalar(() = $self->fds($pid)) }
+
+
+# Clients
+
+sub client ($self, %arg) {
+    my %own = map { $_ => $arg{$_} } grep { defined $arg{$_} } qw(port timeout tls);
+    return CompletionAsync::Client->new(port => $self->port, %own);
+}
+
+
+sub start ($self, $method, $path, %arg) { $self->client(%arg)->start($method, $path, %arg) }
+
+
+sub request ($self, $method, $path, %arg) {
+    return $self->start($method, $path, close => 1, %arg)->response;
+}
+
+
+sub http ($self, $bytes, %arg) { $self->client(%arg)->raw($bytes)->response }
+
+
+sub concurrent ($self, @requests) {
+    my $timeout = 10;
+    my @clients = map {
+        my ($method, $path, %arg) = @$_;
+        $timeout = $arg{timeout} if ($arg{timeout} // 0) > $timeout;
+        $self->start($method, $path, close => 1, %arg);
+    } @requests;
+
+    CompletionAsync::Client->gather(\@clients, $timeout);
+    return map { $_->response } @clients;
+}
+
+
+sub stream ($self, $path, %arg) {
+    my $method = delete $arg{method} // 'GET';
+    my %headers = (Accept => 'text/event-stream', %{ delete $arg{headers} // {} });
+    return $self->start($method, $path, headers => \%headers, %arg);
+}
+
+
+sub hang_up ($self, $method, $path, %arg) {
+    my $client = $self->client(%arg);
+    my $bytes  = $client->format($method, $path, %arg);
+    $client->hang_up(substr($bytes, 0, $arg{at} // length $bytes), $arg{reset} // 0);
+}
+
+
+sub poll_until_done ($self, $location, %arg) {
+    my $deadline = time + (delete $arg{timeout} // 10);
+    my $interval = delete $arg{interval} // 0.05;
+
+    while (1) {
+        my $r = $self->request(GET => $location, %arg);
+        my $json = $r->json;
+        return $r if ref $json eq 'HASH' && $json->{done} || time > $deadline;
+        sleep $interval;
+    }
+}
+
+
+# The end
+
+sub done ($self) {
+    my $graceful = $self->stop(cut => 1);
+    my ($exit)   = (grep({ $_ } @{ $self->{exits} }), 0);
+    my $lived    = $self->_quit_emulator;
+
+    ok $graceful && $exit == 0 && $lived, 'nginx and the emulator ended as told'
+        or diag("nginx: graceful $graceful, exit $exit; emulator: $lived");
+    is join("\n", $self->_alarms), '', 'nothing alarming in the error log';
+    is join("\n", $self->_reports), '', 'no sanitizer report';
+    is join("\n", $self->_leaks), '', 'no secret in a log';
+
+    diag($self->_loud) if !Test::More->builder->is_passing;
+    $self->_tear_down;
+    done_testing if !Test::More->builder->has_plan;
+}
+
+
+sub _alarms ($self) {
+    return grep {
+        /^\S+ \S+ \[(?:alert|emerg|crit)\]/ || /exited on signal|exited with (?:fatal )?code [^0]/
+    } grep {
+        !$self->{expected}{$_}
+            && !($self->{killed_allowed} && /exited on signal 9|was locked by/)
+    } split /\n/, $self->log;
+}
+
+
+sub _reports ($self) {
+    my @report;
+    for my $name (map { s{.*/}{}r } glob "$self->{dir}/sanitizer/*") {
+        push @report, "$name:\n" . $self->read_file("sanitizer/$name");
+    }
+    my $text = $self->read_file('stderr.log') . $self->log . $self->{output};
+    push @report, $text =~ /^(.*(?:Sanitizer|runtime error:).*)$/mg;
+    return @report;
+}
+
+
+sub _leaks ($self) {
+    my @leak;
+    for my $secret (grep { length } @{ $self->{secrets} }) {
+        for my $name (qw(error.log access.log stderr.log)) {
+            my ($line) = grep { index($_, $secret) >= 0 } split /\n/, $self->read_file($name);
+            push @leak, "$name: $line" if defined $line;
+        }
+        push @leak, 'nginx -t' if index($self->{output}, $secret) >= 0;
+    }
+    return @leak;
+}
+
+
+# What the error log says above debug and info, as far as a reader wants it.
+sub _loud ($self) {
+    my @line = grep { /\[(?:warn|error|crit|alert|emerg)\]/ } split /\n/, $self->log;
+    splice @line, 0, -30 if @line > 30;
+    return join "\n", @line, '';
+}
+
+
+sub _quit_emulator ($self) {
+    my $emulator = $self->{emulator};
+    return 1 if !$emulator || !defined $emulator->pid;
+
+    $self->_guard('-', $emulator->pid);
+    return $emulator->quit;
+}
+
+
+sub _tear_down ($self) {
+    return if $self->{torn}++;
+
+    alarm 0;
+    $self->stop;
+    $self->_quit_emulator;
+    close $self->{guard} if $self->{guard};
+    if ($self->{guard_pid}) {
+        local $?;
+        waitpid $self->{guard_pid}, 0;
+    }
+    delete $LIVE{$self};
+
+    return diag("left: $self->{dir}") if $ENV{TEST_NGINX_LEAVE};
+    remove_tree($self->{dir});
+}
+
+
+# Processes
+
+sub _spawn ($self, $output, $environment, @command) {
+    my $pid = fork // die "fork: $!\n";
+    return $pid if $pid;
+
+    $ENV{$_} = $environment->{$_} for keys %$environment;
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>', "$self->{dir}/$output" or POSIX::_exit(1);
+    open STDERR, '>&', \*STDOUT or POSIX::_exit(1);
+    exec { $command[0] } @command or POSIX::_exit(127);
+}
+
+
+# As a shell has it.
+sub _exit_status ($status) { $status & 127 ? 128 + ($status & 127) : $status >> 8 }
+
+
+sub _gone ($self, $pid) {
+    local $?;
+    my $reaped = waitpid $pid, WNOHANG;
+    return 0 if $reaped == 0 || $reaped < 0 && _state($pid) !~ /^[Z-]/;
+
+    push @{ $self->{exits} }, $? if $reaped == $pid;
+    $self->_guard('-', $pid);
+    delete $self->{master} if $pid == ($self->{master} // 0);
+    return 1;
+}
+
+
+sub _stat ($pid) {
+    open my $file, '<', "/proc/$pid/stat" or return ('-', 0);
+    my $stat = <$file> // return ('-', 0);
+    # The name in parentheses may hold anything.
+    my ($state, $parent) = $stat =~ /.*\) (\S) ([0-9]+)/s;
+    return ($state, $parent);
+}
+
+
+sub _state ($pid) { (_stat($pid))[0] }
+
+
+sub _children ($parent) {
+    my @pids = map { m{([0-9]+)$} } glob '/proc/[0-9]*';
+    return grep { my ($state, $of) = _stat($_); $of == $parent && $state ne 'Z' } @pids;
+}
+
+
+sub _title ($pid) {
+    open my $file, '<', "/proc/$pid/cmdline" or return '';
+    return <$file> // '';
+}
+
+
+sub _wait ($seconds, $condition) {
+    my $deadline = time + $seconds;
+    while (1) {
+        my $result = $condition->();
+        return $result if $result || time > $deadline;
+        sleep 0.01;
+    }
+}
+
+
+# A child that ends our processes should the test itself be killed; what it may end is told
+# it by pid, and the end of the pipe is the end of the test.
+sub _watch ($self, $timeout) {
+    pipe my $read, my $write or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        close $write;
+        $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
+        open $_, '+<', '/dev/null' for (\*STDIN, \*STDOUT, \*STDERR);
+        my %pid;
+        while (my $line = <$read>) {
+            my ($sign, $of) = $line =~ /^([+-])([0-9]+)$/ or next;
+            $sign eq '+' ? $pid{$of} = 1 : delete $pid{$of};
+        }
+        kill TERM => keys %pid;
+        for (1 .. 20) {
+            last if !any { _state($_) !~ /^[Z-]/ } keys %pid;
+            sleep 0.1;
+        }
+        kill KILL => grep { _state($_) !~ /^[Z-]/ } keys %pid;
+        remove_tree($self->{dir}) if %pid && !$ENV{TEST_NGINX_LEAVE};
+        POSIX::_exit(0);
+    }
+    close $read;
+    _become_subreaper();
+    $write->autoflush(1);
+    @$self{qw(guard guard_pid)} = ($write, $pid);
+
+    $SIG{PIPE} = 'IGNORE';
+    $SIG{INT} = $SIG{TERM} = sub ($name) {
+        diag("SIG$name");
+        exit 1;
+    };
+    $SIG{ALRM} = sub (@) {
+        diag("the test takes longer than $timeout s");
+        diag($self->_loud);
+        exit 1;
+    };
+    alarm $timeout;
+}
+
+
+# Elsewhere, how nginx ended is not known, and the rest works the same.
+sub _become_subreaper () {
+    my %prctl = (x86_64 => 157, aarch64 => 167, riscv64 => 167, i686 => 172);
+    my $prctl = $prctl{ (POSIX::uname)[4] };
+    syscall $prctl, 36, 1, 0, 0, 0 if defined $prctl;
+}
+
+
+sub _guard ($self, $sign, $pid) { print { $self->{guard} } "$sign$pid\n" }
+
+
+sub _random ($count) { join '', map { ('a' .. 'z', 0 .. 9)[ rand 36 ] } 1 .. $count }
+
+
+1;

@@ -1,0 +1,432 @@
+
+#include "ngx_shim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+
+typedef struct shim_block_s  shim_block_t;
+
+struct shim_block_s {
+    shim_block_t  *next;
+    void          *data;
+    size_t         size;
+};
+
+
+/* a pool's own header comes first, so that nginx's macros go on working */
+
+typedef struct {
+    ngx_pool_t     pool;
+    shim_block_t  *blocks;
+} shim_pool_t;
+
+
+ngx_uint_t   shim_fail_at;
+ngx_uint_t   shim_allocations;
+size_t       shim_bytes;
+
+ngx_uint_t   shim_log_lines;
+ngx_uint_t   shim_log_level;
+char         shim_log_text[4096];
+
+ngx_log_t    shim_log;
+
+static ngx_time_t       shim_now;
+volatile ngx_time_t    *ngx_cached_time = &shim_now;
+
+
+void
+shim_time(time_t now)
+{
+    shim_now.sec = now;
+}
+
+
+void *
+ngx_alloc(size_t size, ngx_log_t *log)
+{
+    (void) log;
+
+    if (++shim_allocations == shim_fail_at) {
+        return NULL;
+    }
+
+    return malloc(size);
+}
+
+
+ngx_pool_t *
+ngx_create_pool(size_t size, ngx_log_t *log)
+{
+    shim_pool_t  *p;
+
+    p = calloc(1, sizeof(shim_pool_t));
+    p->pool.max = size;
+    p->pool.log = log;
+
+    return &p->pool;
+}
+
+
+void
+ngx_destroy_pool(ngx_pool_t *pool)
+{
+    shim_pool_t         *p = (shim_pool_t *) pool;
+    shim_block_t        *b, *next;
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler) {
+            cln->handler(cln->data);
+        }
+    }
+
+    for (b = p->blocks; b; b = next) {
+        next = b->next;
+        shim_bytes -= b->size;
+        free(b->data);
+        free(b);
+    }
+
+    free(p);
+}
+
+
+void *
+ngx_palloc(ngx_pool_t *pool, size_t size)
+{
+    shim_pool_t   *p = (shim_pool_t *) pool;
+    shim_block_t  *b;
+
+    if (++shim_allocations == shim_fail_at) {
+        return NULL;
+    }
+
+    b = malloc(sizeof(shim_block_t));
+    b->data = malloc(size);
+    b->size = size;
+    b->next = p->blocks;
+    p->blocks = b;
+    shim_bytes += size;
+
+    return b->data;
+}
+
+
+void *
+ngx_pnalloc(ngx_pool_t *pool, size_t size)
+{
+    return ngx_palloc(pool, size);
+}
+
+
+void *
+ngx_pcalloc(ngx_pool_t *pool, size_t size)
+{
+    void  *data = ngx_palloc(pool, size);
+
+    return data ? memset(data, 0, size) : NULL;
+}
+
+
+ngx_int_t
+ngx_pfree(ngx_pool_t *pool, void *data)
+{
+    shim_pool_t   *p = (shim_pool_t *) pool;
+    shim_block_t  *b, **link;
+
+    for (link = &p->blocks; *link; link = &(*link)->next) {
+        b = *link;
+
+        if (b->data == data) {
+            *link = b->next;
+            shim_bytes -= b->size;
+            free(b->data);
+            free(b);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_pool_cleanup_t *
+ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pcalloc(pool, sizeof(ngx_pool_cleanup_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    if (size) {
+        cln->data = ngx_palloc(pool, size);
+        if (cln->data == NULL) {
+            return NULL;
+        }
+    }
+
+    cln->next = pool->cleanup;
+    pool->cleanup = cln;
+
+    return cln;
+}
+
+
+ngx_array_t *
+ngx_array_create(ngx_pool_t *pool, ngx_uint_t n, size_t size)
+{
+    ngx_array_t  *a;
+
+    a = ngx_palloc(pool, sizeof(ngx_array_t));
+    if (a == NULL) {
+        return NULL;
+    }
+
+    return (ngx_array_init(a, pool, n, size) == NGX_OK) ? a : NULL;
+}
+
+
+void *
+ngx_array_push(ngx_array_t *a)
+{
+    void  *elts;
+
+    if (a->nelts == a->nalloc) {
+        elts = ngx_palloc(a->pool, 2 * a->nalloc * a->size);
+        if (elts == NULL) {
+            return NULL;
+        }
+
+        memcpy(elts, a->elts, a->nelts * a->size);
+        a->elts = elts;
+        a->nalloc *= 2;
+    }
+
+    return (u_char *) a->elts + a->size * a->nelts++;
+}
+
+
+u_char *
+ngx_pstrdup(ngx_pool_t *pool, ngx_str_t *src)
+{
+    u_char  *dst = ngx_pnalloc(pool, src->len);
+
+    return dst ? memcpy(dst, src->data, src->len) : NULL;
+}
+
+
+ngx_int_t
+ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
+{
+    return strncasecmp((char *) s1, (char *) s2, n);
+}
+
+
+u_char *
+ngx_strnstr(u_char *s1, char *s2, size_t len)
+{
+    return memmem(s1, strnlen((char *) s1, len), s2, strlen(s2));
+}
+
+
+ngx_int_t
+ngx_hextoi(u_char *line, size_t n)
+{
+    ngx_int_t  value;
+
+    for (value = 0; n--; line++) {
+        if (!isxdigit(*line)) {
+            return NGX_ERROR;
+        }
+
+        value = value * 16 + (*line <= '9' ? *line - '0'
+                                           : (*line | 0x20) - 'a' + 10);
+    }
+
+    return value;
+}
+
+
+ngx_int_t
+ngx_atoi(u_char *line, size_t n)
+{
+    ngx_int_t  value;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+        if (*line < '0' || *line > '9' || value > NGX_MAX_INT32_VALUE) {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (*line - '0');
+    }
+
+    return value;
+}
+
+
+u_char *
+ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
+{
+    int         width, zero;
+    char        number[64];
+    u_char     *p = buf;
+    ngx_str_t   text;
+
+    for ( /* void */ ; *fmt && p < last; fmt++) {
+
+        if (*fmt != '%') {
+            *p++ = *fmt;
+            continue;
+        }
+
+        zero = (*++fmt == '0');
+
+        for (width = 0; *fmt >= '0' && *fmt <= '9'; fmt++) {
+            width = width * 10 + (*fmt - '0');
+        }
+
+        text.data = (u_char *) number;
+
+        switch (*fmt) {
+
+        case 'V':
+            text = *va_arg(args, ngx_str_t *);
+            break;
+
+        case 's':
+            text = (ngx_str_t) { 0, va_arg(args, u_char *) };
+            text.len = strlen((char *) text.data);
+            break;
+
+        case 'd':
+            text.len = sprintf(number, zero ? "%0*d" : "%*d", width,
+                               va_arg(args, int));
+            break;
+
+        case 'u':
+            if (*++fmt != 'i' && *fmt != 'z') {
+                abort();
+            }
+
+            text.len = sprintf(number, "%zu", va_arg(args, size_t));
+            break;
+
+        default:
+            fprintf(stderr, "ngx_shim: no %%%c\n", *fmt);
+            abort();
+        }
+
+        text.len = ngx_min(text.len, (size_t) (last - p));
+
+        if (text.len) {
+            memcpy(p, text.data, text.len);
+            p += text.len;
+        }
+    }
+
+    return p;
+}
+
+
+u_char * ngx_cdecl
+ngx_sprintf(u_char *buf, const char *fmt, ...)
+{
+    va_list  args;
+
+    va_start(args, fmt);
+    buf = ngx_vslprintf(buf, (void *) -1, fmt, args);
+    va_end(args);
+
+    return buf;
+}
+
+
+u_char * ngx_cdecl
+ngx_snprintf(u_char *buf, size_t max, const char *fmt, ...)
+{
+    va_list  args;
+
+    va_start(args, fmt);
+    buf = ngx_vslprintf(buf, buf + max, fmt, args);
+    va_end(args);
+
+    return buf;
+}
+
+
+u_char * ngx_cdecl
+ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
+{
+    va_list  args;
+
+    va_start(args, fmt);
+    buf = ngx_vslprintf(buf, last, fmt, args);
+    va_end(args);
+
+    return buf;
+}
+
+
+void
+ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
+    const char *fmt, ...)
+{
+    u_char   *last;
+    va_list   args;
+
+    (void) log;
+    (void) err;
+
+    va_start(args, fmt);
+    last = ngx_vslprintf((u_char *) shim_log_text,
+                         (u_char *) shim_log_text + sizeof(shim_log_text) - 1,
+                         fmt, args);
+    va_end(args);
+
+    *last = '\0';
+
+    shim_log_level = level;
+    shim_log_lines++;
+}
+
+
+time_t
+ngx_parse_http_time(u_char *value, size_t len)
+{
+    char       text[64], *end;
+    struct tm  tm;
+
+    if (len >= sizeof(text)) {
+        return NGX_ERROR;
+    }
+
+    memcpy(text, value, len);
+    text[len] = '\0';
+
+    memset(&tm, 0, sizeof(tm));
+
+    end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+
+    return (end == NULL || *end) ? (time_t) NGX_ERROR : timegm(&tm);
+}
+
+
+void
+ngx_gmtime(time_t t, ngx_tm_t *tm)
+{
+    gmtime_r(&t, tm);
+
+    /* nginx's own counts so, unlike the C library's */
+
+    tm->ngx_tm_year += 1900;
+    tm->ngx_tm_mon++;
+}

@@ -1,0 +1,34 @@
+
+/*
+ * As much of nginx as the units under test need, on malloc(): each allocation
+ * from a pool is one of its own, so that a sanitizer sees every overrun.
+ */
+
+
+#ifndef _NGX_SHIM_H_INCLUDED_
+#define _NGX_SHIM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* the allocation with this number fails, from 1 on; 0: none does */
+extern ngx_uint_t   shim_fail_at;
+extern ngx_uint_t   shim_allocations;
+
+/* bytes that pools hold now */
+extern size_t       shim_bytes;
+
+/* what was logged */
+extern ngx_uint_t   shim_log_lines;
+extern ngx_uint_t   shim_log_level;
+extern char         shim_log_text[4096];
+
+extern ngx_log_t    shim_log;
+
+
+void shim_time(time_t now);
+
+
+#endif /* _NGX_SHIM_H_INCLUDED_ */

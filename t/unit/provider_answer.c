@@ -1,0 +1,959 @@
+
+#include "tap.h"
+#include "ngx_shim.h"
+#include "fetch_stub.h"
+
+#include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/base/ngx_completion_json.h"
+
+#include <stdlib.h>
+
+
+#define FOLDER  "b1gexample0000000000"
+
+/* recorded answers, ids shortened */
+
+#define RECORDED_PENDING                                                      \
+    "{\"id\":\"d7q1\",\"description\":\"Async GPT Completion\","              \
+    "\"createdAt\":\"2023-11-30T18:31:32Z\",\"createdBy\":\"aje2\","          \
+    "\"modifiedAt\":\"2023-11-30T18:31:33Z\",\"done\":false,"                 \
+    "\"metadata\":null}"
+
+#define RECORDED_RESPONSE                                                     \
+    "\"response\":{\"@type\":\"type.googleapis.com/yandex.cloud.ai."          \
+    "foundation_models.v1.CompletionResponse\",\"alternatives\":[{"           \
+    "\"message\":{\"role\":\"assistant\",\"text\":\"\xd0\x91\xd1\x8b\"},"     \
+    "\"status\":\"ALTERNATIVE_STATUS_FINAL\"}],\"usage\":{"                   \
+    "\"inputTextTokens\":\"31\",\"completionTokens\":\"10\","                 \
+    "\"totalTokens\":\"41\"},\"modelVersion\":\"18.01.2024\"}"
+
+#define RECORDED_DONE                                                         \
+    "{\"done\":true," RECORDED_RESPONSE ",\"id\":\"d7q1\","                   \
+    "\"description\":\"Async GPT Completion\","                               \
+    "\"createdAt\":\"2024-05-12T18:46:54Z\",\"createdBy\":\"aje2\","          \
+    "\"modifiedAt\":\"2024-05-12T18:46:55Z\"}"
+
+
+static ngx_pool_t                  *pool;
+static ngx_completion_provider_t    provider;
+static ngx_completion_fetch_t       fetch;
+static ngx_completion_answer_t      answer;
+
+
+static void
+respond(ngx_uint_t status, const char *body, const char *id)
+{
+    ngx_str_t  wanted;
+
+    fetch.log = &shim_log;
+    fetch.outcome = NGX_COMPLETION_FETCH_ANSWERED;
+    fetch.status = status;
+    fetch.post = (id == NULL);
+    fetch.origin = fetch.post ? &provider.submit : &provider.operations;
+
+    /* at the very end of an allocation */
+
+    fetch.response.len = strlen(body);
+    fetch.response.data = malloc(ngx_max(fetch.response.len, 1));
+    memcpy(fetch.response.data, body, fetch.response.len);
+
+    shim_log_lines = 0;
+    shim_log_text[0] = '\0';
+
+    if (id) {
+        wanted = str(id);
+    }
+
+    memset(&answer, 0xa5, sizeof(answer));
+    ngx_completion_provider_answer(&fetch, pool, id ? &wanted : NULL, &answer);
+
+    free(fetch.response.data);
+    ngx_str_null(&fetch.response);
+}
+
+
+static void
+is_document(const char *expected, ngx_completion_state_e state,
+    const char *name)
+{
+    if (!ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, name)) {
+        printf("# kind %d, %s\n", answer.kind, shim_log_text);
+        return;
+    }
+
+    is_str(&answer.operation.document, expected, "its document");
+    is_int(answer.operation.state, state, "its state");
+
+    ok(answer.operation.id_offset > 0
+       && answer.operation.id_offset < answer.operation.document.len
+       && memcmp(answer.operation.document.data + answer.operation.id_offset
+                 - 6, "\"id\":\"\"", 7) == 0, "its id_offset");
+}
+
+
+static void
+test_recorded(void)
+{
+    respond(200, RECORDED_PENDING, NULL);
+    is_document("{\"id\":\"\",\"description\":\"Async GPT Completion\","
+                "\"createdAt\":\"2023-11-30T18:31:32Z\",\"createdBy\":\"\","
+                "\"modifiedAt\":\"2023-11-30T18:31:33Z\",\"done\":false,"
+                "\"metadata\":null}", NGX_COMPLETION_PENDING,
+                "a recorded submit");
+    is_str(&answer.operation.id, "d7q1", "upstream's id");
+    is_int(answer.operation.input_tokens, -1, "pending: no input tokens");
+    is_int(answer.operation.total_tokens, -1, "pending: no total");
+    is_int(answer.retry_after, -1, "no Retry-After");
+    is_int(answer.poll_interval, -1, "no poll interval");
+    is_int(answer.status, 200, "the status");
+    is_int(shim_log_lines, 0, "an operation is not logged");
+
+    respond(200, RECORDED_DONE, "d7q1");
+    is_document("{\"done\":true," RECORDED_RESPONSE ",\"id\":\"\","
+                "\"description\":\"Async GPT Completion\","
+                "\"createdAt\":\"2024-05-12T18:46:54Z\",\"createdBy\":\"\","
+                "\"modifiedAt\":\"2024-05-12T18:46:55Z\"}",
+                NGX_COMPLETION_COMPLETED, "a recorded result, done first");
+    is_int(answer.operation.input_tokens, 31, "input tokens");
+    is_int(answer.operation.completion_tokens, 10, "completion tokens");
+    is_int(answer.operation.total_tokens, 41, "total tokens");
+
+    respond(202, RECORDED_DONE, "d7q1");
+    is_int(answer.kind, NGX_COMPLETION_ANSWER_OPERATION, "any 2xx will do");
+}
+
+
+static void
+test_documents(void)
+{
+    /* synthetic, all of them */
+
+    respond(200, " {\"x\" : 1.50E+2 , \"id\" : \"a-_Z\", \"u\":{\"v\":[1,{}]},"
+                 "\"createdBy\":null } ", NULL);
+    is_document("{\"x\":1.50E+2,\"id\":\"\",\"u\":{\"v\":[1,{}]},"
+                "\"createdBy\":null,\"done\":false}", NGX_COMPLETION_PENDING,
+                "unknown members, no done");
+
+    respond(200, "{\"done\":null,\"id\":\"a\"}", NULL);
+    is_document("{\"done\":false,\"id\":\"\"}", NGX_COMPLETION_PENDING,
+                "done null");
+
+    respond(200, "{\"id\":\"a\",\"done\":true}", NULL);
+    is_document("{\"id\":\"\",\"done\":true}", NGX_COMPLETION_COMPLETED,
+                "done and nothing else");
+
+    respond(200, "{\"id\":\"a\",\"createdBy\":7,\"x\":{\"id\":5,\"done\":1}}",
+            NULL);
+    is_document("{\"id\":\"\",\"createdBy\":\"\",\"x\":{\"id\":5,\"done\":1},"
+                "\"done\":false}", NGX_COMPLETION_PENDING,
+                "createdBy a number, the same names deeper down");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":3,"
+                 "\"message\":\"bad\",\"details\":[{\"x\":1}]}}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":{\"code\":3,"
+                "\"message\":\"bad\",\"details\":[{\"x\":1}]}}",
+                NGX_COMPLETION_FAILED, "failed");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":0,"
+                 "\"message\":\"\"}," RECORDED_RESPONSE "}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":{\"code\":0,"
+                "\"message\":\"\"}," RECORDED_RESPONSE "}",
+                NGX_COMPLETION_COMPLETED, "an error of code 0 is none");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":null,"
+                 RECORDED_RESPONSE "}", NULL);
+    is_int(answer.operation.state, NGX_COMPLETION_COMPLETED,
+           "an error that is null");
+
+    respond(200, "{\"id\":\"a\",\"done\":false,\"error\":{\"code\":14,"
+                 "\"message\":\"folder " FOLDER " is busy\"}}", NULL);
+    is_document("{\"id\":\"\",\"done\":false,\"error\":{\"code\":14,"
+                "\"message\":\"folder * is busy\"}}", NGX_COMPLETION_PENDING,
+                "an error before the end is not terminal, and cleaned");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":{\"grpcCode\":8,"
+                 "\"message\":\"Error in session internal_id=1&request_id=2"
+                 "&folder_id=3: slow down\"}}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":{\"grpcCode\":8,"
+                "\"message\":\"slow down\"}}", NGX_COMPLETION_FAILED,
+                "an error of another dialect");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":\"in " FOLDER "\"}",
+            NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":\"in *\"}",
+                NGX_COMPLETION_FAILED, "an error that is a string");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":5,"
+                 "\"details\":[{\"d\":\"folder_id=x\"},{\"e\":{\"error\":"
+                 "{\"message\":\"at " FOLDER "!\"}}}]}}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":{\"code\":5,"
+                "\"details\":[{\"d\":\"\"},{\"e\":{\"error\":"
+                "{\"message\":\"at *!\"}}}]}}",
+                NGX_COMPLETION_FAILED, "details are cleaned as well");
+
+    respond(200, "{\"id\":\"a\",\"description\":\"of " FOLDER "\","
+                 "\"metadata\":{\"m\":\"gpt://" FOLDER "/x\","
+                 "\"n\":\"folder_id\"}}", NULL);
+    is_document("{\"id\":\"\",\"description\":\"of *\","
+                "\"metadata\":{\"m\":\"gpt://*/x\",\"n\":\"folder_id\"},"
+                "\"done\":false}", NGX_COMPLETION_PENDING,
+                "our folder is nowhere, other strings are left alone");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"response\":{\"alternatives\":"
+                 "[{\"message\":{\"text\":\"folder_id " FOLDER "\"}}]}}",
+            NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":"
+                "[{\"message\":{\"text\":\"folder_id " FOLDER "\"}}]}}",
+                NGX_COMPLETION_COMPLETED, "a model's words are left alone");
+}
+
+
+#define ALTERNATIVES(s)                                                       \
+    "{\"id\":\"a\",\"done\":true,\"response\":{\"alternatives\":[" s "]}}"
+#define STATUS(s)  "{\"status\":\"ALTERNATIVE_STATUS_" s "\"}"
+
+
+static void
+test_states(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char              *body;
+        ngx_completion_state_e   state;
+        const char              *name;
+    } t[] = {
+        { ALTERNATIVES(STATUS("FINAL")), NGX_COMPLETION_COMPLETED,
+          "state: final" },
+        { ALTERNATIVES(STATUS("TRUNCATED_FINAL")), NGX_COMPLETION_INCOMPLETE,
+          "state: truncated" },
+        { ALTERNATIVES(STATUS("PARTIAL")), NGX_COMPLETION_INCOMPLETE,
+          "state: partial" },
+        { ALTERNATIVES(STATUS("CONTENT_FILTER")), NGX_COMPLETION_INCOMPLETE,
+          "state: filtered" },
+        { ALTERNATIVES(STATUS("TOOL_CALLS")), NGX_COMPLETION_COMPLETED,
+          "state: tool calls" },
+        { ALTERNATIVES(STATUS("OF_TOMORROW")), NGX_COMPLETION_COMPLETED,
+          "state: an unknown status" },
+        { ALTERNATIVES("{\"status\":3}"), NGX_COMPLETION_COMPLETED,
+          "state: a status that is a number" },
+        { ALTERNATIVES(""), NGX_COMPLETION_COMPLETED,
+          "state: no alternatives" },
+        { ALTERNATIVES(STATUS("FINAL") "," STATUS("PARTIAL")),
+          NGX_COMPLETION_COMPLETED, "state: the first alternative's counts" },
+        { "{\"id\":\"a\",\"done\":false,\"response\":{\"alternatives\":["
+          STATUS("PARTIAL") "]}}", NGX_COMPLETION_PENDING,
+          "state: a response before the end" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":\"8\"}}",
+          NGX_COMPLETION_FAILED, "state: a code that is a string" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":-1}}",
+          NGX_COMPLETION_FAILED, "state: a negative code" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":1e1}}",
+          NGX_COMPLETION_FAILED, "state: a code that is no integer" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{}}",
+          NGX_COMPLETION_COMPLETED, "state: an empty error" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"message\":\"m\"}}",
+          NGX_COMPLETION_FAILED, "state: a message without a code" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"message\":\"m\"},"
+          RECORDED_RESPONSE "}",
+          NGX_COMPLETION_COMPLETED, "state: a message without a code, and "
+          "a response" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":13},"
+          RECORDED_RESPONSE "}",
+          NGX_COMPLETION_FAILED, "state: an error and a response" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        respond(200, t[i].body, NULL);
+        ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+           && answer.operation.state == t[i].state, t[i].name);
+    }
+}
+
+
+static void
+test_tokens(void)
+{
+    size_t  i;
+    char    body[512];
+
+    static const struct {
+        const char  *spelled;
+        int64_t      tokens;
+        const char  *name;
+    } t[] = {
+        { "\"12\"", 12, "tokens: a string" },
+        { "12", 12, "tokens: a number" },
+        { "\"9223372036854775807\"", INT64_MAX, "tokens: the most" },
+        { "\"9223372036854775808\"", -1, "tokens: one more" },
+        { "99999999999999999999999999", -1, "tokens: a huge number" },
+        { "-5", -1, "tokens: a negative number" },
+        { "\"-5\"", -1, "tokens: a negative string" },
+        { "1.5", -1, "tokens: a fraction" },
+        { "\"\"", -1, "tokens: an empty string" },
+        { "null", -1, "tokens: null" },
+        { "{}", -1, "tokens: an object" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        snprintf(body, sizeof(body), "{\"id\":\"a\",\"done\":true,"
+                 "\"response\":{\"usage\":{\"totalTokens\":%s}}}",
+                 t[i].spelled);
+        respond(200, body, NULL);
+        is_int(answer.operation.total_tokens, t[i].tokens, t[i].name);
+    }
+}
+
+
+static void
+test_unreadable(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *body;
+        const char  *name;
+    } t[] = {
+        { "", "unreadable: nothing" },
+        { "<html>502</html>", "unreadable: a balancer's page" },
+        { "[]", "unreadable: an array" },
+        { "{\"id\":\"a\"", "unreadable: cut off" },
+        { "{\"id\":\"a\"}{\"id\":\"a\"}", "unreadable: two objects" },
+        { "{}", "unreadable: no id" },
+        { "{\"done\":true}", "unreadable: done without an id" },
+        { "{\"id\":1}", "unreadable: an id that is a number" },
+        { "{\"id\":null}", "unreadable: an id that is null" },
+        { "{\"id\":{}}", "unreadable: an id that is an object" },
+        { "{\"id\":\"\"}", "unreadable: an empty id" },
+        { "{\"id\":\"a/b\"}", "unreadable: an id with a slash" },
+        { "{\"id\":\"a\\u002e\"}", "unreadable: an id with a dot" },
+        { "{\"id\":\"0123456789012345678901234567890123456789"
+          "0123456789012345678901234\"}", "unreadable: an id of 65" },
+        { "{\"id\":\"a\",\"id\":\"b\"}", "unreadable: two ids" },
+        { "{\"id\":\"a\",\"done\":false,\"done\":true}",
+          "unreadable: done twice" },
+        { "{\"id\":\"a\",\"error\":null,\"error\":null}",
+          "unreadable: two errors" },
+        { "{\"id\":\"a\",\"response\":{},\"respons\\u0065\":{}}",
+          "unreadable: two responses" },
+        { "{\"id\":\"a\",\"done\":\"true\"}", "unreadable: done a string" },
+        { "{\"id\":\"a\",\"done\":1}", "unreadable: done a number" },
+        { "{\"id\":\"a\",\"createdBy\":{\"x\":1}}",
+          "unreadable: createdBy an object" },
+        { "{\"id\":\"a\",\"x\":\"\xed\xa0\x80\"}",
+          "unreadable: not UTF-8" },
+        { "{\"id\":\"a\",\"x\":\"\\ud800\"}",
+          "unreadable: a lone surrogate" },
+        { "{\"code\":16,\"message\":\"m\"}",
+          "unreadable: an error under a 200" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        respond(200, t[i].body, NULL);
+        ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, t[i].name);
+    }
+
+    ok(shim_log_lines == 1 && shim_log_level == NGX_LOG_ERR
+       && strcmp(shim_log_text, "upstream gave no readable answer: an "
+                 "operation without an id, status 200, request id \"\"") == 0,
+       "unreadable: one line in the log");
+
+    respond(200, "{\"id\":\"a\"}", "b");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "another operation");
+    ok(strstr(shim_log_text, ": another operation,") != NULL,
+       "another operation is logged as such");
+
+    respond(200, "{\"id\":\"a\"}", "a");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, "the same operation");
+}
+
+
+static void
+test_statuses(void)
+{
+    size_t  i;
+    char    name[64];
+
+    static const struct {
+        ngx_uint_t               status;
+        ngx_completion_answer_e  kind;
+        ngx_uint_t               level;     /* 0: no line */
+    } t[] = {
+        { 100, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 301, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 400, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
+        { 401, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 403, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 404, NGX_COMPLETION_ANSWER_NOT_FOUND, 0 },
+        { 408, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 409, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 413, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
+        { 422, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
+        { 429, NGX_COMPLETION_ANSWER_BUSY, NGX_LOG_WARN },
+        { 499, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 500, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+        { 501, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+        { 502, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+        { 503, NGX_COMPLETION_ANSWER_UNAVAILABLE, NGX_LOG_WARN },
+        { 504, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+        { 599, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        respond(t[i].status, "{\"code\":1,\"message\":\"why\"}", "a");
+
+        snprintf(name, sizeof(name), "status %d", (int) t[i].status);
+        ok(answer.kind == t[i].kind && answer.status == t[i].status, name);
+
+        snprintf(name, sizeof(name), "status %d: the log", (int) t[i].status);
+        ok(shim_log_lines == (t[i].level != 0)
+           && (t[i].level == 0 || shim_log_level == t[i].level)
+           && strstr(shim_log_text, "why") == NULL, name);
+    }
+
+    respond(404, "", NULL);
+    ok(answer.kind == NGX_COMPLETION_ANSWER_NOT_FOUND && shim_log_lines == 1,
+       "a submit's 404 is logged");
+}
+
+
+static void
+test_outcomes(void)
+{
+    size_t  i;
+
+    static const struct {
+        ngx_completion_fetch_outcome_e   outcome;
+        ngx_completion_answer_e          kind;
+        const char                      *line;
+        const char                      *name;
+    } t[] = {
+        { NGX_COMPLETION_FETCH_UNREACHED, NGX_COMPLETION_ANSWER_UNAVAILABLE,
+          "upstream was not reached: because", "outcome: unreached" },
+        { NGX_COMPLETION_FETCH_CONNECT_TIMEOUT, NGX_COMPLETION_ANSWER_TIMEOUT,
+          "upstream was not reached: because", "outcome: connect timeout" },
+        { NGX_COMPLETION_FETCH_FENCED, NGX_COMPLETION_ANSWER_FENCED,
+          "", "outcome: fenced" },
+        { NGX_COMPLETION_FETCH_BROKEN, NGX_COMPLETION_ANSWER_UNKNOWN,
+          "upstream gave no readable answer: because", "outcome: broken" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        memset(&answer, 0xa5, sizeof(answer));
+        fetch.outcome = t[i].outcome;
+        fetch.fault = "because";
+        fetch.status = 200;
+        shim_log_lines = 0;
+        shim_log_text[0] = '\0';
+
+        ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
+
+        ok(answer.kind == t[i].kind && answer.status == 0
+           && answer.retry_after == -1 && answer.poll_interval == -1
+           && answer.reason.len == 0 && answer.request_id.len == 0
+           && strcmp(shim_log_text, t[i].line) == 0
+           && shim_log_lines == (t[i].line[0] != '\0'), t[i].name);
+    }
+
+    fetch.outcome = NGX_COMPLETION_FETCH_BROKEN;
+    fetch.fault = NULL;
+    ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
+    ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown")
+       == 0, "outcome: without a fault");
+}
+
+
+static void
+test_headers(void)
+{
+    size_t  i;
+    char    long_id[130];
+
+    static const struct {
+        const char  *value;
+        ngx_int_t    seconds;
+        const char  *name;
+    } retry[] = {
+        { "0", 0, "Retry-After: 0" },
+        { "17", 17, "Retry-After: 17" },
+        { "86400", 86400, "Retry-After: a day" },
+        { "86401", 86400, "Retry-After: more than a day" },
+        { "99999999999999999999999", 86400, "Retry-After: huge" },
+        { "-1", -1, "Retry-After: negative" },
+        { "1.5", -1, "Retry-After: a fraction" },
+        { "soon", -1, "Retry-After: a word" },
+        { "", -1, "Retry-After: empty" },
+        { "Sun, 06 Nov 1994 08:50:07 GMT", 30, "Retry-After: a date" },
+        { "Sun, 06 Nov 1994 08:49:36 GMT", 0, "Retry-After: a past date" },
+        { "Sun, 06 Nov 2094 08:49:36 GMT", 86400, "Retry-After: a far date" },
+    };
+
+    shim_time(784111777);     /* Sun, 06 Nov 1994 08:49:37 GMT */
+
+    for (i = 0; i < sizeof(retry) / sizeof(retry[0]); i++) {
+        stub_reset();
+        stub_answer("retry-after", retry[i].value);
+        respond(429, "", "a");
+        is_int(answer.retry_after, retry[i].seconds, retry[i].name);
+    }
+
+    stub_reset();
+    stub_answer("x-operation-poll-interval", "5");
+    respond(200, RECORDED_PENDING, "d7q1");
+    is_int(answer.poll_interval, 5, "poll interval");
+
+    stub_reset();
+    stub_answer("x-operation-poll-interval", "Sun, 06 Nov 1994 08:50:07 GMT");
+    respond(200, RECORDED_PENDING, "d7q1");
+    is_int(answer.poll_interval, -1, "poll interval: seconds only");
+
+    stub_reset();
+    stub_answer("x-request-id", "r-1");
+    stub_answer("x-server-trace-id", "t-1");
+    respond(429, "", "a");
+    is_str(&answer.request_id, "r-1", "request id");
+    ok(strcmp(shim_log_text, "upstream answered 429, request id \"r-1\"") == 0,
+       "request id in the log");
+
+    stub_reset();
+    stub_answer("x-server-trace-id", "t-1");
+    respond(200, RECORDED_PENDING, "d7q1");
+    is_str(&answer.request_id, "t-1", "trace id in its place");
+
+    stub_reset();
+    stub_answer("x-request-id", "r\"1");
+    stub_answer("x-server-trace-id", "t-1");
+    respond(503, "", "a");
+    is_str(&answer.request_id, "t-1", "trace id if the other has a quote");
+
+    stub_reset();
+    stub_answer("x-request-id", "r\x1b[1m");
+    stub_answer("x-server-trace-id", "\xd0\x96");
+    respond(503, "", "a");
+    is_str(&answer.request_id, "", "neither is printable");
+
+    memset(long_id, 'r', 129);
+    long_id[129] = '\0';
+    stub_reset();
+    stub_answer("x-request-id", long_id);
+    respond(503, "", "a");
+    is_str(&answer.request_id, "", "request id of 129 bytes");
+    stub_reset();
+    stub_answer("x-request-id", long_id + 1);
+    respond(503, "", "a");
+    is_int(answer.request_id.len, 128, "request id of 128 bytes");
+
+    stub_reset();
+}
+
+
+static void
+test_reasons(void)
+{
+    size_t      i;
+    char        body[4096];
+    ngx_str_t   s;
+
+    static const struct {
+        const char  *body;
+        const char  *reason;
+        const char  *name;
+    } t[] = {
+        { "{\"code\":16,\"message\":\"no\",\"details\":[]}", "no",
+          "reason: the first shape" },
+        { "{\"error\":\"text\",\"code\":16,\"message\":\"no\"}", "no",
+          "reason: the second shape" },
+        { "{\"error\":\"text\",\"code\":16}", "text",
+          "reason: the second shape without a message" },
+        { "{\"error\":{\"grpcCode\":8,\"httpCode\":429,\"message\":\"slow\","
+          "\"httpStatus\":\"Too Many Requests\",\"details\":[]}}", "slow",
+          "reason: the third shape" },
+        { "{\"error\":{\"message\":\"other\",\"type\":\"x\"}}", "other",
+          "reason: the fourth shape" },
+        { "", "", "reason: no body" },
+        { "<html><body>Bad Gateway</body></html>", "", "reason: no JSON" },
+        { "[{\"message\":\"no\"}]", "", "reason: an array" },
+        { "{\"message\":{\"message\":\"no\"}}", "",
+          "reason: a message that is an object" },
+        { "{\"error\":[\"x\"]}", "", "reason: an error that is an array" },
+    };
+
+    static const struct {
+        const char  *message;
+        const char  *reason;
+        const char  *name;
+    } m[] = {
+        { "Error in session internal_id=f2b&request_id=1-2-3&folder_id="
+          FOLDER ": Number of input tokens must be no more than 32768",
+          "Number of input tokens must be no more than 32768",
+          "clean: a session prefix" },
+        { "Error in session internal_id=f2b&folder_id=" FOLDER, "",
+          "clean: a session prefix and no reason" },
+        { "Failed: Error in session internal_id=x: why", "Failed: why",
+          "clean: a session prefix further on" },
+        { "Permission to [resource-manager.folder " FOLDER ", resource-"
+          "manager.cloud b1gcloud000000000000] denied", "Permission denied",
+          "clean: a permission" },
+        { "Permission to [resource-manager.folder " FOLDER, "Permission",
+          "clean: a permission cut off" },
+        { "Specified folder ID '" FOLDER "' does not match with service "
+          "account folder ID 'b1gother0000000000000'",
+          "Specified folder ID '*' does not match with service account "
+          "folder ID 'b1gother0000000000000'",
+          "clean: our folder; 21 letters are no id" },
+        { "folder ID 'b1gother000000000000'", "folder ID '*'",
+          "clean: somebody else's folder" },
+        { "model gpt://" FOLDER "/x is unknown", "model gpt://*/x is unknown",
+          "clean: a model's URI" },
+        { "key AQVNsecret is bad", "key * is bad", "clean: our credential" },
+        { "see internal_id=5", "", "clean: an internal id" },
+        { "see INTERNAL_ID 5", "", "clean: an internal id in capitals" },
+        { "(request_id: 5)", "", "clean: a request id" },
+        { "requestId 5", "", "clean: a request id in camel case" },
+        { "folderId 5", "", "clean: a folder's name" },
+        { "internationalization of it", "internationalization of it",
+          "clean: 20 letters without a digit" },
+        { "12345678901234567890", "12345678901234567890",
+          "clean: 20 digits" },
+        { "a\\nb\\tc\\u007fd\\u0085e\\u001b[1m ", "a b c d e [1m",
+          "clean: control characters" },
+        { "  \\n ", "", "clean: blanks" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        respond(400, t[i].body, NULL);
+        is_str(&answer.reason, t[i].reason, t[i].name);
+    }
+
+    for (i = 0; i < sizeof(m) / sizeof(m[0]); i++) {
+        snprintf(body, sizeof(body), "{\"error\":{\"message\":\"%s\"}}",
+                 m[i].message);
+        respond(400, body, NULL);
+        is_str(&answer.reason, m[i].reason, m[i].name);
+
+        snprintf(body, sizeof(body), "{\"id\":\"a\",\"error\":{\"message\":"
+                 "\"%s\"}}", m[i].message);
+        respond(200, body, NULL);
+        s = answer.operation.document;
+        ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+           && !holds(&s, FOLDER) && !holds(&s, "internal_id")
+           && !holds(&s, "AQVNsecret") && holds(&s, m[i].reason),
+           "the same in an operation");
+    }
+
+    strcpy(body, "{\"message\":\"");
+    for (i = 0; i < 300; i++) {
+        strcat(body, "\xd0\x96");
+    }
+    strcat(body, "\"}");
+    respond(400, body, NULL);
+    is_int(answer.reason.len, 512, "reason: 512 bytes of two-byte characters");
+
+    memmove(body + 13, body + 12, strlen(body + 12) + 1);
+    body[12] = 'x';
+    respond(400, body, NULL);
+    ok(answer.reason.len == 511
+       && ngx_completion_utf8_check(answer.reason.data, 511) == NGX_OK,
+       "reason: cut at a character's border");
+}
+
+
+static void
+test_result(void)
+{
+    ngx_int_t                 rc;
+    ngx_str_t                 text;
+    ngx_completion_result_t   r;
+
+    text = str("{\"done\":true," RECORDED_RESPONSE ",\"id\":"
+               "\"capability.of-any_form~and+more/than/64/bytes/of/it/as/you/"
+               "can/see/here/in/this/one\"}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    is_int(rc, NGX_OK, "result: read, whatever the id");
+    is_int(r.state, NGX_COMPLETION_COMPLETED, "result: its state");
+    is_str(&r.text, "\xd0\x91\xd1\x8b", "result: its text");
+    is_str(&r.model_version, "18.01.2024", "result: its model");
+    is_int(r.input_tokens, 31, "result: its input tokens");
+    is_int(r.completion_tokens, 10, "result: its completion tokens");
+    is_int(r.total_tokens, 41, "result: its total");
+    ok(!r.filtered && r.error_code == 0, "result: no error");
+
+    text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
+               "{\"status\":\"ALTERNATIVE_STATUS_CONTENT_FILTER\","
+               "\"message\":{\"text\":\"one\"}},"
+               "{\"message\":{\"text\":\"two\"},\"status\":\"x\"}]}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.filtered && r.state == NGX_COMPLETION_INCOMPLETE,
+       "result: filtered");
+    is_str(&r.text, "one", "result: the first alternative's text");
+    is_int(r.total_tokens, -1, "result: no usage");
+
+    text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
+               "{\"message\":{\"toolCallList\":{\"text\":\"no\"}},"
+               "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.text.len == 0
+       && r.state == NGX_COMPLETION_COMPLETED, "result: tool calls, no text");
+
+    text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":8,"
+               "\"message\":\"slow\"}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.state == NGX_COMPLETION_FAILED && r.error_code == 8,
+       "result: failed");
+    is_str(&r.error_message, "slow", "result: its message");
+
+    text = str("{\"id\":\"\",\"done\":false,\"error\":{\"code\":8,"
+               "\"message\":\"slow\"}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.state == NGX_COMPLETION_PENDING
+       && r.error_code == 0 && r.error_message.len == 0,
+       "result: pending, an error before the end is none");
+
+    text = str("{\"id\":");
+    is_int(ngx_completion_provider_result(pool, &text, &r), NGX_ERROR,
+           "result: broken");
+}
+
+
+static void
+test_decided(void)
+{
+    ngx_int_t                    rc;
+    ngx_completion_result_t      r;
+    ngx_completion_operation_t   o;
+
+    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_CANCELLED,
+                                         784111777, 951782400, &o);
+    is_int(rc, NGX_OK, "cancelled: made");
+    is_str(&o.document, "{\"id\":\"\","
+           "\"description\":\"Async GPT Completion\","
+           "\"createdAt\":\"1994-11-06T08:49:37Z\",\"createdBy\":\"\","
+           "\"modifiedAt\":\"2000-02-29T00:00:00Z\",\"done\":true,"
+           "\"metadata\":null,\"error\":{\"code\":1,"
+           "\"message\":\"The operation was cancelled\",\"details\":[]}}",
+           "cancelled: its document");
+    is_int(o.id_offset, 7, "cancelled: its id_offset");
+    ok(o.state == NGX_COMPLETION_CANCELLED && o.id.len == 0
+       && o.input_tokens == -1 && o.completion_tokens == -1
+       && o.total_tokens == -1, "cancelled: its state");
+
+    rc = ngx_completion_provider_result(pool, &o.document, &r);
+    ok(rc == NGX_OK && r.error_code == 1 && r.state == NGX_COMPLETION_FAILED,
+       "cancelled: as a result");
+
+    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_LOST, 0, 0, &o);
+    is_int(rc, NGX_OK, "lost: made");
+    is_str(&o.document, "{\"id\":\"\","
+           "\"description\":\"Async GPT Completion\","
+           "\"createdAt\":\"1970-01-01T00:00:00Z\",\"createdBy\":\"\","
+           "\"modifiedAt\":\"1970-01-01T00:00:00Z\",\"done\":true,"
+           "\"metadata\":null,\"error\":{\"code\":5,"
+           "\"message\":\"The operation was lost: the upstream knows it no "
+           "more\",\"details\":[]}}", "lost: its document");
+    is_int(o.state, NGX_COMPLETION_LOST, "lost: its state");
+}
+
+
+static void
+test_memory(void)
+{
+    int                          bad;
+    ngx_int_t                    rc;
+    ngx_uint_t                   n, at;
+    ngx_pool_t                  *main_pool = pool;
+    ngx_completion_operation_t   o;
+
+    stub_reset();
+    stub_answer("x-request-id", "r-1");
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        respond(200, "{\"id\":\"a\",\"description\":\"" FOLDER "\","
+                     "\"error\":{\"message\":\"\\n\"}}", "a");
+        at = shim_allocations;
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (at < n) {
+            break;
+        }
+
+        bad += (answer.kind != NGX_COMPLETION_ANSWER_UNKNOWN);
+    }
+
+    ok(n > 5 && n < 100 && !bad, "memory: an operation without it");
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        respond(429, "{\"error\":{\"message\":\"\\n\"}}", "a");
+        at = shim_allocations;
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (at < n) {
+            break;
+        }
+
+        bad += (answer.kind != NGX_COMPLETION_ANSWER_UNKNOWN);
+    }
+
+    ok(n > 3 && n < 100 && !bad, "memory: a refusal without it");
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_LOST, 0, 0,
+                                             &o);
+        at = shim_allocations;
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (at < n) {
+            break;
+        }
+
+        bad += (rc != NGX_ERROR);
+    }
+
+    ok(n > 1 && n < 100 && !bad, "memory: a decision without it");
+
+    pool = main_pool;
+    stub_reset();
+}
+
+
+static void
+test_large(void)
+{
+    char    *body;
+    size_t   n, len;
+
+    /* an image of 1.5 MB, as base64 */
+
+    n = 1500000;
+    body = malloc(n + 200);
+    len = sprintf(body, "{\"id\":\"a\",\"done\":true,\"response\":{"
+                  "\"image\":\"");
+    memset(body + len, 'A', n);
+    strcpy(body + len + n, "\"}}");
+
+    respond(200, body, "a");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+       && answer.operation.document.len == len + n + 3 - 1
+       && answer.operation.state == NGX_COMPLETION_COMPLETED,
+       "an answer of 1.5 MB");
+
+    /* deep, and with names and numbers of a megabyte */
+
+    memset(body, '[', n);
+    memcpy(body, "{\"id\":", 6);
+    strcpy(body + n, "}");
+    respond(200, body, "a");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "an answer too deep");
+
+    memset(body, '9', n);
+    memcpy(body, "{\"id\":\"a\",\"error\":{\"code\":", 26);
+    strcpy(body + n, "}}");
+    respond(200, body, "a");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, "a code too large");
+
+    memset(body, 'm', n);
+    memcpy(body, "{\"message\":\"", 12);
+    strcpy(body + n, "\"}");
+    respond(400, body, "a");
+    is_int(answer.reason.len, 512, "a reason of 1.5 MB");
+
+    free(body);
+}
+
+
+static void
+test_mangled(void)
+{
+    int                       bad;
+    char                     *copy;
+    size_t                    i, len;
+    uint32_t                  r;
+    ngx_uint_t                n;
+    ngx_pool_t               *main_pool = pool;
+    ngx_completion_result_t   result;
+
+    static const char  full[] =
+        "{\"done\":true,\"error\":{\"code\":0,\"message\":\"in \\u0416 "
+        FOLDER "\",\"details\":[{\"a\":[1.5]}]}," RECORDED_RESPONSE ","
+        "\"id\":\"d7q1\",\"createdBy\":\"aje2\",\"x\":\"\\ud83d\\ude00\"}";
+
+    len = sizeof(full) - 1;
+    r = 7;
+    bad = 0;
+
+    for (n = 0; n < 20000; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        copy = strdup(full);
+
+        for (i = 0; i < 1 + n % 3; i++) {
+            r = r * 1664525 + 1013904223;
+            copy[(r >> 8) % len] = (n % 2) ? full[(r >> 16) % len]
+                                           : (char) (r >> 24);
+        }
+
+        respond((n % 5) ? 200 : 400, copy, NULL);
+
+        if (answer.kind == NGX_COMPLETION_ANSWER_OPERATION) {
+            bad += ngx_completion_provider_result(pool,
+                                   &answer.operation.document, &result)
+                   != NGX_OK
+                   || result.state != answer.operation.state
+                   || answer.operation.document.data[
+                                               answer.operation.id_offset]
+                      != '"'
+                   || holds(&answer.operation.document, "d7q1");
+        }
+
+        free(copy);
+        ngx_destroy_pool(pool);
+    }
+
+    pool = main_pool;
+
+    is_int(bad, 0, "mangled answers are unreadable, or make documents");
+}
+
+
+int
+main(void)
+{
+    pool = ngx_create_pool(1024, &shim_log);
+
+    provider.folder = str(FOLDER);
+    provider.authorization = str("Api-Key AQVNsecret");
+
+    shim_log.log_level = NGX_LOG_INFO;
+    shim_time(1000000000);
+
+    test_recorded();
+    test_documents();
+    test_states();
+    test_tokens();
+    test_unreadable();
+    test_statuses();
+    test_outcomes();
+    test_headers();
+    test_reasons();
+    test_result();
+    test_decided();
+    test_memory();
+    test_large();
+    test_mangled();
+
+    ngx_destroy_pool(pool);
+
+    is_int(shim_bytes, 0, "nothing is left of the pools");
+
+    return tap_done();
+}

@@ -1,0 +1,587 @@
+
+#include "tap.h"
+#include "ngx_shim.h"
+#include "fetch_stub.h"
+
+#include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/base/ngx_completion_json.h"
+
+#include <stdlib.h>
+
+
+#define FOLDER  "b1gexample0000000000"
+
+
+static ngx_pool_t                 *pool;
+static ngx_completion_provider_t   provider;
+static ngx_completion_prompt_t     prompt;
+static ngx_completion_message_t    messages[2];
+
+
+/* a prompt of a text, or of a native request, with a model of the location */
+
+static void
+ask(const char *text, const char *native)
+{
+    memset(&prompt, 0, sizeof(prompt));
+
+    prompt.model = str("yandexgpt-lite");
+    prompt.text = text ? str(text) : str("");
+    prompt.native = native ? str(native) : str("");
+}
+
+
+static void
+with_messages(void)
+{
+    messages[0].role = str("system");
+    messages[0].text = str("Be \"brief\"");
+    messages[1].role = str("assistant");
+    messages[1].text = str("Yes");
+
+    prompt.messages.elts = messages;
+    prompt.messages.nelts = 2;
+}
+
+
+static void
+is_body(const char *expected, const char *name)
+{
+    ngx_int_t  rc;
+    ngx_str_t  body, reason;
+
+    rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+                                      &reason);
+
+    if (rc != NGX_OK) {
+        ok(0, name);
+        printf("# rc %d: %.*s\n", (int) rc, (int) reason.len,
+               reason.data ? (char *) reason.data : "");
+        return;
+    }
+
+    is_str(&body, expected, name);
+}
+
+
+static void
+is_declined(const char *expected, const char *name)
+{
+    ngx_int_t  rc;
+    ngx_str_t  body, reason;
+
+    rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+                                      &reason);
+
+    if (rc != NGX_DECLINED) {
+        ok(0, name);
+        printf("# rc %d\n", (int) rc);
+        return;
+    }
+
+    is_str(&reason, expected, name);
+}
+
+
+#define MODEL     "\"modelUri\":\"gpt://" FOLDER "/yandexgpt-lite\""
+#define USER(t)   "{\"role\":\"user\",\"text\":\"" t "\"}"
+#define LOCATION                                                              \
+    "{\"role\":\"system\",\"text\":\"Be \\\"brief\\\"\"},"                    \
+    "{\"role\":\"assistant\",\"text\":\"Yes\"}"
+
+
+static void
+test_text(void)
+{
+    ask("Hi\n\xd0\x96", NULL);
+    is_body("{" MODEL ",\"messages\":[" USER("Hi\\n\xd0\x96") "]}",
+            "text: a model and a message, and nothing more");
+
+    with_messages();
+    is_body("{" MODEL ",\"messages\":[" LOCATION ","
+            USER("Hi\\n\xd0\x96") "]}", "text: behind the location's");
+
+    ask("Hi", NULL);
+    prompt.temperature = str("0.10");
+    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0.10},"
+            "\"messages\":[" USER("Hi") "]}", "text: temperature as spelled");
+
+    ask("Hi", NULL);
+    prompt.max_tokens = str("2000");
+    is_body("{" MODEL ",\"completionOptions\":{\"maxTokens\":\"2000\"},"
+            "\"messages\":[" USER("Hi") "]}", "text: int64 as a string");
+
+    ask("Hi", NULL);
+    prompt.reasoning = str("ENABLED_HIDDEN");
+    prompt.max_tokens = str("7");
+    prompt.temperature = str("1");
+    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":1,"
+            "\"maxTokens\":\"7\","
+            "\"reasoningOptions\":{\"mode\":\"ENABLED_HIDDEN\"}},"
+            "\"messages\":[" USER("Hi") "]}", "text: all options");
+
+    ask("Hi", NULL);
+    prompt.format = NGX_COMPLETION_FORMAT_JSON;
+    is_body("{" MODEL ",\"messages\":[" USER("Hi") "],\"jsonObject\":true}",
+            "text: a JSON object");
+
+    ask("Hi", NULL);
+    prompt.format = NGX_COMPLETION_FORMAT_SCHEMA;
+    prompt.schema = str("{\"type\": \"object\"}");
+    is_body("{" MODEL ",\"messages\":[" USER("Hi") "],"
+            "\"jsonSchema\":{\"schema\":{\"type\": \"object\"}}}",
+            "text: a schema");
+
+    ask("", NULL);
+    is_declined("the text is empty", "text: empty");
+
+    ask("\xc3(", NULL);
+    is_declined("the text is not valid UTF-8", "text: not UTF-8");
+
+    ask("Hi", NULL);
+    with_messages();
+    messages[1].text = str("\xed\xa0\x80");
+    is_declined("a message is not valid UTF-8",
+                "text: a location's variable that is not UTF-8");
+}
+
+
+static void
+test_model(void)
+{
+    char  *name;
+
+    ask("Hi", NULL);
+    prompt.model = str("gpt://b1gother/yandexgpt/latest@suffix");
+    is_body("{\"modelUri\":\"gpt://b1gother/yandexgpt/latest@suffix\","
+            "\"messages\":[" USER("Hi") "]}", "model: a URI as it is");
+
+    prompt.model = str("yandexgpt-5.1/latest");
+    is_body("{\"modelUri\":\"gpt://" FOLDER "/yandexgpt-5.1/latest\","
+            "\"messages\":[" USER("Hi") "]}", "model: a name with a branch");
+
+    prompt.model = str("");
+    is_declined("the model is missing", "model: missing");
+
+    prompt.model = str("yandex gpt");
+    is_declined("the model's name holds a character it may not",
+                "model: a space");
+    prompt.model = str("a\"b");
+    is_declined("the model's name holds a character it may not",
+                "model: a quote");
+    prompt.model = str("a\x7f");
+    is_declined("the model's name holds a character it may not",
+                "model: a control character");
+    prompt.model = str("\xd0\x96");
+    is_declined("the model's name holds a character it may not",
+                "model: beyond ASCII");
+
+    name = malloc(514);
+    memset(name, 'm', 513);
+    name[513] = '\0';
+    prompt.model = str(name);
+    is_declined("the model's name is too long", "model: 513 bytes");
+    free(name);
+
+    provider.folder = str("");
+    prompt.model = str("yandexgpt-lite");
+    is_declined("the model must be given as a URI",
+                "model: a name without a folder");
+    prompt.model = str("gpt://f/m");
+    is_body("{\"modelUri\":\"gpt://f/m\",\"messages\":[" USER("Hi") "]}",
+            "model: a URI without a folder");
+    provider.folder = str(FOLDER);
+}
+
+
+static void
+test_native(void)
+{
+    static const char  full[] =
+        "{ \"stream\":true, \"tools\" : [ {\"function\":{\"name\":\"f\","
+        "\"parameters\":{\"x\":1.0}},\"later\":null} ],"
+        "\"messages\":[{\"role\":\"user\",\"text\":\"\\u0416\",\"n\":1e2},"
+        "{\"toolResultList\":{\"toolResults\":[]}}],"
+        "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false,"
+        "\"model_uri\":\"gpt://evil/x\",\"completion_options\":{},"
+        "\"completionOptions\":{\"stream\":true,\"temperature\":0.30,"
+        "\"maxTokens\":100,\"max_tokens\":1,"
+        "\"reasoningOptions\":{\"mode\":\"DISABLED\",\"budget\":1}},"
+        "\"jsonObject\":true,\"jsonSchema\":{\"schema\":{\"a\":[1]}},"
+        "\"modelUri\":\"gpt:\\/\\/own\\/m\",\"folderId\":\"x\"}";
+
+    ask(NULL, full);
+    prompt.model = str("");
+    is_body("{\"modelUri\":\"gpt://own/m\","
+            "\"completionOptions\":{\"temperature\":0.30,\"maxTokens\":100,"
+            "\"reasoningOptions\":{\"mode\":\"DISABLED\"}},"
+            "\"messages\":[{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
+            "{\"toolResultList\":{\"toolResults\":[]}}],"
+            "\"jsonObject\":true,\"jsonSchema\":{\"schema\":{\"a\":[1]}},"
+            "\"tools\":[{\"function\":{\"name\":\"f\","
+            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
+            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
+            "native: all it may set, and nothing else of it");
+
+    ask(NULL, full);
+    with_messages();
+    prompt.temperature = str("0");
+    prompt.max_tokens = str("5");
+    prompt.reasoning = str("ENABLED_HIDDEN");
+    prompt.format = NGX_COMPLETION_FORMAT_JSON;
+    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0,"
+            "\"maxTokens\":\"5\","
+            "\"reasoningOptions\":{\"mode\":\"ENABLED_HIDDEN\"}},"
+            "\"messages\":[" LOCATION ","
+            "{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
+            "{\"toolResultList\":{\"toolResults\":[]}}],\"jsonObject\":true,"
+            "\"tools\":[{\"function\":{\"name\":\"f\","
+            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
+            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
+            "native: what the location sets wins, both formats included");
+
+    ask(NULL, full);
+    prompt.format = NGX_COMPLETION_FORMAT_SCHEMA;
+    prompt.schema = str("{}");
+    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0.30,"
+            "\"maxTokens\":100,\"reasoningOptions\":{\"mode\":\"DISABLED\"}},"
+            "\"messages\":[{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
+            "{\"toolResultList\":{\"toolResults\":[]}}],"
+            "\"jsonSchema\":{\"schema\":{}},"
+            "\"tools\":[{\"function\":{\"name\":\"f\","
+            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
+            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
+            "native: a schema of the location");
+
+    ask(NULL, "{\"messages\":[{}],\"modelUri\":\"yandexgpt\","
+              "\"completionOptions\":{\"maxTokens\":\"100\"}}");
+    prompt.model = str("");
+    is_body("{\"modelUri\":\"gpt://" FOLDER "/yandexgpt\","
+            "\"completionOptions\":{\"maxTokens\":\"100\"},"
+            "\"messages\":[{}]}",
+            "native: a bare model is completed, a string stays a string");
+
+    ask(NULL, "{\"messages\":[{}],\"modelUri\":null,"
+              "\"completionOptions\":{\"temperature\":null,"
+              "\"reasoningOptions\":{\"mode\":null}},\"tools\":null,"
+              "\"jsonObject\":null,\"jsonSchema\":null,\"toolChoice\":null}");
+    is_body("{" MODEL ",\"messages\":[{}]}", "native: null is not given");
+
+    ask(NULL, "{\"messages\":[{}],\"completionOptions\":null}");
+    is_body("{" MODEL ",\"messages\":[{}]}", "native: options that are null");
+
+    ask(NULL, "{\"messages\":[{\"messages\":[1]}],\"x\":[{\"modelUri\":1,"
+              "\"messages\":2}]}");
+    is_body("{" MODEL ",\"messages\":[{\"messages\":[1]}]}",
+            "native: the same names deeper down");
+
+    ask(NULL, "{\"messages\":[{}]}");
+    prompt.model = str("");
+    is_declined("the model is missing", "native: no model");
+
+    ask(NULL, "{\"messages\":[{}],\"modelUri\":\"a b\"}");
+    prompt.model = str("");
+    is_declined("the model's name holds a character it may not",
+                "native: a model with a space");
+}
+
+
+static void
+test_native_refused(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *text;
+        const char  *reason;
+        const char  *name;
+    } t[] = {
+        { "[]", "not a JSON object", "native: an array" },
+        { "{", "not a JSON object", "native: broken" },
+        { "{\"messages\":[{}}", "not valid JSON", "native: brackets" },
+        { "{}", "\"messages\" are missing", "native: no messages" },
+        { "{\"messages\":null}", "\"messages\" are missing",
+          "native: messages null" },
+        { "{\"messages\":[]}", "\"messages\" are missing",
+          "native: messages empty" },
+        { "{\"messages\":{}}", "\"messages\" must be an array of objects",
+          "native: messages an object" },
+        { "{\"messages\":\"x\"}", "\"messages\" must be an array of objects",
+          "native: messages a string" },
+        { "{\"messages\":[{},null]}",
+          "\"messages\" must be an array of objects",
+          "native: a message that is null" },
+        { "{\"messages\":[\"x\"]}",
+          "\"messages\" must be an array of objects",
+          "native: a message that is a string" },
+        { "{\"messages\":[[{}]]}",
+          "\"messages\" must be an array of objects",
+          "native: a message that is an array" },
+        { "{\"messages\":[{}],\"messages\":[{}]}",
+          "a member is given twice", "native: messages twice" },
+        { "{\"messages\":[{}],\"modelUri\":\"a\",\"model\\u0055ri\":\"b\"}",
+          "a member is given twice", "native: a model twice" },
+        { "{\"messages\":[{}],\"completionOptions\":{\"temperature\":1,"
+          "\"temperature\":2}}",
+          "a member is given twice", "native: a temperature twice" },
+        { "{\"messages\":[{}],\"tools\":null,\"tools\":[]}",
+          "a member is given twice", "native: tools twice, once null" },
+        { "{\"messages\":[{}],\"modelUri\":1}",
+          "\"modelUri\" must be a string", "native: a model's type" },
+        { "{\"messages\":[{}],\"completionOptions\":[]}",
+          "\"completionOptions\" must be an object",
+          "native: the options' type" },
+        { "{\"messages\":[{}],\"completionOptions\":{\"temperature\":\"1\"}}",
+          "\"temperature\" must be a number",
+          "native: a temperature's type" },
+        { "{\"messages\":[{}],\"completionOptions\":{\"maxTokens\":{}}}",
+          "\"maxTokens\" must be a number or a string",
+          "native: the tokens' type" },
+        { "{\"messages\":[{}],\"completionOptions\":"
+          "{\"reasoningOptions\":\"x\"}}",
+          "\"reasoningOptions\" must be an object",
+          "native: the reasoning options' type" },
+        { "{\"messages\":[{}],\"completionOptions\":"
+          "{\"reasoningOptions\":{\"mode\":1}}}",
+          "\"mode\" must be a string", "native: the mode's type" },
+        { "{\"messages\":[{\"text\":\"\\ud83d\\u0041\"}]}",
+          "a lone surrogate in a string", "native: a lone surrogate" },
+        { "{\"messages\":[{\"text\":\"\xc0\x80\"}]}",
+          "not valid UTF-8", "native: not UTF-8" },
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        ask(NULL, t[i].text);
+        is_declined(t[i].reason, t[i].name);
+    }
+}
+
+
+static void
+is_headers(const char *expected, const char *name)
+{
+    ngx_str_t  got = str(stub_headers);
+
+    is_str(&got, expected, name);
+}
+
+
+static void
+test_transfers(void)
+{
+    ngx_str_t                body, id;
+    ngx_completion_fetch_t  *f;
+
+    body = str("{}");
+
+    f = ngx_completion_provider_submit(&provider, &body,
+                      (u_char *) "0123456789abcdef0123456789abcdef", NULL);
+
+    ok(f && f->post && f->hold && f->origin == &provider.submit,
+       "submit: a POST that a quitting worker waits for");
+    is_str(&f->body, "{}", "submit: the body");
+    is_str(&f->suffix, "", "submit: the URL as it is");
+    is_headers("Content-Type: application/json\n"
+               "Authorization: Api-Key AQVNsecret\n"
+               "x-folder-id: " FOLDER "\n"
+               "x-data-logging-enabled: false\n"
+               "x-client-request-id: 01234567-89ab-cdef-0123-456789abcdef\n",
+               "submit: headers");
+    ngx_completion_fetch_destroy(f);
+
+    id = str("d7qAZ_-09");
+
+    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    ok(f && !f->post && !f->hold && f->origin == &provider.operations,
+       "poll: a GET that nobody waits for");
+    is_str(&f->suffix, "/d7qAZ_-09", "poll: the id as a path segment");
+    is_headers("Authorization: Api-Key AQVNsecret\n"
+               "x-folder-id: " FOLDER "\n"
+               "x-data-logging-enabled: false\n", "poll: headers");
+    ngx_completion_fetch_destroy(f);
+
+    f = ngx_completion_provider_cancel(&provider, &id, NULL);
+    ok(f && !f->post && !f->hold && f->origin == &provider.operations,
+       "cancel: a GET");
+    is_str(&f->suffix, "/d7qAZ_-09:cancel", "cancel: the verb");
+    ngx_completion_fetch_destroy(f);
+
+    provider.operations.url = str("https://host/operations/");
+    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    is_str(&f->suffix, "d7qAZ_-09", "poll: one slash only");
+    ngx_completion_fetch_destroy(f);
+    provider.operations.url = str("https://host/operations");
+
+    provider.folder = str("");
+    provider.data_logging = 1;
+    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    is_headers("Authorization: Api-Key AQVNsecret\n",
+               "poll: no folder, data logging on");
+    ngx_completion_fetch_destroy(f);
+    provider.folder = str(FOLDER);
+    provider.data_logging = 0;
+
+    id = str("../tokens");
+    ok(ngx_completion_provider_poll(&provider, &id, NULL) == NULL,
+       "poll: an id with dots and slashes");
+    id = str("");
+    ok(ngx_completion_provider_cancel(&provider, &id, NULL) == NULL,
+       "cancel: an empty id");
+    id = str("0123456789012345678901234567890123456789"
+             "0123456789012345678901234");
+    ok(ngx_completion_provider_poll(&provider, &id, NULL) == NULL,
+       "poll: an id of 65 bytes");
+    id.len = 64;
+    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    ok(f && f->suffix.len == 65, "poll: an id of 64 bytes");
+    ngx_completion_fetch_destroy(f);
+
+    is_int(stub_transfers, 0, "transfers: none is left");
+}
+
+
+static void
+test_memory(void)
+{
+    int                      bad;
+    ngx_int_t                rc;
+    ngx_str_t                body, reason, id;
+    ngx_uint_t               n, at;
+    ngx_pool_t              *main_pool = pool;
+    ngx_completion_fetch_t  *f;
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        ask(NULL, "{\"messages\":[{\"text\":\"\\u0416\"}],"
+                  "\"modelUri\":\"m\",\"tools\":[1]}");
+        prompt.model = str("");
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+                                          &reason);
+        at = shim_allocations;
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (at < n) {
+            break;
+        }
+
+        bad += (rc != NGX_ERROR);
+    }
+
+    ok(n > 5 && n < 100 && !bad, "memory: a body without it");
+
+    pool = main_pool;
+    id = str("d7q");
+    body = str("{}");
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        shim_allocations = 0;
+        shim_fail_at = n;
+        f = (n % 2) ? ngx_completion_provider_poll(&provider, &id, &shim_log)
+                    : ngx_completion_provider_submit(&provider, &body,
+                                (u_char *) "0123456789abcdef0123456789abcdef",
+                                &shim_log);
+        at = shim_allocations;
+        shim_fail_at = 0;
+
+        if (f) {
+            ngx_completion_fetch_destroy(f);
+        }
+
+        bad += ((f == NULL) != (at >= n));
+    }
+
+    ok(!bad && stub_transfers == 0, "memory: transfers without it");
+}
+
+
+/* nothing of a mangled request is read beyond its end, and nothing leaks */
+
+static void
+test_mangled(void)
+{
+    int            bad;
+    size_t         i, len;
+    u_char        *copy;
+    uint32_t       r;
+    ngx_int_t      rc;
+    ngx_str_t      body, reason, again;
+    ngx_uint_t     n;
+    ngx_pool_t    *main_pool = pool;
+    const char    *fault;
+
+    static const char  full[] =
+        "{\"modelUri\":\"m\",\"completionOptions\":{\"temperature\":0.3,"
+        "\"maxTokens\":\"5\",\"reasoningOptions\":{\"mode\":\"X\"}},"
+        "\"messages\":[{\"role\":\"user\",\"text\":\"\\u0416\\ud83d\\ude00\"},"
+        "{\"a\":[[1,2],{\"b\":null}]}],\"tools\":[{}],\"jsonObject\":true}";
+
+    len = sizeof(full) - 1;
+    r = 1;
+    bad = 0;
+
+    for (n = 0; n < 20000; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+
+        copy = malloc(len);
+        memcpy(copy, full, len);
+
+        for (i = 0; i < 1 + n % 3; i++) {
+            r = r * 1664525 + 1013904223;
+            copy[(r >> 8) % len] = (n % 2) ? full[(r >> 16) % len]
+                                           : (char) (r >> 24);
+        }
+
+        ask(NULL, "");
+        prompt.native.data = copy;
+        prompt.native.len = len;
+
+        rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+                                          &reason);
+
+        if (rc == NGX_OK) {
+            again = body;
+            fault = "";
+            bad += ngx_completion_json_read(pool, &again, NULL, NULL, NULL,
+                                            &fault)
+                   != NGX_OK;
+
+        } else {
+            bad += (rc != NGX_DECLINED || reason.len == 0);
+        }
+
+        free(copy);
+        ngx_destroy_pool(pool);
+    }
+
+    pool = main_pool;
+
+    is_int(bad, 0, "mangled requests are refused, or make valid JSON");
+}
+
+
+int
+main(void)
+{
+    pool = ngx_create_pool(1024, &shim_log);
+
+    provider.folder = str(FOLDER);
+    provider.authorization = str("Api-Key AQVNsecret");
+    provider.operations.url = str("https://host/operations");
+
+    test_text();
+    test_model();
+    test_native();
+    test_native_refused();
+    test_transfers();
+    test_memory();
+    test_mangled();
+
+    ngx_destroy_pool(pool);
+
+    is_int(shim_bytes, 0, "nothing is left of the pools");
+
+    return tap_done();
+}
