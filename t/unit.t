@@ -8,7 +8,10 @@ use strict;
 use warnings;
 
 use File::Path qw(make_path);
+use FindBin;
 use Test::More;
+
+chdir("$FindBin::Bin/..") or die "$FindBin::Bin/..: $!";
 
 my $nginx = $ENV{NGINX_SRC} || '/usr/share/nginx/src';
 my $build = $ENV{BUILD} || 'build';
@@ -26,8 +29,7 @@ my %programs = (
 );
 
 my @flags = (
-    '-g', '-O1', '-D_GNU_SOURCE', qw(-Wall -Wextra -Werror),
-    '-Wno-unused-parameter',
+    qw(-g -O1 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter),
     (map { "-I$nginx/src/$_" } 'core', 'event', 'event/modules', 'os/unix'),
     "-I$build",
 );

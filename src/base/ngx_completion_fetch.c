@@ -37,7 +37,7 @@ static ngx_uint_t ngx_completion_fetch_room(void);
 static void ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx);
-static ngx_int_t ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
+static const char *ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
     ngx_resolver_ctx_t *ctx, ngx_str_t *address);
 static ngx_uint_t ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx,
     ngx_uint_t n);
@@ -444,7 +444,8 @@ ngx_completion_fetch_room(void)
 static void
 ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
 {
-    ngx_str_t                address;
+    ngx_str_t                 address;
+    const char               *fault;
     ngx_completion_origin_t  *o;
 
     o = job->fetch.origin;
@@ -459,9 +460,11 @@ ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
         return;
     }
 
-    if (ngx_completion_fetch_pick(job, NULL, &address) != NGX_OK) {
+    fault = ngx_completion_fetch_pick(job, NULL, &address);
+
+    if (fault) {
         ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
-                                    "no address");
+                                    fault);
         return;
     }
 
@@ -506,33 +509,30 @@ ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
 static void
 ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
 {
-    ngx_int_t                     rc, state;
-    ngx_str_t                     address;
-    ngx_completion_fetch_job_t   *job;
+    ngx_str_t                        address;
+    const char                      *fault;
+    ngx_completion_fetch_job_t      *job;
+    ngx_completion_fetch_outcome_e   outcome;
 
     job = ctx->data;
-    state = ctx->state;
+    outcome = NGX_COMPLETION_FETCH_UNREACHED;
 
-    rc = state ? NGX_DECLINED : ngx_completion_fetch_pick(job, ctx, &address);
+    if (ctx->state == NGX_OK) {
+        fault = ngx_completion_fetch_pick(job, ctx, &address);
+
+    } else {
+        fault = ngx_resolver_strerror(ctx->state);
+
+        if (ctx->state == NGX_RESOLVE_TIMEDOUT) {
+            outcome = NGX_COMPLETION_FETCH_CONNECT_TIMEOUT;
+        }
+    }
 
     ngx_resolve_name_done(ctx);
     job->ctx = NULL;
 
-    if (state == NGX_RESOLVE_TIMEDOUT) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_CONNECT_TIMEOUT,
-                                    "the name servers do not answer");
-        return;
-    }
-
-    if (state) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
-                                    ngx_resolver_strerror(state));
-        return;
-    }
-
-    if (rc != NGX_OK) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
-                                    "no address");
+    if (fault) {
+        ngx_completion_fetch_finish(job, outcome, fault);
         return;
     }
 
@@ -545,7 +545,7 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
  * resolver shuffles its answers: there the turn counts in sorted order.
  */
 
-static ngx_int_t
+static const char *
 ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
     ngx_resolver_ctx_t *ctx, ngx_str_t *address)
 {
@@ -557,7 +557,7 @@ ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
     n = ctx ? ctx->naddrs : o->naddresses;
 
     if (n == 0) {
-        return NGX_ERROR;
+        return "no address";
     }
 
     job->picked = 1;
@@ -567,7 +567,7 @@ ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
 
     if (ctx == NULL) {
         *address = o->addresses[i];
-        return NGX_OK;
+        return NULL;
     }
 
     for (j = 0; j < n - 1; j++) {
@@ -578,7 +578,7 @@ ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
 
     p = ngx_pnalloc(job->fetch.pool, NGX_SOCKADDR_STRLEN);
     if (p == NULL) {
-        return NGX_ERROR;
+        return "no memory";
     }
 
     address->data = p;
@@ -586,7 +586,7 @@ ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
                                  ctx->addrs[j].socklen, p,
                                  NGX_SOCKADDR_STRLEN, 0);
 
-    return NGX_OK;
+    return NULL;
 }
 
 

@@ -13,7 +13,9 @@
  * The handler is called from the event loop, never from inside start().
  * destroy() is allowed at any time but from inside the fence; a transfer
  * destroyed before it has reported never reports.  There are no retries
- * here, and libcurl's own silent repeat of a request is prevented.
+ * here, and libcurl's own silent repeat of a request is prevented: where it
+ * would repeat, a GET ends as BROKEN too.  Of several addresses a transfer
+ * tries one; when that one fails, the origin's next transfer takes another.
  */
 
 
@@ -77,10 +79,11 @@ struct ngx_completion_fetch_s {
     /* to fill in before start */
 
     unsigned                         post:1;
-    unsigned                         hold:1;   /* a quitting worker waits */
+    unsigned                         hold:1;   /* a quitting worker waits,
+                                                  else it ends unreported */
     ngx_str_t                        suffix;   /* appended to the URL */
     ngx_str_t                        body;     /* the owner's, not copied */
-    ngx_msec_t                       timeout;  /* of the whole transfer */
+    ngx_msec_t                       timeout;  /* of all, the line included */
 
     ngx_completion_fetch_handler_pt  handler;
     ngx_completion_fetch_fence_pt    fence;    /* right before the first byte
@@ -89,7 +92,8 @@ struct ngx_completion_fetch_s {
                                                   must not touch transfers */
     void                            *data;
 
-    /* to read in the handler */
+    /* to read in the handler; status and response may be there in part
+       when the answer broke off */
 
     ngx_completion_fetch_outcome_e   outcome;
     ngx_uint_t                       status;
@@ -145,7 +149,10 @@ void ngx_completion_fetch_destroy(ngx_completion_fetch_t *f);
 /* Transfers under way in this worker, those in line included. */
 ngx_uint_t ngx_completion_fetch_running(void);
 
-/* For the module's exit_process: ends everything, reports nothing. */
+/*
+ * For the module's exit_process: ends everything, reports nothing.  The
+ * transfers stay their owners', who may destroy them before or after.
+ */
 void ngx_completion_fetch_exit(void);
 
 

@@ -8,6 +8,10 @@ ngx_completion_utf8_check(u_char *p, size_t len)
     u_char  *last, c, min, max;
     size_t   rest;
 
+    if (len == 0) {
+        return NGX_OK;
+    }
+
     last = p + len;
 
     while (p < last) {

@@ -124,19 +124,10 @@ ngx_completion_json_object(ngx_completion_json_writer_t *w)
 void
 ngx_completion_json_object_end(ngx_completion_json_writer_t *w)
 {
-    if (w == NULL || w->failed) {
-        return;
+    if (w && !w->failed) {
+        w->depth--;
+        ngx_completion_json_writer_status(w, yajl_gen_map_close(w->gen));
     }
-
-    /* yajl would go on with a negative depth */
-
-    if (w->depth == 0) {
-        w->failed = 1;
-        return;
-    }
-
-    w->depth--;
-    ngx_completion_json_writer_status(w, yajl_gen_map_close(w->gen));
 }
 
 
@@ -153,17 +144,10 @@ ngx_completion_json_array(ngx_completion_json_writer_t *w)
 void
 ngx_completion_json_array_end(ngx_completion_json_writer_t *w)
 {
-    if (w == NULL || w->failed) {
-        return;
+    if (w && !w->failed) {
+        w->depth--;
+        ngx_completion_json_writer_status(w, yajl_gen_array_close(w->gen));
     }
-
-    if (w->depth == 0) {
-        w->failed = 1;
-        return;
-    }
-
-    w->depth--;
-    ngx_completion_json_writer_status(w, yajl_gen_array_close(w->gen));
 }
 
 
@@ -302,6 +286,8 @@ static void
 ngx_completion_json_writer_status(ngx_completion_json_writer_t *w,
     yajl_gen_status status)
 {
+    /* after most errors yajl must not be called again */
+
     if (status != yajl_gen_status_ok) {
         w->failed = 1;
     }

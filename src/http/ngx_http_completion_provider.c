@@ -575,7 +575,8 @@ ngx_http_completion_providers_init(ngx_conf_t *cf,
 
     for (i = 0; i < cmcf->services.nelts; i++) {
         provider = &service[i]->provider;
-        service[i]->log = clcf->error_log;
+        service[i]->log = clcf->error_log ? clcf->error_log
+                                          : &cf->cycle->new_log;
 
         if (ngx_completion_origin_init(cf, &provider->submit, resolver,
                                        clcf->resolver_timeout)

@@ -63,6 +63,10 @@ ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
 {
     ngx_completion_cleaning_t  c;
 
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
     ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
 
     c.strict = 1;
@@ -72,7 +76,7 @@ ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
     /* nothing of it makes a text longer */
 
-    c.start = ngx_pnalloc(pool, text->len + 1);
+    c.start = ngx_pnalloc(pool, text->len);
     if (c.start == NULL) {
         return NGX_ERROR;
     }
@@ -162,6 +166,12 @@ ngx_completion_provider_secrets(ngx_completion_provider_t *p,
     u_char  *space, *end;
 
     c->folder = p->folder;
+
+    if (p->authorization.len == 0) {
+        return;
+    }
+
+    /* "Api-Key ..." or "Bearer ..." */
 
     end = p->authorization.data + p->authorization.len;
 

@@ -11,6 +11,9 @@ static ngx_int_t ngx_completion_provider_model(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_str_t *model, ngx_str_t *uri, const char **reason);
 static const char *ngx_completion_provider_utf8(
     ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_completion_provider_write(ngx_pool_t *pool,
+    ngx_completion_prompt_t *prompt, ngx_completion_native_t *native,
+    ngx_str_t *uri, ngx_str_t *body);
 static void ngx_completion_provider_options(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
 static void ngx_completion_provider_messages(ngx_completion_json_writer_t *w,
@@ -33,12 +36,10 @@ ngx_int_t
 ngx_completion_provider_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_str_t *body, ngx_str_t *reason)
 {
-    size_t                         size;
-    ngx_int_t                      rc;
-    ngx_str_t                     *model, uri;
-    const char                    *fault;
-    ngx_completion_native_t        native;
-    ngx_completion_json_writer_t  *w;
+    ngx_int_t                 rc;
+    ngx_str_t                *model, uri;
+    const char               *fault;
+    ngx_completion_native_t   native;
 
     ngx_memzero(&native, sizeof(ngx_completion_native_t));
     ngx_str_null(reason);
@@ -64,29 +65,7 @@ ngx_completion_provider_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
         goto failed;
     }
 
-    size = prompt->text.len + prompt->schema.len + native.text.len + 1024;
-
-    w = ngx_completion_json_writer_sized(pool, size);
-
-    ngx_completion_json_object(w);
-
-    ngx_completion_json_key(w, "modelUri");
-    ngx_completion_json_string(w, &uri);
-
-    ngx_completion_provider_options(w, prompt, &native);
-    ngx_completion_provider_messages(w, prompt, &native);
-    ngx_completion_provider_format(w, prompt, &native);
-
-    ngx_completion_provider_part(w, "tools",
-                            &native.parts[NGX_COMPLETION_NATIVE_TOOLS]);
-    ngx_completion_provider_part(w, "toolChoice",
-                            &native.parts[NGX_COMPLETION_NATIVE_TOOL_CHOICE]);
-    ngx_completion_provider_part(w, "parallelToolCalls",
-                            &native.parts[NGX_COMPLETION_NATIVE_PARALLEL]);
-
-    ngx_completion_json_object_end(w);
-
-    rc = ngx_completion_json_writer_finish(w, body);
+    rc = ngx_completion_provider_write(pool, prompt, &native, &uri, body);
 
     if (native.text.data) {
         (void) ngx_pfree(pool, native.text.data);
@@ -188,6 +167,40 @@ ngx_completion_provider_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
     uri->len = last - uri->data;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_provider_write(ngx_pool_t *pool,
+    ngx_completion_prompt_t *prompt, ngx_completion_native_t *native,
+    ngx_str_t *uri, ngx_str_t *body)
+{
+    size_t                         size;
+    ngx_completion_json_writer_t  *w;
+
+    size = prompt->text.len + prompt->schema.len + native->text.len + 1024;
+
+    w = ngx_completion_json_writer_sized(pool, size);
+
+    ngx_completion_json_object(w);
+
+    ngx_completion_json_key(w, "modelUri");
+    ngx_completion_json_string(w, uri);
+
+    ngx_completion_provider_options(w, prompt, native);
+    ngx_completion_provider_messages(w, prompt, native);
+    ngx_completion_provider_format(w, prompt, native);
+
+    ngx_completion_provider_part(w, "tools",
+                            &native->parts[NGX_COMPLETION_NATIVE_TOOLS]);
+    ngx_completion_provider_part(w, "toolChoice",
+                            &native->parts[NGX_COMPLETION_NATIVE_TOOL_CHOICE]);
+    ngx_completion_provider_part(w, "parallelToolCalls",
+                            &native->parts[NGX_COMPLETION_NATIVE_PARALLEL]);
+
+    ngx_completion_json_object_end(w);
+
+    return ngx_completion_json_writer_finish(w, body);
 }
 
 

@@ -169,6 +169,8 @@ test_limits(void)
                "a low surrogate alone");
     is_refused("{\"a\":\"\\ud83d\\ud83d\"}", "a lone surrogate in a string",
                "two high surrogates");
+    is_refused("{\"a\":\"\\ude00\\ude00\"}", "a lone surrogate in a string",
+               "two low surrogates");
     is_refused("{\"\\uDE00\":1}", "a lone surrogate in a string",
                "a lone surrogate in a name");
     is_refused("{\"a\":\"\\u0000\"}", "a NUL in a string", "an escaped NUL");
@@ -190,6 +192,7 @@ test_limits(void)
     is_refused("{\"a\":1,}", "not valid JSON", "a trailing comma");
     is_refused("{'a':1}", "not valid JSON", "single quotes");
     is_refused("{\"a\":1/*c*/}", "not valid JSON", "a comment");
+    is_refused("{\"a\":{}", "not valid JSON", "an object cut off");
     is_refused("{\"a\":[}", "not valid JSON", "brackets that do not match");
 
     /* depth: the object itself and 63 arrays in it, and one more */
@@ -388,6 +391,16 @@ test_writer(void)
     ngx_completion_json_array_end(w);
     rc = ngx_completion_json_writer_finish(w, &out);
     ok(rc == NGX_OK && out.len == 10000 * 13 + 1, "writer: grows");
+
+    s.len = 5000;
+    s.data = ngx_pcalloc(pool, s.len);
+    memset(s.data, 'x', s.len);
+    w = ngx_completion_json_writer_sized(pool, 100);
+    ngx_completion_json_array(w);
+    ngx_completion_json_string(w, &s);
+    ngx_completion_json_array_end(w);
+    rc = ngx_completion_json_writer_finish(w, &out);
+    ok(rc == NGX_OK && out.len == 5000 + 4, "writer: grows by more than twice");
 
     w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_array(w);

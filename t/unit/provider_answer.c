@@ -199,6 +199,17 @@ test_documents(void)
                 "\"done\":false}", NGX_COMPLETION_PENDING,
                 "our folder is nowhere, other strings are left alone");
 
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":\"Error in session "
+                 "x=1: why\"}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":\"why\"}",
+                NGX_COMPLETION_FAILED, "an error that is a string, cleaned");
+
+    respond(200, "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":5},"
+                 "\"description\":\"folder_id\"}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,\"error\":{\"code\":5},"
+                "\"description\":\"folder_id\"}",
+                NGX_COMPLETION_FAILED, "what follows an error is left alone");
+
     respond(200, "{\"id\":\"a\",\"done\":true,\"response\":{\"alternatives\":"
                  "[{\"message\":{\"text\":\"folder_id " FOLDER "\"}}]}}",
             NULL);
@@ -362,6 +373,11 @@ test_unreadable(void)
     ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "another operation");
     ok(strstr(shim_log_text, ": another operation,") != NULL,
        "another operation is logged as such");
+
+    respond(200, "{\"id\":\"ab\"}", "a");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "a longer id");
+    respond(200, "{\"id\":\"a\"}", "ab");
+    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "a shorter id");
 
     respond(200, "{\"id\":\"a\"}", "a");
     ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, "the same operation");
@@ -615,6 +631,9 @@ test_reasons(void)
           "clean: 20 letters without a digit" },
         { "12345678901234567890", "12345678901234567890",
           "clean: 20 digits" },
+        { "1b1gother000000000000", "1b1gother000000000000",
+          "clean: 20 at the end of 21" },
+        { "\\n why", "why", "clean: a blank ahead" },
         { "a\\nb\\tc\\u007fd\\u0085e\\u001b[1m ", "a b c d e [1m",
           "clean: control characters" },
         { "  \\n ", "", "clean: blanks" },
@@ -701,6 +720,15 @@ test_result(void)
     ok(rc == NGX_OK && r.state == NGX_COMPLETION_FAILED && r.error_code == 8,
        "result: failed");
     is_str(&r.error_message, "slow", "result: its message");
+
+    text = str("{\"id\":\"\",\"done\":true,\"error\":{\"grpcCode\":8,"
+               "\"message\":\"slow\"}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.error_code == 8, "result: a code of the dialect");
+
+    text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":-8}}");
+    rc = ngx_completion_provider_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.error_code == 2, "result: a code that is none");
 
     text = str("{\"id\":\"\",\"done\":false,\"error\":{\"code\":8,"
                "\"message\":\"slow\"}}");
@@ -867,6 +895,21 @@ test_large(void)
     strcpy(body + n, "\"}");
     respond(400, body, "a");
     is_int(answer.reason.len, 512, "a reason of 1.5 MB");
+
+    strcpy(body + n, "\",\"id\":\"a\"}");
+    respond(200, body, "a");
+    is_int(answer.operation.document.len,
+           512 + sizeof("{\"message\":\"\",\"id\":\"\",\"done\":false}") - 1,
+           "an operation's message of 1.5 MB");
+
+    memset(body, 'm', n);
+    memcpy(body, "{\"error\":{\"message\":\"", 21);
+    strcpy(body + n, "\"},\"id\":\"a\"}");
+    respond(200, body, "a");
+    is_int(answer.operation.document.len,
+           512 + sizeof("{\"error\":{\"message\":\"\"},\"id\":\"\","
+                        "\"done\":false}") - 1,
+           "an operation's error of 1.5 MB");
 
     free(body);
 }

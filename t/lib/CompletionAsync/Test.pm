@@ -164,6 +164,11 @@ sub new ($class, %arg) {
 }
 
 
+sub DESTROY ($self) {
+    $self->_tear_down if $self->{owner} == $$ && ${^GLOBAL_PHASE} ne 'DESTRUCT';
+}
+
+
 sub testdir ($self)    { $self->{dir} }
 sub folder ($self)     { $self->{folder} }
 sub api_key ($self)    { $self->{api_key} }
@@ -349,6 +354,7 @@ sub nginx_t ($self, $template) {
 sub run ($self, $template = undef) {
     $self->conf($template) if defined $template;
     unlink "$self->{dir}/nginx.pid";
+    my $logged = length $self->log;
 
     my $started = $self->_spawn(
         'stderr.log', $self->_environment, $self->_binary, '-p', "$self->{dir}/",
@@ -362,11 +368,12 @@ sub run ($self, $template = undef) {
     my $ready  = $status == 0 && _wait(20, sub {
         my $pid = $self->_pid_file // return 0;
         $self->_guard('+', $self->{master} = $pid) if !defined $self->{master};
+        return -1 if substr($self->log, $logged) =~ /exited on signal/;
         return $single || $self->worker_pids && !$self->_newborn;
     });
-    if (!$ready) {
+    if (!$ready || $ready < 0) {
         diag($self->read_file('stderr.log'), $self->_loud);
-        die "nginx does not start (exit status $status)\n";
+        die $status ? "nginx does not start (exit status $status)\n" : "no worker serves\n";
     }
     return $self;
 }
@@ -620,15 +627,15 @@ sub _quit_emulator ($self) {
 sub _tear_down ($self) {
     return if $self->{torn}++;
 
-    alarm 0;
     $self->stop;
     $self->_quit_emulator;
-    close $self->{guard} if $self->{guard};
-    if ($self->{guard_pid}) {
+    if ($self->{guard}) {
         local $?;
+        print { $self->{guard} } "done\n";
         waitpid $self->{guard_pid}, 0;
     }
     delete $LIVE{$self};
+    alarm 0 if !%LIVE;
 
     return diag("left: $self->{dir}") if $ENV{TEST_NGINX_LEAVE};
     remove_tree($self->{dir});
@@ -707,11 +714,12 @@ sub _watch ($self, $timeout) {
 
     if (!$pid) {
         close $write;
+        close $_->{guard} for grep { $_ && $_->{guard} } values %LIVE;
         $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
         open $_, '+<', '/dev/null' for (\*STDIN, \*STDOUT, \*STDERR);
         my %pid;
         while (my $line = <$read>) {
-            my ($sign, $of) = $line =~ /^([+-])([0-9]+)$/ or next;
+            my ($sign, $of) = $line =~ /^([+-])([0-9]+)$/ or POSIX::_exit(0);
             $sign eq '+' ? $pid{$of} = 1 : delete $pid{$of};
         }
         kill TERM => keys %pid;
