@@ -25,6 +25,9 @@
 /* copied under one lock at most, a whole number of chunks */
 #define NGX_COMPLETION_COPY_MAX      (256 * NGX_COMPLETION_CHUNK_DATA)
 
+/* polls in a row without an answer before those who wait are told */
+#define NGX_COMPLETION_FAILURES      3
+
 #define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
@@ -148,6 +151,20 @@ void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
 
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
+
+ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
+void ngx_completion_record_view(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_view_t *view);
+void ngx_completion_record_plan(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t from);
+ngx_completion_record_sh_t * ngx_completion_record_first(ngx_rbtree_t *tree,
+    ngx_msec_t *wait);
+void ngx_completion_record_move(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t list);
+ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+ngx_completion_record_sh_t * ngx_completion_record_leased_by(
+    ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
 
 
 #endif /* _NGX_COMPLETION_ZONE_SH_H_INCLUDED_ */

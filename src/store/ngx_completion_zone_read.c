@@ -1,0 +1,209 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+#define NGX_COMPLETION_COPY_SMALL     4096
+
+
+static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
+    ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
+static void ngx_completion_record_copy(ngx_completion_record_sh_t *record,
+    size_t offset, u_char *p, size_t size);
+
+
+ngx_int_t
+ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    uint32_t                     hash;
+    ngx_completion_record_sh_t  *record;
+
+    static u_char                small[NGX_COMPLETION_COPY_SMALL];
+
+    hash = ngx_completion_zone_hash(id);
+    ngx_memzero(view, sizeof(ngx_completion_view_t));
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_find(zone, id, hash);
+
+    if (record) {
+        ngx_completion_record_view(zone, record, view);
+
+        if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
+            ngx_completion_record_copy(record, 0, small, record->length);
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    if (record == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (pool == NULL || view->document.len == 0) {
+        return NGX_OK;
+    }
+
+    view->document.data = ngx_pnalloc(pool, view->document.len);
+    if (view->document.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (view->document.len <= NGX_COMPLETION_COPY_SMALL) {
+        ngx_memcpy(view->document.data, small, view->document.len);
+        return NGX_OK;
+    }
+
+    return ngx_completion_record_document(zone, id, hash, view);
+}
+
+
+/* a long document, in pieces; what goes away meanwhile was not kept */
+
+static ngx_int_t
+ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint32_t hash, ngx_completion_view_t *view)
+{
+    size_t                       offset, size;
+    ngx_completion_record_sh_t  *record;
+
+    for (offset = 0; offset < view->document.len; offset += size) {
+        size = ngx_min(view->document.len - offset, NGX_COMPLETION_COPY_MAX);
+
+        ngx_completion_zone_lock(zone);
+
+        record = ngx_completion_record_find(zone, id, hash);
+
+        if (record && record->version == view->version && record->chunks) {
+            ngx_completion_record_copy(record, offset,
+                                       view->document.data + offset, size);
+        } else {
+            record = NULL;
+        }
+
+        ngx_completion_zone_unlock(zone);
+
+        if (record == NULL) {
+            view->document.len = 0;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_record_copy(ngx_completion_record_sh_t *record, size_t offset,
+    u_char *p, size_t size)
+{
+    size_t                      n;
+    ngx_completion_chunk_sh_t  *chunk;
+
+    chunk = record->chunks;
+
+    while (offset >= NGX_COMPLETION_CHUNK_DATA) {
+        offset -= NGX_COMPLETION_CHUNK_DATA;
+        chunk = chunk->next;
+    }
+
+    while (size) {
+        n = ngx_min(size, NGX_COMPLETION_CHUNK_DATA);
+        p = ngx_cpymem(p, chunk->data, n);
+        size -= n;
+        chunk = chunk->next;
+    }
+}
+
+
+void
+ngx_completion_record_view(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_view_t *view)
+{
+    ngx_msec_t      ignored;
+    ngx_msec_int_t  ms, late;
+    ngx_rbtree_t   *tree;
+
+    view->state = record->state;
+    view->verdict = record->verdict;
+    view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) ? 1 : 0;
+    view->failing = !ngx_completion_record_complete(record)
+                    && record->failures >= NGX_COMPLETION_FAILURES
+                    && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+    view->version = record->version;
+    view->submitted = record->submitted;
+    view->finished = record->finished;
+    view->digest = record->digest;
+    view->id_offset = record->id_offset;
+    view->document.len = record->chunks ? record->length : 0;
+    view->next = 0;
+
+    if (ngx_completion_record_leased(record)) {
+        return;
+    }
+
+    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
+        ms = record->not_before - ngx_current_msec;
+        view->next = ngx_max(ms, 0);
+        return;
+    }
+
+    /* what is overdue stands in the line of the quota */
+
+    tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
+                                                          : &zone->sh->due;
+    ignored = 0;
+    late = 0;
+
+    if (ngx_completion_record_first(tree, &ignored)) {
+        late = ngx_current_msec
+               - ngx_rbtree_min(tree->root, tree->sentinel)->key;
+    }
+
+    ms = record->due.key - ngx_current_msec;
+    view->next = ngx_max(ms, 0) + late;
+}
+
+
+ngx_int_t
+ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
+    ngx_completion_id_t *id)
+{
+    uint32_t                     hash;
+    ngx_completion_record_sh_t  *record;
+
+    hash = ngx_completion_zone_hash(&id->upstream);
+
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_zone_expire(zone);
+
+    record = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    if (record == NULL) {
+        record = ngx_completion_zone_alloc(zone,
+                                           sizeof(ngx_completion_record_sh_t));
+        if (record) {
+            record->state = NGX_COMPLETION_RECORD_UNKNOWN;
+            record->version = ++zone->sh->sequence;
+            record->submitted = id->submitted;
+            record->created = ngx_current_msec;
+            record->asked = ngx_current_msec;
+            record->wanted = ngx_current_msec;
+            record->not_before = ngx_current_msec;
+            record->hash = hash;
+            record->len = id->upstream.len;
+            ngx_memcpy(record->id, id->upstream.data, record->len);
+
+            ngx_completion_record_link(zone, record,
+                                       NGX_COMPLETION_LIST_PASSING);
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return record ? NGX_OK : NGX_DECLINED;
+}

@@ -1,0 +1,165 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+#define NGX_COMPLETION_EVICT_TRIES    32
+#define NGX_COMPLETION_PASSING_TIME   60000
+
+
+static ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
+static ngx_completion_record_sh_t * ngx_completion_zone_victim(
+    ngx_completion_zone_t *zone, ngx_uint_t list);
+static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t list);
+
+
+void *
+ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size)
+{
+    void  *p;
+
+    for ( ;; ) {
+        p = ngx_slab_calloc_locked(zone->shpool, size);
+
+        if (p || ngx_completion_zone_evict(zone) != NGX_OK) {
+            return p;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_zone_evict(ngx_completion_zone_t *zone)
+{
+    ngx_completion_record_sh_t  *record;
+
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS);
+
+    if (record) {
+        ngx_completion_chunks_free(zone, &record->chunks);
+        ngx_completion_record_unlink(zone, record);
+        ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_FINAL);
+
+        zone->sh->evicted_results++;
+
+        return NGX_OK;
+    }
+
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_FINAL);
+
+    if (record == NULL) {
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING);
+    }
+
+    if (record == NULL) {
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING);
+    }
+
+    if (record == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_record_delete(zone, record);
+
+    zone->sh->evicted_records++;
+
+    return NGX_OK;
+}
+
+
+static ngx_completion_record_sh_t *
+ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list)
+{
+    ngx_uint_t                   n;
+    ngx_queue_t                 *q, *head;
+    ngx_completion_record_sh_t  *record;
+
+    head = &zone->sh->lists[list];
+
+    for (q = ngx_queue_head(head), n = 0;
+         q != head && n < NGX_COMPLETION_EVICT_TRIES;
+         q = ngx_queue_next(q), n++)
+    {
+        record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
+
+        if (!ngx_completion_record_leased(record)
+            && !ngx_completion_record_wanted(record))
+        {
+            return record;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_completion_zone_expire(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                   list, n;
+    ngx_queue_t                 *head;
+    ngx_completion_record_sh_t  *record;
+
+    for (list = 0; list < NGX_COMPLETION_LISTS; list++) {
+        head = &zone->sh->lists[list];
+
+        for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
+            record = ngx_queue_data(ngx_queue_head(head),
+                                    ngx_completion_record_sh_t, queue);
+
+            if (!ngx_completion_record_expired(zone, record, list)) {
+                break;
+            }
+
+            ngx_completion_record_delete(zone, record);
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_completion_record_expired(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t list)
+{
+    if (ngx_completion_record_leased(record)) {
+        return 0;
+    }
+
+    switch (list) {
+
+    case NGX_COMPLETION_LIST_RESULTS:
+    case NGX_COMPLETION_LIST_FINAL:
+        return ngx_time() - record->finished > zone->retention
+               && !ngx_completion_record_wanted(record);
+
+    case NGX_COMPLETION_LIST_PENDING:
+        return ngx_time() - record->submitted
+               > NGX_COMPLETION_ID_LIFETIME + NGX_COMPLETION_ID_SKEW;
+
+    case NGX_COMPLETION_LIST_PASSING:
+        return (ngx_msec_int_t) (ngx_current_msec - record->created)
+               > NGX_COMPLETION_PASSING_TIME
+               && !ngx_completion_record_wanted(record);
+
+    default: /* NGX_COMPLETION_LIST_SUBMITS: the sender is gone */
+        return 1;
+    }
+}
+
+
+ngx_uint_t
+ngx_completion_record_leased(ngx_completion_record_sh_t *record)
+{
+    return record->lease
+           && (ngx_msec_int_t) (record->lease_end - ngx_current_msec) > 0;
+}
+
+
+ngx_uint_t
+ngx_completion_record_wanted(ngx_completion_record_sh_t *record)
+{
+    return (ngx_msec_int_t) (record->wanted - ngx_current_msec) > 0;
+}

@@ -1,0 +1,280 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+static void ngx_completion_record_demand(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+
+ngx_msec_t
+ngx_completion_zone_want(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_msec_t ms)
+{
+    ngx_msec_t                   until;
+    ngx_completion_view_t        view;
+    ngx_completion_record_sh_t  *record;
+
+    view.next = 0;
+    until = ngx_current_msec + ms;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_find(zone, id,
+                                        ngx_completion_zone_hash(id));
+    if (record) {
+        if ((ngx_msec_int_t) (until - record->wanted) > 0) {
+            record->wanted = until;
+        }
+
+        ngx_completion_record_demand(zone, record);
+        ngx_completion_record_view(zone, record, &view);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return view.next;
+}
+
+
+static void
+ngx_completion_record_demand(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_msec_t  at;
+
+    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+    }
+
+    if (ngx_completion_record_leased(record)
+        || ngx_completion_record_complete(record))
+    {
+        return;
+    }
+
+    if (record->flags & NGX_COMPLETION_RECORD_SCHEDULED) {
+        if (record->state == NGX_COMPLETION_RECORD_PENDING
+            && !(record->flags & NGX_COMPLETION_RECORD_URGENT))
+        {
+            ngx_completion_record_plan(zone, record, record->asked);
+        }
+
+        return;
+    }
+
+    at = ngx_current_msec;
+
+    if ((ngx_msec_int_t) (record->not_before - at) > 0) {
+
+        if (record->failures >= NGX_COMPLETION_FAILURES) {
+            return;
+        }
+
+        at = record->not_before;
+    }
+
+    /* a pending one without a schedule has met its deadline */
+
+    if (record->state == NGX_COMPLETION_RECORD_PENDING
+        && (ngx_msec_int_t) (record->asked + zone->poll_max - at) > 0)
+    {
+        at = record->asked + zone->poll_max;
+    }
+
+    ngx_completion_record_schedule(zone, record, at);
+}
+
+
+/* nothing more is to be learned from upstream */
+
+ngx_uint_t
+ngx_completion_record_complete(ngx_completion_record_sh_t *record)
+{
+    return record->state == NGX_COMPLETION_RECORD_MISSING
+           || (record->state == NGX_COMPLETION_RECORD_FINAL
+               && (record->chunks
+                   || record->flags & NGX_COMPLETION_RECORD_DECIDED));
+}
+
+
+/* the next poll of a pending operation, counted from this moment */
+
+void
+ngx_completion_record_plan(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t from)
+{
+    ngx_msec_t  at, age;
+    ngx_uint_t  wanted;
+
+    age = from - record->created;
+    wanted = ngx_completion_record_wanted(record);
+
+    if (age < zone->deadline) {
+        at = from
+             + ngx_completion_pace_gap(&zone->sh->paces[record->model], age,
+                                       zone->poll_min, zone->poll_max, wanted);
+
+    } else if (wanted) {
+        at = from + zone->poll_max;
+
+    } else {
+        ngx_completion_record_unschedule(zone, record);
+        return;
+    }
+
+    if ((ngx_msec_int_t) (record->not_before - at) > 0) {
+        at = record->not_before;
+    }
+
+    ngx_completion_record_schedule(zone, record, at);
+}
+
+
+ngx_int_t
+ngx_completion_zone_take(ngx_completion_zone_t *zone,
+    ngx_completion_due_t *due, ngx_msec_t *wait)
+{
+    ngx_int_t                    rc;
+    ngx_msec_t                   at, now;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_AGAIN;
+    now = ngx_current_msec;
+
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_zone_expire(zone);
+
+    *wait = zone->poll_max;
+
+    record = ngx_completion_record_first(&zone->sh->urgent, wait);
+
+    if (record == NULL) {
+        record = ngx_completion_record_first(&zone->sh->due, wait);
+    }
+
+    if (record == NULL) {
+        goto done;
+    }
+
+    at = ngx_completion_quota_next(&zone->sh->poll_quota, now);
+
+    if (at != now) {
+        *wait = at - now;
+        goto done;
+    }
+
+    ngx_completion_quota_take(&zone->sh->poll_quota, now);
+
+    ngx_completion_chunks_free(zone, &record->draft);
+    record->draft_length = 0;
+
+    record->lease = ++zone->sh->sequence;
+    record->lease_end = now + zone->poll_lease;
+    record->sent = now;
+
+    /* a lease that runs out makes the operation due again */
+
+    ngx_completion_record_schedule(zone, record, record->lease_end);
+
+    due->lease = record->lease;
+    due->id.len = record->len;
+    due->id.data = due->buf;
+    ngx_memcpy(due->buf, record->id, record->len);
+
+    rc = NGX_OK;
+
+done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_completion_record_sh_t *
+ngx_completion_record_first(ngx_rbtree_t *tree, ngx_msec_t *wait)
+{
+    ngx_msec_int_t      ms;
+    ngx_rbtree_node_t  *node;
+
+    if (tree->root == tree->sentinel) {
+        return NULL;
+    }
+
+    node = ngx_rbtree_min(tree->root, tree->sentinel);
+    ms = node->key - ngx_current_msec;
+
+    if (ms > 0) {
+        *wait = ngx_min(*wait, (ngx_msec_t) ms);
+        return NULL;
+    }
+
+    return (ngx_completion_record_sh_t *)
+               ((u_char *) node - offsetof(ngx_completion_record_sh_t, due));
+}
+
+
+void
+ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint64_t lease)
+{
+    ngx_completion_record_sh_t  *record;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_leased_by(zone, id,
+                                             ngx_completion_zone_hash(id),
+                                             lease);
+    if (record) {
+        record->lease = 0;
+        ngx_completion_record_schedule(zone, record, ngx_current_msec);
+    }
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+void
+ngx_completion_record_schedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t at)
+{
+    ngx_rbtree_t  *tree;
+
+    ngx_completion_record_unschedule(zone, record);
+
+    tree = &zone->sh->due;
+
+    if (ngx_completion_record_wanted(record)) {
+        record->flags |= NGX_COMPLETION_RECORD_URGENT;
+        tree = &zone->sh->urgent;
+    }
+
+    record->flags |= NGX_COMPLETION_RECORD_SCHEDULED;
+    record->due.key = at;
+
+    ngx_rbtree_insert(tree, &record->due);
+}
+
+
+void
+ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
+        return;
+    }
+
+    if (record->flags & NGX_COMPLETION_RECORD_URGENT) {
+        ngx_rbtree_delete(&zone->sh->urgent, &record->due);
+
+    } else {
+        ngx_rbtree_delete(&zone->sh->due, &record->due);
+    }
+
+    record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
+                       |NGX_COMPLETION_RECORD_URGENT);
+}

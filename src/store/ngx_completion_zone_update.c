@@ -1,0 +1,397 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_md5.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+/* how often in a row, and for how long, upstream must deny an operation */
+#define NGX_COMPLETION_LOST_COUNT     3
+#define NGX_COMPLETION_LOST_TIME      60000
+
+#define NGX_COMPLETION_BACKOFF        500
+
+
+static ngx_int_t ngx_completion_record_write(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest, size_t *written);
+static ngx_int_t ngx_completion_record_publish(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest);
+static ngx_int_t ngx_completion_record_pending(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest);
+static ngx_int_t ngx_completion_record_final(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest);
+static ngx_int_t ngx_completion_record_not_found(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static ngx_int_t ngx_completion_record_failed(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static void ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest);
+static void ngx_completion_record_decide(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t verdict);
+static uint64_t ngx_completion_digest(ngx_str_t *document);
+
+
+ngx_int_t
+ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint64_t lease, ngx_completion_update_t *update)
+{
+    size_t                       written;
+    uint32_t                     hash;
+    uint64_t                     digest;
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    hash = ngx_completion_zone_hash(id);
+    digest = ngx_completion_digest(&update->document);
+    written = 0;
+
+    do {
+        ngx_completion_zone_lock(zone);
+
+        record = ngx_completion_record_leased_by(zone, id, hash, lease);
+
+        if (record == NULL) {
+            rc = NGX_DECLINED;
+
+        } else {
+            rc = ngx_completion_record_write(zone, record, update, digest,
+                                             &written);
+            if (rc == NGX_OK) {
+                rc = ngx_completion_record_publish(zone, record, update,
+                                                   digest);
+            }
+        }
+
+        ngx_completion_zone_unlock(zone);
+
+    } while (rc == NGX_AGAIN);
+
+    return rc;
+}
+
+
+/*
+ * Writes the document beside the old one, a piece a call: NGX_AGAIN while
+ * more is to come.  For lack of memory no document is kept: the operation's
+ * end is recorded all the same, and a reader has it fetched again.
+ */
+
+static ngx_int_t
+ngx_completion_record_write(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest, size_t *written)
+{
+    size_t                       size, end;
+    ngx_completion_chunk_sh_t  **last, *chunk;
+
+    if (update->document.len == 0
+        || (record->chunks && record->digest == digest
+            && record->length == update->document.len))
+    {
+        return NGX_OK;
+    }
+
+    if (record->draft_length != *written) {
+        return NGX_OK;
+    }
+
+    /* making room must not take the record that it is made for */
+
+    record->lease_end = ngx_current_msec + zone->poll_lease;
+
+    for (last = &record->draft; *last; last = &(*last)->next) { /* void */ }
+
+    end = ngx_min(*written + NGX_COMPLETION_COPY_MAX, update->document.len);
+
+    while (*written < end) {
+        chunk = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
+
+        if (chunk == NULL) {
+            ngx_completion_chunks_free(zone, &record->draft);
+            record->draft_length = 0;
+            return NGX_OK;
+        }
+
+        size = ngx_min(end - *written, NGX_COMPLETION_CHUNK_DATA);
+        ngx_memcpy(chunk->data, update->document.data + *written, size);
+
+        *last = chunk;
+        last = &chunk->next;
+        *written += size;
+        record->draft_length = *written;
+    }
+
+    return (*written < update->document.len) ? NGX_AGAIN : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_record_publish(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest)
+{
+    ngx_int_t  rc;
+
+    record->lease = 0;
+
+    switch (update->kind) {
+
+    case NGX_COMPLETION_UPDATE_PENDING:
+
+        if (record->state == NGX_COMPLETION_RECORD_FINAL) {
+
+            /* states only go forward */
+
+            rc = ngx_completion_record_failed(zone, record, update);
+            break;
+        }
+
+        rc = ngx_completion_record_pending(zone, record, update, digest);
+        break;
+
+    case NGX_COMPLETION_UPDATE_FINAL:
+        rc = ngx_completion_record_final(zone, record, update, digest);
+        break;
+
+    case NGX_COMPLETION_UPDATE_NOT_FOUND:
+        rc = ngx_completion_record_not_found(zone, record, update);
+        break;
+
+    default: /* NGX_COMPLETION_UPDATE_FAILED */
+        rc = ngx_completion_record_failed(zone, record, update);
+        break;
+    }
+
+    ngx_completion_chunks_free(zone, &record->draft);
+    record->draft_length = 0;
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_completion_record_pending(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest)
+{
+    ngx_uint_t  news;
+
+    news = (record->state != NGX_COMPLETION_RECORD_PENDING
+            || record->version == 0
+            || (record->chunks && record->digest != digest));
+
+    if (record->state != NGX_COMPLETION_RECORD_PENDING) {
+        record->state = NGX_COMPLETION_RECORD_PENDING;
+        record->created -= (ngx_time() - record->submitted) * 1000;
+        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+    }
+
+    ngx_completion_record_adopt_draft(zone, record, update, digest);
+
+    record->asked = record->sent;
+    record->not_before = ngx_current_msec + update->gap;
+    record->missing = 0;
+    record->failures = 0;
+
+    ngx_completion_record_plan(zone, record, ngx_current_msec);
+
+    return news ? ngx_completion_record_changed(zone, record) : NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_completion_record_final(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest)
+{
+    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+        ngx_completion_pace_learn(&zone->sh->paces[record->model],
+                                  record->asked - record->created,
+                                  record->sent - record->created);
+    }
+
+    if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        record->state = NGX_COMPLETION_RECORD_FINAL;
+        record->verdict = update->verdict;
+        record->finished = ngx_time();
+        ngx_completion_chunks_free(zone, &record->chunks);
+    }
+
+    ngx_completion_record_adopt_draft(zone, record, update, digest);
+    ngx_completion_record_unschedule(zone, record);
+    ngx_completion_record_move(zone, record,
+                               record->chunks ? NGX_COMPLETION_LIST_RESULTS
+                                              : NGX_COMPLETION_LIST_FINAL);
+
+    record->wanted = ngx_current_msec;
+    record->failures = 0;
+
+    return ngx_completion_record_changed(zone, record);
+}
+
+
+static ngx_int_t
+ngx_completion_record_not_found(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
+{
+    switch (record->state) {
+
+    case NGX_COMPLETION_RECORD_UNKNOWN:
+        record->state = NGX_COMPLETION_RECORD_MISSING;
+        record->created = ngx_current_msec;
+
+        ngx_completion_record_unschedule(zone, record);
+        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PASSING);
+
+        return ngx_completion_record_changed(zone, record);
+
+    case NGX_COMPLETION_RECORD_PENDING:
+
+        if (record->missing == 0) {
+            record->missed = ngx_current_msec;
+        }
+
+        if (record->missing < NGX_COMPLETION_LOST_COUNT) {
+            record->missing++;
+        }
+
+        if (record->missing == NGX_COMPLETION_LOST_COUNT
+            && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
+        {
+            ngx_completion_record_decide(zone, record, update->lost);
+            return ngx_completion_record_changed(zone, record);
+        }
+
+        record->asked = record->sent;
+        record->not_before = ngx_current_msec + update->gap;
+        ngx_completion_record_plan(zone, record, ngx_current_msec);
+        return NGX_DONE;
+
+    default:
+        return ngx_completion_record_failed(zone, record, update);
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_record_failed(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
+{
+    ngx_msec_t  backoff;
+
+    if (record->failures < 16) {
+        record->failures++;
+    }
+
+    backoff = ngx_max(zone->poll_min, NGX_COMPLETION_BACKOFF);
+    backoff = ngx_min(backoff << (record->failures - 1), zone->poll_max);
+    backoff = backoff / 2 + ngx_random() % (backoff / 2 + 1);
+    backoff = ngx_max(backoff, update->gap);
+
+    record->not_before = ngx_current_msec + backoff;
+
+    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+        ngx_completion_record_plan(zone, record, ngx_current_msec);
+        return NGX_DONE;
+    }
+
+    if (record->failures < NGX_COMPLETION_FAILURES) {
+        ngx_completion_record_schedule(zone, record, record->not_before);
+        return NGX_DONE;
+    }
+
+    ngx_completion_record_unschedule(zone, record);
+
+    return ngx_completion_record_changed(zone, record);
+}
+
+
+static void
+ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
+    uint64_t digest)
+{
+    if (record->draft_length != update->document.len
+        || record->draft == NULL)
+    {
+        return;
+    }
+
+    ngx_completion_chunks_free(zone, &record->chunks);
+
+    record->chunks = record->draft;
+    record->length = record->draft_length;
+    record->draft = NULL;
+
+    record->id_offset = update->id_offset;
+    record->digest = digest;
+}
+
+
+ngx_int_t
+ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_uint_t verdict)
+{
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_find(zone, id,
+                                        ngx_completion_zone_hash(id));
+
+    if (record && record->state == NGX_COMPLETION_RECORD_FINAL) {
+        rc = NGX_DONE;
+
+    } else if (record && record->state == NGX_COMPLETION_RECORD_PENDING) {
+        ngx_completion_record_decide(zone, record, verdict);
+        rc = ngx_completion_record_changed(zone, record);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static void
+ngx_completion_record_decide(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t verdict)
+{
+    record->lease = 0;
+    record->state = NGX_COMPLETION_RECORD_FINAL;
+    record->flags |= NGX_COMPLETION_RECORD_DECIDED;
+    record->verdict = verdict;
+    record->finished = ngx_time();
+    record->wanted = ngx_current_msec;
+
+    ngx_completion_chunks_free(zone, &record->chunks);
+    ngx_completion_chunks_free(zone, &record->draft);
+    ngx_completion_record_unschedule(zone, record);
+    ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_FINAL);
+}
+
+
+static uint64_t
+ngx_completion_digest(ngx_str_t *document)
+{
+    u_char     md[16];
+    uint64_t   digest;
+    ngx_md5_t  md5;
+
+    ngx_md5_init(&md5);
+    ngx_md5_update(&md5, document->data, document->len);
+    ngx_md5_final(md, &md5);
+
+    ngx_memcpy(&digest, md, sizeof(uint64_t));
+
+    return digest;
+}
