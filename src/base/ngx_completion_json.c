@@ -295,11 +295,6 @@ ngx_completion_json_scan_escape(u_char *p, u_char *last, const char **reason)
 
     p += 4;
 
-    if (code == 0) {
-        *reason = "a NUL in a string";
-        return NULL;
-    }
-
     if (code < 0xd800 || code > 0xdfff) {
         return p;
     }

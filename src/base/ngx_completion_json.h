@@ -1,7 +1,7 @@
 
 /*
  * JSON of untrusted origin, by yajl.  This unit holds the limits: size,
- * depth, strict UTF-8, no lone surrogates, no NUL in a string, one object
+ * depth, strict UTF-8, no lone surrogates, one object
  * and nothing behind it.  No recursion, no locale.
  *
  * What is handed out is in the given pool.  yajl checks no allocation of its

@@ -105,6 +105,12 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
         rc = ngx_http_completion_submit_prompt(r, ctx, &prompt);
     }
 
+    if (rc == NGX_DECLINED) {
+        return ngx_http_completion_problem(r,
+                                           NGX_HTTP_COMPLETION_INVALID_REQUEST,
+                                           "the model is empty", 0);
+    }
+
     if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -152,7 +158,7 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 }
 
 
-/* the location's part of what is asked */
+/* the location's part of what is asked; NGX_DECLINED: an empty model */
 
 static ngx_int_t
 ngx_http_completion_submit_prompt(ngx_http_request_t *r,
@@ -175,6 +181,10 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
         && ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (ccf->model && prompt->model.len == 0) {
+        return NGX_DECLINED;
     }
 
     n = ccf->messages ? ccf->messages->nelts : 0;
