@@ -10,7 +10,7 @@
 
 
 static ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
-static ngx_completion_record_sh_t * ngx_completion_zone_victim(
+static ngx_completion_record_sh_t *ngx_completion_zone_victim(
     ngx_completion_zone_t *zone, ngx_uint_t list);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);

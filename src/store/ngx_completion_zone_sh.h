@@ -157,13 +157,13 @@ void ngx_completion_record_view(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_view_t *view);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
-ngx_completion_record_sh_t * ngx_completion_record_first(ngx_rbtree_t *tree,
+ngx_completion_record_sh_t *ngx_completion_record_first(ngx_rbtree_t *tree,
     ngx_msec_t *wait);
 void ngx_completion_record_move(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
-ngx_completion_record_sh_t * ngx_completion_record_leased_by(
+ngx_completion_record_sh_t *ngx_completion_record_leased_by(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
 
 

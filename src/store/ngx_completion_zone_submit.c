@@ -8,7 +8,7 @@
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
-static ngx_completion_record_sh_t * ngx_completion_record_submit(
+static ngx_completion_record_sh_t *ngx_completion_record_submit(
     ngx_completion_zone_t *zone, uint64_t lease);
 static uint32_t ngx_completion_record_submit_hash(uint64_t lease);
 
