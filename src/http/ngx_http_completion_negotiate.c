@@ -201,8 +201,9 @@ ngx_http_completion_quality(ngx_str_t *item)
 static void
 ngx_http_completion_prefer(ngx_http_completion_ctx_t *ctx, ngx_str_t *item)
 {
-    ngx_int_t  seconds;
-    ngx_str_t  name, value;
+    ngx_int_t   seconds;
+    ngx_str_t   name, value;
+    ngx_uint_t  i;
 
     value = *item;
 
@@ -234,8 +235,13 @@ ngx_http_completion_prefer(ngx_http_completion_ctx_t *ctx, ngx_str_t *item)
         value.len -= 2;
     }
 
-    if (value.len == 0 || strspn((char *) value.data, "0123456789") < value.len)
-    {
+    for (i = 0; i < value.len; i++) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            return;
+        }
+    }
+
+    if (value.len == 0) {
         return;
     }
 
