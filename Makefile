@@ -1,8 +1,22 @@
+# "make help" says what there is.
+
 # nginx's own headers and build scripts, as Debian's nginx-dev installs them.
 NGINX_SRC ?= /usr/share/nginx/src
+NGINX     ?= $(or $(shell PATH="$$PATH:/usr/sbin" command -v nginx),nginx)
 BUILD     ?= build
+PROVE     ?= prove
+TESTS     ?= t
+DESTDIR   ?=
 WARNINGS   = -Wall -Wextra -Werror -Wno-unused-parameter
-MODULE     = $(BUILD)/ngx_http_completion_async_module.so
+NAME       = ngx_http_completion_async_module
+MODULE     = $(BUILD)/$(NAME).so
+
+# What is given on the command line is for us, not for nginx's makefile, whose
+# CFLAGS it would replace; we find it in the environment.
+MAKEOVERRIDES =
+
+SHELL = /bin/bash
+.DELETE_ON_ERROR:
 
 all: $(MODULE)
 
@@ -11,16 +25,141 @@ SOURCES = config $(wildcard src/*/*.[ch])
 # nginx's makefile is made anew when files come or go; it knows no more.
 $(BUILD)/Makefile: config $(wildcard src/*) Makefile
 	@mkdir -p $(BUILD)
-	. $(NGINX_SRC)/conf_flags && cd $(NGINX_SRC) && ./configure \
+	@test -f $(NGINX_SRC)/conf_flags || { \
+	    echo "there is no $(NGINX_SRC)/conf_flags: run \"make deps\"" >&2; \
+	    exit 1; }
+	@echo "  configure  $(BUILD)"
+	@. $(NGINX_SRC)/conf_flags && cd $(NGINX_SRC) && env -u CFLAGS ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" \
 	    --with-cc='$(CC)' --with-cc-opt='-g -O2 -fPIC $(WARNINGS) $(CFLAGS)' \
 	    --with-ld-opt='$(LDFLAGS)' \
 	    --add-dynamic-module=$(CURDIR) --builddir=$(abspath $(BUILD)) \
-	    > $(abspath $(BUILD))/configure.log \
+	    > $(abspath $(BUILD))/configure.log 2>&1 \
 	    || { cat $(abspath $(BUILD))/configure.log; exit 1; }
 
 $(MODULE): $(BUILD)/Makefile $(SOURCES)
-	cd $(NGINX_SRC) && $(MAKE) -f $(abspath $(BUILD))/Makefile modules
+	@echo "  make       $@"
+	@cd $(NGINX_SRC) && $(MAKE) -s --no-print-directory \
+	    -f $(abspath $(BUILD))/Makefile modules
 
-SHELL = /bin/bash
-.PHONY: all
+
+# What is missing of Debian's packages; nothing else is installed.
+
+BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
+                 libyajl-dev libssl-dev
+RUN_PACKAGES   = perl libmojolicious-perl curl
+TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates
+CHECK_PACKAGES = clang
+
+deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
+                 $(CHECK_PACKAGES)
+deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
+deps-build: PACKAGES = $(BUILD_PACKAGES)
+
+deps deps-demo deps-build:
+	@missing=; \
+	for package in $(PACKAGES); do \
+	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
+	    test "$$state" = installed || missing+=" $$package"; \
+	done; \
+	test -z "$$missing" && exit 0; \
+	echo "  install   $$missing"; \
+	root=; test $$(id -u) = 0 || root=sudo; \
+	apt="$$root env DEBIAN_FRONTEND=noninteractive apt-get -qq"; \
+	log=$$(mktemp); trap "rm -f $$log" EXIT; \
+	{ $$apt update; \
+	    $$apt -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
+	        $$missing; } > $$log 2>&1 < /dev/null \
+	    || { cat $$log; exit 1; }
+
+
+# The main job, as README tells it, against the emulator or the real API.
+
+demo: deps-demo
+	@$(MAKE) --no-print-directory all
+	@conf-examples/demo
+
+run: deps-demo
+	@$(MAKE) --no-print-directory all
+	@conf-examples/demo --foreground
+
+
+test: deps
+	@$(MAKE) --no-print-directory all
+	@TEST_NGINX_MODULE=$(abspath $(MODULE)) $(PROVE) -r $(TESTS)
+
+
+# Every check that takes longer than the tests, or other tools than they.
+
+check: deps
+	@$(MAKE) --no-print-directory lint compilers sanitize
+
+lint:
+	@$(if $(LINT),$(PROVE) $(LINT),:)
+
+LINT = $(wildcard t/000_*.t)
+
+compilers:
+	@$(MAKE) --no-print-directory BUILD=build-gcc CC=gcc all
+	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
+
+# A module with sanitizers runs in the stock nginx if their runtime is loaded
+# first.  nginx itself leaves its configuration to the end of the process:
+# leaks are looked for by the tests that count.
+
+SANITIZERS ?= address,undefined
+SANITIZE    = -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer
+
+sanitize: export TEST_NGINX_LD_PRELOAD = \
+    $(shell gcc -print-file-name=libasan.so) \
+    $(shell gcc -print-file-name=libubsan.so)
+sanitize: export ASAN_OPTIONS = detect_leaks=0:detect_odr_violation=0
+sanitize: export UBSAN_OPTIONS = print_stacktrace=1
+
+sanitize:
+	@env -u TEST_NGINX_LD_PRELOAD -u ASAN_OPTIONS $(MAKE) \
+	    --no-print-directory BUILD=build-asan CC=gcc \
+	    CFLAGS='$(SANITIZE) $(CFLAGS)' LDFLAGS='$(SANITIZE)' all
+	@TEST_NGINX_MODULE=$(abspath build-asan/$(NAME).so) $(PROVE) -r $(TESTS)
+
+
+# Debian's layout, or whatever the nginx of this machine says of itself.
+
+MODULES   = $(or $(shell $(NGINX) -V 2>&1 \
+            | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'),/usr/lib/nginx/modules)
+AVAILABLE = /usr/share/nginx/modules-available
+SNIPPET   = $(AVAILABLE)/mod-http-completion-async.conf
+
+install: all
+	@install -d $(DESTDIR)$(MODULES)
+	@install -m 644 $(MODULE) $(DESTDIR)$(MODULES)/
+	@echo "  install    $(DESTDIR)$(MODULES)/$(NAME).so"
+	@test ! -d $(AVAILABLE) || { install -d $(DESTDIR)$(AVAILABLE) \
+	    && echo "load_module modules/$(NAME).so;" > $(DESTDIR)$(SNIPPET) \
+	    && chmod 644 $(DESTDIR)$(SNIPPET) \
+	    && echo "  install    $(DESTDIR)$(SNIPPET)"; }
+
+uninstall:
+	rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
+
+clean:
+	rm -rf build build-*
+
+help:
+	@echo 'make             build $(MODULE)'
+	@echo 'make deps        install the Debian packages that are missing'
+	@echo 'make demo        the main job: submit, poll, print; against an'
+	@echo '                 emulator, or with YC_FOLDER_ID and YC_API_KEY set'
+	@echo '                 against the real API'
+	@echo 'make run         the same nginx in the foreground, for your own curl'
+	@echo 'make test        every test'
+	@echo 'make check       both compilers, the tests under sanitizers'
+	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
+	@echo 'make uninstall   out of it'
+	@echo 'make clean       remove what was built'
+	@echo
+	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
+
+.PHONY: all deps deps-demo deps-build demo run test check lint compilers sanitize \
+        install uninstall clean help

@@ -64,8 +64,8 @@ the open ones, while everything known stays known.
 
 =head2 Journal
 
-A list of requests in order of their heads: n, kind, time, method, path, headers (lower case),
-lines (as sent), body, body_complete, operation, status, fault, connection, nth (on that
+A list of requests in order of their heads: n, kind, time, method, path, version, headers (lower
+case), lines (as sent), body, body_complete, operation, status, fault, connection, nth (on that
 connection), end (keep, close, reset, hang, client: hung up by the client), end_time. With
 C<journal_file> each is a line of JSON when its head was read, and again when it is over.
 
@@ -241,7 +241,7 @@ sub begin ($self, $request) {
         operation     => $id,
         status        => undef,
         fault         => undef,
-        map { $_ => $request->{$_} } qw(method path headers lines connection nth),
+        map { $_ => $request->{$_} } qw(method path version headers lines connection nth),
     };
     @$request{qw(kind id)} = ($kind, $id);
     push @{ $self->{journal} }, $entry;

@@ -1,0 +1,311 @@
+# Prefer: wait on submits and polls (RFC 7240), and who is woken when.
+
+use strict;
+use warnings;
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use List::Util qw(sum uniq);
+use Test::More;
+use Time::HiRes qw(sleep time);
+use CompletionAsync::Client;
+use CompletionAsync::Test;
+
+my $t = CompletionAsync::Test->new(emulator => { delay => 0.4 });
+
+$t->run(<<'EOC');
+worker_processes 4;
+%%TEST_GLOBALS%%
+events { }
+http {
+    %%TEST_GLOBALS_HTTP%%
+    completion_async_provider yandex {
+        zone          operations 1m;
+        poll_interval 100ms 1s;
+        %%PROVIDER%%
+    }
+    server {
+        # by itself the kernel would give most connections to one worker
+        listen 127.0.0.1:%%PORT%% reuseport;
+
+        add_header X-Worker $pid always;
+        completion_async_model yandexgpt-lite;
+
+        location /translate {
+            completion_async yandex;
+        }
+        location /short {
+            completion_async      yandex;
+            completion_async_wait 1s;
+        }
+        location /held {
+            completion_async      yandex;
+            completion_async_wait 20s default=10s;
+        }
+        location /page/ {
+            ssi on;
+        }
+    }
+}
+EOC
+
+my $emulator = $t->emulator;
+
+
+sub submit ($prefer, %opt) {
+    my $path = $opt{path} // '/translate';
+    return $t->start(
+        POST    => $path,
+        headers => [
+            'Content-Type' => 'text/plain',
+            defined $prefer ? (Prefer => $prefer) : (),
+            %{ $opt{headers} // {} },
+        ],
+        body => $opt{text} // 'text',
+    );
+}
+
+
+sub poll ($location, $prefer, %headers) {
+    return $t->start(
+        GET     => $location,
+        headers => [ defined $prefer ? (Prefer => $prefer) : (), %headers ],
+    );
+}
+
+
+sub slow () { submit(undef, text => '[delay=60]')->response->header('Location') }
+
+
+sub wait_until ($condition, $seconds = 5) {
+    my $deadline = time + $seconds;
+    while (!$condition->()) {
+        return 0 if time > $deadline;
+        sleep 0.05;
+    }
+    return 1;
+}
+
+
+subtest 'a submit is held until its operation is done' => sub {
+    my $r = submit('wait=8')->response;
+
+    is $r->{status}, 200, 'the end, not the acceptance';
+    ok $r->json->{done}, 'done';
+    like $r->header('Location'), qr{^/translate/operations/[\w-]+$}, 'Location';
+    is "/translate/operations/" . $r->json->{id}, $r->header('Location'), 'of the same id';
+    is $r->header('Preference-Applied'), 'wait=8', 'Preference-Applied';
+    is $r->header('Retry-After'), undef, 'nothing to come back for';
+    cmp_ok $r->{time}, '>', 0.3, 'it waited';
+    cmp_ok $r->{time}, '<', 4, 'as long as needed';
+
+    $r = submit('wait=8', text => '[outcome=failed:8:no]')->response;
+    is $r->{status}, 200, 'a failed operation is an answer, too';
+    is $r->json->{error}{code}, 8, 'with its error';
+};
+
+
+subtest 'whose time is over gets what a client gets that does not wait' => sub {
+    my $submit = submit('wait=1', text => '[delay=60]');
+    my $text = submit('wait=1', text => '[delay=60]', headers => { Accept => 'text/plain' });
+    my $location = slow();
+    my $poll = poll($location, 'wait=1');
+    my $head = $t->start(HEAD => $location, headers => { Prefer => 'wait=1' });
+
+    my $r = $submit->response;
+    is $r->{status}, 202, 'submit: 202';
+    ok !$r->json->{done}, 'pending';
+    cmp_ok $r->{time}, '>', 0.9, 'after its time';
+    cmp_ok $r->{time}, '<', 4, 'and not much later';
+    like $r->header('Retry-After'), qr/^[1-9][0-9]*$/, 'Retry-After';
+    is $r->header('Cache-Control'), 'no-store', 'no-store';
+    is $r->header('Preference-Applied'), 'wait=1', 'Preference-Applied';
+    like $r->header('Location'), qr{^/translate/operations/[\w-]+$}, 'Location';
+
+    $r = $text->response;
+    is $r->{status}, 202, 'text: 202';
+    is $r->{body}, '', 'and empty';
+
+    $r = $poll->response;
+    is $r->{status}, 200, 'poll: 200';
+    ok !$r->json->{done}, 'pending';
+    cmp_ok $r->{time}, '>', 0.9, 'after its time';
+    cmp_ok $r->{time}, '<', 4, 'and not much later';
+    like $r->header('Retry-After'), qr/^[1-9][0-9]*$/, 'Retry-After';
+    is $r->header('Cache-Control'), 'no-store', 'no-store';
+    is $r->header('Preference-Applied'), 'wait=1', 'Preference-Applied';
+
+    $r = $head->response;
+    is $r->{status}, 200, 'HEAD: 200';
+    cmp_ok $r->{time}, '>', 0.9, 'after its time';
+};
+
+
+subtest 'the time runs from the request on' => sub {
+    $emulator->fault(submit => 1, delay => 1.3);
+    my $r = submit('wait=1', text => '[delay=60]')->response;
+
+    is $r->{status}, 202, '202 although the submit took longer';
+    cmp_ok $r->{time}, '>', 1.2, 'it is waited for';
+    cmp_ok $r->{time}, '<', 2.2, 'and no second of grace after it';
+};
+
+
+subtest 'no more than the configured maximum' => sub {
+    my @clients = map { submit($_, path => '/short', text => '[delay=60]') }
+        'wait=30', 'wait=99999999999999999999';
+
+    for my $client (@clients) {
+        my $r = $client->response;
+        is $r->{status}, 202, 'pending';
+        cmp_ok $r->{time}, '>', 0.9, 'waited';
+        cmp_ok $r->{time}, '<', 4, 'not for thirty seconds';
+        is $r->header('Preference-Applied'), 'wait=1', 'says how long';
+    }
+};
+
+
+subtest 'a default for clients that send none' => sub {
+    my $r = submit(undef, path => '/held')->response;
+    is $r->{status}, 200, 'held';
+    ok $r->json->{done}, 'until done';
+    is $r->header('Preference-Applied'), undef, 'no preference was applied';
+
+    my $location = submit('respond-async', path => '/held', text => '[delay=0.5]')->response
+        ->header('Location');
+    $r = poll($location, undef)->response;
+    ok $r->json->{done}, 'a poll is held, too';
+
+    for my $prefer ('respond-async', 'wait=0') {
+        $r = submit($prefer, path => '/held', text => '[delay=60]')->response;
+        is $r->{status}, 202, "$prefer: 202";
+        cmp_ok $r->{time}, '<', 4, 'at once';
+        is $r->header('Preference-Applied'), $prefer, 'Preference-Applied';
+    }
+
+    $r = submit('respond-async, wait=1', path => '/held', text => '[delay=60]')->response;
+    cmp_ok $r->{time}, '>', 0.9, 'both: the wait counts';
+    like $r->header('Preference-Applied'), qr/\bwait=1\b/, 'and is said to be applied';
+
+    $r = submit('wait=soon', path => '/held')->response;
+    is $r->{status}, 200, 'a malformed one is none';
+};
+
+
+subtest 'what is malformed is ignored' => sub {
+    for my $prefer (
+        'wait', 'wait=', 'wait=""', 'wait=-5', 'wait=+5', 'wait=1.5', 'wait=5s', 'wait=abc',
+        'wait=0x5', 'waits=5', 'wait5', '=5', 'wait==5', '"wait=5"', 'wait="5', ',;=,', 'x="wait=5',
+        'x=", wait=5"', 'x; wait=5', 'wait=5 5', '',
+        )
+    {
+        my $r = submit($prefer, text => '[delay=60]')->response;
+        is $r->{status}, 202, "202: <$prefer>";
+        cmp_ok $r->{time}, '<', 3, 'at once';
+        is $r->header('Preference-Applied'), undef, 'no Preference-Applied';
+    }
+};
+
+
+subtest 'what is well formed is understood' => sub {
+    my @prefer = (
+        'WAIT=1', 'wait="1"', 'wait = 1', "wait\t=\t1", 'return=minimal, wait=1; foo=bar',
+        ',,wait=1,', 'x="a, \" wait=7", wait=1', 'wait=01', [ 'foo=bar', 'wait=1' ],
+        [ 'wait=1', 'wait=7' ], 'wait=1, wait=7', 'handling=lenient;q=1 , wait=1',
+    );
+    my @clients = map { submit($_, text => '[delay=60]') } @prefer;
+
+    CompletionAsync::Client->gather(\@clients);
+    for my $prefer (@prefer) {
+        my $r = shift(@clients)->response;
+        my $name = ref $prefer ? join ' | ', @$prefer : $prefer;
+
+        is $r->header('Preference-Applied'), 'wait=1', "one second: <$name>";
+        cmp_ok $r->{time}, '>', 0.9, 'it waited';
+        cmp_ok $r->{time}, '<', 5, 'for one';
+    }
+};
+
+
+subtest 'many clients, in every worker, are woken by the end' => sub {
+    my $location = slow();
+    my @clients = map { poll($location, 'wait=20') } 1 .. 60;
+
+    sleep 0.7;
+    is scalar(grep { $_->{response}{status} } @clients), 0, 'all of them wait';
+
+    my $id = ($emulator->submits)[-1]{operation};
+    $emulator->finish($id);
+    CompletionAsync::Client->gather(\@clients, 10);
+    my $woken = time;
+
+    my @r = map { $_->response } @clients;
+    is scalar(grep { $_->json && $_->json->{done} } @r), 60, 'all have the result';
+    cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>=', 3, 'from several workers';
+
+    my ($end) = grep { $_->{operation} eq $id } reverse $emulator->polls;
+    cmp_ok $woken - $end->{end_time}, '<', 0.8, 'by the event, not by a timer of a second';
+};
+
+
+subtest 'a client that hangs up leaves nothing, and the others waiting' => sub {
+    my $location = slow();
+    my @clients = map { poll($location, 'wait=20') } 1 .. 3;
+
+    my @gone = map { poll($location, 'wait=20') } 1 .. 20;
+    my @posts = map { submit('wait=20', text => '[delay=60]') } 1 .. 5;
+    my $fds = sub { sum map { $t->fd_count($_) } $t->worker_pids };
+    sleep 0.5;
+    my $before = $fds->();
+    $_->reset for splice @gone, 0, 10;
+    $_->close for @gone, @posts;
+
+    # a few that may come are connections to the upstream
+    ok wait_until(sub { $fds->() <= $before - 25 + 3 }), 'their connections are closed'
+        or diag "$before before, ", $fds->();
+
+    $emulator->finish;
+    CompletionAsync::Client->gather(\@clients);
+    is scalar(grep { $_->response->json && $_->response->json->{done} } @clients), 3,
+        'those who stayed have the result';
+};
+
+
+subtest 'one connection, one request after the other' => sub {
+    my $client = $t->client;
+    my $post = { headers => { 'Content-Type' => 'text/plain', Prefer => 'wait=8' }, body => 'x' };
+
+    my $r = $client->request(POST => '/translate', %$post);
+    is $r->{status}, 200, 'held';
+    $r = $client->request(POST => '/translate', %$post);
+    is $r->{status}, 200, 'and again';
+
+    # The second request comes while the first one is held.
+    my $bytes = $client->format(POST => '/translate', %$post);
+    $client->raw($bytes);
+    sleep 0.1;
+    my $more = $client->format(GET => '/translate/operations/none');
+    syswrite $client->{socket}, $more;
+    is $client->response->{status}, 200, 'a pipelined request does not end the wait';
+    is $client->raw('')->response->{status}, 404, 'and is answered after it';
+};
+
+
+subtest 'a subrequest does not wait' => sub {
+    my $location = slow();
+    mkdir $t->testdir . '/page';
+    $t->write_file('page/index.html', qq(<!--#include virtual="$location" -->));
+
+    my $r = $t->request(GET => '/page/index.html', headers => { Prefer => 'wait=8' });
+    is $r->{status}, 200, 'answered';
+    like $r->{body}, qr/"done":\s*false/, 'with the pending state';
+    cmp_ok $r->{time}, '<', 4, 'at once';
+
+    $r = $t->request(GET => '/page/index.html', headers => { Accept => 'text/event-stream' });
+    like $r->{body}, qr/^\{.*"done":\s*false.*\}\s*$/s, 'nor does it stream';
+};
+
+
+ok $t->stop, 'nginx ends by itself';
+$t->done;
