@@ -48,7 +48,7 @@ $(MODULE): $(BUILD)/Makefile $(SOURCES)
 BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
                  libyajl-dev libssl-dev
 RUN_PACKAGES   = perl libmojolicious-perl curl
-TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates
+TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime
 CHECK_PACKAGES = clang
 
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
@@ -97,7 +97,7 @@ check: deps
 lint:
 	@$(if $(LINT),$(PROVE) $(LINT),:)
 
-LINT = $(wildcard t/000_*.t)
+LINT = $(wildcard t/layers.t t/style.t)
 
 compilers:
 	@$(MAKE) --no-print-directory BUILD=build-gcc CC=gcc all

@@ -86,7 +86,8 @@ for my $line (
     accepted($line, $sample =~ s/(zone .*;)/$1 $line;/r);
 }
 for my $line ('iam_token file:%%TESTDIR%%/iam.token',
-    'service_account_key file:%%TESTDIR%%/sa.json', 'metadata_token', 'metadata_token http://127.0.0.1:8080/token')
+    'service_account_key file:%%TESTDIR%%/sa.json', 'metadata_token',
+    'metadata_token http://127.0.0.1:8080/token')
 {
     accepted($line, $sample =~ s/api_key .*;/$line;/r);
 }

@@ -238,20 +238,30 @@ subtest 'what upstream calls a request' => sub {
 
 
 subtest 'a client that goes away' => sub {
-    $emulator->fault(submit => 1, delay => 0.5);
+    $emulator->fault(submit => 1, delay => 1);
     my $n = ++$number;
-    $t->hang_up(POST => "/translate?n=$n", body => 'a');
+    my $client = $t->start(POST => "/translate?n=$n", body => 'a');
+    sleep 0.1;
+    $client->close;
     my $got = logged($n);
     is $got->{status}, 499, 'during a submit';
     is $got->{$_}, '', "$_ is empty" for grep { $_ ne 'source' } @NAMES;
 
     my ($location, $id) = submit('b');
     $n = ++$number;
-    my $client = $t->start(GET => "$location?n=$n", headers => { Prefer => 'wait=30' });
+    $client = $t->start(GET => "$location?n=$n", headers => { Prefer => 'wait=30' });
     sleep 0.3;
     $client->close;
     says(logged($n), 'during a long poll', status => 499, operation => $id, state => 'pending',
         source => 'zone');
+
+    # The request and its client's end come in one event, after which there is no other.
+    my ($worker) = $t->worker_pids;
+    $n = ++$number;
+    kill STOP => $worker;
+    $t->hang_up(GET => "$location?n=$n", headers => { Prefer => 'wait=3' });
+    kill CONT => $worker;
+    is logged($n)->{status}, 499, 'at once';
 
     my $stream = $t->stream("$location?n=" . ++$number);
     $stream->event(5);

@@ -26,9 +26,17 @@
 
 typedef struct {
     ngx_array_t                  services;   /* of service_t * */
+    ngx_array_t                  places;     /* of place_t, of their blocks */
     ngx_array_t                  references; /* of reference_t */
     ngx_int_t                    request_id; /* index of $request_id */
 } ngx_http_completion_main_conf_t;
+
+
+/* in the configuration */
+typedef struct {
+    ngx_str_t                    file;
+    ngx_uint_t                   line;
+} ngx_http_completion_place_t;
 
 
 /* a location's word for a provider, which may be defined further down */
@@ -52,7 +60,8 @@ typedef struct {
 
     ngx_str_t                    prefix;     /* without a trailing slash */
     ngx_flag_t                   prefixed;   /* a prefix location */
-    ngx_str_t                    operations_uri;
+    ngx_str_t                    operations_uri;  /* as configured */
+    ngx_str_t                    uri;        /* what "Location" is made of */
 
     ngx_http_complex_value_t    *model;
     ngx_array_t                 *messages;   /* of message_t */

@@ -147,6 +147,9 @@ ngx_http_completion_create_main_conf(ngx_conf_t *cf)
     if (ngx_array_init(&cmcf->services, cf->pool, 2,
                        sizeof(ngx_completion_service_t *))
         != NGX_OK
+        || ngx_array_init(&cmcf->places, cf->pool, 2,
+                          sizeof(ngx_http_completion_place_t))
+           != NGX_OK
         || ngx_array_init(&cmcf->references, cf->pool, 4,
                           sizeof(ngx_http_completion_reference_t))
            != NGX_OK)
@@ -219,8 +222,8 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->service = NULL;
      *     conf->prefixed = 0;
-     *     conf->operations_uri, temperature, max_tokens, reasoning = { 0 };
-     *     conf->schema = { 0 };
+     *     conf->prefix, operations_uri, uri = { 0 };
+     *     conf->temperature, max_tokens, reasoning, schema = { 0 };
      */
 
     conf->submits = NGX_CONF_UNSET;
@@ -264,9 +267,7 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->wait_default, NGX_CONF_UNSET_MSEC, 0);
     ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
 
-    if (conf->operations_uri.data == NULL && !prev->prefixed) {
-        conf->operations_uri = prev->operations_uri;
-    }
+    ngx_conf_merge_str_value(conf->operations_uri, prev->operations_uri, "");
 
     if (ngx_http_completion_merge_shape(cf, prev, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -283,14 +284,11 @@ ngx_http_completion_merge_shape(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *prev,
     ngx_http_completion_loc_conf_t *conf)
 {
-    ngx_uint_t                 inherits;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     /* an "if" or a "limit_except" has the name of its location */
-
-    inherits = clcf->noname && conf->service == NULL;
 
     if (clcf->noname) {
         conf->prefixed = prev->prefixed;
@@ -312,14 +310,16 @@ ngx_http_completion_merge_shape(ngx_conf_t *cf,
         }
     }
 
-    if (inherits) {
+    conf->uri = conf->operations_uri;
+
+    if (clcf->noname && conf->service == NULL) {
         conf->service = prev->service;
         conf->submits = prev->submits;
         conf->file = prev->file;
         conf->line = prev->line;
 
-        if (conf->operations_uri.data == NULL) {
-            conf->operations_uri = prev->operations_uri;
+        if (conf->uri.len == 0) {
+            conf->uri = prev->uri;
         }
 
         if (clcf->lmt_excpt && clcf->handler == NULL && conf->service) {
@@ -329,7 +329,7 @@ ngx_http_completion_merge_shape(ngx_conf_t *cf,
         return NGX_OK;
     }
 
-    if (conf->service && conf->submits && conf->operations_uri.data == NULL
+    if (conf->service && conf->submits && conf->uri.len == 0
         && conf->prefixed && !clcf->noname)
     {
         return ngx_http_completion_default_uri(cf, conf);
@@ -355,13 +355,13 @@ ngx_http_completion_default_uri(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    conf->operations_uri.data = p;
+    conf->uri.data = p;
 
     p = (u_char *) ngx_escape_uri(p, conf->prefix.data, conf->prefix.len,
                                   NGX_ESCAPE_URI);
     p = ngx_cpymem(p, "/operations/", sizeof("/operations/") - 1);
 
-    conf->operations_uri.len = p - conf->operations_uri.data;
+    conf->uri.len = p - conf->uri.data;
 
     return NGX_OK;
 }
@@ -381,7 +381,7 @@ ngx_http_completion_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->submits && conf->operations_uri.data == NULL) {
+    if (conf->submits && conf->uri.len == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"completion_async\" in an exact, regex or named "
                       "location or an \"if\" block needs "

@@ -74,6 +74,13 @@ static char *ngx_http_completion_submit_queue(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_completion_file_value(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_str_t *value, ngx_str_t *content);
+static char *ngx_http_completion_check_zero(ngx_conf_t *cf, void *post,
+    void *data);
+
+
+static ngx_conf_post_t  ngx_http_completion_not_zero = {
+    ngx_http_completion_check_zero
+};
 
 
 /* the directives of the block; its reader is below, not nginx's own */
@@ -162,21 +169,21 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       ngx_conf_set_msec_slot,
       0,
       offsetof(ngx_http_completion_block_t, connect_timeout),
-      NULL },
+      &ngx_http_completion_not_zero },
 
     { ngx_string("request_timeout"),
       NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
       0,
       offsetof(ngx_http_completion_block_t, request_timeout),
-      NULL },
+      &ngx_http_completion_not_zero },
 
     { ngx_string("max_response_size"),
       NGX_CONF_TAKE1,
       ngx_conf_set_size_slot,
       0,
       offsetof(ngx_http_completion_block_t, max_response_size),
-      NULL },
+      &ngx_http_completion_not_zero },
 
     { ngx_string("poll_interval"),
       NGX_CONF_TAKE2,
@@ -211,14 +218,14 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       ngx_conf_set_sec_slot,
       0,
       offsetof(ngx_http_completion_block_t, deadline),
-      NULL },
+      &ngx_http_completion_not_zero },
 
     { ngx_string("retention"),
       NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
       0,
       offsetof(ngx_http_completion_block_t, params.retention),
-      NULL },
+      &ngx_http_completion_not_zero },
 
       ngx_null_command
 };
@@ -237,6 +244,7 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_conf_t                    save;
     ngx_uint_t                    i, first, last;
     ngx_completion_service_t    **service;
+    ngx_http_completion_place_t  *place;
     ngx_http_completion_block_t   block;
 
     value = cf->args->elts;
@@ -261,12 +269,17 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     service = ngx_array_push(&cmcf->services);
-    if (service == NULL) {
+    place = ngx_array_push(&cmcf->places);
+
+    if (service == NULL || place == NULL) {
         return NGX_CONF_ERROR;
     }
 
     *service = block.service;
     block.service->index = i;
+
+    place->file = cf->conf_file->file.name;
+    place->line = first;
 
     save = *cf;
     cf->handler = ngx_http_completion_directive;
@@ -298,6 +311,7 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 {
     ngx_http_completion_block_t *block = conf;
 
+    char           *rv;
     ngx_str_t      *value;
     ngx_uint_t      n;
     ngx_command_t  *cmd;
@@ -347,7 +361,16 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 
     block->seen |= n;
 
-    return cmd->set(cf, cmd, block);
+    rv = cmd->set(cf, cmd, block);
+
+    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
+        return rv;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" directive %s",
+                       &value[0], rv);
+
+    return NGX_CONF_ERROR;
 }
 
 
@@ -403,17 +426,6 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
     ngx_conf_init_msec_value(block->request_timeout, 30000);
     ngx_conf_init_size_value(block->max_response_size, 4 * 1024 * 1024);
     ngx_conf_init_value(block->params.retention, 24 * 3600);
-
-    if (block->connect_timeout == 0 || block->request_timeout == 0
-        || block->max_response_size == 0 || block->deadline == 0
-        || block->params.retention == 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "timeouts, sizes, \"deadline\" and \"retention\" "
-                           "of provider \"%V\" must be above zero",
-                           &service->name);
-        return NGX_CONF_ERROR;
-    }
 
     if (block->zone.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -472,7 +484,7 @@ ngx_http_completion_block_origin(ngx_conf_t *cf,
 
     text = ngx_completion_origin_parse(cf, url, origin);
 
-    if (text == NULL && block->proxy.len
+    if (text == NULL && block->proxy.data
         && ngx_strcmp(block->proxy.data, "off") != 0)
     {
         directive = "proxy";
@@ -555,11 +567,14 @@ ngx_int_t
 ngx_http_completion_providers_init(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf)
 {
-    ngx_uint_t                   i;
+    ngx_int_t                    rc;
+    ngx_str_t                    name;
+    ngx_uint_t                   i, line;
     ngx_resolver_t              *resolver;
     ngx_completion_service_t   **service;
     ngx_http_core_loc_conf_t    *clcf;
     ngx_completion_provider_t   *provider;
+    ngx_http_completion_place_t *place;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -572,24 +587,35 @@ ngx_http_completion_providers_init(ngx_conf_t *cf,
     }
 
     service = cmcf->services.elts;
+    place = cmcf->places.elts;
 
-    for (i = 0; i < cmcf->services.nelts; i++) {
+    rc = NGX_OK;
+    name = cf->conf_file->file.name;
+    line = cf->conf_file->line;
+
+    for (i = 0; i < cmcf->services.nelts && rc == NGX_OK; i++) {
         provider = &service[i]->provider;
+
         service[i]->log = clcf->error_log ? clcf->error_log
                                           : &cf->cycle->new_log;
 
-        if (ngx_completion_origin_init(cf, &provider->submit, resolver,
-                                       clcf->resolver_timeout)
-            != NGX_OK
-            || ngx_completion_origin_init(cf, &provider->operations, resolver,
-                                          clcf->resolver_timeout)
-               != NGX_OK)
-        {
-            return NGX_ERROR;
+        /* what is wrong is wrong in the provider's block */
+
+        cf->conf_file->file.name = place[i].file;
+        cf->conf_file->line = place[i].line;
+
+        rc = ngx_completion_origin_init(cf, &provider->submit, resolver,
+                                        clcf->resolver_timeout);
+        if (rc == NGX_OK) {
+            rc = ngx_completion_origin_init(cf, &provider->operations,
+                                            resolver, clcf->resolver_timeout);
         }
     }
 
-    return NGX_OK;
+    cf->conf_file->file.name = name;
+    cf->conf_file->line = line;
+
+    return rc;
 }
 
 
@@ -859,9 +885,7 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         text = ngx_completion_rate_parse(&value[i], rate);
 
         if (text) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid rate \"%V\": %s",
-                               &value[i], text);
-            return NGX_CONF_ERROR;
+            return text;
         }
     }
 
@@ -903,6 +927,15 @@ ngx_http_completion_submit_queue(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* times and sizes are of one size, too */
+
+static char *
+ngx_http_completion_check_zero(ngx_conf_t *cf, void *post, void *data)
+{
+    return *(ngx_uint_t *) data ? NGX_CONF_OK : "must be above zero";
 }
 
 
@@ -968,6 +1001,12 @@ ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
     if (ngx_fd_info(file.fd, info) == NGX_FILE_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
                            ngx_fd_info_n " \"%V\" failed", name);
+        goto done;
+    }
+
+    if (!ngx_is_file(info)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not a regular file", name);
         goto done;
     }
 

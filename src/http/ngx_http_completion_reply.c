@@ -194,15 +194,14 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
         ccf = ngx_http_get_module_loc_conf(r,
                                            ngx_http_completion_async_module);
 
-        location.len = ccf->operations_uri.len + ctx->capability.len;
+        location.len = ccf->uri.len + ctx->capability.len;
         location.data = ngx_pnalloc(r->pool, location.len);
 
         if (location.data == NULL) {
             return NGX_ERROR;
         }
 
-        ngx_memcpy(ngx_cpymem(location.data, ccf->operations_uri.data,
-                              ccf->operations_uri.len),
+        ngx_memcpy(ngx_cpymem(location.data, ccf->uri.data, ccf->uri.len),
                    ctx->capability.data, ctx->capability.len);
 
         /* not headers_out.location, which nginx would make absolute */

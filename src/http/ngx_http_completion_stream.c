@@ -43,6 +43,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     } else if (ctx->busy == NULL && !ngx_exiting) {
         rc = ngx_http_completion_stream_send(r, ctx, heartbeat,
                                              sizeof(heartbeat) - 1);
+
     } else {
         rc = NGX_OK;
     }

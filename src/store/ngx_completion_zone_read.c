@@ -81,6 +81,7 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
         if (record && record->version == view->version && record->chunks) {
             ngx_completion_record_copy(record, offset,
                                        view->document.data + offset, size);
+
         } else {
             record = NULL;
         }
