@@ -163,7 +163,6 @@ my %once = (
     tls_verify          => 'on',
     trusted_certificate => $file{bundle},
     proxy               => 'off',
-    iam_url             => 'http://127.0.0.1:1/tokens',
     connect_timeout     => '5s',
     request_timeout     => '30s',
     max_response_size   => '4m',
@@ -210,7 +209,7 @@ for my $case (
 
 # Secrets
 
-for my $directive (@CREDENTIALS, 'service_account_key') {
+for my $directive (@CREDENTIALS) {
     my $with = sub ($value) { provider(credential => "$directive $value;") };
 
     refused("a literal $directive", $with->($LITERAL), $directive, qr/file:PATH/);
@@ -234,15 +233,6 @@ for my $directive (@CREDENTIALS) {
     refused("$directive, two lines", $with->('lines.key'), $directive, qr/one line/);
     refused("$directive, a control character", $with->('control.key'), $directive);
 }
-refused('service_account_key, no JSON', provider(
-    credential => "service_account_key file:$file{'good.key'};"), 'service_account_key');
-refused('service_account_key, JSON without a key', provider(
-    credential => "service_account_key file:$file{'good.json'};"), 'service_account_key',
-    qr/private_key|service_account_id|"id"/);
-refused("$_ beside metadata_token", provider(
-    also => [ 'metadata_token;' ], credential => "$_ file:$file{'good.key'};"), 'metadata_token',
-    qr/credential/) for @CREDENTIALS;
-
 refused('a literal id_key', provider(also => "id_key $LITERAL;"), 'id_key', qr/file:PATH/);
 refused('a literal second id_key', provider(
     also => "id_key file:$file{'long.id'} $LITERAL;"), 'id_key', qr/file:PATH/);
@@ -274,12 +264,6 @@ for my $url ('ftp://127.0.0.1', '127.0.0.1:3128', '""', 'http://', 'http://127.0
 }
 refused('proxy with credentials', provider(
     also => "proxy http://user:$PASSWORD\@127.0.0.1:3128;"), 'proxy', qr/credentials/);
-refused('metadata_token with credentials', provider(
-    credential => "metadata_token http://user:$PASSWORD\@127.0.0.1/x;"), 'metadata_token',
-    qr/credentials/);
-refused('iam_url with credentials', provider(
-    also => "iam_url http://user:$PASSWORD\@127.0.0.1/x;"), 'iam_url', qr/credentials/);
-refused('iam_url ftp://127.0.0.1/', provider(also => 'iam_url ftp://127.0.0.1/;'), 'iam_url');
 
 # A label of 64 characters is asked of no name server.
 my $nowhere = ('n' x 64) . '.invalid';
@@ -389,9 +373,7 @@ for my $line (
 refused('completion_async and completion_async_operations in a location', provider() . submits(
     'completion_async_operations yandex; #!'), 'completion_async_operations', qr/duplicate/);
 
-for my $line ('completion_async yandex;', 'completion_async_operations yandex;',
-    'completion_async_metrics;')
-{
+for my $line ('completion_async yandex;', 'completion_async_operations yandex;') {
     my ($directive) = $line =~ /^(\w+)/;
     refused("$directive in a server", provider() . server("$line #!"), $directive,
         qr/not allowed here/);
@@ -421,22 +403,6 @@ for my $case (
 is_deeply [ grep { /o-r|everybody|others/ } notes(accepted('a group may read',
     provider(credential => "api_key file:$file{'group.key'};")), 'warn') ], [],
     '... without a warning';
-
-SKIP: {
-    skip 'the worker is of another user for root only', 6 if $> != 0;
-    my $group = (getpwnam 'www-data')[3];
-    my $reads = sub ($name) { notes(accepted("$name is accepted", provider(
-        credential => "api_key file:$file{$name};")), 'warn') };
-
-    my @warned = grep { /reload/ } $reads->('good.key');
-    is @warned, 1, 'a key that the worker cannot read is warned of';
-    like $warned[0] // '', qr/\Q$file{'good.key'}\E/, '... by its name';
-
-    chown 0, $group, $file{'group.key'};
-    is_deeply [ grep { /reload/ } $reads->('group.key') ], [], 'one that it can read is not';
-    chown 0, 0, $file{'group.key'};
-    is scalar(grep { /reload/ } $reads->('group.key')), 1, 'one of a foreign group is';
-}
 
 my @notices = grep { /id_key/ } notes(accepted('no id_key', provider()), 'notice');
 is @notices, 1, '... is a notice';

@@ -7,14 +7,12 @@ use utf8;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use JSON::PP ();
 use POSIX ();
 use Test::More;
 use CompletionAsync::Test;
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
 my ($certificate) = $t->certificate('bundle');
-service_account_key($t);
 
 $t->write_file('one.id', 'k' x 32, 0600);
 $t->write_file('two.id', join('', map { chr } 0 .. 63), 0600);
@@ -25,18 +23,6 @@ $t->write_file('schema.json', <<'EOS');
     "properties": {"перевод": {"type": "string"}}
 }
 EOS
-
-
-# A file as the service's tools write it.
-sub service_account_key ($t) {
-    my $pem = qx(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null);
-    my %key = (
-        id => 'ajeid', service_account_id => 'ajesa', created_at => '2024-01-01T00:00:00Z',
-        key_algorithm => 'RSA_2048', public_key => '',
-        private_key => "PLEASE DO NOT REMOVE THIS LINE! Yandex.Cloud SA Key ID <ajeid>\n$pem",
-    );
-    return $t->write_file('sa.json', JSON::PP->new->encode(\%key), 0600);
-}
 
 
 sub accepted ($name, $http) {
@@ -72,7 +58,6 @@ for my $line (
     'submit_url https://[::1]:8443/v1/completionAsync', 'submit_url HTTPS://127.0.0.1',
     'operations_url https://operation.example.test/operations',
     'operations_url http://127.0.0.1/operations/',
-    'iam_url https://iam.example.test/iam/v1/tokens',
     'id_key file:%%TESTDIR%%/one.id', 'id_key file:%%TESTDIR%%/one.id file:%%TESTDIR%%/two.id',
     'id_key file:one.id', 'data_logging on', 'data_logging off', 'tls_verify on', 'tls_verify off',
     "trusted_certificate $certificate", 'trusted_certificate bundle.crt',
@@ -85,12 +70,7 @@ for my $line (
 ) {
     accepted($line, $sample =~ s/(zone .*;)/$1 $line;/r);
 }
-for my $line ('iam_token file:%%TESTDIR%%/iam.token',
-    'service_account_key file:%%TESTDIR%%/sa.json', 'metadata_token',
-    'metadata_token http://127.0.0.1:8080/token')
-{
-    accepted($line, $sample =~ s/api_key .*;/$line;/r);
-}
+accepted('iam_token', $sample =~ s/api_key .*;/iam_token file:%%TESTDIR%%\/iam.token;/r);
 accepted('a zone of eight pages', $sample =~ s/32m/32k/r)
     if POSIX::sysconf(POSIX::_SC_PAGESIZE()) == 4096;
 
@@ -121,7 +101,6 @@ accepted('a cache for the owner', $sample =~ s/(location.*\{)/$1
     completion_async_owner \$remote_user; completion_async_cache 1h owner;/r);
 accepted('a cache for the owner of the server', $sample =~ s/(location.*\{)/
     completion_async_owner \$remote_user; $1 completion_async_cache 1h owner;/r);
-accepted('metrics', $sample =~ s/(?=location)/location = \/metrics { completion_async_metrics; }/r);
 accepted('operations', $sample =~ s/(?=location)/
     location \/o\/ { completion_async_operations yandex; }/r);
 accepted('two providers', $sample . <<'EOC');

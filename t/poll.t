@@ -155,8 +155,8 @@ subtest 'finished' => sub {
     }
 
     my ($location, $r) = finished('a [outcome=exotic]');
-    like $r->{body}, qr/"futureMember":\{"n":1\.50e\+2,"big":12345678901234567890,"list":\[null,true,-0\.0\]/,
-        'unknown members and the spelling of numbers are kept';
+    my $future = '"futureMember":{"n":1.50e+2,"big":12345678901234567890,"list":[null,true,-0.0]}';
+    ok index($r->{body}, $future) > 0, 'unknown members and the spelling of numbers are kept';
 
     my $error = finished('a [outcome=error0]');
     my $json = $t->request(GET => $error)->json;

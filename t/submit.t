@@ -131,7 +131,7 @@ subtest 'what upstream sees' => sub {
     my $headers = $submit->{headers};
 
     is $submit->{method}, 'POST', 'method';
-    is $submit->{path}, '/foundationModels/v1/completionAsync', 'path, without the client\'s query';
+    is $submit->{path}, '/foundationModels/v1/completionAsync', 'path, without a query';
     is_deeply $submit->{json}, \%seed, 'the body is the request and nothing more'
         or diag($submit->{body});
     like $submit->{body}, qr/"temperature":0\.1[,}]/, 'temperature as it was written';

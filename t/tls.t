@@ -160,6 +160,22 @@ sub proxy ($file, $refusal = undef) {
 }
 
 
+# A server that speaks no TLS, and says so to whoever comes.
+sub chatter () {
+    my $server = listener();
+    my $pid = fork // die "fork: $!\n";
+    if ($pid) {
+        push @kids, $pid;
+        return $server->sockport;
+    }
+    while (my $client = $server->accept) {
+        sysread $client, my $hello, 65_536;
+        syswrite $client, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    }
+    POSIX::_exit(0);
+}
+
+
 authority($_) for qw(ours theirs);
 my %up = (
     good    => upstream(issued('ours', 'good',    'DNS:localhost,IP:127.0.0.1')),
@@ -203,7 +219,7 @@ for my $name (sort keys %provider) {
     my ($which, $host, $more) = @{ $provider{$name} };
     $add->($name, "https://$host:" . $up{$which}->port, $more);
 }
-$add->(plain     => 'https://127.0.0.1:' . $e->port, 'tls_verify off;');
+$add->(plain     => 'https://127.0.0.1:' . chatter(), 'tls_verify off;');
 $add->(silent    => 'https://127.0.0.1:' . $silent->sockport, 'tls_verify off;');
 $add->(forward   => '%%UPSTREAM%%', "proxy http://127.0.0.1:$proxy;");
 $add->(direct    => '%%UPSTREAM%%', 'proxy off;');

@@ -66,7 +66,10 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
         return ngx_completion_operation_ask(service, id, view);
     }
 
-    if (view->document.len == 0) {
+    if (view->document.len == 0
+        && ngx_completion_watcher_spare(service, &id->upstream, pool, view)
+           != NGX_OK)
+    {
         return ngx_completion_operation_ask(service, id, view);
     }
 
@@ -150,6 +153,10 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
         == NGX_OK)
     {
         ngx_completion_watcher_changed(service);
+    }
+
+    if (update.kind == NGX_COMPLETION_UPDATE_FINAL && !update.kept) {
+        ngx_completion_watcher_spare_set(service, id, &update);
     }
 
     ngx_completion_watcher_kick(service);

@@ -172,6 +172,16 @@ void ngx_completion_watcher_exit(void);
 void ngx_completion_watcher_kick(ngx_completion_service_t *service);
 void ngx_completion_watcher_changed(ngx_completion_service_t *service);
 
+/*
+ * A result that the zone has no room for is spared in this worker for those
+ * in it who wait, a few seconds; one per service.  _spare(): NGX_OK with the
+ * document in the pool, or NGX_DECLINED.
+ */
+void ngx_completion_watcher_spare_set(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_completion_update_t *update);
+ngx_int_t ngx_completion_watcher_spare(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
 void ngx_completion_submits_exit(void);
 
 

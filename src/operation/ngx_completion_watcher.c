@@ -11,6 +11,9 @@
 /* how long a lost wake-up may go unnoticed, ms */
 #define NGX_COMPLETION_WATCHER_NET    1000
 
+/* how long a result without a room is spared, ms */
+#define NGX_COMPLETION_WATCHER_SPARE  5000
+
 /* how many waits are ended in one turn of the event loop */
 #define NGX_COMPLETION_WATCHER_BATCH  256
 
@@ -40,6 +43,13 @@ typedef struct {
     ngx_rbtree_node_t          sentinel;
     ngx_queue_t                woken;
     ngx_queue_t                polls;
+
+    ngx_pool_t                *spare;     /* of a result without a room */
+    ngx_str_t                  spare_id;
+    ngx_str_t                  spare_document;
+    size_t                     spare_offset;
+    uint64_t                   spare_digest;
+    ngx_msec_t                 spare_until;
 } ngx_completion_watcher_t;
 
 
@@ -55,6 +65,8 @@ static void ngx_completion_watcher_woken(void);
 static void ngx_completion_watcher_timer(ngx_event_t *ev);
 static void ngx_completion_watcher_look(ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher);
+static void ngx_completion_watcher_spare_drop(
+    ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_quit(ngx_completion_watcher_t *watcher);
 static ngx_int_t ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
     ngx_completion_due_t *due);
@@ -132,6 +144,8 @@ ngx_completion_watcher_exit(void)
         if (ngx_completion_watchers[i].timer.timer_set) {
             ngx_del_timer(&ngx_completion_watchers[i].timer);
         }
+
+        ngx_completion_watcher_spare_drop(&ngx_completion_watchers[i]);
     }
 
     ngx_completion_wake_close();
@@ -209,6 +223,12 @@ ngx_completion_watcher_look(ngx_completion_watcher_t *watcher)
 
     } while (n == 64);
 
+    if (watcher->spare
+        && (ngx_msec_int_t) (watcher->spare_until - ngx_current_msec) <= 0)
+    {
+        ngx_completion_watcher_spare_drop(watcher);
+    }
+
     if (!ngx_exiting) {
         ngx_completion_watcher_poll(watcher);
     }
@@ -259,6 +279,81 @@ ngx_completion_watcher_quit(ngx_completion_watcher_t *watcher)
 
     ngx_completion_polls_yield(watcher);
     ngx_completion_wait_wake_all(watcher);
+}
+
+
+void
+ngx_completion_watcher_spare_set(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_completion_update_t *update)
+{
+    ngx_pool_t                *pool;
+    ngx_completion_watcher_t  *watcher;
+
+    watcher = &ngx_completion_watchers[service->index];
+
+    ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                  "a result of %uz bytes has no room in the zone of provider "
+                  "\"%V\", give it more memory", update->document.len,
+                  &service->name);
+
+    ngx_completion_watcher_spare_drop(watcher);
+
+    pool = ngx_create_pool(512, service->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    watcher->spare_id = *id;
+    watcher->spare_id.data = ngx_pstrdup(pool, id);
+    watcher->spare_document = update->document;
+    watcher->spare_document.data = ngx_pstrdup(pool, &update->document);
+
+    if (watcher->spare_id.data == NULL
+        || watcher->spare_document.data == NULL)
+    {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    watcher->spare = pool;
+    watcher->spare_offset = update->id_offset;
+    watcher->spare_digest = update->digest;
+    watcher->spare_until = ngx_current_msec + NGX_COMPLETION_WATCHER_SPARE;
+}
+
+
+ngx_int_t
+ngx_completion_watcher_spare(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_completion_watcher_t  *watcher;
+
+    watcher = &ngx_completion_watchers[service->index];
+
+    if (watcher->spare == NULL
+        || view->state != NGX_COMPLETION_RECORD_FINAL
+        || view->digest != watcher->spare_digest
+        || id->len != watcher->spare_id.len
+        || ngx_memcmp(id->data, watcher->spare_id.data, id->len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    view->document = watcher->spare_document;
+    view->document.data = ngx_pstrdup(pool, &watcher->spare_document);
+    view->id_offset = watcher->spare_offset;
+
+    return view->document.data ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_completion_watcher_spare_drop(ngx_completion_watcher_t *watcher)
+{
+    if (watcher->spare) {
+        ngx_destroy_pool(watcher->spare);
+        watcher->spare = NULL;
+    }
 }
 
 

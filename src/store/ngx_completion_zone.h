@@ -95,6 +95,9 @@ typedef struct {
     ngx_str_t                  document;
     size_t                     id_offset;
     ngx_msec_t                 gap;        /* upstream's wish, ms; 0: none */
+
+    uint64_t                   digest;     /* out: of the document */
+    ngx_uint_t                 kept;       /* out: it had room */
 } ngx_completion_update_t;
 
 

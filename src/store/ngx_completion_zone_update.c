@@ -15,23 +15,19 @@
 
 static ngx_int_t ngx_completion_record_write(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest, size_t *written);
+    size_t *written);
 static ngx_int_t ngx_completion_record_publish(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest);
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_pending(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest);
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_final(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest);
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_failed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static void ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest);
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static void ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t verdict);
 static uint64_t ngx_completion_digest(ngx_str_t *document);
@@ -43,12 +39,12 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 {
     size_t                       written;
     uint32_t                     hash;
-    uint64_t                     digest;
     ngx_int_t                    rc;
     ngx_completion_record_sh_t  *record;
 
     hash = ngx_completion_zone_hash(id);
-    digest = ngx_completion_digest(&update->document);
+    update->digest = ngx_completion_digest(&update->document);
+    update->kept = 0;
     written = 0;
 
     do {
@@ -60,11 +56,11 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
             rc = NGX_DECLINED;
 
         } else {
-            rc = ngx_completion_record_write(zone, record, update, digest,
-                                             &written);
+            rc = ngx_completion_record_write(zone, record, update, &written);
+
             if (rc == NGX_OK) {
-                rc = ngx_completion_record_publish(zone, record, update,
-                                                   digest);
+                rc = ngx_completion_record_publish(zone, record, update);
+                update->kept = (record->chunks != NULL);
             }
         }
 
@@ -85,13 +81,13 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 static ngx_int_t
 ngx_completion_record_write(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest, size_t *written)
+    size_t *written)
 {
     size_t                       size, end;
     ngx_completion_chunk_sh_t  **last, *chunk;
 
     if (update->document.len == 0
-        || (record->chunks && record->digest == digest
+        || (record->chunks && record->digest == update->digest
             && record->length == update->document.len))
     {
         return NGX_OK;
@@ -133,8 +129,7 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
 
 static ngx_int_t
 ngx_completion_record_publish(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest)
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     ngx_int_t  rc;
 
@@ -152,11 +147,11 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
             break;
         }
 
-        rc = ngx_completion_record_pending(zone, record, update, digest);
+        rc = ngx_completion_record_pending(zone, record, update);
         break;
 
     case NGX_COMPLETION_UPDATE_FINAL:
-        rc = ngx_completion_record_final(zone, record, update, digest);
+        rc = ngx_completion_record_final(zone, record, update);
         break;
 
     case NGX_COMPLETION_UPDATE_NOT_FOUND:
@@ -177,14 +172,13 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
 
 static ngx_int_t
 ngx_completion_record_pending(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest)
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     ngx_uint_t  news;
 
     news = (record->state != NGX_COMPLETION_RECORD_PENDING
             || record->version == 0
-            || (record->chunks && record->digest != digest));
+            || (record->chunks && record->digest != update->digest));
 
     if (record->state != NGX_COMPLETION_RECORD_PENDING) {
         record->state = NGX_COMPLETION_RECORD_PENDING;
@@ -192,7 +186,7 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
 
-    ngx_completion_record_adopt_draft(zone, record, update, digest);
+    ngx_completion_record_adopt_draft(zone, record, update);
 
     record->asked = record->sent;
     record->not_before = ngx_current_msec + update->gap;
@@ -207,8 +201,7 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
 
 static ngx_int_t
 ngx_completion_record_final(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest)
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         ngx_completion_pace_learn(&zone->sh->paces[record->model],
@@ -223,7 +216,9 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
         ngx_completion_chunks_free(zone, &record->chunks);
     }
 
-    ngx_completion_record_adopt_draft(zone, record, update, digest);
+    record->digest = update->digest;
+
+    ngx_completion_record_adopt_draft(zone, record, update);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_record_move(zone, record,
                                record->chunks ? NGX_COMPLETION_LIST_RESULTS
@@ -314,8 +309,7 @@ ngx_completion_record_failed(ngx_completion_zone_t *zone,
 
 static void
 ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    uint64_t digest)
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->draft_length != update->document.len
         || record->draft == NULL)
@@ -330,7 +324,7 @@ ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
     record->draft = NULL;
 
     record->id_offset = update->id_offset;
-    record->digest = digest;
+    record->digest = update->digest;
 }
 
 
