@@ -202,7 +202,7 @@ sub lost ($t, $minute) {
     my @denied = $denied->();
     cmp_ok time - ($denied[0]{time} // 0), '>=', $minute * 0.95, 'not before a minute is over';
     cmp_ok scalar @denied, '>=', 3, 'denied three times';
-    is $r->{status}, 200, '200';
+    is $r->{status}, 200, 'an answer';
     ok $r->json->{done}, 'done';
     is $r->json->{error}{code}, 5, 'lost';
     is $r->header('Cache-Control'), 'no-store', 'no-store';

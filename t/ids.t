@@ -238,8 +238,8 @@ subtest 'forgeries' => sub {
         '/a/operations/', methods => ['POST']);
 
     refused('without a tag', [ $upstream, "${upstream}p" . sprintf('%08x', time) ]);
-    refused('another key', [ forge($known, key => $second), forge($known, key => ''),
-            forge($known, key => substr $first, 0, 32), forge($known, key => $first =~ s/\n\z//r) ]);
+    refused('another key', [ map { forge($known, key => $_) } $second, '',
+            substr($first, 0, 32), $first =~ s/\n\z//r ]);
     refused('another provider', [ forge($known, provider => 'other'),
             forge($known, provider => ''), forge($known, provider => 'Yandex') ]);
     refused('another owner', [ forge($known, owner => 'alice') ]);
@@ -271,7 +271,8 @@ subtest 'expiry' => sub {
 
     is status('/a/operations/' . forge($known, time => time - $young)), 200, 'just below 72 hours';
     quiet();
-    refused('expired', [ map { forge($known, time => time - $_) } $old, 100 * 3600, 2 * 365 * 86400 ]);
+    refused('expired', [ map { forge($known, time => time - $_) }
+            $old, 100 * 3600, 2 * 365 * 86400 ]);
 
     # Even where the zone still knows it.
     refused('expired, although known', [ forge($known, time => time - $old) ]);
@@ -389,7 +390,8 @@ subtest 'another nginx' => sub {
     $node->secret($t->folder, $t->api_key);
     $node->define(
         PROVIDER => 'folder ' . $t->folder . '; api_key file:' . $t->testdir . '/api.key; '
-            . "submit_url $url/foundationModels/v1/completionAsync; operations_url $url/operations;",
+            . "submit_url $url/foundationModels/v1/completionAsync; "
+            . "operations_url $url/operations;",
         KEYS => 'file:' . $t->testdir . '/first.key',
     );
     $node->run($node->http_conf($http));

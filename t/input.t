@@ -473,7 +473,7 @@ subtest 'the response format' => sub {
     ok !exists $json->{jsonSchema}, 'and the client has no say';
 
     post('text/plain', 'a', path => '/schema');
-    like upstream()->{body}, qr/"const":\s*12345678901234567890\b/, 'a schema, as it is in its file';
+    like upstream()->{body}, qr/"const":\s*12345678901234567890\b/, 'a schema, as in its file';
 
     $json = $body->('/schema', $own);
     is_deeply $json->{jsonSchema}{schema}{type}, 'object', 'a schema';
@@ -549,7 +549,7 @@ subtest 'tools' => sub {
         '"completionOptions":{"reasoningOptions":1}',
     );
     for my $bad (@bad) {
-        my $r = post('application/json', "{\"messages\":[{\"role\":\"user\",\"text\":\"a\"}],$bad}");
+        my $r = post('application/json', '{"messages":[{"role":"user","text":"a"}],' . "$bad}");
         is $r->{status}, 400, "$bad is invalid";
     }
     upstream();

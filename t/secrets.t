@@ -108,13 +108,12 @@ subtest 'no answer shows them' => sub {
 subtest 'nginx -T dumps none' => sub {
     my $any = join '|', map { quotemeta $_->[2] } @good;
     $t->conf($conf);
-    local %ENV = (%ENV, %{ $t->_environment });
-    my $dump = do {
-        open my $pipe, '-|', $t->_binary, '-T', '-p', $t->testdir . '/', '-c',
-            $t->testdir . '/nginx.conf', '-e', $t->testdir . '/dump.log' or die "nginx: $!\n";
-        local $/;
-        <$pipe>;
-    };
+    my $pid = $t->_spawn(
+        'dump.out', $t->_environment, $t->_binary, '-T', '-p', $t->testdir . '/',
+        '-c', $t->testdir . '/nginx.conf', '-e', $t->testdir . '/dump.log',
+    );
+    waitpid $pid, 0;
+    my $dump = $t->read_file('dump.out');
     like $dump, qr/completion_async_provider api_key0/, 'the configuration is there';
     unlike $dump, qr/$any/, 'the credentials are not';
     unlike $t->read_file('dump.log'), qr/$any/, 'nor are they in its log';

@@ -6,7 +6,7 @@ use v5.36;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use List::Util qw(sum uniq);
+use List::Util qw(min sum uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
@@ -239,28 +239,29 @@ subtest 'what is well formed is understood' => sub {
 
 
 subtest 'many clients, in every worker, are woken by the end' => sub {
-    # Nothing else gives those workers a reason to look after their clients.
-    my $location = slow(path => '/alone');
-    my @clients = map { poll($location, 'wait=20') } 1 .. 60;
+    my @late;
 
-    sleep 0.7;
-    is scalar(grep { $_->{response}{status} } @clients), 0, 'all of them wait';
+    for my $round (1 .. 3) {
+        # Nothing else gives those workers a reason to look after their clients, and they have
+        # just done so: the next time would be a second later.
+        my $location = slow(path => '/alone');
+        my $id = ($emulator->submits)[-1]{operation};
+        my @clients = map { poll($location, 'wait=20') } 1 .. 60;
 
-    # While this poll is on its way the other workers have found nothing to do.
-    my $id = ($emulator->submits)[-1]{operation};
-    $emulator->fault(poll => 'every', operation => $id, delay => 0.2);
-    $emulator->finish($id);
-    CompletionAsync::Client->gather(\@clients, 10);
-    my $woken = time;
+        sleep 0.2;
+        is scalar(grep { $_->{response}{status} } @clients), 0, 'all of them wait';
 
-    my @r = map { $_->response } @clients;
-    is scalar(grep { $_->json && $_->json->{done} } @r), 60, 'all have the result';
-    cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>=', 3, 'from several workers';
+        $emulator->finish($id);
+        CompletionAsync::Client->gather(\@clients, 10);
+        my $woken = time;
 
-    my ($end) = grep { $_->{operation} eq $id } reverse $emulator->polls;
-    note $woken - $end->{end_time};
-    cmp_ok $woken - $end->{end_time}, '<', 0.6, 'by the event, not by a timer of a second';
-    $emulator->clear_faults;
+        my @r = map { $_->response } @clients;
+        is scalar(grep { $_->json && $_->json->{done} } @r), 60, 'all have the result';
+        cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>=', 3, 'from several workers';
+
+        push @late, $woken - ($emulator->polls($id))[-1]{end_time};
+    }
+    cmp_ok min(@late), '<', 0.45, 'soon after the poll that saw it' or diag "@late";
 };
 
 

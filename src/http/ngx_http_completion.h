@@ -116,6 +116,7 @@ typedef enum {
 typedef struct {
     ngx_http_request_t            *request;
     ngx_completion_service_t      *service;
+    ngx_completion_submit_t       *submit;   /* under way */
     ngx_socket_t                   fd;       /* as in ngx_connection_t, for
                                                 the debug log of timers */
 
@@ -137,7 +138,6 @@ typedef struct {
 
     /* waiting */
 
-    ngx_completion_submit_t       *submit;
     ngx_completion_wait_t          wait;
     ngx_event_t                    timer;
     ngx_msec_t                     asked_until;   /* for upstream's answer */
@@ -149,6 +149,7 @@ typedef struct {
     ngx_chain_t                   *free;
     ngx_chain_t                   *busy;
     uint64_t                       streamed;      /* the version sent last */
+    ngx_msec_t                     beat;          /* of the next comment */
 
     unsigned                       known:1;       /* the view holds */
     unsigned                       submitted:1;   /* by this request */
@@ -186,6 +187,14 @@ ngx_int_t ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
 /* handler */
 
 ngx_int_t ngx_http_completion_handler(ngx_http_request_t *r);
+
+/*
+ * Whether the request is still the context's: a "post_action" after the client
+ * has left, or an "error_page", leads it elsewhere and takes our reference.
+ */
+#define ngx_http_completion_current(ctx)                                      \
+    (ngx_http_get_module_ctx((ctx)->request,                                  \
+                             ngx_http_completion_async_module) == (ctx))
 
 /* Ends a request from an event that is not its own. */
 void ngx_http_completion_finalize(ngx_http_request_t *r, ngx_int_t rc);

@@ -64,6 +64,8 @@ ngx_http_completion_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_completion_init_module(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                        i;
+    ngx_completion_service_t        **service;
     ngx_http_completion_main_conf_t  *cmcf;
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle,
@@ -77,11 +79,10 @@ ngx_http_completion_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    /* without a master, a reload does not call init_process again */
+    service = cmcf->services.elts;
 
-    if (ngx_http_completion_running) {
-        ngx_completion_watcher_exit();
-        return ngx_completion_watcher_init(cycle, &cmcf->services);
+    for (i = 0; i < cmcf->services.nelts; i++) {
+        ngx_completion_zone_apply(service[i]->zone);
     }
 
     return NGX_OK;

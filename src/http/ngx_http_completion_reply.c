@@ -92,14 +92,11 @@ ngx_http_completion_reply(ngx_http_request_t *r,
 
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
-        || (status == NGX_HTTP_ACCEPTED
-            && ngx_http_completion_retry_after(r, ctx->view.next) != NGX_OK))
-    {
+    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (status == NGX_HTTP_OK && ctx->state == NGX_COMPLETION_PENDING
+    if ((status == NGX_HTTP_ACCEPTED || ctx->state == NGX_COMPLETION_PENDING)
         && ngx_http_completion_retry_after(r, ctx->view.next) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -218,7 +215,8 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     }
 
     if (ctx->state != NGX_COMPLETION_PENDING && !ctx->view.decided
-        && !ctx->submitted && ctx->format != NGX_HTTP_COMPLETION_STREAM)
+        && !ctx->submitted && !ctx->cancel
+        && ctx->format != NGX_HTTP_COMPLETION_STREAM)
     {
         return ngx_http_completion_reply_cache(r, ctx);
     }
@@ -307,6 +305,10 @@ ngx_http_completion_preference(ngx_http_request_t *r,
     ngx_str_t  value;
 
     static ngx_str_t  async = ngx_string("respond-async");
+
+    if (ctx->cancel || ctx->format == NGX_HTTP_COMPLETION_STREAM) {
+        return NGX_OK;
+    }
 
     if (ctx->prefers_wait) {
         value.data = ngx_pnalloc(r->pool, sizeof("wait=") + NGX_INT_T_LEN);

@@ -23,14 +23,17 @@ ngx_int_t
 ngx_http_completion_stream(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t       rc;
+    ngx_msec_int_t  rest;
 
-    static u_char  heartbeat[] = ": still here\n\n";
+    static u_char   heartbeat[] = ": still here\n\n";
+
+    rest = ctx->beat - ngx_current_msec;
 
     if (!ctx->streaming) {
         rc = ngx_http_completion_stream_header(r, ctx);
 
-        if (rc != NGX_OK || r->header_only) {
+        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
             return rc;
         }
 
@@ -40,12 +43,12 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     } else if (ctx->streamed != ctx->view.version) {
         rc = ngx_http_completion_stream_event(r, ctx);
 
-    } else if (ctx->busy == NULL && !ngx_exiting) {
+    } else if (rest <= 0 && ctx->busy == NULL && !ngx_exiting) {
         rc = ngx_http_completion_stream_send(r, ctx, heartbeat,
                                              sizeof(heartbeat) - 1);
 
     } else {
-        rc = NGX_OK;
+        rc = NGX_DECLINED;
     }
 
     if (rc == NGX_ERROR) {
@@ -56,7 +59,12 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 
-    rc = ngx_http_completion_wait(r, ctx, NGX_HTTP_COMPLETION_HEARTBEAT);
+    if (rc != NGX_DECLINED || rest <= 0) {
+        rest = NGX_HTTP_COMPLETION_HEARTBEAT;
+        ctx->beat = ngx_current_msec + rest;
+    }
+
+    rc = ngx_http_completion_wait(r, ctx, rest);
 
     if (rc == NGX_DONE && ngx_http_completion_stream_armed(r) != NGX_OK) {
         return NGX_ERROR;

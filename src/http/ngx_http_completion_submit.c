@@ -142,7 +142,7 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     submit->model = ngx_murmur_hash2(prompt.model.data, prompt.model.len);
     submit->handler = ngx_http_completion_submit_handler;
-    submit->data = r;
+    submit->data = ctx;
 
     ctx->source = NGX_HTTP_COMPLETION_SOURCE_UPSTREAM;
 
@@ -243,10 +243,15 @@ ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
     ngx_http_request_t         *r;
     ngx_http_completion_ctx_t  *ctx;
 
-    r = submit->data;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+    ctx = submit->data;
+    r = ctx->request;
 
     ctx->submit = NULL;
+
+    if (!ngx_http_completion_current(ctx)) {
+        return;
+    }
+
     ctx->upstream_status = submit->answer.status;
     ctx->upstream_time = submit->elapsed;
     ctx->upstream_request_id = submit->answer.request_id;

@@ -135,6 +135,9 @@ ngx_http_completion_wait(ngx_http_request_t *r,
         r->main->count++;
 
         if (ngx_http_completion_hold(r) != NGX_OK) {
+            ngx_completion_wait_end(&ctx->wait);
+            ngx_del_timer(&ctx->timer);
+
             r->main->count--;
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -147,15 +150,27 @@ ngx_http_completion_wait(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_completion_hold(ngx_http_request_t *r)
 {
+    ngx_event_t  *rev;
+
     if (r != r->main) {
         return NGX_OK;
     }
 
-    r->read_event_handler = ngx_http_test_reading;
+    r->read_event_handler = r->discard_body
+                                ? ngx_http_discarded_request_body_handler
+                                : ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+    rev = r->connection->read;
+
+    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* a hang-up that came together with the request is not told again */
+
+    if (rev->pending_eof) {
+        ngx_post_event(rev, &ngx_posted_events);
     }
 
     return NGX_OK;
@@ -195,6 +210,10 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
     ngx_int_t            rc;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
+
+    if (!ngx_http_completion_current(ctx)) {
+        return;
+    }
 
     r = ctx->request;
     c = r->connection;

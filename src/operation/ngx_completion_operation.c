@@ -9,9 +9,8 @@
 static ngx_int_t ngx_completion_operation_ask(
     ngx_completion_service_t *service, ngx_completion_id_t *id,
     ngx_completion_view_t *view);
-static ngx_int_t ngx_completion_operation_decided(
-    ngx_completion_service_t *service, ngx_pool_t *pool,
-    ngx_completion_view_t *view);
+static ngx_int_t ngx_completion_operation_composed(ngx_pool_t *pool,
+    ngx_completion_state_e state, ngx_completion_view_t *view);
 static void ngx_completion_operation_stop(ngx_completion_service_t *service,
     ngx_str_t *id);
 static void ngx_completion_operation_stopped(ngx_completion_fetch_t *f);
@@ -50,7 +49,8 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     case NGX_COMPLETION_RECORD_FINAL:
 
         if (view->decided) {
-            return ngx_completion_operation_decided(service, pool, view);
+            return ngx_completion_operation_composed(pool, view->verdict,
+                                                     view);
         }
 
         break;
@@ -60,6 +60,15 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
         view->next = ngx_completion_zone_want(service->zone, &id->upstream,
                                               service->zone->poll_max);
         ngx_completion_watcher_kick(service);
+
+        /* there was no room for what upstream said of it */
+
+        if (view->document.len == 0) {
+            return ngx_completion_operation_composed(pool,
+                                                     NGX_COMPLETION_PENDING,
+                                                     view);
+        }
+
         break;
 
     default: /* NGX_COMPLETION_RECORD_UNKNOWN */
@@ -97,13 +106,15 @@ ngx_completion_operation_ask(ngx_completion_service_t *service,
 
 
 static ngx_int_t
-ngx_completion_operation_decided(ngx_completion_service_t *service,
-    ngx_pool_t *pool, ngx_completion_view_t *view)
+ngx_completion_operation_composed(ngx_pool_t *pool,
+    ngx_completion_state_e state, ngx_completion_view_t *view)
 {
     ngx_completion_operation_t  operation;
 
-    if (ngx_completion_provider_decided(pool, view->verdict, view->submitted,
-                                        view->finished, &operation)
+    if (ngx_completion_provider_decided(pool, state, view->submitted,
+                                        view->finished ? view->finished
+                                                       : view->submitted,
+                                        &operation)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -197,6 +208,7 @@ ngx_completion_operation_stop(ngx_completion_service_t *service,
 
     f->timeout = service->provider.request_timeout;
     f->handler = ngx_completion_operation_stopped;
+    f->hold = 1;
 
     ngx_completion_fetch_start(f);
 }

@@ -182,6 +182,7 @@ void ngx_completion_watcher_spare_set(ngx_completion_service_t *service,
 ngx_int_t ngx_completion_watcher_spare(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
 
+void ngx_completion_submits_quit(void);
 void ngx_completion_submits_exit(void);
 
 

@@ -9,9 +9,6 @@
 #define NGX_COMPLETION_SUBMIT_TRIES    4
 #define NGX_COMPLETION_SUBMIT_BACKOFF  500
 
-/* what a lease may outlive its submit, ms */
-#define NGX_COMPLETION_SUBMIT_GRACE    5000
-
 
 static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
@@ -72,9 +69,8 @@ ngx_completion_submit_start(ngx_completion_submit_t *submit)
     service = submit->service;
     timeout = service->provider.request_timeout;
 
-    rc = ngx_completion_zone_reserve(service->zone,
-                                     timeout + NGX_COMPLETION_SUBMIT_GRACE,
-                                     &submit->lease, &delay);
+    rc = ngx_completion_zone_reserve(service->zone, timeout, &submit->lease,
+                                     &delay);
 
     if (rc == NGX_BUSY) {
         submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
@@ -166,11 +162,10 @@ ngx_completion_submit_timer(ngx_event_t *ev)
         /* a repeat needs a place of its own in the quota */
 
         rc = ngx_completion_zone_repeat(submit->service->zone, submit->lease,
-                                        left + NGX_COMPLETION_SUBMIT_GRACE,
-                                        &delay);
+                                        left, &delay);
     }
 
-    if (rc != NGX_OK || (ngx_msec_int_t) delay >= left) {
+    if (rc != NGX_OK) {
         ngx_completion_submit_finish(submit, submit->outcome);
         return;
     }
@@ -340,6 +335,45 @@ ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
     }
 
     ngx_destroy_pool(submit->pool);
+}
+
+
+/* what is to be sent later than a quitting worker may stay is not sent */
+
+void
+ngx_completion_submits_quit(void)
+{
+    ngx_msec_t                limit;
+    ngx_queue_t              *q, *next;
+    ngx_msec_int_t            rest;
+    ngx_completion_submit_t  *submit;
+
+    if (ngx_completion_submits.next == NULL) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&ngx_completion_submits);
+         q != &ngx_completion_submits;
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
+
+        if (!submit->promised || !submit->timer.timer_set) {
+            continue;
+        }
+
+        limit = ngx_current_msec + submit->service->provider.request_timeout;
+        rest = submit->timer.timer.key - limit;
+
+        if (rest < 0) {
+            submit->deadline = limit;
+            continue;
+        }
+
+        submit->retry_after = submit->timer.timer.key - ngx_current_msec;
+        ngx_completion_submit_finish(submit, NGX_COMPLETION_SUBMIT_QUOTA);
+    }
 }
 
 

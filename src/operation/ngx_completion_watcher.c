@@ -178,6 +178,10 @@ ngx_completion_watcher_woken(void)
 {
     ngx_uint_t  i;
 
+    if (ngx_exiting) {
+        ngx_completion_submits_quit();
+    }
+
     for (i = 0; i < ngx_completion_nwatchers; i++) {
 
         if (ngx_exiting) {

@@ -188,9 +188,10 @@ ngx_int_t ngx_completion_provider_result(ngx_pool_t *pool,
     ngx_str_t *document, ngx_completion_result_t *result);
 
 /*
- * The document of an operation that we declared cancelled or lost; submitted
- * is its time in seconds, decided when we said so.  The operation's id stays
- * empty.  NGX_OK or NGX_ERROR.
+ * The document of an operation that we declared cancelled or lost, or of a
+ * pending one whose own was not kept; submitted is its time in seconds,
+ * decided when we said so.  The operation's id stays empty.  NGX_OK or
+ * NGX_ERROR.
  */
 ngx_int_t ngx_completion_provider_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,

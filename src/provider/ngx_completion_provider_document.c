@@ -126,9 +126,14 @@ ngx_completion_provider_decided(ngx_pool_t *pool,
     ngx_completion_json_cstring(w, "");
     ngx_completion_document_time(w, "modifiedAt", decided);
     ngx_completion_json_key(w, "done");
-    ngx_completion_json_boolean(w, 1);
+    ngx_completion_json_boolean(w, state != NGX_COMPLETION_PENDING);
     ngx_completion_json_key(w, "metadata");
     ngx_completion_json_null(w);
+
+    if (state == NGX_COMPLETION_PENDING) {
+        ngx_completion_json_object_end(w);
+        return ngx_completion_json_writer_finish(w, &operation->document);
+    }
 
     ngx_completion_json_key(w, "error");
     ngx_completion_json_object(w);

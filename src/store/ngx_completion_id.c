@@ -156,7 +156,7 @@ ngx_completion_id_part(u_char *p, ngx_str_t *part)
 
     p = ngx_cpymem(p, &len, sizeof(uint32_t));
 
-    return ngx_cpymem(p, part->data, part->len);
+    return part->len ? ngx_cpymem(p, part->data, part->len) : p;
 }
 
 

@@ -10,7 +10,7 @@
 
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_int_t ngx_completion_zone_adjust(ngx_completion_zone_t *zone);
+static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_rebuild(ngx_completion_zone_t *zone);
@@ -61,7 +61,7 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
     if (old) {
-        return ngx_completion_zone_adjust(zone);
+        return ngx_completion_zone_check(zone);
     }
 
     ngx_completion_zone_replaced(shm_zone);
@@ -80,18 +80,16 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 }
 
 
-/* a reload: the operations stay, the quotas may be others */
+/* a reload, not yet accepted: nothing changes but what may be refused */
 
 static ngx_int_t
-ngx_completion_zone_adjust(ngx_completion_zone_t *zone)
+ngx_completion_zone_check(ngx_completion_zone_t *zone)
 {
-    ngx_int_t   rc;
     ngx_uint_t  same;
 
     ngx_completion_zone_lock(zone);
 
     same = (ngx_memcmp(zone->sh->identity, zone->identity, 16) == 0);
-    rc = same ? ngx_completion_zone_quotas(zone) : NGX_ERROR;
 
     ngx_completion_zone_unlock(zone);
 
@@ -101,15 +99,28 @@ ngx_completion_zone_adjust(ngx_completion_zone_t *zone)
                       "\"operations_url\" or \"folder\", "
                       "use another zone name",
                       &zone->shm_zone->shm.name);
-
-    } else if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
-                      "zone \"%V\" has no memory for the new quotas, "
-                      "use another zone name or give it more memory",
-                      &zone->shm_zone->shm.name);
+        return NGX_ERROR;
     }
 
-    return rc;
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_zone_apply(ngx_completion_zone_t *zone)
+{
+    ngx_int_t  rc;
+
+    ngx_completion_zone_lock(zone);
+    rc = ngx_completion_zone_quotas(zone);
+    ngx_completion_zone_unlock(zone);
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "zone \"%V\" has no memory for the new quotas, "
+                      "give it more and another name",
+                      &zone->shm_zone->shm.name);
+    }
 }
 
 
@@ -160,15 +171,26 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         ngx_queue_init(&sh->lists[i]);
     }
 
-    /* leases of an earlier life must not fit records of this one */
-    sh->sequence = (uint64_t) ngx_time() << 32;
+    /* leases and changes of an earlier life must not fit this one */
+
+    sh->sequence = ((uint64_t) ngx_time() << 32) + (ngx_random() & 0x3fffffff);
+    sh->changes = sh->sequence;
 
     ngx_memcpy(sh->identity, zone->identity, 16);
 
     zone->sh = sh;
+
+    if (ngx_completion_zone_quotas(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    sh->capacity = shpool->pfree * ngx_pagesize / 4 * 3;
+
+    /* a death before this moment leaves nothing that looks like a zone */
+
     shpool->data = sh;
 
-    return ngx_completion_zone_quotas(zone);
+    return NGX_OK;
 }
 
 

@@ -117,6 +117,10 @@ ngx_completion_zone_t *ngx_completion_zone_add(ngx_conf_t *cf,
     ngx_str_t *name, size_t size, void *tag);
 
 
+/* In the master, the configuration being accepted: its quotas hold now. */
+void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
+
+
 /* Submits */
 
 /*
@@ -129,8 +133,8 @@ ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, uint64_t *lease, ngx_msec_t *delay);
 
 /*
- * The submit is to be sent once more: NGX_OK with its new time of sending,
- * or NGX_DECLINED: its record is gone.
+ * The submit is to be sent once more, within ttl ms: NGX_OK with its new time
+ * of sending, or NGX_DECLINED: too late, or its record is gone.
  */
 ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
     uint64_t lease, ngx_msec_t ttl, ngx_msec_t *delay);

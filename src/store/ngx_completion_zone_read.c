@@ -7,9 +7,14 @@
 
 #define NGX_COMPLETION_COPY_SMALL     4096
 
+/* how far back in line a place is told exactly */
+#define NGX_COMPLETION_RANK_MAX       256
+
 
 static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
     ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
+static ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 static void ngx_completion_record_copy(ngx_completion_record_sh_t *record,
     size_t offset, u_char *p, size_t size);
 
@@ -124,9 +129,7 @@ void
 ngx_completion_record_view(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_view_t *view)
 {
-    ngx_msec_t      ignored;
-    ngx_msec_int_t  ms, late;
-    ngx_rbtree_t   *tree;
+    ngx_msec_int_t  ms;
 
     view->state = record->state;
     view->verdict = record->verdict;
@@ -152,20 +155,48 @@ ngx_completion_record_view(ngx_completion_zone_t *zone,
         return;
     }
 
-    /* what is overdue stands in the line of the quota */
+    ms = ngx_completion_record_turn(zone, record) - ngx_current_msec;
+    view->next = ngx_max(ms, 0);
+}
+
+
+/* when the quota will let it be polled: in line behind all that is due */
+
+static ngx_msec_t
+ngx_completion_record_turn(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_msec_t                  at, now;
+    ngx_uint_t                  rank;
+    ngx_rbtree_t               *tree;
+    ngx_rbtree_node_t          *node;
+    ngx_completion_quota_sh_t  *quota;
+
+    now = ngx_current_msec;
+    quota = &zone->sh->poll_quota;
+    at = ngx_completion_quota_next(quota, now);
 
     tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
                                                           : &zone->sh->due;
-    ignored = 0;
-    late = 0;
+    node = ngx_rbtree_min(tree->root, tree->sentinel);
 
-    if (ngx_completion_record_first(tree, &ignored)) {
-        late = ngx_current_msec
-               - ngx_rbtree_min(tree->root, tree->sentinel)->key;
+    for (rank = 0; rank < NGX_COMPLETION_RANK_MAX; rank++) {
+
+        if (node == NULL || node == &record->due
+            || (ngx_msec_int_t) (node->key - at) > 0)
+        {
+            break;
+        }
+
+        node = ngx_rbtree_next(tree, node);
     }
 
-    ms = record->due.key - ngx_current_msec;
-    view->next = ngx_max(ms, 0) + late;
+    if (quota->rate.n) {
+        at += rank * quota->rate.unit / quota->rate.n;
+    }
+
+    return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
+                                                         : at;
 }
 
 

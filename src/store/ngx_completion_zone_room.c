@@ -5,7 +5,7 @@
 #include "ngx_completion_zone_sh.h"
 
 
-#define NGX_COMPLETION_EVICT_TRIES    32
+#define NGX_COMPLETION_EVICT_TRIES    256
 #define NGX_COMPLETION_PASSING_TIME   60000
 
 
@@ -79,10 +79,13 @@ ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list)
 
     head = &zone->sh->lists[list];
 
-    for (q = ngx_queue_head(head), n = 0;
-         q != head && n < NGX_COMPLETION_EVICT_TRIES;
-         q = ngx_queue_next(q), n++)
-    {
+    for (n = 0; n < NGX_COMPLETION_EVICT_TRIES; n++) {
+        q = ngx_queue_head(head);
+
+        if (q == head) {
+            break;
+        }
+
         record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
 
         if (!ngx_completion_record_leased(record)
@@ -90,6 +93,11 @@ ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list)
         {
             return record;
         }
+
+        /* not to be met again by the next call */
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(head, q);
     }
 
     return NULL;

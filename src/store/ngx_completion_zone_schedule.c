@@ -107,23 +107,18 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from)
 {
     ngx_msec_t  at, age;
-    ngx_uint_t  wanted;
 
     age = from - record->created;
-    wanted = ngx_completion_record_wanted(record);
 
-    if (age < zone->deadline) {
-        at = from
-             + ngx_completion_pace_gap(&zone->sh->paces[record->model], age,
-                                       zone->poll_min, zone->poll_max, wanted);
-
-    } else if (wanted) {
-        at = from + zone->poll_max;
-
-    } else {
+    if (age >= zone->deadline) {
         ngx_completion_record_unschedule(zone, record);
         return;
     }
+
+    at = from
+         + ngx_completion_pace_gap(&zone->sh->paces[record->model], age,
+                                   zone->poll_min, zone->poll_max,
+                                   ngx_completion_record_wanted(record));
 
     if ((ngx_msec_int_t) (record->not_before - at) > 0) {
         at = record->not_before;

@@ -116,6 +116,7 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
+    size_t                       capacity;  /* bytes of one document */
     ngx_uint_t                   evicted_results;
     ngx_uint_t                   evicted_records;
 };

@@ -5,6 +5,10 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* what a lease may outlive its submit, ms */
+#define NGX_COMPLETION_SUBMIT_GRACE  5000
+
+
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
@@ -72,7 +76,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     record->state = NGX_COMPLETION_RECORD_SUBMIT;
     record->lease = *lease;
-    record->lease_end = at + ttl;
+    record->lease_end = at + ttl + NGX_COMPLETION_SUBMIT_GRACE;
     record->created = at;
     record->wanted = now;
     record->hash = ngx_completion_record_submit_hash(*lease);
@@ -89,27 +93,33 @@ ngx_int_t
 ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_msec_t ttl, ngx_msec_t *delay)
 {
+    ngx_int_t                    rc;
     ngx_msec_t                   at;
     ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DECLINED;
 
     ngx_completion_zone_lock(zone);
 
     record = ngx_completion_record_submit(zone, lease);
+    at = ngx_completion_zone_earliest(zone);
 
-    if (record) {
-        at = ngx_completion_zone_earliest(zone);
+    if (record && at - ngx_current_msec < ttl) {
         ngx_completion_zone_start(zone, at);
 
         *delay = at - ngx_current_msec;
 
         record->created = at;
-        record->lease_end = at + ttl;
+        record->lease_end = ngx_current_msec + ttl
+                            + NGX_COMPLETION_SUBMIT_GRACE;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_SUBMITS);
+
+        rc = NGX_OK;
     }
 
     ngx_completion_zone_unlock(zone);
 
-    return record ? NGX_OK : NGX_DECLINED;
+    return rc;
 }
 
 
@@ -246,7 +256,7 @@ ngx_completion_record_submit(ngx_completion_zone_t *zone, uint64_t lease)
     ngx_str_t                    none;
     ngx_completion_record_sh_t  *record;
 
-    ngx_str_null(&none);
+    ngx_str_set(&none, "");
 
     record = ngx_completion_record_find(zone, &none,
                                     ngx_completion_record_submit_hash(lease));

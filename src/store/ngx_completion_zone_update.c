@@ -86,7 +86,10 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
     size_t                       size, end;
     ngx_completion_chunk_sh_t  **last, *chunk;
 
+    /* what can never fit must not cost the others their place */
+
     if (update->document.len == 0
+        || update->document.len > zone->sh->capacity
         || (record->chunks && record->digest == update->digest
             && record->length == update->document.len))
     {
@@ -174,15 +177,18 @@ static ngx_int_t
 ngx_completion_record_pending(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
+    time_t      age;
     ngx_uint_t  news;
 
     news = (record->state != NGX_COMPLETION_RECORD_PENDING
             || record->version == 0
-            || (record->chunks && record->digest != update->digest));
+            || record->chunks == NULL
+            || record->digest != update->digest);
 
     if (record->state != NGX_COMPLETION_RECORD_PENDING) {
         record->state = NGX_COMPLETION_RECORD_PENDING;
-        record->created -= (ngx_time() - record->submitted) * 1000;
+        age = ngx_time() - (time_t) record->submitted;
+        record->created = ngx_current_msec - ngx_max(age, 0) * 1000;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
 
@@ -227,6 +233,13 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     record->wanted = ngx_current_msec;
     record->failures = 0;
 
+    if (record->chunks == NULL) {
+
+        /* no room for it: whoever fetches it again does so after a pause */
+
+        record->not_before = ngx_current_msec + NGX_COMPLETION_BACKOFF;
+    }
+
     return ngx_completion_record_changed(zone, record);
 }
 
@@ -240,6 +253,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     case NGX_COMPLETION_RECORD_UNKNOWN:
         record->state = NGX_COMPLETION_RECORD_MISSING;
         record->created = ngx_current_msec;
+        record->wanted = ngx_current_msec;
 
         ngx_completion_record_unschedule(zone, record);
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PASSING);
@@ -382,7 +396,11 @@ ngx_completion_digest(ngx_str_t *document)
     ngx_md5_t  md5;
 
     ngx_md5_init(&md5);
-    ngx_md5_update(&md5, document->data, document->len);
+
+    if (document->len) {
+        ngx_md5_update(&md5, document->data, document->len);
+    }
+
     ngx_md5_final(md, &md5);
 
     ngx_memcpy(&digest, md, sizeof(uint64_t));
