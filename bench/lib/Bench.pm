@@ -35,7 +35,6 @@ use v5.36;
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use Test::More;
-use Time::HiRes qw(sleep);
 
 use CompletionAsync::Test;
 

@@ -13,9 +13,10 @@ static ngx_int_t ngx_completion_provider_read(ngx_completion_provider_t *p,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
     ngx_completion_answer_t *answer, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
-    ngx_completion_fetch_t *f, ngx_pool_t *pool,
-    ngx_completion_answer_t *answer);
-static ngx_int_t ngx_completion_provider_request_id(ngx_completion_fetch_t *f,
+    ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
+    ngx_pool_t *pool, ngx_completion_answer_t *answer);
+static ngx_int_t ngx_completion_provider_request_id(
+    ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
     const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
 static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
@@ -134,7 +135,7 @@ ngx_completion_provider_read(ngx_completion_provider_t *p,
 
     *fault = "no memory";
 
-    if (ngx_completion_provider_answer_headers(f, pool, answer) != NGX_OK) {
+    if (ngx_completion_provider_answer_headers(p, f, pool, answer) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -161,8 +162,9 @@ ngx_completion_provider_read(ngx_completion_provider_t *p,
 
 
 static ngx_int_t
-ngx_completion_provider_answer_headers(ngx_completion_fetch_t *f,
-    ngx_pool_t *pool, ngx_completion_answer_t *answer)
+ngx_completion_provider_answer_headers(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_answer_t *answer)
 {
     ngx_int_t  rc;
     ngx_str_t  value;
@@ -180,11 +182,12 @@ ngx_completion_provider_answer_headers(ngx_completion_fetch_t *f,
         answer->poll_interval = ngx_completion_provider_seconds(&value);
     }
 
-    rc = ngx_completion_provider_request_id(f, "x-request-id", pool, answer);
+    rc = ngx_completion_provider_request_id(p, f, "x-request-id", pool,
+                                            answer);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_completion_provider_request_id(f, "x-server-trace-id", pool,
-                                                answer);
+        rc = ngx_completion_provider_request_id(p, f, "x-server-trace-id",
+                                                pool, answer);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
@@ -192,8 +195,9 @@ ngx_completion_provider_answer_headers(ngx_completion_fetch_t *f,
 
 
 static ngx_int_t
-ngx_completion_provider_request_id(ngx_completion_fetch_t *f,
-    const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer)
+ngx_completion_provider_request_id(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, const char *name, ngx_pool_t *pool,
+    ngx_completion_answer_t *answer)
 {
     ngx_str_t   value;
     ngx_uint_t  i;
@@ -222,7 +226,9 @@ ngx_completion_provider_request_id(ngx_completion_fetch_t *f,
 
     answer->request_id.len = value.len;
 
-    return NGX_OK;
+    /* what upstream echoes must not end up in a log */
+
+    return ngx_completion_provider_mask(p, pool, &answer->request_id);
 }
 
 
