@@ -9,6 +9,7 @@
 
 
 #define NGX_COMPLETION_FETCH_SPARE          64
+#define NGX_COMPLETION_FETCH_LOCALS         4096
 #define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
 #define NGX_COMPLETION_FETCH_HEADER_LINES   100
 #define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
@@ -23,6 +24,12 @@ typedef struct {
     CURL        *easy;
     ngx_uint_t   origin;
 } ngx_completion_fetch_spare_t;
+
+
+typedef struct {
+    ngx_socket_t  fd;
+    in_port_t     port;
+} ngx_completion_fetch_local_t;
 
 
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
@@ -41,6 +48,8 @@ static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
     u_char *line);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
+static ngx_uint_t ngx_completion_fetch_stale(ngx_completion_fetch_job_t *job,
+    in_port_t port);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
@@ -60,6 +69,10 @@ static ngx_uint_t ngx_completion_fetch_printable(u_char *p, u_char *last);
 static ngx_completion_fetch_spare_t
     ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
 static ngx_uint_t  ngx_completion_fetch_nspares;
+
+/* descriptors of connections, by their local port */
+static ngx_completion_fetch_local_t
+    ngx_completion_fetch_locals[NGX_COMPLETION_FETCH_LOCALS];
 
 
 ngx_int_t
@@ -543,12 +556,49 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         return CURL_PREREQFUNC_ABORT;
     }
 
+    if (ngx_completion_fetch_stale(job, (in_port_t) local_port)) {
+        job->fault = "the connection has bytes nobody asked for";
+        job->attempts = 0;
+        return CURL_PREREQFUNC_ABORT;
+    }
+
     if (f->fence && f->fence(f) != NGX_OK) {
         job->fenced = 1;
         return CURL_PREREQFUNC_ABORT;
     }
 
     return CURL_PREREQFUNC_OK;
+}
+
+
+/*
+ * A connection used before that has something to read although nothing is
+ * asked: libcurl before 8.0 would take that for the answer.  libcurl tells
+ * the local port only; a forgotten or foreign descriptor does no harm here.
+ */
+
+static ngx_uint_t
+ngx_completion_fetch_stale(ngx_completion_fetch_job_t *job, in_port_t port)
+{
+    u_char                         byte;
+    socklen_t                      len;
+    ngx_sockaddr_t                 sa;
+    ngx_completion_fetch_local_t  *local;
+
+    local = &ngx_completion_fetch_locals[port % NGX_COMPLETION_FETCH_LOCALS];
+
+    if (job->opened) {
+        local->port = port;
+        local->fd = job->fd;
+        return 0;
+    }
+
+    len = sizeof(ngx_sockaddr_t);
+
+    return local->port == port
+           && getsockname(local->fd, &sa.sockaddr, &len) == 0
+           && ngx_inet_get_port(&sa.sockaddr) == port
+           && recv(local->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT) > 0;
 }
 
 
@@ -565,7 +615,10 @@ ngx_completion_fetch_open(void *data, curlsocktype purpose,
         return CURL_SOCKET_BAD;
     }
 
-    return socket(addr->family, addr->socktype, addr->protocol);
+    job->fd = socket(addr->family, addr->socktype, addr->protocol);
+    job->opened = 1;
+
+    return job->fd;
 }
 
 

@@ -48,6 +48,7 @@ typedef struct {
     struct curl_slist               resolve;
     size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
+    ngx_socket_t                    fd;         /* of its own connection */
 
     ngx_array_t                     answer;     /* of ngx_keyval_t */
     size_t                          header_size;
@@ -59,6 +60,7 @@ typedef struct {
     unsigned                        fenced:1;
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        unwatched:1;
+    unsigned                        opened:1;   /* a new connection */
 
     const char                     *fault;      /* found in a callback */
     char                            error[CURL_ERROR_SIZE];

@@ -15,6 +15,8 @@ static void ngx_completion_submit_timer(ngx_event_t *ev);
 static void ngx_completion_submit_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_submit_accepted(ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_again(ngx_completion_submit_t *submit);
+static ngx_msec_int_t ngx_completion_submit_left(
+    ngx_completion_submit_t *submit);
 static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
     ngx_completion_submit_outcome_e outcome);
 static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
@@ -153,7 +155,7 @@ ngx_completion_submit_timer(ngx_event_t *ev)
         return;
     }
 
-    left = submit->deadline - ngx_current_msec;
+    left = ngx_completion_submit_left(submit);
     rc = NGX_DECLINED;
     delay = 0;
 
@@ -290,7 +292,7 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
     }
 
     if (submit->tries >= NGX_COMPLETION_SUBMIT_TRIES
-        || (ngx_msec_int_t) (submit->deadline - ngx_current_msec - pause) <= 0)
+        || ngx_completion_submit_left(submit) <= (ngx_msec_int_t) pause)
     {
         return NGX_DECLINED;
     }
@@ -298,6 +300,24 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
     ngx_add_timer(&submit->timer, pause);
 
     return NGX_OK;
+}
+
+
+/*
+ * Until when another try may begin.  One that request_timeout cuts short may
+ * be paid for and never heard of.
+ */
+
+static ngx_msec_int_t
+ngx_completion_submit_left(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t                  margin;
+    ngx_completion_provider_t  *p;
+
+    p = &submit->service->provider;
+    margin = ngx_min(p->submit.connect_timeout, p->request_timeout / 4);
+
+    return submit->deadline - margin - ngx_current_msec;
 }
 
 

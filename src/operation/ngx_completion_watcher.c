@@ -523,8 +523,13 @@ ngx_completion_wait_wake(ngx_completion_watcher_t *watcher,
     ngx_rbtree_delete(&watcher->groups, &group->node);
     ngx_free(group);
 
+    /*
+     * A quitting worker comes here from outside of the event loop's turn, and
+     * other posted events would then wait for the next thing to happen.
+     */
+
     if (!watcher->rest.posted) {
-        ngx_post_event(&watcher->rest, &ngx_posted_events);
+        ngx_post_event(&watcher->rest, &ngx_posted_next_events);
     }
 }
 

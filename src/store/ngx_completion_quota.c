@@ -108,6 +108,26 @@ ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now)
 }
 
 
+ngx_msec_t
+ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now)
+{
+    ngx_msec_t  at, next;
+    ngx_uint_t  n;
+
+    next = ngx_completion_quota_next(q, now);
+    n = (q->rate.n + 3) / 4;
+
+    if (n == 0 || q->used < n) {
+        return next;
+    }
+
+    at = ngx_completion_quota_start(q, n)
+         + (q->rate.unit + NGX_COMPLETION_QUOTA_SLACK) * n / q->rate.n;
+
+    return ((ngx_msec_int_t) (at - next) > 0) ? at : next;
+}
+
+
 void
 ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
 {

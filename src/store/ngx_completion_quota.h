@@ -50,6 +50,10 @@ ngx_int_t ngx_completion_quota_set(ngx_slab_pool_t *pool,
 ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
     ngx_msec_t now);
 
+/* The same for a start that must leave room: a quarter of the rate at once. */
+ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
+    ngx_msec_t now);
+
 /* Notes a start; at is not before what _next() said. */
 void ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at);
 

@@ -147,18 +147,23 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     record = ngx_completion_record_first(&zone->sh->urgent, wait);
 
-    if (record == NULL) {
+    if (record) {
+        at = ngx_completion_quota_next(&zone->sh->poll_quota, now);
+
+    } else {
         record = ngx_completion_record_first(&zone->sh->due, wait);
-    }
 
-    if (record == NULL) {
-        goto done;
-    }
+        if (record == NULL) {
+            goto done;
+        }
 
-    at = ngx_completion_quota_next(&zone->sh->poll_quota, now);
+        /* who is waited for next must not find the whole window used up */
+
+        at = ngx_completion_quota_even(&zone->sh->poll_quota, now);
+    }
 
     if (at != now) {
-        *wait = at - now;
+        *wait = ngx_min(*wait, at - now);
         goto done;
     }
 
