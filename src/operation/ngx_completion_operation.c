@@ -131,7 +131,7 @@ void
 ngx_completion_operation_told(ngx_completion_service_t *service,
     ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer)
 {
-    ngx_int_t                seconds;
+    ngx_int_t                rc, seconds;
     ngx_completion_update_t  update;
 
     ngx_memzero(&update, sizeof(ngx_completion_update_t));
@@ -160,13 +160,15 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
         break;
     }
 
-    if (ngx_completion_zone_store(service->zone, id, lease, &update)
-        == NGX_OK)
-    {
+    rc = ngx_completion_zone_store(service->zone, id, lease, &update);
+
+    if (rc == NGX_OK) {
         ngx_completion_watcher_changed(service);
     }
 
-    if (update.kind == NGX_COMPLETION_UPDATE_FINAL && !update.kept) {
+    if (rc != NGX_DECLINED && update.kind == NGX_COMPLETION_UPDATE_FINAL
+        && !update.kept)
+    {
         ngx_completion_watcher_spare_set(service, id, &update);
     }
 
