@@ -136,7 +136,9 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     sh->mask = n - 1;
     sh->buckets = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
-    if (sh->buckets == NULL) {
+    sh->keys = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
+
+    if (sh->buckets == NULL || sh->keys == NULL) {
         return NGX_ERROR;
     }
 
@@ -159,6 +161,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     for (i = 0; i < NGX_COMPLETION_LISTS; i++) {
         ngx_queue_init(&sh->lists[i]);
     }
+
+    ngx_queue_init(&sh->cached);
 
     /* leases of an earlier life must not fit records of this one */
     sh->sequence = (uint64_t) ngx_time() << 32;

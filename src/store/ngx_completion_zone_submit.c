@@ -8,14 +8,13 @@
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
-static ngx_completion_record_sh_t *ngx_completion_record_submit(
-    ngx_completion_zone_t *zone, uint64_t lease);
 static uint32_t ngx_completion_record_submit_hash(uint64_t lease);
 
 
 ngx_int_t
 ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
-    uint64_t *lease, ngx_msec_t *delay)
+    ngx_completion_keys_t *keys, uint64_t *lease, ngx_msec_t *delay,
+    ngx_completion_found_t *found)
 {
     ngx_msec_t                   at, wait, now;
     ngx_uint_t                   line;
@@ -29,6 +28,15 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_expire(zone);
+
+    if (keys) {
+        ngx_completion_keys_look(zone, keys, found);
+
+        if (found->state != NGX_COMPLETION_KEY_NONE) {
+            ngx_completion_zone_unlock(zone);
+            return NGX_DONE;
+        }
+    }
 
     at = ngx_completion_zone_earliest(zone);
     submits = &zone->sh->lists[NGX_COMPLETION_LIST_SUBMITS];
@@ -65,8 +73,6 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_DECLINED;
     }
 
-    ngx_completion_zone_start(zone, at);
-
     *lease = ++zone->sh->sequence;
     *delay = at - now;
 
@@ -78,6 +84,14 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     record->hash = ngx_completion_record_submit_hash(*lease);
 
     ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_SUBMITS);
+
+    if (keys && ngx_completion_keys_link(zone, keys, record) != NGX_OK) {
+        ngx_completion_record_delete(zone, record);
+        ngx_completion_zone_unlock(zone);
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_zone_start(zone, at);
 
     ngx_completion_zone_unlock(zone);
 
@@ -104,6 +118,7 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
 
         record->created = at;
         record->lease_end = at + ttl;
+        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_SUBMITS);
     }
 
@@ -146,7 +161,8 @@ ngx_completion_zone_start(ngx_completion_zone_t *zone, ngx_msec_t at)
 
 
 void
-ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease)
+ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_completion_found_t *found)
 {
     ngx_completion_record_sh_t  *record;
 
@@ -155,10 +171,34 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease)
     record = ngx_completion_record_submit(zone, lease);
 
     if (record) {
+        ngx_completion_keys_settle(zone, record, found);
         ngx_completion_record_delete(zone, record);
     }
 
     ngx_completion_zone_unlock(zone);
+}
+
+
+ngx_int_t
+ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
+{
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_submit(zone, lease);
+
+    if (record && ngx_completion_record_leased(record)) {
+        record->flags |= NGX_COMPLETION_RECORD_SENT;
+        rc = NGX_OK;
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
 }
 
 
@@ -168,6 +208,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 {
     uint32_t                     hash;
     ngx_int_t                    rc;
+    ngx_completion_found_t       end;
     ngx_completion_record_sh_t  *record, *known;
 
     rc = NGX_OK;
@@ -177,6 +218,15 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
     record = ngx_completion_record_submit(zone, lease);
     known = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    if (record) {
+        ngx_memzero(&end, sizeof(ngx_completion_found_t));
+        end.state = NGX_COMPLETION_KEY_ACCEPTED;
+        end.id = *id;
+
+        ngx_completion_keys_settle(zone, record, &end);
+        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
+    }
 
     if (known) {
         if (record) {
@@ -240,7 +290,7 @@ done:
 }
 
 
-static ngx_completion_record_sh_t *
+ngx_completion_record_sh_t *
 ngx_completion_record_submit(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_str_t                    none;
