@@ -9,20 +9,21 @@
 
 /*
  * Every value has a digest: a scalar that of its type and content, an array
- * that of its elements' in order, an object that of its members' sorted.
+ * that of its elements' chained in order, an object that of its members'
+ * sorted.  Only the members of the objects that are open take memory: a text
+ * of a million empty arrays must not take a gigabyte.
  */
 
 typedef struct {
-    u_char                         key[SHA256_DIGEST_LENGTH];
-    u_char                         value[SHA256_DIGEST_LENGTH];
-} ngx_completion_json_entry_t;
+    ngx_array_t                    members;  /* of digests */
+    u_char                         pair[2 * SHA256_DIGEST_LENGTH];
+    ngx_uint_t                     array;    /* not an object */
+} ngx_completion_json_level_t;
 
 
 typedef struct {
     ngx_pool_t                    *pool;
-    ngx_array_t                    entries[NGX_COMPLETION_JSON_MAX_DEPTH + 1];
-    u_char                         key[NGX_COMPLETION_JSON_MAX_DEPTH + 1]
-                                      [SHA256_DIGEST_LENGTH];
+    ngx_completion_json_level_t    levels[NGX_COMPLETION_JSON_MAX_DEPTH + 1];
     u_char                        *digest;
 } ngx_completion_json_digest_t;
 
@@ -34,7 +35,7 @@ static ngx_int_t ngx_completion_json_digest_value(
 static ngx_int_t ngx_completion_json_digest_scalar(
     ngx_completion_json_digest_t *d, ngx_completion_json_event_t *event,
     u_char *md);
-static int ngx_libc_cdecl ngx_completion_json_entry_cmp(const void *one,
+static int ngx_libc_cdecl ngx_completion_json_member_cmp(const void *one,
     const void *two);
 
 
@@ -63,37 +64,50 @@ ngx_completion_json_digest_event(void *data,
     ngx_completion_json_event_t *event)
 {
     u_char                         md[SHA256_DIGEST_LENGTH];
-    ngx_array_t                   *entries;
+    ngx_array_t                   *members;
+    ngx_completion_json_level_t   *level;
     ngx_completion_json_digest_t  *d;
 
     d = data;
-    entries = &d->entries[event->depth];
 
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
         (void) SHA256(event->value.data, event->value.len,
-                      d->key[event->depth]);
+                      d->levels[event->depth].pair);
         return NGX_OK;
 
     case NGX_COMPLETION_JSON_OBJECT:
-    case NGX_COMPLETION_JSON_ARRAY:
-        entries = &d->entries[event->depth + 1];
-        ngx_memzero(d->key[event->depth + 1], SHA256_DIGEST_LENGTH);
+        level = &d->levels[event->depth + 1];
+        level->array = 0;
+        members = &level->members;
 
-        return ngx_array_init(entries, d->pool, 8,
-                              sizeof(ngx_completion_json_entry_t));
+        if (members->elts) {
+            members->nelts = 0;
+            return NGX_OK;
+        }
+
+        return ngx_array_init(members, d->pool, 8, SHA256_DIGEST_LENGTH);
+
+    case NGX_COMPLETION_JSON_ARRAY:
+        level = &d->levels[event->depth + 1];
+        level->array = 1;
+        ngx_memzero(level->pair, SHA256_DIGEST_LENGTH);
+
+        return NGX_OK;
 
     case NGX_COMPLETION_JSON_OBJECT_END:
-        entries = &d->entries[event->depth + 1];
-        ngx_qsort(entries->elts, entries->nelts, entries->size,
-                  ngx_completion_json_entry_cmp);
+        members = &d->levels[event->depth + 1].members;
+        ngx_qsort(members->elts, members->nelts, members->size,
+                  ngx_completion_json_member_cmp);
 
-        /* fall through */
+        (void) SHA256(members->elts, members->nelts * members->size, md);
+        md[0] = (u_char) event->type;
+        break;
 
     case NGX_COMPLETION_JSON_ARRAY_END:
-        entries = &d->entries[event->depth + 1];
-        (void) SHA256(entries->elts, entries->nelts * entries->size, md);
+        ngx_memcpy(md, d->levels[event->depth + 1].pair,
+                   SHA256_DIGEST_LENGTH);
         md[0] = (u_char) event->type;
         break;
 
@@ -113,20 +127,30 @@ static ngx_int_t
 ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
     ngx_uint_t depth, u_char *md)
 {
-    ngx_completion_json_entry_t  *entry;
+    u_char                       *member;
+    ngx_completion_json_level_t  *level;
 
     if (depth == 0) {
         ngx_memcpy(d->digest, md, SHA256_DIGEST_LENGTH);
         return NGX_OK;
     }
 
-    entry = ngx_array_push(&d->entries[depth]);
-    if (entry == NULL) {
-        return NGX_ERROR;
+    /* behind the member's name, or what the elements so far came to */
+
+    level = &d->levels[depth];
+    member = level->pair;
+
+    ngx_memcpy(level->pair + SHA256_DIGEST_LENGTH, md, SHA256_DIGEST_LENGTH);
+
+    if (!level->array) {
+        member = ngx_array_push(&level->members);
+        if (member == NULL) {
+            return NGX_ERROR;
+        }
     }
 
-    ngx_memcpy(entry->key, d->key[depth], SHA256_DIGEST_LENGTH);
-    ngx_memcpy(entry->value, md, SHA256_DIGEST_LENGTH);
+    (void) SHA256(level->pair, sizeof(level->pair), md);
+    ngx_memcpy(member, md, SHA256_DIGEST_LENGTH);
 
     return NGX_OK;
 }
@@ -163,7 +187,7 @@ ngx_completion_json_digest_scalar(ngx_completion_json_digest_t *d,
 
 
 static int ngx_libc_cdecl
-ngx_completion_json_entry_cmp(const void *one, const void *two)
+ngx_completion_json_member_cmp(const void *one, const void *two)
 {
-    return ngx_memcmp(one, two, sizeof(ngx_completion_json_entry_t));
+    return ngx_memcmp(one, two, SHA256_DIGEST_LENGTH);
 }

@@ -143,8 +143,14 @@ ngx_completion_submit_name(ngx_completion_submit_t *submit, u_char kind,
     p = text;
     *p++ = kind;
     p = ngx_cpymem(p, &len, sizeof(uint32_t));
-    p = ngx_cpymem(p, owner->data, owner->len);
-    p = ngx_cpymem(p, value->data, value->len);
+
+    if (owner->len) {
+        p = ngx_cpymem(p, owner->data, owner->len);
+    }
+
+    if (value->len) {
+        p = ngx_cpymem(p, value->data, value->len);
+    }
 
     (void) SHA256(text, p - text, digest);
     ngx_memcpy(name, digest, NGX_COMPLETION_KEY_DIGEST);
@@ -209,6 +215,7 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
     }
 
     submit->source = NGX_COMPLETION_SUBMIT_SENT;
+    submit->replayed = 0;
     submit->deadline = ngx_current_msec + delay + timeout;
     submit->promised = 1;
 
@@ -234,7 +241,12 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit)
     found = &submit->found;
 
     joined = (submit->source == NGX_COMPLETION_SUBMIT_JOINED);
-    submit->replayed = found->replayed;
+
+    /* a key that joined by the cache has become known only by that */
+
+    if (!joined) {
+        submit->replayed = found->replayed;
+    }
 
     switch (found->state) {
 
@@ -282,9 +294,10 @@ ngx_completion_submit_join(ngx_completion_submit_t *submit)
     submit->wait.handler = ngx_completion_submit_woken;
     submit->wait.data = submit;
 
-    if (ngx_exiting
-        || ngx_completion_wait_key(submit->service, key, &submit->wait)
-           != NGX_OK)
+    /* in a worker that is to quit, too: the submit on its way keeps it */
+
+    if (ngx_completion_wait_key(submit->service, key, &submit->wait)
+        != NGX_OK)
     {
         submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
         return NGX_DONE;
@@ -523,6 +536,7 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
         return NGX_DECLINED;
     }
 
+    ngx_completion_zone_unsent(submit->service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
 
     return NGX_OK;

@@ -53,6 +53,7 @@ typedef enum {
 typedef struct {
     ngx_completion_key_state_e  state;
     unsigned                    replayed:1;   /* by the idempotency key */
+    uint64_t                    lease;        /* of the submit joined */
     ngx_uint_t                  outcome;      /* of a refusal, opaque */
     ngx_msec_t                  retry_after;  /* of a refusal, ms */
     ngx_completion_id_t         id;           /* in the buffer below */

@@ -137,6 +137,9 @@ ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
 ngx_int_t ngx_completion_zone_send(ngx_completion_zone_t *zone,
     uint64_t lease);
 
+/* Upstream did not take it: it may be sent again, by whoever has the lease. */
+void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
+
 /*
  * The submit is to be sent once more: NGX_OK with its new time of sending,
  * or NGX_DECLINED: its record is gone.

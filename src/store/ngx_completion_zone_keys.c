@@ -5,14 +5,14 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* how long those who joined a refused submit may take to learn of it */
-#define NGX_COMPLETION_KEY_REFUSAL  10
+/* how long those who joined a submit may take to learn of its end */
+#define NGX_COMPLETION_KEY_NEWS   10
 
-#define NGX_COMPLETION_KEY_SWEEP    2
+#define NGX_COMPLETION_KEY_SWEEP  2
 
 
 static ngx_completion_key_sh_t *ngx_completion_key_find(
-    ngx_completion_zone_t *zone, ngx_completion_key_t *key);
+    ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t **ngx_completion_key_bucket(
     ngx_completion_zone_t *zone, u_char *name);
 static ngx_completion_key_sh_t *ngx_completion_key_create(
@@ -21,6 +21,7 @@ static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_key_submit(
     ngx_completion_zone_t *zone, ngx_completion_key_sh_t *key);
+static ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
@@ -29,33 +30,26 @@ static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
 static void ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found,
-    ngx_uint_t joined);
+    uint64_t lease);
 
 
 void
 ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found)
 {
-    ngx_uint_t                joined;
+    uint64_t                  lease;
     ngx_completion_key_sh_t  *key;
 
-    /* who has joined learns of a refusal, who comes later does not */
-
-    joined = (found->state == NGX_COMPLETION_KEY_UNDERWAY);
+    lease = found->lease;
 
     ngx_memzero(found, sizeof(ngx_completion_found_t));
 
-    key = ngx_completion_key_find(zone, &keys->idempotency);
+    key = ngx_completion_key_find(zone, &keys->idempotency, lease);
 
     if (key && key->state == NGX_COMPLETION_KEY_UNDERWAY
         && ngx_completion_key_submit(zone, key) == NULL)
     {
-        key = ngx_completion_key_find(zone, &keys->idempotency);
-    }
-
-    if (key && key->state == NGX_COMPLETION_KEY_REFUSED && !joined) {
-        ngx_completion_key_delete(zone, key);
-        key = NULL;
+        key = ngx_completion_key_find(zone, &keys->idempotency, lease);
     }
 
     if (key) {
@@ -72,37 +66,45 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
         return;
     }
 
-    ngx_completion_keys_look_cached(zone, keys, found, joined);
+    ngx_completion_keys_look_cached(zone, keys, found, lease);
 }
 
 
 static void
 ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found,
-    ngx_uint_t joined)
+    uint64_t lease)
 {
     ngx_completion_key_sh_t     *cached, *key;
     ngx_completion_record_sh_t  *submit;
 
-    cached = ngx_completion_key_find(zone, &keys->cache);
+    cached = ngx_completion_key_find(zone, &keys->cache, lease);
+    submit = NULL;
+
+    if (cached && cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        submit = ngx_completion_key_submit(zone, cached);
+
+        if (submit == NULL) {
+            cached = ngx_completion_key_find(zone, &keys->cache, lease);
+        }
+    }
 
     if (cached == NULL) {
         return;
     }
 
-    submit = NULL;
+    /* who has joined it shares it, however soon and however it ended */
 
-    if (cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        submit = ngx_completion_key_submit(zone, cached);
-
-        if (submit == NULL) {
-            return;
+    if (lease == 0
+        && !ngx_completion_key_fresh(zone, cached, keys->cache.ttl))
+    {
+        if (ngx_completion_key_awaited(cached)) {
+            cached->expires = ngx_min(cached->expires,
+                                      ngx_time() + NGX_COMPLETION_KEY_NEWS);
+        } else {
+            ngx_completion_key_delete(zone, cached);
         }
 
-    } else if ((cached->state == NGX_COMPLETION_KEY_REFUSED && !joined)
-               || !ngx_completion_key_fresh(zone, cached, keys->cache.ttl))
-    {
-        ngx_completion_key_delete(zone, cached);
         return;
     }
 
@@ -124,11 +126,13 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         key->state = cached->state;
         key->submitted = cached->submitted;
         key->u = cached->u;
+        key->lease = cached->lease;
         key->len = cached->len;
         key->flags |= cached->flags & NGX_COMPLETION_KEY_SHARED;
 
         if (submit) {
             key->sibling = submit->work.keys;
+            key->flags |= NGX_COMPLETION_KEY_JOINED;
             submit->work.keys = key;
         }
     }
@@ -165,6 +169,7 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
         key->state = NGX_COMPLETION_KEY_UNDERWAY;
         key->u.lease = submit->lease;
+        key->lease = (uint32_t) submit->lease;
         key->sibling = submit->work.keys;
         submit->work.keys = key;
     }
@@ -190,6 +195,13 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
             continue;
         }
 
+        /* it may have taken longer than the key was to live */
+
+        if (key->flags & NGX_COMPLETION_KEY_JOINED) {
+            key->expires = ngx_max(key->expires,
+                                   ngx_time() + NGX_COMPLETION_KEY_NEWS);
+        }
+
         if (end->state == NGX_COMPLETION_KEY_ACCEPTED) {
             ngx_completion_key_accept(key, &end->id);
             continue;
@@ -205,8 +217,15 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
             key->state = NGX_COMPLETION_KEY_REFUSED;
         }
 
-        if (key->state == NGX_COMPLETION_KEY_REFUSED) {
-            key->expires = ngx_time() + NGX_COMPLETION_KEY_REFUSAL;
+        if (key->state != NGX_COMPLETION_KEY_REFUSED) {
+            continue;
+        }
+
+        if (key->flags & NGX_COMPLETION_KEY_JOINED) {
+            key->expires = ngx_time() + NGX_COMPLETION_KEY_NEWS;
+
+        } else {
+            ngx_completion_key_delete(zone, key);
         }
     }
 
@@ -267,7 +286,7 @@ ngx_completion_keys_evict(ngx_completion_zone_t *zone)
     for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
         entry = ngx_queue_data(q, ngx_completion_cached_sh_t, queue);
 
-        if (entry->key.state != NGX_COMPLETION_KEY_UNDERWAY) {
+        if (!ngx_completion_key_awaited(&entry->key)) {
             ngx_completion_key_delete(zone, &entry->key);
             return NGX_OK;
         }
@@ -277,30 +296,70 @@ ngx_completion_keys_evict(ngx_completion_zone_t *zone)
 }
 
 
+/* whether those who joined could pay once more, were it to go now */
+
+static ngx_uint_t
+ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
+{
+    switch (key->state) {
+
+    case NGX_COMPLETION_KEY_UNDERWAY:
+        return 1;
+
+    case NGX_COMPLETION_KEY_REFUSED:
+        return (time_t) key->expires > ngx_time();
+
+    default: /* NGX_COMPLETION_KEY_ACCEPTED */
+        return (key->flags & NGX_COMPLETION_KEY_JOINED)
+               && ngx_time() - (time_t) key->submitted
+                  <= NGX_COMPLETION_KEY_NEWS;
+    }
+}
+
+
+/*
+ * A lease is given by those who joined: what became of that submit, though
+ * the name may stand for another one meanwhile.  A refusal is for them only.
+ */
+
 static ngx_completion_key_sh_t *
 ngx_completion_key_find(ngx_completion_zone_t *zone,
-    ngx_completion_key_t *key)
+    ngx_completion_key_t *key, uint64_t lease)
 {
-    ngx_completion_key_sh_t  *k;
+    ngx_completion_key_sh_t  *k, *found;
 
     if (key->ttl == 0) {
         return NULL;
     }
 
+    found = NULL;
+
     for (k = *ngx_completion_key_bucket(zone, key->name); k; k = k->next) {
-        if (ngx_memcmp(k->name, key->name, NGX_COMPLETION_KEY_DIGEST) == 0) {
+
+        if (ngx_memcmp(k->name, key->name, NGX_COMPLETION_KEY_DIGEST) != 0) {
+            continue;
+        }
+
+        if (lease && k->lease == (uint32_t) lease) {
+            found = k;
             break;
+        }
+
+        /* the latest stands first */
+
+        if (found == NULL && k->state != NGX_COMPLETION_KEY_REFUSED) {
+            found = k;
         }
     }
 
-    if (k && k->state != NGX_COMPLETION_KEY_UNDERWAY
-        && (time_t) k->expires <= ngx_time())
+    if (found && found->state != NGX_COMPLETION_KEY_UNDERWAY
+        && (time_t) found->expires <= ngx_time())
     {
-        ngx_completion_key_delete(zone, k);
+        ngx_completion_key_delete(zone, found);
         return NULL;
     }
 
-    return k;
+    return found;
 }
 
 
@@ -444,6 +503,8 @@ ngx_completion_key_tell(ngx_completion_key_sh_t *key,
         break;
 
     default: /* NGX_COMPLETION_KEY_UNDERWAY */
+        found->lease = key->u.lease;
+        key->flags |= NGX_COMPLETION_KEY_JOINED;
         break;
     }
 }
@@ -469,7 +530,10 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
                                         ngx_completion_zone_hash(&id));
 
     if (record == NULL) {
-        return ngx_time() - (time_t) key->submitted <= ttl;
+
+        /* how it ended is not known any more */
+
+        return 0;
     }
 
     switch (record->state) {

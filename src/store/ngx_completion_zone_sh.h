@@ -98,6 +98,7 @@ struct ngx_completion_key_sh_s {
     u_char                       request[NGX_COMPLETION_KEY_DIGEST];
     uint32_t                     expires;   /* seconds */
     uint32_t                     submitted; /* refused: retry after, ms */
+    uint32_t                     lease;     /* its end, for who joined */
 
     union {
         uint64_t                 lease;     /* of the submit under way */
@@ -113,6 +114,7 @@ struct ngx_completion_key_sh_s {
 
 #define NGX_COMPLETION_KEY_CACHE         0x01
 #define NGX_COMPLETION_KEY_SHARED        0x02
+#define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
 
 
 typedef struct {

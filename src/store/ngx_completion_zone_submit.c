@@ -118,7 +118,6 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
 
         record->created = at;
         record->lease_end = at + ttl;
-        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_SUBMITS);
     }
 
@@ -199,6 +198,23 @@ ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
     ngx_completion_zone_unlock(zone);
 
     return rc;
+}
+
+
+void
+ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease)
+{
+    ngx_completion_record_sh_t  *record;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_submit(zone, lease);
+
+    if (record) {
+        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
+    }
+
+    ngx_completion_zone_unlock(zone);
 }
 
 
@@ -296,7 +312,7 @@ ngx_completion_record_submit(ngx_completion_zone_t *zone, uint64_t lease)
     ngx_str_t                    none;
     ngx_completion_record_sh_t  *record;
 
-    ngx_str_null(&none);
+    ngx_str_set(&none, "");
 
     record = ngx_completion_record_find(zone, &none,
                                     ngx_completion_record_submit_hash(lease));
