@@ -24,6 +24,7 @@ my @provider = (@json, glob('src/provider/ngx_completion_provider*.c'),
 
 my %programs = (
     json             => \@json,
+    json_digest      => \@json,
     provider_request => \@provider,
     provider_answer  => \@provider,
 );
@@ -64,7 +65,7 @@ sub compile {
 
     if ($pid == 0) {
         open(STDERR, '>&', \*STDOUT);
-        exec($cc, '-o', "$out/$name", @args, '-lyajl') or exit(127);
+        exec($cc, '-o', "$out/$name", @args, '-lyajl', '-lcrypto') or exit(127);
     }
 
     local $/;

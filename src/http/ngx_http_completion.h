@@ -76,6 +76,10 @@ typedef struct {
     ngx_msec_t                   wait_default;
     ngx_flag_t                   intercept_errors;
 
+    time_t                       idempotency;     /* seconds; 0: off */
+    time_t                       cache;           /* seconds; 0: off */
+    ngx_flag_t                   cache_shared;
+
     ngx_str_t                    file;       /* of the handler's directive */
     ngx_uint_t                   line;
 } ngx_http_completion_loc_conf_t;
@@ -97,6 +101,7 @@ typedef enum {
     NGX_HTTP_COMPLETION_REQUEST_CONFLICT,
     NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE,
     NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE,
+    NGX_HTTP_COMPLETION_IDEMPOTENCY_MISMATCH,
     NGX_HTTP_COMPLETION_QUOTA_EXCEEDED,
     NGX_HTTP_COMPLETION_UPSTREAM_REJECTED,
     NGX_HTTP_COMPLETION_OUTCOME_UNKNOWN,
@@ -109,7 +114,10 @@ typedef enum {
 typedef enum {
     NGX_HTTP_COMPLETION_SOURCE_NONE = 0,
     NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
-    NGX_HTTP_COMPLETION_SOURCE_ZONE
+    NGX_HTTP_COMPLETION_SOURCE_ZONE,
+    NGX_HTTP_COMPLETION_SOURCE_JOINED,
+    NGX_HTTP_COMPLETION_SOURCE_CACHED,
+    NGX_HTTP_COMPLETION_SOURCE_REPLAYED
 } ngx_http_completion_source_e;
 
 
@@ -153,6 +161,7 @@ typedef struct {
 
     unsigned                       known:1;       /* the view holds */
     unsigned                       submitted:1;   /* by this request */
+    unsigned                       replayed:1;    /* by its key */
     unsigned                       cancel:1;
     unsigned                       prefers_wait:1;
     unsigned                       respond_async:1;

@@ -22,6 +22,8 @@ static char *ngx_http_completion_owner(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_completion_operations_uri(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_completion_merge_shape(ngx_conf_t *cf,
@@ -119,6 +121,20 @@ ngx_command_t  ngx_http_completion_commands[] = {
     { ngx_string("completion_async_wait"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
       ngx_http_completion_wait_time,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("completion_async_idempotency"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_completion_loc_conf_t, idempotency),
+      NULL },
+
+    { ngx_string("completion_async_cache"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
+      ngx_http_completion_cache,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -234,6 +250,8 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
     conf->wait_max = NGX_CONF_UNSET_MSEC;
     conf->wait_default = NGX_CONF_UNSET_MSEC;
     conf->intercept_errors = NGX_CONF_UNSET;
+    conf->idempotency = NGX_CONF_UNSET;
+    conf->cache = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -266,6 +284,14 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 55000);
     ngx_conf_merge_msec_value(conf->wait_default, NGX_CONF_UNSET_MSEC, 0);
     ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
+
+    ngx_conf_merge_sec_value(conf->idempotency, prev->idempotency, 24 * 3600);
+
+    if (conf->cache == NGX_CONF_UNSET) {
+        conf->cache_shared = prev->cache_shared;
+    }
+
+    ngx_conf_merge_sec_value(conf->cache, prev->cache, 0);
 
     ngx_conf_merge_str_value(conf->operations_uri, prev->operations_uri, "");
 
@@ -387,6 +413,16 @@ ngx_http_completion_check(ngx_conf_t *cf,
                       "location or an \"if\" block needs "
                       "\"completion_async_operations_uri\", for example "
                       "\"completion_async_operations_uri /operations/;\" "
+                      "in %V:%ui", &conf->file, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->submits && conf->cache && !conf->cache_shared
+        && conf->owner == NULL)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"completion_async_cache\" of scope \"owner\" needs "
+                      "\"completion_async_owner\", or write \"shared\" "
                       "in %V:%ui", &conf->file, conf->line);
         return NGX_CONF_ERROR;
     }
@@ -733,6 +769,47 @@ ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         ccf->wait_default = ms;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ccf->cache != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    if (cf->args->nelts == 2) {
+
+        if (ngx_strcmp(value[1].data, "off") != 0) {
+            return "takes \"off\", or a time and a scope, "
+                   "for example \"1h owner\"";
+        }
+
+        ccf->cache = 0;
+        return NGX_CONF_OK;
+    }
+
+    ccf->cache = ngx_parse_time(&value[1], 1);
+
+    if (ccf->cache == (time_t) NGX_ERROR || ccf->cache == 0) {
+        return "takes a time above zero, for example \"1h owner\"";
+    }
+
+    if (ngx_strcmp(value[2].data, "shared") == 0) {
+        ccf->cache_shared = 1;
+
+    } else if (ngx_strcmp(value[2].data, "owner") != 0) {
+        return "takes the scope \"owner\" or \"shared\"";
     }
 
     return NGX_CONF_OK;

@@ -45,6 +45,7 @@ static ngx_http_completion_problem_t  ngx_http_completion_problems[] = {
     { 409, "request_conflict", "The request conflicts with the operation" },
     { 413, "request_too_large", "The request is too large" },
     { 415, "unsupported_media_type", "The media type is not supported" },
+    { 422, "idempotency_mismatch", "The key was used for another request" },
     { 429, "quota_exceeded", "The quota is used up" },
     { 502, "upstream_rejected", "The upstream rejected the request" },
     { 502, "outcome_unknown", "The request may have been accepted" },
@@ -186,6 +187,14 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_http_completion_loc_conf_t  *ccf;
 
     static ngx_str_t  no_store = ngx_string("no-store");
+    static ngx_str_t  yes = ngx_string("true");
+
+    if (ctx->replayed
+        && ngx_http_completion_add_header(r, "Idempotency-Replayed", &yes)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     if (ctx->submitted) {
         ccf = ngx_http_get_module_loc_conf(r,

@@ -11,10 +11,15 @@ static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_http_completion_submit_keys(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
+    ngx_str_t *reason);
 static ngx_int_t ngx_http_completion_submit_request_id(ngx_http_request_t *r,
     ngx_completion_submit_t *submit);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
+static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_accepted(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_refused(ngx_http_request_t *r,
@@ -129,6 +134,10 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
         rc = ngx_http_completion_submit_request_id(r, submit);
     }
 
+    if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_keys(r, ctx, submit, &reason);
+    }
+
     if (rc != NGX_OK) {
         rc = (rc == NGX_DECLINED)
                  ? ngx_http_completion_problem(r,
@@ -144,10 +153,8 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
     submit->handler = ngx_http_completion_submit_handler;
     submit->data = ctx;
 
-    ctx->source = NGX_HTTP_COMPLETION_SOURCE_UPSTREAM;
-
     if (ngx_completion_submit_start(submit) != NGX_OK) {
-        rc = ngx_http_completion_submit_refused(r, submit);
+        rc = ngx_http_completion_submit_ended(r, ctx, submit);
         ngx_completion_submit_destroy(submit);
         return rc;
     }
@@ -155,6 +162,55 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
     ctx->submit = submit;
 
     return NGX_OK;
+}
+
+
+/* by what the submit may be found to be paid for already */
+
+static ngx_int_t
+ngx_http_completion_submit_keys(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
+    ngx_str_t *reason)
+{
+    ngx_str_t                        key;
+    ngx_uint_t                       i;
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
+
+    ngx_str_null(&key);
+
+    if (ccf->idempotency
+        && ngx_http_completion_header(r, "idempotency-key", &key) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (key.data) {
+
+        if (key.len > 1 && key.data[0] == '"'
+            && key.data[key.len - 1] == '"')
+        {
+            key.data++;
+            key.len -= 2;
+        }
+
+        for (i = 0; i < key.len; i++) {
+            if (key.data[i] <= 0x20 || key.data[i] >= 0x7f) {
+                break;
+            }
+        }
+
+        if (i < key.len || key.len == 0 || key.len > 255) {
+            ngx_str_set(reason, "the Idempotency-Key must be 1 to 255 "
+                                "visible ASCII characters");
+            return NGX_DECLINED;
+        }
+    }
+
+    return ngx_completion_submit_keys(submit, &ctx->owner, &key,
+                                      ccf->idempotency, ccf->cache,
+                                      ccf->cache_shared);
 }
 
 
@@ -234,7 +290,7 @@ ngx_http_completion_submit_request_id(ngx_http_request_t *r,
 }
 
 
-/* upstream has answered, and the client is still there */
+/* the outcome is known, and the client is still there */
 
 static void
 ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
@@ -252,21 +308,7 @@ ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
         return;
     }
 
-    ctx->upstream_status = submit->answer.status;
-    ctx->upstream_time = submit->elapsed;
-    ctx->upstream_request_id = submit->answer.request_id;
-
-    if (ngx_http_completion_copy(r->pool, &ctx->upstream_request_id)
-        != NGX_OK)
-    {
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    } else if (submit->outcome == NGX_COMPLETION_SUBMIT_ACCEPTED) {
-        rc = ngx_http_completion_submit_accepted(r, ctx, submit);
-
-    } else {
-        rc = ngx_http_completion_submit_refused(r, submit);
-    }
+    rc = ngx_http_completion_submit_ended(r, ctx, submit);
 
     if (rc != NGX_DONE) {
         ngx_http_completion_finalize(r, rc);
@@ -275,31 +317,68 @@ ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
 
 
 static ngx_int_t
+ngx_http_completion_submit_ended(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit)
+{
+    static ngx_http_completion_source_e  sources[] = {
+        NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
+        NGX_HTTP_COMPLETION_SOURCE_JOINED,
+        NGX_HTTP_COMPLETION_SOURCE_CACHED,
+        NGX_HTTP_COMPLETION_SOURCE_REPLAYED
+    };
+
+    ctx->source = sources[submit->source];
+    ctx->upstream_status = submit->answer.status;
+    ctx->upstream_time = submit->elapsed;
+    ctx->upstream_request_id = submit->answer.request_id;
+
+    if (ngx_http_completion_copy(r->pool, &ctx->upstream_request_id)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (submit->outcome != NGX_COMPLETION_SUBMIT_ACCEPTED) {
+        return ngx_http_completion_submit_refused(r, submit);
+    }
+
+    return ngx_http_completion_submit_accepted(r, ctx, submit);
+}
+
+
+static ngx_int_t
 ngx_http_completion_submit_accepted(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit)
 {
-    ngx_completion_service_t    *service;
-    ngx_completion_operation_t  *operation;
+    ngx_completion_service_t  *service;
 
     service = ctx->service;
-    operation = &submit->answer.operation;
 
     ctx->id = submit->id;
-    ctx->state = operation->state;
-    ctx->known = 1;
     ctx->submitted = 1;
-
-    ctx->view.document = operation->document;
-    ctx->view.id_offset = operation->id_offset;
-    ctx->view.next = ngx_completion_zone_want(service->zone, &ctx->id.upstream,
-                                              0);
+    ctx->replayed = submit->replayed;
 
     if (ngx_http_completion_copy(r->pool, &ctx->id.upstream) != NGX_OK
-        || ngx_http_completion_copy(r->pool, &ctx->view.document) != NGX_OK
         || ngx_completion_id_sign(r->pool, service->id_keys, &service->name,
                                   &ctx->owner, &ctx->id, &ctx->capability)
            != NGX_OK)
     {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (submit->source != NGX_COMPLETION_SUBMIT_SENT) {
+        return ngx_http_completion_continue(r, ctx);
+    }
+
+    ctx->known = 1;
+    ctx->state = submit->answer.operation.state;
+
+    ctx->view.document = submit->answer.operation.document;
+    ctx->view.id_offset = submit->answer.operation.id_offset;
+    ctx->view.next = ngx_completion_zone_want(service->zone, &ctx->id.upstream,
+                                              0);
+
+    if (ngx_http_completion_copy(r->pool, &ctx->view.document) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -347,6 +426,10 @@ ngx_http_completion_submit_refused(ngx_http_request_t *r,
 
     case NGX_COMPLETION_SUBMIT_TIMEOUT:
         problem = NGX_HTTP_COMPLETION_UPSTREAM_TIMEOUT;
+        break;
+
+    case NGX_COMPLETION_SUBMIT_MISMATCH:
+        problem = NGX_HTTP_COMPLETION_IDEMPOTENCY_MISMATCH;
         break;
 
     case NGX_COMPLETION_SUBMIT_FULL:

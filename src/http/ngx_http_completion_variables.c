@@ -97,7 +97,10 @@ static ngx_str_t  ngx_http_completion_states[] = {
 static ngx_str_t  ngx_http_completion_sources[] = {
     ngx_null_string,
     ngx_string("upstream"),
-    ngx_string("zone")
+    ngx_string("zone"),
+    ngx_string("joined"),
+    ngx_string("cached"),
+    ngx_string("replayed")
 };
 
 

@@ -32,12 +32,49 @@ typedef struct {
 } ngx_completion_service_t;
 
 
+/* Waiting */
+
+typedef struct ngx_completion_wait_s  ngx_completion_wait_t;
+
+struct ngx_completion_wait_s {
+    ngx_queue_t    queue;
+    void         (*handler)(ngx_completion_wait_t *wait);
+    void          *data;
+    void          *group;      /* private; NULL: not waiting */
+};
+
+
+/*
+ * Calls the handler once, from the event loop, when the operation changes or
+ * the worker is to quit; the wait has then ended.  For ms at most the
+ * operation is polled as one that somebody waits for; the caller has a timer
+ * of its own.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_completion_wait_begin(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_msec_t ms, ngx_completion_wait_t *wait);
+
+/* The same for the outcome of a submit that goes by a key. */
+ngx_int_t ngx_completion_wait_key(ngx_completion_service_t *service,
+    ngx_completion_key_t *key, ngx_completion_wait_t *wait);
+
+void ngx_completion_wait_end(ngx_completion_wait_t *wait);
+
+
 /* Submits */
 
 typedef struct ngx_completion_submit_s  ngx_completion_submit_t;
 
 typedef void (*ngx_completion_submit_handler_pt)(
     ngx_completion_submit_t *submit);
+
+
+/* where the operation of a submit came from */
+typedef enum {
+    NGX_COMPLETION_SUBMIT_SENT = 0,     /* paid for by this one */
+    NGX_COMPLETION_SUBMIT_JOINED,       /* by one that was on its way */
+    NGX_COMPLETION_SUBMIT_CACHED,       /* by an equal one, earlier */
+    NGX_COMPLETION_SUBMIT_REPLAYED      /* by one of the same key, earlier */
+} ngx_completion_submit_source_e;
 
 
 typedef enum {
@@ -48,7 +85,8 @@ typedef enum {
     NGX_COMPLETION_SUBMIT_UNKNOWN,      /* it may have been accepted */
     NGX_COMPLETION_SUBMIT_UNAVAILABLE,
     NGX_COMPLETION_SUBMIT_TIMEOUT,      /* no connection in time */
-    NGX_COMPLETION_SUBMIT_FULL          /* no room in the zone */
+    NGX_COMPLETION_SUBMIT_FULL,         /* no room in the zone */
+    NGX_COMPLETION_SUBMIT_MISMATCH      /* the key is another request's */
 } ngx_completion_submit_outcome_e;
 
 
@@ -73,11 +111,12 @@ struct ngx_completion_submit_s {
     ngx_completion_submit_handler_pt   handler;
     void                              *data;
 
-    /* to read in the handler, or when start() declined */
+    /* to read in the handler, or when start() is done */
 
     ngx_completion_submit_outcome_e    outcome;
+    ngx_completion_submit_source_e     source;
     ngx_completion_id_t                id;
-    ngx_completion_answer_t            answer;
+    ngx_completion_answer_t            answer;       /* of one that was sent */
     ngx_msec_t                         retry_after;  /* ms; 0: not known */
     ngx_msec_t                         elapsed;      /* upstream's, ms */
 
@@ -88,7 +127,12 @@ struct ngx_completion_submit_s {
     uint64_t                           lease;
     ngx_msec_t                         deadline;
     ngx_uint_t                         tries;
+    ngx_completion_keys_t              keys;
+    ngx_completion_found_t             found;
+    ngx_completion_wait_t              wait;         /* of one that joined */
+    unsigned                           keyed:1;
     unsigned                           promised:1;   /* a time of sending */
+    unsigned                           replayed:1;   /* by its own key */
 };
 
 
@@ -97,16 +141,25 @@ ngx_completion_submit_t *ngx_completion_submit_create(
     ngx_completion_service_t *service);
 
 /*
+ * Makes the submit go by an idempotency key (ttl 0: none) and by what it asks
+ * for (cache ttl 0: not), for this owner.  After the body, before start().
+ * NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_completion_submit_keys(ngx_completion_submit_t *submit,
+    ngx_str_t *owner, ngx_str_t *key, time_t ttl, time_t cache,
+    ngx_uint_t shared);
+
+/*
  * NGX_OK: under way, the handler will be called once, from the event loop,
- * and the submit is gone when it returns.  NGX_DECLINED: not begun, outcome
- * and retry_after say why; the caller destroys it.
+ * and the submit is gone when it returns.  NGX_DONE: the outcome is known
+ * already; the caller destroys it.
  */
 ngx_int_t ngx_completion_submit_start(ngx_completion_submit_t *submit);
 
 /* Nobody waits for it any more; it goes on, and is recorded. */
 void ngx_completion_submit_detach(ngx_completion_submit_t *submit);
 
-/* Of one that was never started. */
+/* Of one that is not under way. */
 void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
 
 
@@ -135,30 +188,6 @@ ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
  */
 void ngx_completion_operation_told(ngx_completion_service_t *service,
     ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer);
-
-
-/* Waiting */
-
-typedef struct ngx_completion_wait_s  ngx_completion_wait_t;
-
-struct ngx_completion_wait_s {
-    ngx_queue_t    queue;
-    void         (*handler)(ngx_completion_wait_t *wait);
-    void          *data;
-    void          *group;      /* private; NULL: not waiting */
-};
-
-
-/*
- * Calls the handler once, from the event loop, when the operation changes or
- * the worker is to quit; the wait has then ended.  For ms at most the
- * operation is polled as one that somebody waits for; the caller has a timer
- * of its own.  NGX_OK or NGX_ERROR.
- */
-ngx_int_t ngx_completion_wait_begin(ngx_completion_service_t *service,
-    ngx_str_t *id, ngx_msec_t ms, ngx_completion_wait_t *wait);
-
-void ngx_completion_wait_end(ngx_completion_wait_t *wait);
 
 
 /* Processes */

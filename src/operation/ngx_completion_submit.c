@@ -3,6 +3,10 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include <openssl/sha.h>
+
+#include "../base/ngx_completion_json.h"
+
 #include "ngx_completion_operation.h"
 
 
@@ -10,7 +14,18 @@
 #define NGX_COMPLETION_SUBMIT_BACKOFF  500
 
 
+/* how often one that joined looks by itself, ms */
+#define NGX_COMPLETION_SUBMIT_LOOK     1000
+
+
+static ngx_int_t ngx_completion_submit_name(ngx_completion_submit_t *submit,
+    u_char kind, ngx_str_t *owner, ngx_str_t *value, u_char *name);
+static ngx_int_t ngx_completion_submit_begin(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_found(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_join(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_fence(ngx_completion_fetch_t *f);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
 static void ngx_completion_submit_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_submit_accepted(ngx_completion_submit_t *submit);
@@ -19,6 +34,7 @@ static ngx_msec_int_t ngx_completion_submit_left(
     ngx_completion_submit_t *submit);
 static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
     ngx_completion_submit_outcome_e outcome);
+static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
 static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
     size_t len);
 
@@ -62,7 +78,110 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
 
 ngx_int_t
+ngx_completion_submit_keys(ngx_completion_submit_t *submit, ngx_str_t *owner,
+    ngx_str_t *key, time_t ttl, time_t cache, ngx_uint_t shared)
+{
+    u_char                  digest[SHA256_DIGEST_LENGTH];
+    ngx_str_t               request, everybody;
+    ngx_completion_keys_t  *keys;
+
+    keys = &submit->keys;
+
+    if (key->len == 0) {
+        ttl = 0;
+    }
+
+    if (ttl == 0 && cache == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_completion_json_digest(submit->pool, &submit->body, digest)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    request.data = digest;
+    request.len = sizeof(digest);
+    ngx_str_null(&everybody);
+
+    submit->keyed = 1;
+    keys->shared = (cache && shared);
+    keys->cache.ttl = cache;
+    keys->idempotency.ttl = ttl;
+
+    ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
+
+    if (ngx_completion_submit_name(submit, 'k', owner, key,
+                                   keys->idempotency.name)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_submit_name(submit, shared ? 's' : 'o',
+                                      shared ? &everybody : owner, &request,
+                                      keys->cache.name);
+}
+
+
+static ngx_int_t
+ngx_completion_submit_name(ngx_completion_submit_t *submit, u_char kind,
+    ngx_str_t *owner, ngx_str_t *value, u_char *name)
+{
+    u_char    *text, *p, digest[SHA256_DIGEST_LENGTH];
+    uint32_t   len;
+
+    text = ngx_pnalloc(submit->pool,
+                       1 + sizeof(uint32_t) + owner->len + value->len);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = htonl((uint32_t) owner->len);
+
+    p = text;
+    *p++ = kind;
+    p = ngx_cpymem(p, &len, sizeof(uint32_t));
+
+    if (owner->len) {
+        p = ngx_cpymem(p, owner->data, owner->len);
+    }
+
+    if (value->len) {
+        p = ngx_cpymem(p, value->data, value->len);
+    }
+
+    (void) SHA256(text, p - text, digest);
+    ngx_memcpy(name, digest, NGX_COMPLETION_KEY_DIGEST);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_completion_submit_start(ngx_completion_submit_t *submit)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_submit_begin(submit);
+
+    if (rc == NGX_OK) {
+        if (ngx_completion_submits.next == NULL) {
+            ngx_queue_init(&ngx_completion_submits);
+        }
+
+        ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
+    }
+
+    return rc;
+}
+
+
+/* NGX_OK: sent, to be sent, or joined; NGX_DONE: the outcome is known */
+
+static ngx_int_t
+ngx_completion_submit_begin(ngx_completion_submit_t *submit)
 {
     ngx_int_t                  rc;
     ngx_msec_t                 delay, timeout;
@@ -71,28 +190,31 @@ ngx_completion_submit_start(ngx_completion_submit_t *submit)
     service = submit->service;
     timeout = service->provider.request_timeout;
 
-    rc = ngx_completion_zone_reserve(service->zone, timeout, &submit->lease,
-                                     &delay);
+    rc = ngx_completion_zone_reserve(service->zone, timeout,
+                                     submit->keyed ? &submit->keys : NULL,
+                                     &submit->lease, &delay, &submit->found);
+    switch (rc) {
 
-    if (rc == NGX_BUSY) {
+    case NGX_OK:
+        break;
+
+    case NGX_DONE:
+        return ngx_completion_submit_found(submit);
+
+    case NGX_BUSY:
         submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
         submit->retry_after = delay;
-        return NGX_DECLINED;
-    }
+        return NGX_DONE;
 
-    if (rc != NGX_OK) {
+    default:
         ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
                       "no room for a submit, the zone is full");
         submit->outcome = NGX_COMPLETION_SUBMIT_FULL;
-        return NGX_DECLINED;
+        return NGX_DONE;
     }
 
-    if (ngx_completion_submits.next == NULL) {
-        ngx_queue_init(&ngx_completion_submits);
-    }
-
-    ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
-
+    submit->source = NGX_COMPLETION_SUBMIT_SENT;
+    submit->replayed = 0;
     submit->deadline = ngx_current_msec + delay + timeout;
     submit->promised = 1;
 
@@ -104,6 +226,102 @@ ngx_completion_submit_start(ngx_completion_submit_t *submit)
     }
 
     return NGX_OK;
+}
+
+
+/* the keys say that it need not be sent */
+
+static ngx_int_t
+ngx_completion_submit_found(ngx_completion_submit_t *submit)
+{
+    ngx_uint_t               joined;
+    ngx_completion_found_t  *found;
+
+    found = &submit->found;
+
+    joined = (submit->source == NGX_COMPLETION_SUBMIT_JOINED);
+
+    /* a key that joined by the cache has become known only by that */
+
+    if (!joined) {
+        submit->replayed = found->replayed;
+    }
+
+    switch (found->state) {
+
+    case NGX_COMPLETION_KEY_UNDERWAY:
+        submit->source = NGX_COMPLETION_SUBMIT_JOINED;
+        return ngx_completion_submit_join(submit);
+
+    case NGX_COMPLETION_KEY_ACCEPTED:
+        submit->outcome = NGX_COMPLETION_SUBMIT_ACCEPTED;
+        submit->id = found->id;
+
+        if (!joined) {
+            submit->source = found->replayed ? NGX_COMPLETION_SUBMIT_REPLAYED
+                                             : NGX_COMPLETION_SUBMIT_CACHED;
+        }
+
+        break;
+
+    case NGX_COMPLETION_KEY_MISMATCH:
+        submit->outcome = NGX_COMPLETION_SUBMIT_MISMATCH;
+        break;
+
+    case NGX_COMPLETION_KEY_UNKNOWN:
+        submit->outcome = NGX_COMPLETION_SUBMIT_UNKNOWN;
+        break;
+
+    default: /* NGX_COMPLETION_KEY_REFUSED */
+        submit->outcome = found->outcome;
+        submit->retry_after = found->retry_after;
+        break;
+    }
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_completion_submit_join(ngx_completion_submit_t *submit)
+{
+    ngx_completion_key_t  *key;
+
+    key = submit->keys.idempotency.ttl ? &submit->keys.idempotency
+                                       : &submit->keys.cache;
+
+    submit->wait.handler = ngx_completion_submit_woken;
+    submit->wait.data = submit;
+
+    /* in a worker that is to quit, too: the submit on its way keeps it */
+
+    if (ngx_completion_wait_key(submit->service, key, &submit->wait)
+        != NGX_OK)
+    {
+        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+        return NGX_DONE;
+    }
+
+    ngx_add_timer(&submit->timer, NGX_COMPLETION_SUBMIT_LOOK);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_submit_woken(ngx_completion_wait_t *wait)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = wait->data;
+
+    if (submit->timer.timer_set) {
+        ngx_del_timer(&submit->timer);
+    }
+
+    if (ngx_completion_submit_begin(submit) != NGX_OK) {
+        ngx_completion_submit_end(submit);
+    }
 }
 
 
@@ -128,6 +346,7 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
 
     f->timeout = submit->deadline - ngx_current_msec;
     f->handler = ngx_completion_submit_answered;
+    f->fence = ngx_completion_submit_fence;
     f->data = submit;
 
     submit->fetch = f;
@@ -135,6 +354,17 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
     submit->promised = 0;
 
     ngx_completion_fetch_start(f);
+}
+
+
+static ngx_int_t
+ngx_completion_submit_fence(ngx_completion_fetch_t *f)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = f->data;
+
+    return ngx_completion_zone_send(submit->service->zone, submit->lease);
 }
 
 
@@ -150,6 +380,12 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 
     submit = ev->data;
 
+    if (submit->wait.group) {
+        ngx_completion_wait_end(&submit->wait);
+        ngx_completion_submit_woken(&submit->wait);
+        return;
+    }
+
     if (submit->promised) {
         ngx_completion_submit_send(submit);
         return;
@@ -164,7 +400,7 @@ ngx_completion_submit_timer(ngx_event_t *ev)
         /* a repeat needs a place of its own in the quota */
 
         rc = ngx_completion_zone_repeat(submit->service->zone, submit->lease,
-                                        left, &delay);
+                                        left, submit->deadline, &delay);
     }
 
     if (rc != NGX_OK) {
@@ -249,6 +485,7 @@ ngx_completion_submit_accepted(ngx_completion_submit_t *submit)
 
     submit->id.upstream = answer->operation.id;
     submit->id.submitted = ngx_time();
+    submit->id.shared = submit->keys.shared;
 
     rc = ngx_completion_zone_accept(service->zone, submit->lease, &submit->id,
                                     submit->model);
@@ -297,6 +534,7 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
         return NGX_DECLINED;
     }
 
+    ngx_completion_zone_unsent(submit->service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
 
     return NGX_OK;
@@ -321,14 +559,38 @@ ngx_completion_submit_left(ngx_completion_submit_t *submit)
 }
 
 
+/* tells those who joined, and ends */
+
 static void
 ngx_completion_submit_finish(ngx_completion_submit_t *submit,
     ngx_completion_submit_outcome_e outcome)
 {
+    ngx_completion_found_t  end;
+
     if (outcome != NGX_COMPLETION_SUBMIT_ACCEPTED) {
-        ngx_completion_zone_release(submit->service->zone, submit->lease);
+        ngx_memzero(&end, sizeof(ngx_completion_found_t));
+
+        end.state = (outcome == NGX_COMPLETION_SUBMIT_UNKNOWN)
+                        ? NGX_COMPLETION_KEY_UNKNOWN
+                        : NGX_COMPLETION_KEY_REFUSED;
+        end.outcome = outcome;
+        end.retry_after = submit->retry_after;
+
+        ngx_completion_zone_release(submit->service->zone, submit->lease,
+                                    &end);
     }
 
+    if (submit->keyed) {
+        ngx_completion_watcher_changed(submit->service);
+    }
+
+    ngx_completion_submit_end(submit);
+}
+
+
+static void
+ngx_completion_submit_end(ngx_completion_submit_t *submit)
+{
     ngx_queue_remove(&submit->queue);
 
     if (submit->handler) {
@@ -344,6 +606,13 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 {
     submit->handler = NULL;
     submit->data = NULL;
+
+    /* one that joined has nothing to finish */
+
+    if (submit->wait.group) {
+        ngx_completion_wait_end(&submit->wait);
+        ngx_completion_submit_end(submit);
+    }
 }
 
 
@@ -412,6 +681,8 @@ ngx_completion_submits_exit(void)
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
         ngx_queue_remove(q);
+
+        ngx_completion_wait_end(&submit->wait);
 
         if (submit->fetch) {
             ngx_completion_fetch_destroy(submit->fetch);

@@ -72,6 +72,8 @@ static ngx_int_t ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
     ngx_completion_due_t *due);
 static void ngx_completion_poll_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_polls_yield(ngx_completion_watcher_t *watcher);
+static ngx_int_t ngx_completion_wait_join(ngx_completion_service_t *service,
+    uint32_t hash, ngx_completion_wait_t *wait);
 static void ngx_completion_wait_wake(ngx_completion_watcher_t *watcher,
     ngx_completion_wait_group_t *group);
 static void ngx_completion_wait_wake_all(ngx_completion_watcher_t *watcher);
@@ -450,13 +452,36 @@ ngx_int_t
 ngx_completion_wait_begin(ngx_completion_service_t *service, ngx_str_t *id,
     ngx_msec_t ms, ngx_completion_wait_t *wait)
 {
-    uint32_t                      hash;
+    if (ngx_completion_wait_join(service, ngx_completion_zone_hash(id), wait)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_completion_zone_want(service->zone, id, ms);
+    ngx_completion_watcher_kick(service);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_wait_key(ngx_completion_service_t *service,
+    ngx_completion_key_t *key, ngx_completion_wait_t *wait)
+{
+    return ngx_completion_wait_join(service,
+                                    ngx_completion_key_hash(key->name), wait);
+}
+
+
+static ngx_int_t
+ngx_completion_wait_join(ngx_completion_service_t *service, uint32_t hash,
+    ngx_completion_wait_t *wait)
+{
     ngx_completion_watcher_t     *watcher;
     ngx_completion_wait_group_t  *group;
 
-    hash = ngx_completion_zone_hash(id);
     watcher = &ngx_completion_watchers[service->index];
-
     group = ngx_completion_wait_group(watcher, hash);
 
     if (group == NULL) {
@@ -473,9 +498,6 @@ ngx_completion_wait_begin(ngx_completion_service_t *service, ngx_str_t *id,
 
     ngx_queue_insert_tail(&group->waits, &wait->queue);
     wait->group = group;
-
-    (void) ngx_completion_zone_want(service->zone, id, ms);
-    ngx_completion_watcher_kick(service);
 
     return NGX_OK;
 }

@@ -96,8 +96,13 @@ ngx_completion_record_delete(ngx_completion_zone_t *zone,
     ngx_completion_record_unlink(zone, record);
     ngx_completion_record_unschedule(zone, record);
 
-    ngx_completion_chunks_free(zone, &record->chunks);
-    ngx_completion_chunks_free(zone, &record->draft);
+    if (record->state == NGX_COMPLETION_RECORD_SUBMIT) {
+        ngx_completion_keys_orphaned(zone, record);
+
+    } else {
+        ngx_completion_chunks_free(zone, &record->chunks);
+        ngx_completion_chunks_free(zone, &record->work.draft);
+    }
 
     ngx_slab_free_locked(zone->shpool, record);
 }
@@ -122,14 +127,21 @@ ngx_int_t
 ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
+    record->version = ++zone->sh->sequence;
+    ngx_completion_zone_note(zone, record->hash);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash)
+{
     ngx_completion_zone_sh_t  *sh;
 
     sh = zone->sh;
 
-    record->version = ++sh->sequence;
-    sh->changed[sh->changes++ % NGX_COMPLETION_CHANGES] = record->hash;
-
-    return NGX_OK;
+    sh->changed[sh->changes++ % NGX_COMPLETION_CHANGES] = hash;
 }
 
 

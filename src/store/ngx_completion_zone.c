@@ -147,7 +147,9 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     sh->mask = n - 1;
     sh->buckets = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
-    if (sh->buckets == NULL) {
+    sh->keys = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
+
+    if (sh->buckets == NULL || sh->keys == NULL) {
         return NGX_ERROR;
     }
 
@@ -170,6 +172,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     for (i = 0; i < NGX_COMPLETION_LISTS; i++) {
         ngx_queue_init(&sh->lists[i]);
     }
+
+    ngx_queue_init(&sh->cached);
 
     /* leases and changes of an earlier life must not fit this one */
 

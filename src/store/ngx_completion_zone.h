@@ -22,6 +22,7 @@
 #include <ngx_core.h>
 
 #include "ngx_completion_id.h"
+#include "ngx_completion_key.h"
 #include "ngx_completion_quota.h"
 
 
@@ -48,6 +49,8 @@ typedef struct {
     ngx_completion_rate_t      poll_rate;
     ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_uint_t                 nsubmit_rates;
+    ngx_uint_t                 reusable;       /* verdict fit for the cache */
+    ngx_uint_t                 unknown;        /* outcome of a lost submit */
     ngx_uint_t                 submit_queue;   /* submits */
     ngx_msec_t                 submit_queue_time;
 } ngx_completion_zone_t;
@@ -125,22 +128,40 @@ void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
 
 /*
  * Reserves the record of a submit and its time of sending, *delay ms from
- * now.  NGX_OK; NGX_DECLINED: no room; NGX_BUSY: the quota's line is full or
- * too long, *delay says when to try again.  The lease ends by itself after
- * the delay and ttl ms.
+ * now.  NGX_OK; NGX_DONE: not to be submitted, *found says what is known by
+ * the keys (may be NULL); NGX_DECLINED: no room; NGX_BUSY: the quota's line
+ * is full or too long, *delay says when to try again.  The lease ends by
+ * itself after the delay and ttl ms.
  */
 ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
-    ngx_msec_t ttl, uint64_t *lease, ngx_msec_t *delay);
+    ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t *lease,
+    ngx_msec_t *delay, ngx_completion_found_t *found);
 
 /*
- * The submit is to be sent once more, within ttl ms: NGX_OK with its new time
- * of sending, or NGX_DECLINED: too late, or its record is gone.
+ * The fence: from now on upstream may have the submit, and nobody sends it
+ * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
+ */
+ngx_int_t ngx_completion_zone_send(ngx_completion_zone_t *zone,
+    uint64_t lease);
+
+/* Upstream did not take it: it may be sent again, by whoever has the lease. */
+void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
+
+/*
+ * The submit is to be sent once more, in so many ms at the latest: NGX_OK with
+ * its new time of sending, or NGX_DECLINED: too late, or its record is gone.
+ * The lease then ends behind the deadline.
  */
 ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
-    uint64_t lease, ngx_msec_t ttl, ngx_msec_t *delay);
+    uint64_t lease, ngx_msec_t latest, ngx_msec_t deadline,
+    ngx_msec_t *delay);
 
-/* The submit was refused: its record goes. */
-void ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease);
+/*
+ * The submit was refused, or nobody knows: its record goes, and those who
+ * joined it are told (found->state, outcome, retry_after).
+ */
+void ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_completion_found_t *found);
 
 /*
  * The submit was accepted under this id: its record is found by it from now

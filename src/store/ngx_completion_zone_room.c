@@ -54,6 +54,10 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
         record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING);
     }
 
+    if (record == NULL && ngx_completion_keys_evict(zone) == NGX_OK) {
+        return NGX_OK;
+    }
+
     if (record == NULL) {
         record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING);
     }
@@ -110,6 +114,8 @@ ngx_completion_zone_expire(ngx_completion_zone_t *zone)
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;
     ngx_completion_record_sh_t  *record;
+
+    ngx_completion_keys_sweep(zone);
 
     for (list = 0; list < NGX_COMPLETION_LISTS; list++) {
         head = &zone->sh->lists[list];

@@ -169,7 +169,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_quota_take(&zone->sh->poll_quota, now);
 
-    ngx_completion_chunks_free(zone, &record->draft);
+    ngx_completion_chunks_free(zone, &record->work.draft);
     record->draft_length = 0;
 
     record->lease = ++zone->sh->sequence;

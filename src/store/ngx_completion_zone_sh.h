@@ -34,6 +34,7 @@
 
 typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
 typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
+typedef struct ngx_completion_key_sh_s     ngx_completion_key_sh_t;
 
 
 struct ngx_completion_chunk_sh_s {
@@ -48,7 +49,10 @@ struct ngx_completion_record_sh_s {
     ngx_completion_record_sh_t  *next;      /* in the same bucket */
 
     ngx_completion_chunk_sh_t   *chunks;
-    ngx_completion_chunk_sh_t   *draft;     /* being written by the lease */
+    union {
+        ngx_completion_chunk_sh_t  *draft;  /* being written by the lease */
+        ngx_completion_key_sh_t    *keys;   /* of a submit */
+    } work;
     uint32_t                     length;
     uint32_t                     draft_length;
     uint32_t                     id_offset;
@@ -83,6 +87,40 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_SCHEDULED  0x01
 #define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
+#define NGX_COMPLETION_RECORD_SENT       0x08   /* upstream may have it */
+
+
+/* 128 bytes; those of the cache have a place in a list behind them */
+struct ngx_completion_key_sh_s {
+    ngx_completion_key_sh_t     *next;      /* in the same bucket */
+    ngx_completion_key_sh_t     *sibling;   /* of the same submit */
+    u_char                       name[NGX_COMPLETION_KEY_DIGEST];
+    u_char                       request[NGX_COMPLETION_KEY_DIGEST];
+    uint32_t                     expires;   /* seconds */
+    uint32_t                     submitted; /* refused: retry after, ms */
+    uint32_t                     lease;     /* its end, for who joined */
+
+    union {
+        uint64_t                 lease;     /* of the submit under way */
+        u_char                   id[NGX_COMPLETION_ID_UPSTREAM];
+    } u;
+
+    u_char                       state;
+    u_char                       outcome;
+    u_char                       len;
+    u_char                       flags;
+};
+
+
+#define NGX_COMPLETION_KEY_CACHE         0x01
+#define NGX_COMPLETION_KEY_SHARED        0x02
+#define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
+
+
+typedef struct {
+    ngx_completion_key_sh_t      key;
+    ngx_queue_t                  queue;     /* least recently used first */
+} ngx_completion_cached_sh_t;
 
 
 /* the order in which room is made */
@@ -110,7 +148,10 @@ struct ngx_completion_zone_sh_s {
     ngx_queue_t                  lists[NGX_COMPLETION_LISTS];
 
     ngx_completion_record_sh_t **buckets;
-    uint32_t                     mask;
+    ngx_completion_key_sh_t    **keys;
+    uint32_t                     mask;      /* of both */
+    uint32_t                     sweep;     /* the bucket of keys to sweep */
+    ngx_queue_t                  cached;
 
     ngx_completion_quota_sh_t    poll_quota;
     ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
@@ -134,6 +175,25 @@ void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
 ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
+
+/*
+ * Keys.  look() tells what is known of a request, and makes an idempotency
+ * key follow what the cache knows; settle() tells all that go by a submit
+ * how it ended, NGX_COMPLETION_KEY_NONE forgetting them.
+ */
+void ngx_completion_keys_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+ngx_int_t ngx_completion_keys_link(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit);
+void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *submit, ngx_completion_found_t *end);
+void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *submit);
+void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
+ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
+
+ngx_completion_record_sh_t *ngx_completion_record_submit(
+    ngx_completion_zone_t *zone, uint64_t lease);
 
 ngx_completion_record_sh_t *ngx_completion_record_find(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);
@@ -164,6 +224,7 @@ void ngx_completion_record_move(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);
 ngx_completion_record_sh_t *ngx_completion_record_leased_by(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
 

@@ -12,14 +12,13 @@
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
-static ngx_completion_record_sh_t *ngx_completion_record_submit(
-    ngx_completion_zone_t *zone, uint64_t lease);
 static uint32_t ngx_completion_record_submit_hash(uint64_t lease);
 
 
 ngx_int_t
 ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
-    uint64_t *lease, ngx_msec_t *delay)
+    ngx_completion_keys_t *keys, uint64_t *lease, ngx_msec_t *delay,
+    ngx_completion_found_t *found)
 {
     ngx_msec_t                   at, wait, now;
     ngx_uint_t                   line;
@@ -33,6 +32,15 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_expire(zone);
+
+    if (keys) {
+        ngx_completion_keys_look(zone, keys, found);
+
+        if (found->state != NGX_COMPLETION_KEY_NONE) {
+            ngx_completion_zone_unlock(zone);
+            return NGX_DONE;
+        }
+    }
 
     at = ngx_completion_zone_earliest(zone);
     submits = &zone->sh->lists[NGX_COMPLETION_LIST_SUBMITS];
@@ -69,8 +77,6 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_DECLINED;
     }
 
-    ngx_completion_zone_start(zone, at);
-
     *lease = ++zone->sh->sequence;
     *delay = at - now;
 
@@ -83,6 +89,14 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_SUBMITS);
 
+    if (keys && ngx_completion_keys_link(zone, keys, record) != NGX_OK) {
+        ngx_completion_record_delete(zone, record);
+        ngx_completion_zone_unlock(zone);
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_zone_start(zone, at);
+
     ngx_completion_zone_unlock(zone);
 
     return NGX_OK;
@@ -91,7 +105,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
 ngx_int_t
 ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
-    ngx_msec_t ttl, ngx_msec_t *delay)
+    ngx_msec_t latest, ngx_msec_t deadline, ngx_msec_t *delay)
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at;
@@ -104,14 +118,13 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     record = ngx_completion_record_submit(zone, lease);
     at = ngx_completion_zone_earliest(zone);
 
-    if (record && at - ngx_current_msec < ttl) {
+    if (record && at - ngx_current_msec < latest) {
         ngx_completion_zone_start(zone, at);
 
         *delay = at - ngx_current_msec;
 
         record->created = at;
-        record->lease_end = ngx_current_msec + ttl
-                            + NGX_COMPLETION_SUBMIT_GRACE;
+        record->lease_end = deadline + NGX_COMPLETION_SUBMIT_GRACE;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_SUBMITS);
 
         rc = NGX_OK;
@@ -156,7 +169,8 @@ ngx_completion_zone_start(ngx_completion_zone_t *zone, ngx_msec_t at)
 
 
 void
-ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease)
+ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_completion_found_t *found)
 {
     ngx_completion_record_sh_t  *record;
 
@@ -165,7 +179,48 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease)
     record = ngx_completion_record_submit(zone, lease);
 
     if (record) {
+        ngx_completion_keys_settle(zone, record, found);
         ngx_completion_record_delete(zone, record);
+    }
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+ngx_int_t
+ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
+{
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_submit(zone, lease);
+
+    if (record && ngx_completion_record_leased(record)) {
+        record->flags |= NGX_COMPLETION_RECORD_SENT;
+        rc = NGX_OK;
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+void
+ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease)
+{
+    ngx_completion_record_sh_t  *record;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_submit(zone, lease);
+
+    if (record) {
+        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
     }
 
     ngx_completion_zone_unlock(zone);
@@ -178,6 +233,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 {
     uint32_t                     hash;
     ngx_int_t                    rc;
+    ngx_completion_found_t       end;
     ngx_completion_record_sh_t  *record, *known;
 
     rc = NGX_OK;
@@ -187,6 +243,15 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
     record = ngx_completion_record_submit(zone, lease);
     known = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    if (record) {
+        ngx_memzero(&end, sizeof(ngx_completion_found_t));
+        end.state = NGX_COMPLETION_KEY_ACCEPTED;
+        end.id = *id;
+
+        ngx_completion_keys_settle(zone, record, &end);
+        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
+    }
 
     if (known) {
         if (record) {
@@ -250,7 +315,7 @@ done:
 }
 
 
-static ngx_completion_record_sh_t *
+ngx_completion_record_sh_t *
 ngx_completion_record_submit(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_str_t                    none;

@@ -104,7 +104,7 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
 
     record->lease_end = ngx_current_msec + zone->poll_lease;
 
-    for (last = &record->draft; *last; last = &(*last)->next) { /* void */ }
+    for (last = &record->work.draft; *last; last = &(*last)->next) { /* void */ }
 
     end = ngx_min(*written + NGX_COMPLETION_COPY_MAX, update->document.len);
 
@@ -112,7 +112,7 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
         chunk = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
 
         if (chunk == NULL) {
-            ngx_completion_chunks_free(zone, &record->draft);
+            ngx_completion_chunks_free(zone, &record->work.draft);
             record->draft_length = 0;
             return NGX_OK;
         }
@@ -166,7 +166,7 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
         break;
     }
 
-    ngx_completion_chunks_free(zone, &record->draft);
+    ngx_completion_chunks_free(zone, &record->work.draft);
     record->draft_length = 0;
 
     return rc;
@@ -326,16 +326,16 @@ ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->draft_length != update->document.len
-        || record->draft == NULL)
+        || record->work.draft == NULL)
     {
         return;
     }
 
     ngx_completion_chunks_free(zone, &record->chunks);
 
-    record->chunks = record->draft;
+    record->chunks = record->work.draft;
     record->length = record->draft_length;
-    record->draft = NULL;
+    record->work.draft = NULL;
 
     record->id_offset = update->id_offset;
     record->digest = update->digest;
@@ -382,7 +382,7 @@ ngx_completion_record_decide(ngx_completion_zone_t *zone,
     record->wanted = ngx_current_msec;
 
     ngx_completion_chunks_free(zone, &record->chunks);
-    ngx_completion_chunks_free(zone, &record->draft);
+    ngx_completion_chunks_free(zone, &record->work.draft);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_FINAL);
 }

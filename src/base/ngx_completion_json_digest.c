@@ -1,0 +1,193 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <openssl/sha.h>
+
+#include "ngx_completion_json.h"
+
+
+/*
+ * Every value has a digest: a scalar that of its type and content, an array
+ * that of its elements' chained in order, an object that of its members'
+ * sorted.  Only the members of the objects that are open take memory: a text
+ * of a million empty arrays must not take a gigabyte.
+ */
+
+typedef struct {
+    ngx_array_t                    members;  /* of digests */
+    u_char                         pair[2 * SHA256_DIGEST_LENGTH];
+    ngx_uint_t                     array;    /* not an object */
+} ngx_completion_json_level_t;
+
+
+typedef struct {
+    ngx_pool_t                    *pool;
+    ngx_completion_json_level_t    levels[NGX_COMPLETION_JSON_MAX_DEPTH + 1];
+    u_char                        *digest;
+} ngx_completion_json_digest_t;
+
+
+static ngx_int_t ngx_completion_json_digest_event(void *data,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_json_digest_value(
+    ngx_completion_json_digest_t *d, ngx_uint_t depth, u_char *md);
+static ngx_int_t ngx_completion_json_digest_scalar(
+    ngx_completion_json_digest_t *d, ngx_completion_json_event_t *event,
+    u_char *md);
+static int ngx_libc_cdecl ngx_completion_json_member_cmp(const void *one,
+    const void *two);
+
+
+ngx_int_t
+ngx_completion_json_digest(ngx_pool_t *pool, ngx_str_t *text, u_char *digest)
+{
+    const char                    *reason;
+    ngx_completion_json_digest_t  *d;
+
+    d = ngx_pcalloc(pool, sizeof(ngx_completion_json_digest_t));
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    d->pool = pool;
+    d->digest = digest;
+
+    return ngx_completion_json_read(pool, text, NULL,
+                                    ngx_completion_json_digest_event, d,
+                                    &reason);
+}
+
+
+static ngx_int_t
+ngx_completion_json_digest_event(void *data,
+    ngx_completion_json_event_t *event)
+{
+    u_char                         md[SHA256_DIGEST_LENGTH];
+    ngx_array_t                   *members;
+    ngx_completion_json_level_t   *level;
+    ngx_completion_json_digest_t  *d;
+
+    d = data;
+
+    switch (event->type) {
+
+    case NGX_COMPLETION_JSON_KEY:
+        (void) SHA256(event->value.data, event->value.len,
+                      d->levels[event->depth].pair);
+        return NGX_OK;
+
+    case NGX_COMPLETION_JSON_OBJECT:
+        level = &d->levels[event->depth + 1];
+        level->array = 0;
+        members = &level->members;
+
+        if (members->elts) {
+            members->nelts = 0;
+            return NGX_OK;
+        }
+
+        return ngx_array_init(members, d->pool, 8, SHA256_DIGEST_LENGTH);
+
+    case NGX_COMPLETION_JSON_ARRAY:
+        level = &d->levels[event->depth + 1];
+        level->array = 1;
+        ngx_memzero(level->pair, SHA256_DIGEST_LENGTH);
+
+        return NGX_OK;
+
+    case NGX_COMPLETION_JSON_OBJECT_END:
+        members = &d->levels[event->depth + 1].members;
+        ngx_qsort(members->elts, members->nelts, members->size,
+                  ngx_completion_json_member_cmp);
+
+        (void) SHA256(members->elts, members->nelts * members->size, md);
+        md[0] = (u_char) event->type;
+        break;
+
+    case NGX_COMPLETION_JSON_ARRAY_END:
+        ngx_memcpy(md, d->levels[event->depth + 1].pair,
+                   SHA256_DIGEST_LENGTH);
+        md[0] = (u_char) event->type;
+        break;
+
+    default:
+        if (ngx_completion_json_digest_scalar(d, event, md) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        break;
+    }
+
+    return ngx_completion_json_digest_value(d, event->depth, md);
+}
+
+
+static ngx_int_t
+ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
+    ngx_uint_t depth, u_char *md)
+{
+    u_char                       *member;
+    ngx_completion_json_level_t  *level;
+
+    if (depth == 0) {
+        ngx_memcpy(d->digest, md, SHA256_DIGEST_LENGTH);
+        return NGX_OK;
+    }
+
+    /* behind the member's name, or what the elements so far came to */
+
+    level = &d->levels[depth];
+    member = level->pair;
+
+    ngx_memcpy(level->pair + SHA256_DIGEST_LENGTH, md, SHA256_DIGEST_LENGTH);
+
+    if (!level->array) {
+        member = ngx_array_push(&level->members);
+        if (member == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    (void) SHA256(level->pair, sizeof(level->pair), md);
+    ngx_memcpy(member, md, SHA256_DIGEST_LENGTH);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_json_digest_scalar(ngx_completion_json_digest_t *d,
+    ngx_completion_json_event_t *event, u_char *md)
+{
+    ngx_str_t  value;
+
+    static ngx_str_t  yes = ngx_string("true");
+    static ngx_str_t  no = ngx_string("false");
+
+    value = event->value;
+
+    if (event->type == NGX_COMPLETION_JSON_BOOLEAN) {
+        value = event->boolean ? yes : no;
+
+    } else if (event->type == NGX_COMPLETION_JSON_NULL) {
+        value.len = 0;
+    }
+
+    if (SHA256(value.data, value.len, md) == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a string "1" and a number 1 are not the same */
+
+    md[0] = (u_char) event->type;
+
+    return NGX_OK;
+}
+
+
+static int ngx_libc_cdecl
+ngx_completion_json_member_cmp(const void *one, const void *two)
+{
+    return ngx_memcmp(one, two, SHA256_DIGEST_LENGTH);
+}

@@ -1,0 +1,449 @@
+# Idempotency-Key: what is asked for twice under the same key is paid for
+# once, over workers, reloads, hang-ups and the death of a worker.
+# TEST_CONCURRENT sets how many submits race for one key (300).
+
+use strict;
+use warnings;
+use v5.36;
+use utf8;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use List::Util qw(uniq);
+use Test::More;
+use Time::HiRes qw(sleep time);
+use CompletionAsync::Test;
+
+my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 });
+my $upstream = $t->emulator;
+my $racers = $ENV{TEST_CONCURRENT} // 300;
+
+$t->run(<<'EOC');
+%%TEST_GLOBALS%%
+worker_processes 2;
+events { worker_connections 4096; }
+http {
+    %%TEST_GLOBALS_HTTP%%
+    completion_async_provider yandex { zone operations 1m; %%PROVIDER%% }
+    completion_async_provider brief { zone brief 1m; request_timeout 1s; %%PROVIDER%% }
+    completion_async_provider patient { zone patient 1m; request_timeout 3s; %%PROVIDER%% }
+    completion_async_provider paced {
+        zone          paced 1m;
+        submit_rate   1r/s;
+        submit_queue  10 20s;
+        request_timeout 1s;
+        %%PROVIDER%%
+    }
+    server {
+        # the kernel spreads connections over the workers
+        listen 127.0.0.1:%%PORT%% reuseport backlog=2048;
+
+        add_header X-Source $completion_async_source always;
+        add_header X-Worker $pid always;
+        completion_async_model yandexgpt-lite;
+
+        location /t     { completion_async yandex; }
+        location /same  { completion_async yandex; }
+        location /model { completion_async yandex; completion_async_model yandexgpt; }
+        location /owned { completion_async yandex; completion_async_owner $http_x_user; }
+        location /off   { completion_async yandex; completion_async_idempotency 0; }
+        location /short { completion_async yandex; completion_async_idempotency 1s; }
+        location /brief { completion_async brief; }
+        location /paced { completion_async paced; }
+        location /patient { completion_async patient; }
+    }
+}
+EOC
+
+my $number = 0;
+
+
+# those that upstream has read
+sub submits ($text) {
+    return grep {
+        my ($message) = reverse @{ ($_->{json} // {})->{messages} // [] };
+        ($message->{text} // '') eq $text;
+    } $upstream->submits;
+}
+
+
+sub arguments ($location, $key, $text, %headers) {
+    $headers{'Content-Type'} //= 'text/plain';
+    $headers{'Idempotency-Key'} = $key if defined $key;
+    return (POST => $location, headers => \%headers, body => $text, timeout => 20);
+}
+
+
+sub submit (@arguments) { $t->request(arguments(@arguments)) }
+
+
+sub is_accepted ($r, $name) {
+    is $r->{status}, 202, "$name: accepted" or diag $r->{body};
+    like $r->header('Location') // '', qr{/operations/[\w-]+$}, "$name: with an id";
+    return $r->header('Location');
+}
+
+
+sub is_problem ($r, $status, $code, $name) {
+    is $r->{status}, $status, "$name: $status";
+    is +($r->json // {})->{code}, $code, "$name: $code" or diag $r->{body};
+}
+
+
+sub is_replay ($r, $location, $name) {
+    is is_accepted($r, $name), $location, "$name: the same id";
+    is $r->header('Idempotency-Replayed'), 'true', "$name: says so";
+}
+
+
+sub fresh { return sprintf 'key-%04d', ++$number }
+
+
+# the worker whose transfer to upstream lasts; a poll of another one may come by
+sub sender () {
+    my $port = sprintf '%04X', $upstream->port;
+    my %seen;
+
+    for (1 .. 6) {
+        my %to;
+        $upstream->disconnect(idle => 1);
+        sleep 0.03;
+
+        open my $tcp, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
+        while (<$tcp>) {
+            my ($remote, $state, $inode) = (split ' ')[2, 3, 9];
+            $to{"socket:[$inode]"} = 1 if $remote =~ /:$port$/ && $state eq '01';
+        }
+
+        for my $pid ($t->worker_pids) {
+            $seen{$pid}++ if grep { $to{$_ // ''} } $t->fds($pid);
+        }
+    }
+
+    my ($sender) = sort { $seen{$b} <=> $seen{$a} } keys %seen;
+    return $sender;
+}
+
+
+subtest 'the same key gives the same operation' => sub {
+    my $key = fresh();
+    my $r = submit('/t', $key, 'first');
+    my $location = is_accepted($r, 'first');
+
+    is $r->header('Idempotency-Replayed'), undef, 'the first is no replay';
+    is $r->header('X-Source'), 'upstream', 'the first comes from upstream';
+
+    for my $spelling ($key, qq{"$key"}) {
+        $r = submit('/t', $spelling, 'first');
+        is_replay($r, $location, "again as $spelling");
+        is $r->header('X-Source'), 'replayed', 'from memory';
+        is +($r->json // {})->{id}, $location =~ s{.*/}{}r, 'the id in the body as well';
+    }
+
+    is_replay(submit('/same', $key, 'first'), $location =~ s{^/t}{/same}r,
+        'another location that asks the same');
+
+    $t->poll_until_done($location);
+    is_replay(submit('/t', $key, 'first'), $location, 'when it is done');
+    is scalar submits('first'), 1, 'submitted once';
+
+    isnt is_accepted(submit('/t', fresh(), 'first'), 'another key'), $location, 'another id';
+    isnt is_accepted(submit('/t', undef, 'first'), 'no key'), $location, 'another id';
+    is scalar submits('first'), 3, 'each of them submitted';
+};
+
+
+subtest 'another request under the same key is refused' => sub {
+    my $key = fresh();
+    my $location = is_accepted(submit('/t', $key, 'right'), 'first');
+
+    is_problem(submit('/t', $key, 'wrong'), 422, 'idempotency_mismatch', 'another text');
+    is_problem(submit('/model', $key, 'right'), 422, 'idempotency_mismatch', 'another model');
+    is_replay(submit('/t', $key, 'right'), $location, 'the right one all the same');
+    is scalar submits('wrong'), 0, 'nothing was sent';
+    is scalar submits('right'), 1, 'one was';
+};
+
+
+subtest 'the fingerprint is that of what is asked, not of its spelling' => sub {
+    my $key = fresh();
+    my @json = ('Content-Type' => 'application/json');
+    my $location = is_accepted(submit('/t', $key,
+        '{"messages":[{"role":"user","text":"native"}],"completionOptions":'
+        . '{"temperature":0.5,"maxTokens":"7"}}', @json), 'first');
+
+    is_replay(submit('/t', $key, qq({ "completionOptions" : { "maxTokens":"7",\n)
+        . '"temperature":0.5 }, "messages" : [ { "text": "n\u0061tive", "role":"user" } ] }',
+        @json), $location, 'other white space, order and escapes');
+    is_problem(submit('/t', $key,
+        '{"messages":[{"role":"user","text":"native"}],"completionOptions":'
+        . '{"temperature":0.5,"maxTokens":"8"}}', @json), 422, 'idempotency_mismatch',
+        'another option');
+};
+
+
+subtest 'a malformed key is refused' => sub {
+    my %keys = (
+        'an empty one'       => '',
+        'empty in quotes'    => '""',
+        'a space'            => 'a b',
+        'not ASCII'          => "caf\xc3\xa9",
+        'a control'          => "a\tb",
+        '256 characters'     => 'k' x 256,
+    );
+
+    for my $name (sort keys %keys) {
+        is_problem(submit('/t', $keys{$name}, 'malformed'), 400, 'invalid_request', $name);
+    }
+    is scalar submits('malformed'), 0, 'nothing was sent';
+
+    my $long = join '', map { chr(0x21 + $_ % 94) } 1 .. 255;
+    my $location = is_accepted(submit('/t', $long, 'long'), '255 characters');
+    is_replay(submit('/t', qq{"$long"}, 'long'), $location, 'quoted');
+};
+
+
+subtest 'it can be switched off' => sub {
+    my @r = map { submit('/off', 'off', 'off') } 1 .. 2;
+
+    isnt is_accepted($r[0], 'one'), is_accepted($r[1], 'two'), 'two ids';
+    is $r[1]->header('Idempotency-Replayed'), undef, 'no replay';
+    is scalar submits('off'), 2, 'two submits';
+};
+
+
+subtest 'a key belongs to its owner' => sub {
+    my $key = fresh();
+    my %location = map {
+        $_ => is_accepted(submit('/owned', $key, 'owned', 'X-User' => $_), $_)
+    } qw(anna boris);
+
+    isnt $location{anna}, $location{boris}, 'two ids';
+    is scalar submits('owned'), 2, 'two submits';
+    is_problem(submit('/owned', $key, 'mine', 'X-User' => 'anna'), 422,
+        'idempotency_mismatch', 'another request of the same owner');
+
+    for (qw(anna boris)) {
+        is_replay(submit('/owned', $key, 'owned', 'X-User' => $_), $location{$_}, $_);
+    }
+    is $t->request(GET => $location{anna}, headers => { 'X-User' => 'boris' })->{status}, 404,
+        'a foreign id';
+};
+
+
+subtest 'a key is forgotten in time, not while it is needed' => sub {
+    my $key = fresh();
+    my $location = is_accepted(submit('/short', $key, 'short'), 'first');
+    sleep 2.2;
+    my $r = submit('/short', $key, 'short');
+
+    isnt is_accepted($r, 'after its time'), $location, 'another id';
+    is $r->header('Idempotency-Replayed'), undef, 'no replay';
+    is scalar submits('short'), 2, 'two submits';
+
+    # upstream takes longer to answer than the key is to live
+    $upstream->fault(submit => 1, delay => 2.2);
+    my @r = $t->concurrent(map { [arguments('/short', 'slow', 'slow')] } 1 .. 8);
+
+    is scalar(grep { $_->{status} == 202 } @r), 8, 'all accepted';
+    is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'who joined has the same id';
+    is scalar submits('slow'), 1, 'one submit';
+};
+
+
+subtest 'requests that race for a key' => sub {
+    $upstream->fault(submit => 1, delay => 0.7);
+    my @r = $t->concurrent(map { [arguments('/t', 'race', 'race')] } 1 .. $racers);
+
+    is scalar(grep { $_->{status} == 202 } @r), $racers, 'all accepted';
+    is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
+    is scalar submits('race'), 1, 'one submit';
+    is scalar(uniq map { $_->header('X-Worker') // '' } @r), 2, 'over two workers';
+
+    my @first = grep { ($_->header('X-Source') // '') eq 'upstream' } @r;
+    is scalar @first, 1, 'one of them paid';
+    is $first[0] && $first[0]->header('Idempotency-Replayed'), undef, 'and was the first';
+    is scalar(grep { ($_->header('Idempotency-Replayed') // '') eq 'true' } @r), $racers - 1,
+        'all others say that they are replays';
+    is scalar(grep { ($_->header('X-Source') // '') !~ /^(upstream|joined|replayed)$/ } @r), 0,
+        'all know where they come from';
+    cmp_ok scalar(grep { ($_->header('X-Source') // '') eq 'joined' } @r), '>', 0,
+        'some have joined';
+};
+
+
+subtest 'a refusal is for all who joined, and forgets the key' => sub {
+    my $key = fresh();
+    $upstream->fault(submit => 1, status => 400, delay => 1);
+    my @r = $t->concurrent(map { [arguments('/t', $key, 'refused')] } 1 .. 12);
+
+    is scalar(grep { $_->{status} == 400 } @r), 12, 'all refused';
+    is scalar submits('refused'), 1, 'one submit';
+
+    my $r = submit('/t', $key, 'another');
+    is_accepted($r, 'the key may be used again');
+    is $r->header('Idempotency-Replayed'), undef, 'no replay';
+    is scalar submits('another'), 1, 'submitted';
+};
+
+
+subtest 'a refusal is for those who joined, though others come first' => sub {
+    $t->reload(wait_old => 1);
+
+    my $key = fresh();
+    $upstream->fault(submit => 1, status => 400, delay => 1.5);
+    my @joined = map { $t->start(arguments('/t', $key, 'late news')) } 1 .. 16;
+    sleep 0.02 until submits('late news');
+    sleep 0.3;
+
+    my $sender = sender();
+    ok $sender, 'one worker is sending' or return;
+    my ($other) = grep { $_ != $sender } $t->worker_pids;
+
+    kill STOP => $other;
+    sleep 1.7;
+    my @late = map { $t->start(arguments('/t', $key, 'late news')) } 1 .. 12;
+    sleep 0.5;
+    kill CONT => $other;
+    CompletionAsync::Client->gather([@joined, @late], 10);
+
+    my @statuses = map { $_->response->{status} } @joined;
+    is_deeply [uniq @statuses], [400], 'refused, all who joined' or diag "@statuses";
+    my @r = map { $_->response } @late;
+    is scalar(grep { $_->{status} == 202 } @r), 12, 'accepted, all who came later';
+    is scalar(uniq map { $_->header('Location') } @r), 1, 'with one id';
+    is scalar(uniq map { $_->response->header('X-Worker') } @joined), 2, 'in two workers';
+    is scalar submits('late news'), 2, 'one submit for each';
+};
+
+
+subtest 'an unknown outcome is kept' => sub {
+    my $key = fresh();
+    $upstream->fault(submit => 1, reset => 'request', delay => 0.5);
+    my @r = $t->concurrent(map { [arguments('/t', $key, 'unknown')] } 1 .. 5);
+
+    is_problem($_, 502, 'outcome_unknown', 'one of five') for @r;
+    is_problem(submit('/t', $key, 'unknown'), 502, 'outcome_unknown', 'later');
+    is_problem(submit('/t', $key, 'else'), 422, 'idempotency_mismatch', 'another request');
+    is scalar submits('unknown'), 1, 'never repeated';
+    is_accepted(submit('/t', fresh(), 'unknown'), 'a new key');
+};
+
+
+subtest 'a client that hangs up leaves an operation behind' => sub {
+    for my $reset (0, 1) {
+        for my $cut (undef, -1, -7) {
+            my $key = fresh();
+            my @arguments = arguments('/t', $key, "hang up $key");
+            my $bytes = $t->client->format(@arguments);
+
+            $upstream->fault(submit => 1, delay => 0.4) if !defined $cut;
+            $t->hang_up(@arguments, reset => $reset,
+                defined $cut ? (at => length($bytes) + $cut) : ());
+            $upstream->wait_for(submit => scalar($upstream->submits) + 1, 0.2)
+                if !defined $cut && !submits("hang up $key");
+
+            my $name = ($reset ? 'reset' : 'closed') . ' at ' . ($cut // 'the end');
+            my $location = is_accepted($t->request(@arguments), $name);
+            is scalar submits("hang up $key"), 1, "$name: one submit";
+            is_replay($t->request(@arguments), $location, "$name: again");
+            $upstream->clear_faults;
+        }
+    }
+};
+
+
+subtest 'of the key a hash is kept only' => sub {
+    my $key = 'a-very-secret-key-0123456789';
+    my $location = is_accepted(submit('/t', $key, 'hashed'), 'first');
+    my ($id) = map { $_->{operation} } submits('hashed');
+    my ($pid) = $t->worker_pids;
+    my $shared = '';
+
+    open my $maps, '<', "/proc/$pid/maps" or plan skip_all => 'the maps cannot be read';
+    open my $mem, '<:raw', "/proc/$pid/mem" or plan skip_all => 'the memory cannot be read';
+
+    while (<$maps>) {
+        no warnings 'portable';
+        my ($from, $to) = map { hex } /^([0-9a-f]+)-([0-9a-f]+) rw-s/ or next;
+        seek $mem, $from, 0;
+        read $mem, my $piece, $to - $from;
+        $shared .= $piece // '';
+    }
+
+    cmp_ok index($shared, $id), '>', 0, 'the operation is in the zone';
+    is index($shared, $key), -1, 'the key is not';
+};
+
+
+subtest 'a reload between first and replay' => sub {
+    my $key = fresh();
+    my $location = is_accepted(submit('/t', $key, 'reload'), 'first');
+
+    ok $t->reload(wait_old => 1), 'reloaded';
+    is_replay(submit('/t', $key, 'reload'), $location, 'after the reload');
+    is scalar submits('reload'), 1, 'one submit';
+
+    # and while it is on its way: those who wait in the old workers and in the new
+    $key = fresh();
+    $upstream->fault(submit => 1, delay => 2);
+    my @clients = map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 6;
+    sleep 0.05 until submits('underway');
+    ok $t->reload, 'reloaded again';
+    push @clients, map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 4;
+
+    CompletionAsync::Client->gather(\@clients, 10);
+    my @r = map { $_->response } @clients;
+    is_accepted($_, 'around a reload') for @r;
+    is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
+    is scalar submits('underway'), 1, 'one submit';
+};
+
+
+subtest 'the death of the sender' => sub {
+    $t->allow_killed_workers;
+    $t->reload(wait_old => 1);
+
+    # refused, and to be sent again
+    $upstream->fault(submit => 1, status => 503, retry_after => 2);
+    my @waits = $t->start(arguments('/patient', 'refused', 'pause'));
+    sleep 0.02 until submits('pause');
+    sleep 0.2;
+
+    # surely not sent: it stands in the quota's line behind two others
+    push @waits, map { $t->start(arguments('/paced', $_, $_ // 'ahead')) }
+        undef, undef, 'unsent';
+
+    # on its way: upstream has it, and does not answer
+    $upstream->fault(submit => 'every', hang => 'request');
+    my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
+    sleep 0.02 until submits('sent');
+    $upstream->clear_faults;
+    kill KILL => $_ for $t->worker_pids;
+    is scalar submits('unsent'), 0, 'one was not sent yet';
+
+    $sent->response;
+    sleep 0.1 until $t->request(GET => '/none')->{status};
+
+    my @r = $t->concurrent(
+        [arguments('/brief', 'sent', 'sent')],
+        [arguments('/paced', 'unsent', 'unsent')],
+        [arguments('/patient', 'refused', 'pause')],
+    );
+
+    is_problem($r[0], 502, 'outcome_unknown', 'it was sent');
+    is scalar submits('sent'), 1, 'never repeated';
+    is_problem(submit('/brief', 'sent', 'sent'), 502, 'outcome_unknown', 'again');
+    is_accepted(submit('/brief', fresh(), 'sent'), 'a new key');
+
+    my $location = is_accepted($r[1], 'it was not sent');
+    is $r[1]->header('Idempotency-Replayed'), undef, 'taken over, no replay';
+    is scalar submits('unsent'), 1, 'sent once';
+    is_replay(submit('/paced', 'unsent', 'unsent'), $location, 'and kept');
+
+    is_accepted($r[2], 'it was refused');
+    is scalar submits('pause'), 2, 'sent once more';
+};
+
+
+$t->done;
