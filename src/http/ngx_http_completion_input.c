@@ -252,7 +252,7 @@ ngx_http_completion_read_body(ngx_http_request_t *r, ngx_str_t *body)
         return NGX_DECLINED;
     }
 
-    if (body->data) {
+    if (body->data || body->len == 0) {
         return NGX_OK;
     }
 
@@ -265,6 +265,10 @@ ngx_http_completion_read_body(ngx_http_request_t *r, ngx_str_t *body)
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
+
+        if (ngx_buf_size(b) == 0) {
+            continue;
+        }
 
         if (!b->in_file) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);

@@ -101,6 +101,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         if (ngx_completion_key_awaited(cached)) {
             cached->expires = ngx_min(cached->expires,
                                       ngx_time() + NGX_COMPLETION_KEY_NEWS);
+
         } else {
             ngx_completion_key_delete(zone, cached);
         }

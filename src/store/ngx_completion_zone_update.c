@@ -104,7 +104,9 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
 
     record->lease_end = ngx_current_msec + zone->poll_lease;
 
-    for (last = &record->work.draft; *last; last = &(*last)->next) { /* void */ }
+    for (last = &record->work.draft; *last; last = &(*last)->next) {
+        /* void */
+    }
 
     end = ngx_min(*written + NGX_COMPLETION_COPY_MAX, update->document.len);
 
