@@ -458,7 +458,10 @@ ngx_completion_wait_begin(ngx_completion_service_t *service, ngx_str_t *id,
         return NGX_ERROR;
     }
 
-    (void) ngx_completion_zone_want(service->zone, id, ms);
+    /* a while longer, so that who renews a wait is not passed over */
+
+    (void) ngx_completion_zone_want(service->zone, id,
+                                    ms + NGX_COMPLETION_WATCHER_NET);
     ngx_completion_watcher_kick(service);
 
     return NGX_OK;

@@ -130,7 +130,7 @@ ngx_completion_record_changed(ngx_completion_zone_t *zone,
     record->version = ++zone->sh->sequence;
     ngx_completion_zone_note(zone, record->hash);
 
-    return NGX_OK;
+    return ngx_completion_record_wanted(record) ? NGX_OK : NGX_DONE;
 }
 
 

@@ -222,6 +222,8 @@ ngx_completion_record_sh_t *ngx_completion_record_first(ngx_rbtree_t *tree,
     ngx_msec_t *wait);
 void ngx_completion_record_move(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
+
+/* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */
 ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);

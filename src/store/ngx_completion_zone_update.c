@@ -211,6 +211,10 @@ static ngx_int_t
 ngx_completion_record_final(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
+    ngx_int_t  rc;
+
+    rc = ngx_completion_record_changed(zone, record);
+
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         ngx_completion_pace_learn(&zone->sh->paces[record->model],
                                   record->asked - record->created,
@@ -242,7 +246,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
         record->not_before = ngx_current_msec + NGX_COMPLETION_BACKOFF;
     }
 
-    return ngx_completion_record_changed(zone, record);
+    return rc;
 }
 
 
@@ -250,9 +254,13 @@ static ngx_int_t
 ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
+    ngx_int_t  rc;
+
     switch (record->state) {
 
     case NGX_COMPLETION_RECORD_UNKNOWN:
+        rc = ngx_completion_record_changed(zone, record);
+
         record->state = NGX_COMPLETION_RECORD_MISSING;
         record->created = ngx_current_msec;
         record->wanted = ngx_current_msec;
@@ -260,7 +268,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         ngx_completion_record_unschedule(zone, record);
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PASSING);
 
-        return ngx_completion_record_changed(zone, record);
+        return rc;
 
     case NGX_COMPLETION_RECORD_PENDING:
 
@@ -275,8 +283,9 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         if (record->missing == NGX_COMPLETION_LOST_COUNT
             && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
         {
+            rc = ngx_completion_record_changed(zone, record);
             ngx_completion_record_decide(zone, record, update->lost);
-            return ngx_completion_record_changed(zone, record);
+            return rc;
         }
 
         record->asked = record->sent;
@@ -362,8 +371,9 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
         rc = NGX_DONE;
 
     } else if (record && record->state == NGX_COMPLETION_RECORD_PENDING) {
+        (void) ngx_completion_record_changed(zone, record);
         ngx_completion_record_decide(zone, record, verdict);
-        rc = ngx_completion_record_changed(zone, record);
+        rc = NGX_OK;
     }
 
     ngx_completion_zone_unlock(zone);
