@@ -64,13 +64,13 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         ctx->beat = ngx_current_msec + rest;
     }
 
-    rc = ngx_http_completion_wait(r, ctx, rest);
-
-    if (rc == NGX_DONE && ngx_http_completion_stream_armed(r) != NGX_OK) {
+    if (ngx_http_completion_wait(r, ctx, rest) != NGX_DONE
+        || ngx_http_completion_stream_armed(r) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return rc;
+    return NGX_DONE;
 }
 
 

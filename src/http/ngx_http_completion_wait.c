@@ -222,6 +222,13 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
 
     rc = ngx_http_completion_continue(r, ctx);
 
+    if (ctx->streaming && rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+
+        /* the header is sent, there is no other way to tell */
+
+        rc = NGX_ERROR;
+    }
+
     if (rc != NGX_DONE) {
         ngx_http_finalize_request(r, rc);
     }

@@ -328,6 +328,7 @@ ngx_completion_submit_woken(ngx_completion_wait_t *wait)
 static void
 ngx_completion_submit_send(ngx_completion_submit_t *submit)
 {
+    ngx_msec_int_t           left;
     ngx_completion_fetch_t  *f;
 
     f = ngx_completion_provider_submit(&submit->service->provider,
@@ -344,7 +345,9 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
         return;
     }
 
-    f->timeout = submit->deadline - ngx_current_msec;
+    left = submit->deadline - ngx_current_msec;
+
+    f->timeout = ngx_max(left, 1);
     f->handler = ngx_completion_submit_answered;
     f->fence = ngx_completion_submit_fence;
     f->data = submit;
@@ -633,7 +636,7 @@ void
 ngx_completion_submits_quit(void)
 {
     ngx_msec_t                limit;
-    ngx_queue_t              *q, *next;
+    ngx_queue_t              *q;
     ngx_msec_int_t            rest;
     ngx_completion_submit_t  *submit;
 
@@ -643,9 +646,8 @@ ngx_completion_submits_quit(void)
 
     for (q = ngx_queue_head(&ngx_completion_submits);
          q != &ngx_completion_submits;
-         q = next)
+         q = ngx_queue_next(q))
     {
-        next = ngx_queue_next(q);
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
         if (!submit->promised || !submit->timer.timer_set) {
@@ -660,8 +662,13 @@ ngx_completion_submits_quit(void)
             continue;
         }
 
+        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
         submit->retry_after = submit->timer.timer.key - ngx_current_msec;
-        ngx_completion_submit_finish(submit, NGX_COMPLETION_SUBMIT_QUOTA);
+        submit->deadline = ngx_current_msec;
+        submit->promised = 0;
+
+        ngx_del_timer(&submit->timer);
+        ngx_add_timer(&submit->timer, 1);
     }
 }
 
