@@ -11,7 +11,7 @@ my $ROOT = "$FindBin::Bin/..";
 
 my $MAX_COLUMNS = 80;
 my $MAX_LINES   = 1200;
-my @COMMENTS    = (1, 6);    # percent of the lines
+my @COMMENTS    = (1, 4);    # percent of the lines of code; headers are for reading
 
 
 # Comments, strings and character constants become blanks; columns and lines stay.
@@ -287,8 +287,13 @@ for my $file (sort glob "$ROOT/src/*.[ch] $ROOT/src/*/*.[ch] $ROOT/src/*/*/*.[ch
     my $name = $file =~ s{^\Q$ROOT\E/}{}r;
 
     push @files, $name;
-    $lines    += $text =~ tr/\n//;
-    $comments += comment_lines($text);
+    if ($name =~ /\.c$/) {
+        $lines    += $text =~ tr/\n//;
+        $comments += comment_lines($text);
+
+    } else {
+        like $text, qr{\A\n/\*\n \* \S}, "$name says what it is for";
+    }
     is join("\n", map { "$name:$_" } faults($text)), '', $name;
 }
 cmp_ok scalar @files, '>=', 20, 'there are sources';
