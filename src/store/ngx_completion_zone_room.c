@@ -7,6 +7,7 @@
 
 #define NGX_COMPLETION_EVICT_TRIES    256
 #define NGX_COMPLETION_PASSING_TIME   60000
+#define NGX_COMPLETION_READING_TIME   1000
 
 
 static ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
@@ -146,7 +147,11 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     case NGX_COMPLETION_LIST_RESULTS:
     case NGX_COMPLETION_LIST_FINAL:
+        /* whoever it was fetched again for is still to read it */
+
         return ngx_time() - record->finished > zone->retention
+               && (ngx_msec_int_t) (ngx_current_msec - record->not_before)
+                  > NGX_COMPLETION_READING_TIME
                && !ngx_completion_record_wanted(record);
 
     case NGX_COMPLETION_LIST_PENDING:

@@ -237,13 +237,14 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
                                               : NGX_COMPLETION_LIST_FINAL);
 
     record->wanted = ngx_current_msec;
+    record->not_before = ngx_current_msec;
     record->failures = 0;
 
     if (record->chunks == NULL) {
 
         /* no room for it: whoever fetches it again does so after a pause */
 
-        record->not_before = ngx_current_msec + NGX_COMPLETION_BACKOFF;
+        record->not_before += NGX_COMPLETION_BACKOFF;
     }
 
     return rc;
