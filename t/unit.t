@@ -18,13 +18,14 @@ my $build = $ENV{BUILD} || 'build';
 my $cc = $ENV{CC} || 'cc';
 my $out = "$build/unit";
 
-my @json = glob('src/base/ngx_completion_json*.c');
+my @json = (glob('src/base/ngx_completion_json*.c'), 'src/base/ngx_completion_hash.c');
 my @provider = (@json, glob('src/provider/ngx_completion_provider*.c'),
     't/unit/fetch_stub.c');
 
 my %programs = (
     json             => \@json,
     json_digest      => \@json,
+    pace             => [ 'src/store/ngx_completion_pace.c' ],
     provider_request => \@provider,
     provider_answer  => \@provider,
 );

@@ -2,8 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include <openssl/sha.h>
-
+#include "ngx_completion_hash.h"
 #include "ngx_completion_json.h"
 
 
@@ -16,7 +15,7 @@
 
 typedef struct {
     ngx_array_t                    members;  /* of digests */
-    u_char                         pair[2 * SHA256_DIGEST_LENGTH];
+    u_char                         pair[2 * NGX_COMPLETION_SHA256];
     ngx_uint_t                     array;    /* not an object */
 } ngx_completion_json_level_t;
 
@@ -63,7 +62,7 @@ static ngx_int_t
 ngx_completion_json_digest_event(void *data,
     ngx_completion_json_event_t *event)
 {
-    u_char                         md[SHA256_DIGEST_LENGTH];
+    u_char                         md[NGX_COMPLETION_SHA256];
     ngx_array_t                   *members;
     ngx_completion_json_level_t   *level;
     ngx_completion_json_digest_t  *d;
@@ -73,9 +72,8 @@ ngx_completion_json_digest_event(void *data,
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
-        (void) SHA256(event->value.data, event->value.len,
-                      d->levels[event->depth].pair);
-        return NGX_OK;
+        return ngx_completion_sha256(event->value.data, event->value.len,
+                                     d->levels[event->depth].pair);
 
     case NGX_COMPLETION_JSON_OBJECT:
         level = &d->levels[event->depth + 1];
@@ -87,12 +85,12 @@ ngx_completion_json_digest_event(void *data,
             return NGX_OK;
         }
 
-        return ngx_array_init(members, d->pool, 8, SHA256_DIGEST_LENGTH);
+        return ngx_array_init(members, d->pool, 8, NGX_COMPLETION_SHA256);
 
     case NGX_COMPLETION_JSON_ARRAY:
         level = &d->levels[event->depth + 1];
         level->array = 1;
-        ngx_memzero(level->pair, SHA256_DIGEST_LENGTH);
+        ngx_memzero(level->pair, NGX_COMPLETION_SHA256);
 
         return NGX_OK;
 
@@ -101,13 +99,19 @@ ngx_completion_json_digest_event(void *data,
         ngx_qsort(members->elts, members->nelts, members->size,
                   ngx_completion_json_member_cmp);
 
-        (void) SHA256(members->elts, members->nelts * members->size, md);
+        if (ngx_completion_sha256(members->elts,
+                                  members->nelts * members->size, md)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         md[0] = (u_char) event->type;
         break;
 
     case NGX_COMPLETION_JSON_ARRAY_END:
         ngx_memcpy(md, d->levels[event->depth + 1].pair,
-                   SHA256_DIGEST_LENGTH);
+                   NGX_COMPLETION_SHA256);
         md[0] = (u_char) event->type;
         break;
 
@@ -131,7 +135,7 @@ ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
     ngx_completion_json_level_t  *level;
 
     if (depth == 0) {
-        ngx_memcpy(d->digest, md, SHA256_DIGEST_LENGTH);
+        ngx_memcpy(d->digest, md, NGX_COMPLETION_SHA256);
         return NGX_OK;
     }
 
@@ -140,7 +144,7 @@ ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
     level = &d->levels[depth];
     member = level->pair;
 
-    ngx_memcpy(level->pair + SHA256_DIGEST_LENGTH, md, SHA256_DIGEST_LENGTH);
+    ngx_memcpy(level->pair + NGX_COMPLETION_SHA256, md, NGX_COMPLETION_SHA256);
 
     if (!level->array) {
         member = ngx_array_push(&level->members);
@@ -149,8 +153,13 @@ ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
         }
     }
 
-    (void) SHA256(level->pair, sizeof(level->pair), md);
-    ngx_memcpy(member, md, SHA256_DIGEST_LENGTH);
+    if (ngx_completion_sha256(level->pair, sizeof(level->pair), md)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(member, md, NGX_COMPLETION_SHA256);
 
     return NGX_OK;
 }
@@ -174,7 +183,7 @@ ngx_completion_json_digest_scalar(ngx_completion_json_digest_t *d,
         value.len = 0;
     }
 
-    if (SHA256(value.data, value.len, md) == NULL) {
+    if (ngx_completion_sha256(value.data, value.len, md) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -189,5 +198,5 @@ ngx_completion_json_digest_scalar(ngx_completion_json_digest_t *d,
 static int ngx_libc_cdecl
 ngx_completion_json_member_cmp(const void *one, const void *two)
 {
-    return ngx_memcmp(one, two, SHA256_DIGEST_LENGTH);
+    return ngx_memcmp(one, two, NGX_COMPLETION_SHA256);
 }

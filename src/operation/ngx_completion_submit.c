@@ -3,8 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include <openssl/sha.h>
-
+#include "../base/ngx_completion_hash.h"
 #include "../base/ngx_completion_json.h"
 
 #include "ngx_completion_operation.h"
@@ -81,7 +80,7 @@ ngx_int_t
 ngx_completion_submit_keys(ngx_completion_submit_t *submit, ngx_str_t *owner,
     ngx_str_t *key, time_t ttl, time_t cache, ngx_uint_t shared)
 {
-    u_char                  digest[SHA256_DIGEST_LENGTH];
+    u_char                  digest[NGX_COMPLETION_SHA256];
     ngx_str_t               request, everybody;
     ngx_completion_keys_t  *keys;
 
@@ -129,7 +128,7 @@ static ngx_int_t
 ngx_completion_submit_name(ngx_completion_submit_t *submit, u_char kind,
     ngx_str_t *owner, ngx_str_t *value, u_char *name)
 {
-    u_char    *text, *p, digest[SHA256_DIGEST_LENGTH];
+    u_char    *text, *p, digest[NGX_COMPLETION_SHA256];
     uint32_t   len;
 
     text = ngx_pnalloc(submit->pool,
@@ -152,7 +151,10 @@ ngx_completion_submit_name(ngx_completion_submit_t *submit, u_char kind,
         p = ngx_cpymem(p, value->data, value->len);
     }
 
-    (void) SHA256(text, p - text, digest);
+    if (ngx_completion_sha256(text, p - text, digest) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_memcpy(name, digest, NGX_COMPLETION_KEY_DIGEST);
 
     return NGX_OK;

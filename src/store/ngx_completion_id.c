@@ -3,8 +3,8 @@
 #include <ngx_core.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+
+#include "../base/ngx_completion_hash.h"
 
 #include "ngx_completion_id.h"
 
@@ -164,10 +164,9 @@ static ngx_int_t
 ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key, ngx_str_t *provider,
     ngx_str_t *owner, ngx_str_t *claim, u_char *tag)
 {
-    u_char        *text, *p, md[EVP_MAX_MD_SIZE];
-    size_t         len;
-    ngx_str_t      raw, encoded;
-    unsigned int   n;
+    u_char     *text, *p, md[NGX_COMPLETION_SHA256];
+    size_t      len;
+    ngx_str_t   raw, encoded;
 
     len = 1 + 3 * sizeof(uint32_t) + provider->len + owner->len + claim->len;
 
@@ -182,7 +181,7 @@ ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key, ngx_str_t *provider,
     p = ngx_completion_id_part(p, owner);
     (void) ngx_completion_id_part(p, claim);
 
-    if (HMAC(EVP_sha256(), key->data, key->len, text, len, md, &n) == NULL) {
+    if (ngx_completion_hmac(key, text, len, md) != NGX_OK) {
         return NGX_ERROR;
     }
 

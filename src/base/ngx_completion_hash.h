@@ -1,0 +1,26 @@
+
+/*
+ * SHA-256 and HMAC-SHA-256 by OpenSSL, whose one-shot functions look their
+ * algorithm up by name on every call: here that is done once a process.
+ * To be called in workers; no memory of the caller is kept.
+ */
+
+
+#ifndef _NGX_COMPLETION_HASH_H_INCLUDED_
+#define _NGX_COMPLETION_HASH_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_COMPLETION_SHA256  32      /* bytes of either result */
+
+
+/* NGX_OK, or NGX_ERROR: OpenSSL has no memory. */
+ngx_int_t ngx_completion_sha256(u_char *data, size_t len, u_char *md);
+ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len,
+    u_char *md);
+
+
+#endif /* _NGX_COMPLETION_HASH_H_INCLUDED_ */
