@@ -47,7 +47,7 @@ $(MODULE): $(BUILD)/Makefile $(SOURCES)
 
 BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
                  libyajl-dev libssl-dev
-RUN_PACKAGES   = perl libmojolicious-perl curl
+RUN_PACKAGES   = perl libmojolicious-perl libcpanel-json-xs-perl curl
 TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime
 CHECK_PACKAGES = clang
 

@@ -410,15 +410,16 @@ subtest 'the death of the sender' => sub {
     sleep 0.02 until submits('pause');
     sleep 0.2;
 
+    # on its way: upstream has it, and does not answer
+    $upstream->fault(submit => 1, hang => 'request');
+    my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
+    sleep 0.02 until submits('sent');
+
     # surely not sent: it stands in the quota's line behind two others
     push @waits, map { $t->start(arguments('/paced', $_, $_ // 'ahead')) }
         undef, undef, 'unsent';
-
-    # on its way: upstream has it, and does not answer
-    $upstream->fault(submit => 'every', hang => 'request');
-    my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
-    sleep 0.02 until submits('sent');
-    $upstream->clear_faults;
+    sleep 0.02 until submits('ahead');
+    sleep 0.1;
     kill KILL => $_ for $t->worker_pids;
     is scalar submits('unsent'), 0, 'one was not sent yet';
 
