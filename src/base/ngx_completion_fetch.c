@@ -176,13 +176,6 @@ ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
 }
 
 
-ngx_uint_t
-ngx_completion_fetch_running(void)
-{
-    return ngx_completion_fetch_line.running;
-}
-
-
 void
 ngx_completion_fetch_exit(void)
 {

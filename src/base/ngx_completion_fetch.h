@@ -146,9 +146,6 @@ ngx_int_t ngx_completion_fetch_answer_header(ngx_completion_fetch_t *f,
 
 void ngx_completion_fetch_destroy(ngx_completion_fetch_t *f);
 
-/* Transfers under way in this worker, those in line included. */
-ngx_uint_t ngx_completion_fetch_running(void);
-
 /*
  * For the module's exit_process: ends everything, reports nothing.  The
  * transfers stay their owners', who may destroy them before or after.

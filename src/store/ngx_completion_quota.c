@@ -144,22 +144,6 @@ ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
 }
 
 
-ngx_uint_t
-ngx_completion_quota_promised(ngx_completion_quota_sh_t *q, ngx_msec_t now)
-{
-    ngx_uint_t  n;
-
-    for (n = 0; n < q->used; n++) {
-        if ((ngx_msec_int_t) (ngx_completion_quota_start(q, n + 1) - now) <= 0)
-        {
-            break;
-        }
-    }
-
-    return n;
-}
-
-
 /* the last but (ago - 1) start noted */
 
 static ngx_msec_t

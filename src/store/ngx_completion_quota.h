@@ -57,9 +57,5 @@ ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
 /* Notes a start; at is not before what _next() said. */
 void ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at);
 
-/* How many starts are promised for later than now. */
-ngx_uint_t ngx_completion_quota_promised(ngx_completion_quota_sh_t *q,
-    ngx_msec_t now);
-
 
 #endif /* _NGX_COMPLETION_QUOTA_H_INCLUDED_ */

@@ -44,8 +44,6 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
         ngx_completion_record_unlink(zone, record);
         ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_FINAL);
 
-        zone->sh->evicted_results++;
-
         return NGX_OK;
     }
 
@@ -68,8 +66,6 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     }
 
     ngx_completion_record_delete(zone, record);
-
-    zone->sh->evicted_records++;
 
     return NGX_OK;
 }

@@ -158,8 +158,6 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     size_t                       capacity;  /* bytes of one document */
-    ngx_uint_t                   evicted_results;
-    ngx_uint_t                   evicted_records;
 };
 
 
