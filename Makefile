@@ -51,8 +51,11 @@ RUN_PACKAGES   = perl libmojolicious-perl libcpanel-json-xs-perl curl
 TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime
 CHECK_PACKAGES = clang
 
+# 130 MB, for the test of the page alone
+PAGE_PACKAGES  = chromium chromium-driver
+
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
-                 $(CHECK_PACKAGES)
+                 $(CHECK_PACKAGES) $(PAGE_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 
@@ -152,7 +155,8 @@ help:
 	@echo 'make demo        the main job: submit, poll, print; against an'
 	@echo '                 emulator, or with YC_FOLDER_ID and YC_API_KEY set'
 	@echo '                 against the real API'
-	@echo 'make run         the same nginx in the foreground, for your own curl'
+	@echo 'make run         nginx in the foreground with a page that translates,'
+	@echo '                 for your browser and your own curl'
 	@echo 'make test        every test'
 	@echo 'make check       both compilers, the tests under sanitizers'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'

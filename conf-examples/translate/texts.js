@@ -1,0 +1,211 @@
+// What the page says, in the language of the browser or the one chosen here.
+
+const NAME = "translate.interface";
+
+const TEXTS = {
+    en: {
+        title: "Translate",
+        interface: "Language of this page",
+        from: "From",
+        to: "To",
+        auto: "Detect",
+        swap: "Swap languages",
+        text: "Text",
+        placeholder: "Type or paste a text",
+        counter: "{count} of {limit} characters",
+        submit: "Translate",
+        shortcut: "Ctrl+Enter",
+        translation: "Translation",
+        nothing: "The translation will appear here.",
+        copy: "Copy",
+        copied: "Copied",
+        not_copied: "Could not be copied. Select the text instead.",
+        cancel: "Cancel",
+        retry: "Try again",
+        now: "Try now",
+        history: "History",
+        kept: "Kept in this browser. Results stay available for three days.",
+        clear: "Clear",
+        clear_all: "Remove every finished translation from this browser’s history?",
+        remove: "Remove from the history: {text}",
+        cancel_entry: "Cancel: {text}",
+        seconds: "{count} s",
+        again_in: "Again in {count} s",
+        offline: "You are offline. Everything goes on once the connection is back.",
+        empty_text: "Type a text first.",
+        too_long: "The text is too long by {count} characters.",
+
+        state_sending: "Sending…",
+        state_pending: "Translating…",
+        state_done: "Done",
+        state_failed: "Failed",
+        state_cancelled: "Cancelled",
+        state_expired: "No longer available",
+        state_cancelling: "Cancelling…",
+        expired: "Results are kept for three days; this one is gone.",
+        truncated: "The translation is incomplete: it reached the longest length allowed.",
+
+        wait_network: "No connection to the server.",
+        wait_quota_exceeded: "Too many requests at the moment.",
+        wait_zone_full: "The server has no room at the moment.",
+        wait_upstream_unavailable: "The translation service is not available at the moment.",
+        wait_upstream_timeout: "The translation service does not answer at the moment.",
+
+        network: "No connection to the server. Trying again cannot be charged twice.",
+        invalid_request: "The service does not accept this text.",
+        forbidden: "You may not use this service. Sign in, and try again.",
+        operation_not_found: "The server does not know this translation.",
+        request_too_large: "The text is too long.",
+        quota_exceeded: "Too many requests. Try again in a while; nothing was sent.",
+        zone_full: "The server has no room. Try again in a while; nothing was sent.",
+        upstream_unavailable: "The translation service is not available. Try again in a while.",
+        upstream_timeout: "The translation service does not answer. Try again in a while.",
+        upstream_rejected: "The service refused the request. Tell whoever runs this page.",
+        outcome_unknown: "No answer came. The text may have been accepted: trying again may be charged twice.",
+        filtered: "The service’s content filter withheld the translation.",
+        empty: "The service returned no text.",
+        grpc_3: "The service does not accept this text.",
+        grpc_4: "The service took too long.",
+        grpc_5: "The service lost this translation.",
+        grpc_8: "The service is at its limit. Try again in a while.",
+        unknown: "Something went wrong.",
+    },
+
+    ru: {
+        title: "Перевод",
+        interface: "Язык страницы",
+        from: "С какого",
+        to: "На какой",
+        auto: "Авто",
+        swap: "Поменять языки местами",
+        text: "Текст",
+        placeholder: "Введите или вставьте текст",
+        counter: "{count} из {limit} знаков",
+        submit: "Перевести",
+        shortcut: "Ctrl+Enter",
+        translation: "Перевод",
+        nothing: "Здесь появится перевод.",
+        copy: "Скопировать",
+        copied: "Скопировано",
+        not_copied: "Скопировать не удалось. Выделите текст сами.",
+        cancel: "Отменить",
+        retry: "Повторить",
+        now: "Повторить сейчас",
+        history: "История",
+        kept: "Хранится в этом браузере. Переводы доступны три дня.",
+        clear: "Очистить",
+        clear_all: "Убрать из истории этого браузера все завершённые переводы?",
+        remove: "Убрать из истории: {text}",
+        cancel_entry: "Отменить: {text}",
+        seconds: "{count} с",
+        again_in: "Повтор через {count} с",
+        offline: "Нет сети. Всё продолжится, когда связь вернётся.",
+        empty_text: "Сначала введите текст.",
+        too_long: "Текст слишком длинный. Лишних знаков: {count}.",
+
+        state_sending: "Отправляется…",
+        state_pending: "Переводится…",
+        state_done: "Готово",
+        state_failed: "Не удалось",
+        state_cancelled: "Отменено",
+        state_expired: "Больше недоступен",
+        state_cancelling: "Отменяется…",
+        expired: "Переводы хранятся три дня; этого уже нет.",
+        truncated: "Перевод неполный: достигнута наибольшая допустимая длина.",
+
+        wait_network: "Нет связи с сервером.",
+        wait_quota_exceeded: "Сейчас слишком много запросов.",
+        wait_zone_full: "На сервере сейчас нет места.",
+        wait_upstream_unavailable: "Сервис перевода сейчас недоступен.",
+        wait_upstream_timeout: "Сервис перевода сейчас не отвечает.",
+
+        network: "Нет связи с сервером. За повтор дважды не спишется.",
+        invalid_request: "Сервис не принимает этот текст.",
+        forbidden: "У вас нет доступа к сервису. Войдите и повторите.",
+        operation_not_found: "Сервер не знает этого перевода.",
+        request_too_large: "Текст слишком длинный.",
+        quota_exceeded: "Слишком много запросов. Повторите позже; ничего не отправлено.",
+        zone_full: "На сервере нет места. Повторите позже; ничего не отправлено.",
+        upstream_unavailable: "Сервис перевода недоступен. Повторите позже.",
+        upstream_timeout: "Сервис перевода не отвечает. Повторите позже.",
+        upstream_rejected: "Сервис отклонил запрос. Сообщите тому, кто ведёт эту страницу.",
+        outcome_unknown: "Ответ не пришёл. Текст мог быть принят: за повтор может списаться дважды.",
+        filtered: "Фильтр содержимого сервиса не пропустил перевод.",
+        empty: "Сервис не вернул текста.",
+        grpc_3: "Сервис не принимает этот текст.",
+        grpc_4: "Сервис не уложился в отведённое время.",
+        grpc_5: "Сервис потерял этот перевод.",
+        grpc_8: "Сервис на пределе. Повторите позже.",
+        unknown: "Что-то пошло не так.",
+    },
+};
+
+let language = chosen() ?? preferred();
+
+
+function chosen() {
+    try {
+        const name = localStorage.getItem(NAME);
+
+        return name in TEXTS ? name : undefined;
+    } catch {
+        return undefined;
+    }
+}
+
+
+function preferred() {
+    const known = (navigator.languages ?? [navigator.language])
+        .map((name) => name.slice(0, 2).toLowerCase())
+        .find((name) => name in TEXTS);
+
+    return known ?? "en";
+}
+
+
+export function current() {
+    return language;
+}
+
+
+export function choose(name) {
+    language = name;
+    try {
+        localStorage.setItem(NAME, name);
+    } catch {
+        // for this visit only
+    }
+}
+
+
+export function text(name, values = {}) {
+    const template = TEXTS[language][name] ?? TEXTS[language].unknown;
+
+    return template.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+
+export function number(value, digits = 0) {
+    return value.toLocaleString(language, {
+        minimumFractionDigits: digits,
+        maximumFractionDigits: digits,
+    });
+}
+
+
+// "14:05" of today, "24 Nov, 14:05" of another day.
+export function time(milliseconds) {
+    const date = new Date(milliseconds);
+    const day = date.toDateString() === new Date().toDateString()
+        ? {}
+        : { day: "numeric", month: "short" };
+
+    return date.toLocaleString(language, { ...day, hour: "numeric", minute: "2-digit" });
+}
+
+
+export function language_name(code) {
+    const name = new Intl.DisplayNames(language, { type: "language" }).of(code);
+
+    return name.charAt(0).toLocaleUpperCase(language) + name.slice(1);
+}
