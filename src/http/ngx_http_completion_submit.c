@@ -324,7 +324,8 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
         NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
         NGX_HTTP_COMPLETION_SOURCE_JOINED,
         NGX_HTTP_COMPLETION_SOURCE_CACHED,
-        NGX_HTTP_COMPLETION_SOURCE_REPLAYED
+        NGX_HTTP_COMPLETION_SOURCE_REPLAYED,
+        NGX_HTTP_COMPLETION_SOURCE_ZONE
     };
 
     ctx->source = sources[submit->source];

@@ -162,6 +162,10 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
 
     rc = ngx_completion_zone_store(service->zone, id, lease, &update);
 
+    if (update.ended) {
+        ngx_completion_meter_tokens(service, &answer->operation);
+    }
+
     if (rc == NGX_OK) {
         ngx_completion_watcher_changed(service);
     }
@@ -210,6 +214,7 @@ ngx_completion_operation_stop(ngx_completion_service_t *service,
 
     f->timeout = service->provider.request_timeout;
     f->handler = ngx_completion_operation_stopped;
+    f->data = service;
     f->hold = 1;
 
     ngx_completion_fetch_start(f);
@@ -225,5 +230,6 @@ ngx_completion_operation_stopped(ngx_completion_fetch_t *f)
                    "completion cancel: outcome %d, status %ui",
                    (int) f->outcome, f->status);
 
+    ngx_completion_meter_fetch(f->data, NGX_COMPLETION_METRICS_CANCEL, f, NULL);
     ngx_completion_fetch_destroy(f);
 }
