@@ -89,6 +89,26 @@ ngx_completion_metrics_enter(ngx_completion_metrics_sh_t *metrics)
 
 
 void
+ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
+    ngx_completion_metrics_sh_t *copy)
+{
+    ngx_uint_t     i;
+    ngx_atomic_t  *from, *to;
+
+    from = (ngx_atomic_t *) metrics;
+    to = (ngx_atomic_t *) copy;
+
+    for (i = 0;
+         i < offsetof(ngx_completion_metrics_sh_t, workers)
+             / sizeof(ngx_atomic_t);
+         i++)
+    {
+        to[i] = from[i];
+    }
+}
+
+
+void
 ngx_completion_metrics_workers(ngx_completion_metrics_sh_t *metrics,
     ngx_completion_metrics_worker_sh_t *sum)
 {

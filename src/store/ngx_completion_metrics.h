@@ -22,7 +22,7 @@
 
 #define NGX_COMPLETION_METRICS_SUBMITS   12
 #define NGX_COMPLETION_METRICS_CODES     19
-#define NGX_COMPLETION_METRICS_PROBLEMS  16
+#define NGX_COMPLETION_METRICS_PROBLEMS  20
 #define NGX_COMPLETION_METRICS_VERDICTS  6
 #define NGX_COMPLETION_METRICS_BOUNDS    15
 #define NGX_COMPLETION_METRICS_WORKERS   128
@@ -118,6 +118,10 @@ void ngx_completion_metrics_expires(ngx_completion_metrics_sh_t *metrics,
 /* In a worker, under the zone's lock; its own counts, never NULL. */
 ngx_completion_metrics_worker_sh_t *ngx_completion_metrics_enter(
     ngx_completion_metrics_sh_t *metrics);
+
+/* A copy without the workers; each counter by itself is right. */
+void ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
+    ngx_completion_metrics_sh_t *copy);
 
 /* Those of the workers that live, summed up. */
 void ngx_completion_metrics_workers(ngx_completion_metrics_sh_t *metrics,
