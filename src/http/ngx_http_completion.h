@@ -169,6 +169,7 @@ typedef struct {
     unsigned                       submits:1;     /* or tries to */
     unsigned                       submitted:1;   /* by this request */
     unsigned                       replayed:1;    /* by its key */
+    unsigned                       sent:1;        /* to upstream */
     unsigned                       cancel:1;
     unsigned                       prefers_wait:1;
     unsigned                       respond_async:1;

@@ -338,6 +338,7 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     };
 
     ctx->source = sources[submit->source];
+    ctx->sent = (submit->tries != 0);
     ctx->upstream_status = submit->answer.status;
     ctx->upstream_time = submit->elapsed;
     ctx->upstream_request_id = submit->answer.request_id;

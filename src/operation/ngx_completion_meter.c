@@ -122,7 +122,7 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
                                    ngx_completion_metrics_upstream,
                                    f->elapsed);
 
-    if (answer && answer->kind == NGX_COMPLETION_ANSWER_UNKNOWN
+    if (answer->kind == NGX_COMPLETION_ANSWER_UNKNOWN
         && answer->status >= 200 && answer->status < 300)
     {
         ngx_completion_metrics_add(&metrics->unreadable[kind], 1);

@@ -192,9 +192,9 @@ void ngx_completion_operation_told(ngx_completion_service_t *service,
 
 
 /*
- * Metrics: how a submit ended; what a request to upstream brought (answer may
- * be NULL), or that a quitting worker gave it up; what an operation cost.  The
- * names are those of the counters' labels, NULL for one without a name.
+ * Metrics: how a submit ended; what a request to upstream brought, or that a
+ * quitting worker gave it up; what an operation cost.  The names are those of
+ * the counters' labels.
  */
 void ngx_completion_meter_submit(ngx_completion_submit_t *submit);
 void ngx_completion_meter_queued(ngx_completion_submit_t *submit,

@@ -110,7 +110,8 @@ typedef struct {
 
     uint64_t                   digest;     /* out: of the document */
     ngx_uint_t                 kept;       /* out: it had room */
-    ngx_uint_t                 ended;      /* out: by this, one of ours */
+    ngx_uint_t                 ended;      /* out: by this; a final one only
+                                              if it was submitted here */
 } ngx_completion_update_t;
 
 

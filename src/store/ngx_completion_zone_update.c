@@ -297,6 +297,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         {
             rc = ngx_completion_record_changed(zone, record);
             ngx_completion_record_decide(zone, record, update->lost);
+            update->ended = 1;
             return rc;
         }
 
