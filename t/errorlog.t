@@ -30,15 +30,15 @@ completion_async_provider yandex {
     zone yandex 1m; %%PROVIDER%% poll_interval 50ms 100ms; request_timeout 1s;
 }
 completion_async_provider closed {
-    zone closed 1m; api_key file:%%API_KEY_FILE%%; request_timeout 400ms;
+    zone closed 1m; api_key file:%%API_KEY_FILE%%; request_timeout 300ms;
     submit_url %%CLOSED%%/; operations_url %%CLOSED%%/;
 }
 completion_async_provider hole {
-    zone hole 1m; api_key file:%%API_KEY_FILE%%; connect_timeout 300ms; request_timeout 400ms;
+    zone hole 1m; api_key file:%%API_KEY_FILE%%; connect_timeout 200ms; request_timeout 300ms;
     submit_url %%HOLE%%/; operations_url %%HOLE%%/;
 }
 completion_async_provider tls {
-    zone tls 1m; api_key file:%%API_KEY_FILE%%; request_timeout 400ms;
+    zone tls 1m; api_key file:%%API_KEY_FILE%%; request_timeout 300ms;
     submit_url %%TLS%%/foundationModels/v1/completionAsync; operations_url %%TLS%%/operations;
 }
 server {

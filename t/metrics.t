@@ -492,13 +492,15 @@ subtest 'a reload' => sub {
     my $before = scrape();
 
     # Polls and a submit are on their way, clients wait, when the workers are told to go.
+    $emulator->fault(poll => '1-4', delay => 1.5, name => 'slow');
     my @location = map { accepted("reload $_ [delay=2]") } 1 .. 10;
     $SUBMITS{accepted} += @location;
-    $emulator->fault(poll => '1-4', delay => 1.5, name => 'slow');
     my @wait = map { $t->start(GET => $_, headers => { Prefer => 'wait=30' }) } @location;
     $emulator->fault(submit => 1, delay => 1);
     my $late = $t->start(POST => '/translate', body => 'reload late [delay=0]');
     ok wait_until(sub { scrape()->value('waiters', provider => 'yandex') == 11 }), 'they wait';
+    ok wait_until(sub { grep { ($_->{fault} // '') eq 'slow' && !$_->{end} } $emulator->polls }),
+        'so do polls';
     ok $t->reload(wait_old => 1), 'a reload';
     $_->response(10) for @wait;
     my $r = $late->response(10);
@@ -510,6 +512,8 @@ subtest 'a reload' => sub {
     ok settled(), 'all is done';
 
     my $metrics = balanced('over a reload');
+    cmp_ok $metrics->sum('upstream_requests_total', kind => 'poll', code => 'aborted'), '>', 0,
+        'polls were given up';
     tokens($metrics, 'over a reload');
     cmp_ok $metrics->sum($_), '>=', $before->sum($_), "$_ does not go backwards"
         for qw(submits_total polls_total upstream_requests_total);
