@@ -604,6 +604,10 @@ ngx_completion_submit_finish(ngx_completion_submit_t *submit,
         ngx_completion_watcher_changed(submit->service);
     }
 
+    if (submit->tries == 0) {
+        submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
+    }
+
     ngx_completion_meter_submit(submit);
 
     ngx_completion_submit_end(submit);
@@ -685,8 +689,6 @@ ngx_completion_submits_quit(void)
         submit->retry_after = submit->timer.timer.key - ngx_current_msec;
         submit->deadline = ngx_current_msec;
         submit->promised = 0;
-        submit->source = submit->tries ? submit->source
-                                       : NGX_COMPLETION_SUBMIT_UNSENT;
 
         ngx_del_timer(&submit->timer);
         ngx_add_timer(&submit->timer, 1);
