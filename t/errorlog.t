@@ -51,7 +51,8 @@ server {
 }
 EOC
 
-my $seen = 0;
+# What the configuration is warned of is not of here.
+my $seen = grep { /\[(?:warn|error)\]/ } split /\n/, $t->log;
 
 
 # What came into the error log since the last call, once there is something; nginx's own at
