@@ -59,7 +59,9 @@ deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 
-deps deps-demo deps-build:
+deps: deps-packages build/promtool
+
+deps-packages deps-demo deps-build:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -74,6 +76,22 @@ deps deps-demo deps-build:
 	    $$apt -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
 	        $$missing; } > $$log 2>&1 < /dev/null \
 	    || { cat $$log; exit 1; }
+
+
+# Metrics and alert rules are checked by promtool.  Its package starts a server
+# when it is installed, so that only this file is taken out of it.
+
+build/promtool: | deps-packages
+	@! command -v promtool > /dev/null || exit 0; \
+	echo "  download   $@"; \
+	mkdir -p $(@D); root=; test $$(id -u) = 0 || root=sudo; \
+	dir=$$(mktemp -d); trap "rm -rf $$dir" EXIT; chmod 755 $$dir; \
+	get() { cd $$dir && apt-get -qq download prometheus > log 2>&1; }; \
+	(get) || { $$root apt-get -qq update && (get); } \
+	    || { cat $$dir/log; exit 1; }; \
+	dpkg-deb --fsys-tarfile $$dir/prometheus_*.deb \
+	    | tar -xOf - ./usr/bin/promtool > $$dir/promtool \
+	    && install $$dir/promtool $@
 
 
 # The main job, as README tells it, against the emulator or the real API.
@@ -165,5 +183,5 @@ help:
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
 
-.PHONY: all deps deps-demo deps-build demo run test check lint compilers sanitize \
+.PHONY: all deps deps-packages deps-demo deps-build demo run test check lint compilers sanitize \
         install uninstall clean help

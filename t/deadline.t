@@ -205,6 +205,8 @@ sub lost ($t, $minute) {
     is $r->{status}, 200, 'an answer';
     ok $r->json->{done}, 'done';
     is $r->json->{error}{code}, 5, 'lost';
+    my $line = qr/\[error\] .* operation "\Q$upstream\E" of provider "\w+" any more, it is lost, status 404/;
+    is scalar(() = $t->log =~ /$line/g), 1, 'the error log says so, once';
     is $r->header('Cache-Control'), 'no-store', 'no-store';
     is $r->header('ETag'), undef, 'no ETag';
 

@@ -52,7 +52,7 @@ sub documented ($text) {
     while ($text =~ /^### (\w+)\n\n((?:    .*\n)+)\n(?=\S)/mg) {
         my ($name, $head) = ($1, $2);
         my %field = $head =~ /^    (\w+):\s+(.*)$/mg;
-        like $field{Syntax}, qr/^\Q$name\E [^;]+(?:;|\{ \.\.\. \})$/, "$name: a syntax";
+        like $field{Syntax}, qr/^\Q$name\E(?: [^;]+)?(?:;|\{ \.\.\. \})$/, "$name: a syntax";
         like $field{Default}, qr/^(?:—(?: \(.+\))?|\Q$name\E .+;)$/, "$name: a default";
         is $directive{$name}, undef, "$name: described once";
         $directive{$name} = $field{Context};
@@ -90,6 +90,13 @@ my %problem = map { reverse /([0-9]+), "(\w+)"/ } split /\n/, $problems;
 
 is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column('Errors') }, \%problem,
     'the errors and their statuses are those of the code';
+
+
+my ($families) = source('metrics') =~ /ngx_http_completion_families\[\] = \{\n(.*?)^\};/ms;
+my %family = $families =~ /\{ "(\w+)", "(\w+)",/g;
+
+is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column('Metrics') },
+    { %family, build_info => 'gauge' }, 'the metrics and their types are those of the code';
 
 
 my @conf = grep { /^events \{/m } $readme =~ /^```nginx\n(.*?)^```$/msg;

@@ -33,12 +33,17 @@ completion_async_provider closed {
     zone closed 1m; api_key file:%%API_KEY_FILE%%; request_timeout 1s;
     submit_url %%CLOSED%%/; operations_url %%CLOSED%%/;
 }
+completion_async_provider limited {
+    zone limited 1m; %%PROVIDER%% submit_rate 1r/h;
+}
 server {
     listen 127.0.0.1:%%PORT%%;
     completion_async_message system "Переведи текст";
     completion_async_model gpt://%%FOLDER%%/yandexgpt-lite;
     location /translate { completion_async yandex; }
     location /closed    { completion_async closed; }
+    location /limited   { completion_async limited; }
+    location /cached    { completion_async yandex; completion_async_cache 1h shared; }
     location /headers   { completion_async yandex; %%HEADERS%% }
     location /static    { return 200 "static\n"; }
 }
@@ -139,6 +144,92 @@ subtest 'a poll' => sub {
         status => 200, %final);
     says((request(GET => $location, headers => { Accept => 'text/event-stream' }))[1],
         'as a stream', status => 200, %final);
+};
+
+
+subtest 'waiting' => sub {
+    my %final = (
+        status => 200, state => 'completed', input_tokens => 31, completion_tokens => 10,
+        total_tokens => 41, model_version => '18.01.2024',
+    );
+    my $text = 'To be, or not to be: that is the question.';
+    my %wait = (headers => { Prefer => 'wait=1' });
+
+    my ($n, @before) = (++$number, $emulator->submits);
+    my $client = $t->start(POST => "/translate?n=$n", body => $text, headers =>
+        { Prefer => 'wait=20' });
+    $emulator->wait_over(submit => @before + 1, 5);
+    my $id = ($emulator->submits)[-1]{operation};
+    $emulator->finish($id);
+    $client->response(10);
+    says(logged($n), 'a submit, to the end', %final, operation => $id, source => 'upstream',
+        upstream_status => 200, upstream_time => $TIME, upstream_request_id => $ID);
+
+    my (undef, $got) = request(POST => '/translate', body => 'a', %wait);
+    says($got, 'a submit, in vain', status => 202, state => 'pending', source => 'upstream',
+        operation => ($emulator->submits)[-1]{operation}, upstream_status => 200,
+        upstream_time => $TIME, upstream_request_id => $ID);
+
+    my $location;
+    ($location, $id) = submit($text);
+    says((request(GET => $location, %wait))[1], 'a poll, in vain', status => 200,
+        state => 'pending', source => 'zone', operation => $id);
+    $n = ++$number;
+    $client = $t->start(GET => "$location?n=$n", headers => { Prefer => 'wait=20' });
+    sleep 0.1;
+    $emulator->finish($id);
+    $client->response(10);
+    says(logged($n), 'a poll, to the end', %final, operation => $id, source => 'zone');
+};
+
+
+subtest 'what others have paid for' => sub {
+    my %key = (headers => { 'Idempotency-Key' => 'a-key' });
+    my (undef, $id) = submit('a', %key);
+    my %known = (status => 202, operation => $id, state => 'pending');
+    says((submit('a', %key))[2], 'replayed', %known, source => 'replayed');
+
+    my ($r, $got) = request(POST => '/translate', body => 'b', %key);
+    says($got, 'another request under the key', status => 422, source => 'zone');
+
+    request(POST => '/cached', body => 'cached');
+    $known{operation} = ($emulator->submits)[-1]{operation};
+    says((request(POST => '/cached', body => 'cached'))[1], 'cached', %known, source => 'cached');
+
+    $emulator->fault(submit => 1, delay => 1);
+    $number += 2;
+    my @n = ($number - 1, $number);
+    my @client = map { $t->start(POST => "/cached?n=$_", body => 'joined') } @n;
+    $_->response(10) for @client;
+    $known{operation} = ($emulator->submits)[-1]{operation};
+    my ($sent, $joined) = sort { $a->{source} eq 'joined' ? 1 : -1 } map { logged($_) } @n;
+    says($joined, 'joined', %known, source => 'joined');
+    says($sent, 'by whom', %known, source => 'upstream', upstream_status => 200,
+        upstream_time => $TIME, upstream_request_id => $ID);
+
+    $emulator->fault(submit => 1, reset => 'request');
+    $key{headers}{'Idempotency-Key'} = 'unknown';
+    request(POST => '/translate', body => 'a', %key);
+    says((request(POST => '/translate', body => 'a', %key))[1], 'an unknown outcome',
+        status => 502, source => 'replayed');
+
+    request(POST => '/limited', body => 'a');
+    says((request(POST => '/limited', body => 'a'))[1], 'a quota that is used up', status => 429,
+        source => 'zone');
+};
+
+
+subtest 'a cancel' => sub {
+    my ($location, $id) = submit('a');
+    my %cancelled = (status => 200, operation => $id, state => 'cancelled', source => 'zone');
+    says((request(DELETE => $location))[1], 'of a pending one', %cancelled);
+    says((request(DELETE => $location))[1], 'once more', %cancelled);
+
+    ($location, $id) = submit('To be, or not to be: that is the question. [delay=0]');
+    $t->poll_until_done("$location?n=none");
+    my $got = (request(DELETE => $location))[1];
+    is $got->{state}, 'completed', 'of a finished one';
+    is $got->{operation}, $id, 'its operation';
 };
 
 
@@ -245,7 +336,7 @@ subtest 'a client that goes away' => sub {
     $client->close;
     my $got = logged($n);
     is $got->{status}, 499, 'during a submit';
-    is $got->{$_}, '', "$_ is empty" for grep { $_ ne 'source' } @NAMES;
+    is $got->{$_}, '', "$_ is empty" for @NAMES;
 
     my ($location, $id) = submit('b');
     $n = ++$number;

@@ -96,6 +96,8 @@ struct ngx_completion_fetch_s {
        when the answer broke off */
 
     ngx_completion_fetch_outcome_e   outcome;
+    unsigned                         sent:1;   /* upstream may have seen it;
+                                                  at any time */
     ngx_uint_t                       status;
     ngx_str_t                        response;
     ngx_msec_t                       elapsed;  /* since start, ms */

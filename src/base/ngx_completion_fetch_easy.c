@@ -567,6 +567,8 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         return CURL_PREREQFUNC_ABORT;
     }
 
+    f->sent = 1;
+
     return CURL_PREREQFUNC_OK;
 }
 

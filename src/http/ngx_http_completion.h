@@ -57,6 +57,7 @@ typedef struct {
 typedef struct {
     ngx_completion_service_t    *service;
     ngx_flag_t                   submits;    /* not operations only */
+    ngx_flag_t                   metrics;    /* nothing but metrics */
 
     ngx_str_t                    prefix;     /* without a trailing slash */
     ngx_flag_t                   prefixed;   /* a prefix location */
@@ -152,6 +153,11 @@ typedef struct {
     ngx_msec_t                     wait_until;    /* for the end */
     ngx_uint_t                     wait_seconds;  /* as honoured */
 
+    /* time of our own */
+
+    uint64_t                       clock;         /* us; 0: it stands */
+    ngx_uint_t                     spent;         /* us */
+
     /* a stream */
 
     ngx_chain_t                   *free;
@@ -160,8 +166,10 @@ typedef struct {
     ngx_msec_t                     beat;          /* of the next comment */
 
     unsigned                       known:1;       /* the view holds */
+    unsigned                       submits:1;     /* or tries to */
     unsigned                       submitted:1;   /* by this request */
     unsigned                       replayed:1;    /* by its key */
+    unsigned                       sent:1;        /* to upstream */
     unsigned                       cancel:1;
     unsigned                       prefers_wait:1;
     unsigned                       respond_async:1;
@@ -277,6 +285,9 @@ ngx_int_t ngx_http_completion_problem(ngx_http_request_t *r,
     ngx_http_completion_problem_e problem, const char *detail,
     ngx_msec_t retry_after);
 
+/* NULL: there are no more. */
+const char *ngx_http_completion_problem_code(ngx_uint_t problem);
+
 ngx_int_t ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status);
 ngx_int_t ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
@@ -286,6 +297,17 @@ ngx_int_t ngx_http_completion_retry_after(ngx_http_request_t *r,
 /* What the document says; NULL: nothing readable. */
 ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
+
+
+/*
+ * metrics.  The clock runs while nginx works on a request, stands while it
+ * waits for anything, and ends once, with the answer.
+ */
+ngx_int_t ngx_http_completion_metrics_handler(ngx_http_request_t *r);
+
+void ngx_http_completion_clock_start(ngx_http_completion_ctx_t *ctx);
+void ngx_http_completion_clock_stop(ngx_http_completion_ctx_t *ctx);
+void ngx_http_completion_clock_end(ngx_http_completion_ctx_t *ctx);
 
 
 /* variables */

@@ -8,6 +8,8 @@
 
 static char *ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_temperature(ngx_conf_t *cf,
@@ -146,6 +148,13 @@ ngx_command_t  ngx_http_completion_commands[] = {
       offsetof(ngx_http_completion_loc_conf_t, intercept_errors),
       NULL },
 
+    { ngx_string("completion_async_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_completion_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -237,7 +246,7 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->service = NULL;
-     *     conf->prefixed = 0;
+     *     conf->prefixed, metrics = 0;
      *     conf->prefix, operations_uri, uri = { 0 };
      *     conf->temperature, max_tokens, reasoning, schema = { 0 };
      */
@@ -465,6 +474,10 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (ccf->metrics) {
+        return "needs a location of its own: this one serves metrics";
+    }
+
     if (ccf->submits != NGX_CONF_UNSET) {
         return (ccf->submits == (ngx_flag_t) cmd->offset)
                    ? "is duplicate"
@@ -491,6 +504,30 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_completion_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (ccf->metrics) {
+        return "is duplicate";
+    }
+
+    if (ccf->submits != NGX_CONF_UNSET) {
+        return "needs a location of its own: this one serves operations";
+    }
+
+    ccf->metrics = 1;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_completion_metrics_handler;
 
     return NGX_CONF_OK;
 }

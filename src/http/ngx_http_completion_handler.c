@@ -257,6 +257,7 @@ ngx_http_completion_create_ctx(ngx_http_request_t *r,
     ctx->fd = (ngx_socket_t) -1;
 
     ngx_http_set_ctx(r, ctx, ngx_http_completion_async_module);
+    ngx_http_completion_clock_start(ctx);
 
     return ctx;
 }
@@ -274,6 +275,9 @@ ngx_http_completion_cleanup(void *data)
     }
 
     ngx_completion_wait_end(&ctx->wait);
+
+    ctx->service->zone->worker->waiters -= ctx->held;
+    ctx->service->zone->worker->streams -= ctx->streaming;
 
     if (ctx->timer.timer_set) {
         ngx_del_timer(&ctx->timer);

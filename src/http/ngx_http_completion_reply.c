@@ -394,12 +394,17 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 {
     ngx_str_t                       body;
     ngx_uint_t                      status;
+    ngx_http_completion_ctx_t      *ctx;
     ngx_http_completion_problem_t  *p;
 
     static ngx_str_t  no_store = ngx_string("no-store");
 
     p = &ngx_http_completion_problems[problem];
     status = p->status;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+
+    ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[problem],
+                               1);
 
     if (ngx_http_discard_request_body(r) != NGX_OK
         || (retry_after
@@ -518,6 +523,15 @@ ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
 }
 
 
+const char *
+ngx_http_completion_problem_code(ngx_uint_t problem)
+{
+    return (problem < sizeof(ngx_http_completion_problems)
+                      / sizeof(ngx_http_completion_problems[0]))
+               ? ngx_http_completion_problems[problem].code : NULL;
+}
+
+
 ngx_int_t
 ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status)
 {
@@ -539,6 +553,9 @@ ngx_http_completion_send(ngx_http_request_t *r, ngx_uint_t status,
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = body->len;
+
+    ngx_http_completion_clock_end(
+               ngx_http_get_module_ctx(r, ngx_http_completion_async_module));
 
     rc = ngx_http_send_header(r);
 

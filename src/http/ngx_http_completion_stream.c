@@ -38,6 +38,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         }
 
         ctx->streaming = 1;
+        ctx->service->zone->worker->streams++;
         rc = ngx_http_completion_stream_event(r, ctx);
 
     } else if (ctx->streamed != ctx->view.version) {
@@ -105,6 +106,8 @@ ngx_http_completion_stream_header(ngx_http_request_t *r,
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = -1;
+
+    ngx_http_completion_clock_end(ctx);
 
     return ngx_http_send_header(r);
 }

@@ -37,6 +37,8 @@ ngx_http_completion_submit(ngx_http_request_t *r,
     const char                *detail;
     ngx_http_core_loc_conf_t  *clcf;
 
+    ctx->submits = 1;
+
     if (ngx_http_completion_input_type(r, &detail) != NGX_OK) {
         return ngx_http_completion_problem(r,
                        NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
@@ -52,6 +54,7 @@ ngx_http_completion_submit(ngx_http_request_t *r,
     }
 
     r->request_body_in_single_buf = 1;
+    ngx_http_completion_clock_stop(ctx);
 
     rc = ngx_http_read_client_request_body(r, ngx_http_completion_submit_body);
 
@@ -67,6 +70,8 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
+    ngx_http_completion_clock_start(ctx);
+
     rc = ngx_http_completion_submit_start(r, ctx);
 
     if (ctx->submit) {
@@ -74,6 +79,8 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
         /* the reference that reading the body took is kept */
 
         ctx->held = 1;
+        ctx->service->zone->worker->waiters++;
+        ngx_http_completion_clock_stop(ctx);
 
         rc = ngx_http_completion_hold(r);
         if (rc == NGX_OK) {
@@ -308,6 +315,8 @@ ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
         return;
     }
 
+    ngx_http_completion_clock_start(ctx);
+
     rc = ngx_http_completion_submit_ended(r, ctx, submit);
 
     if (rc != NGX_DONE) {
@@ -324,10 +333,12 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
         NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
         NGX_HTTP_COMPLETION_SOURCE_JOINED,
         NGX_HTTP_COMPLETION_SOURCE_CACHED,
-        NGX_HTTP_COMPLETION_SOURCE_REPLAYED
+        NGX_HTTP_COMPLETION_SOURCE_REPLAYED,
+        NGX_HTTP_COMPLETION_SOURCE_ZONE
     };
 
     ctx->source = sources[submit->source];
+    ctx->sent = (submit->tries != 0);
     ctx->upstream_status = submit->answer.status;
     ctx->upstream_time = submit->elapsed;
     ctx->upstream_request_id = submit->answer.request_id;

@@ -168,7 +168,7 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TIME:
-        if (ctx->submitted || ctx->upstream_status || ctx->upstream_time) {
+        if (ctx->sent) {
             rc = ngx_http_completion_variable_time(r, ctx->upstream_time,
                                                    &value);
         }

@@ -43,6 +43,10 @@ ngx_http_completion_continue(ngx_http_request_t *r,
     if (ctx->source == NGX_HTTP_COMPLETION_SOURCE_NONE) {
         ctx->source = ctx->asked ? NGX_HTTP_COMPLETION_SOURCE_UPSTREAM
                                  : NGX_HTTP_COMPLETION_SOURCE_ZONE;
+        ngx_completion_metrics_add(ctx->cancel
+                           ? &ctx->service->zone->metrics->cancels
+                           : &ctx->service->zone->metrics->polls[ctx->asked],
+                                   1);
     }
 
     return ngx_http_completion_known(r, ctx);
@@ -129,9 +133,11 @@ ngx_http_completion_wait(ngx_http_request_t *r,
     ctx->timer.log = r->connection->log;
 
     ngx_add_timer(&ctx->timer, ms);
+    ngx_http_completion_clock_stop(ctx);
 
     if (!ctx->held) {
         ctx->held = 1;
+        ctx->service->zone->worker->waiters++;
         r->main->count++;
 
         if (ngx_http_completion_hold(r) != NGX_OK) {
@@ -219,6 +225,7 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
+    ngx_http_completion_clock_start(ctx);
 
     rc = ngx_http_completion_continue(r, ctx);
 

@@ -6,6 +6,12 @@
 #include "ngx_completion_operation.h"
 
 
+typedef struct {
+    ngx_completion_service_t  *service;
+    ngx_str_t                  id;
+} ngx_completion_cancel_t;
+
+
 static ngx_int_t ngx_completion_operation_ask(
     ngx_completion_service_t *service, ngx_completion_id_t *id,
     ngx_completion_view_t *view);
@@ -14,6 +20,8 @@ static ngx_int_t ngx_completion_operation_composed(ngx_pool_t *pool,
 static void ngx_completion_operation_stop(ngx_completion_service_t *service,
     ngx_str_t *id);
 static void ngx_completion_operation_stopped(ngx_completion_fetch_t *f);
+static u_char *ngx_completion_cancel_log(ngx_log_t *log, u_char *buf,
+    size_t len);
 
 
 ngx_int_t
@@ -162,6 +170,17 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
 
     rc = ngx_completion_zone_store(service->zone, id, lease, &update);
 
+    if (update.ended && update.kind == NGX_COMPLETION_UPDATE_NOT_FOUND) {
+        ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                      "upstream does not know operation \"%V\" of provider "
+                      "\"%V\" any more, it is lost, status %ui, "
+                      "request id \"%V\"", id, &service->name,
+                      answer->status, &answer->request_id);
+
+    } else if (update.ended) {
+        ngx_completion_meter_tokens(service, &answer->operation);
+    }
+
     if (rc == NGX_OK) {
         ngx_completion_watcher_changed(service);
     }
@@ -200,7 +219,8 @@ static void
 ngx_completion_operation_stop(ngx_completion_service_t *service,
     ngx_str_t *id)
 {
-    ngx_completion_fetch_t  *f;
+    ngx_completion_fetch_t   *f;
+    ngx_completion_cancel_t  *cancel;
 
     f = ngx_completion_provider_cancel(&service->provider, id, service->log);
 
@@ -208,8 +228,25 @@ ngx_completion_operation_stop(ngx_completion_service_t *service,
         return;
     }
 
+    cancel = ngx_palloc(f->pool, sizeof(ngx_completion_cancel_t));
+
+    if (cancel) {
+        cancel->id = *id;
+        cancel->id.data = ngx_pstrdup(f->pool, id);
+    }
+
+    if (cancel == NULL || cancel->id.data == NULL) {
+        ngx_completion_fetch_destroy(f);
+        return;
+    }
+
+    cancel->service = service;
+
     f->timeout = service->provider.request_timeout;
     f->handler = ngx_completion_operation_stopped;
+    f->data = cancel;
+    f->log->handler = ngx_completion_cancel_log;
+    f->log->data = cancel;
     f->hold = 1;
 
     ngx_completion_fetch_start(f);
@@ -221,9 +258,28 @@ ngx_completion_operation_stop(ngx_completion_service_t *service,
 static void
 ngx_completion_operation_stopped(ngx_completion_fetch_t *f)
 {
-    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, f->log, 0,
-                   "completion cancel: outcome %d, status %ui",
-                   (int) f->outcome, f->status);
+    ngx_completion_answer_t   answer;
+    ngx_completion_cancel_t  *cancel;
+
+    cancel = f->data;
+
+    ngx_completion_provider_answer(f, f->pool, NULL, &answer);
+    ngx_completion_meter_fetch(cancel->service, NGX_COMPLETION_METRICS_CANCEL,
+                               f, &answer);
 
     ngx_completion_fetch_destroy(f);
+}
+
+
+static u_char *
+ngx_completion_cancel_log(ngx_log_t *log, u_char *buf, size_t len)
+{
+    ngx_completion_cancel_t  *cancel;
+
+    cancel = log->data;
+
+    return ngx_snprintf(buf, len,
+                        " while cancelling at provider \"%V\", "
+                        "operation: \"%V\"",
+                        &cancel->service->name, &cancel->id);
 }

@@ -73,7 +73,8 @@ typedef enum {
     NGX_COMPLETION_SUBMIT_SENT = 0,     /* paid for by this one */
     NGX_COMPLETION_SUBMIT_JOINED,       /* by one that was on its way */
     NGX_COMPLETION_SUBMIT_CACHED,       /* by an equal one, earlier */
-    NGX_COMPLETION_SUBMIT_REPLAYED      /* by one of the same key, earlier */
+    NGX_COMPLETION_SUBMIT_REPLAYED,     /* by one of the same key, earlier */
+    NGX_COMPLETION_SUBMIT_UNSENT        /* refused here, upstream not asked */
 } ngx_completion_submit_source_e;
 
 
@@ -188,6 +189,27 @@ ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
  */
 void ngx_completion_operation_told(ngx_completion_service_t *service,
     ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer);
+
+
+/*
+ * Metrics: how a submit ended; what a request to upstream brought, or that a
+ * quitting worker gave it up; what an operation cost.  The names are those of
+ * the counters' labels.
+ */
+void ngx_completion_meter_submit(ngx_completion_submit_t *submit);
+void ngx_completion_meter_queued(ngx_completion_submit_t *submit,
+    ngx_msec_t delay);
+void ngx_completion_meter_fetch(ngx_completion_service_t *service,
+    ngx_completion_metrics_request_e kind, ngx_completion_fetch_t *f,
+    ngx_completion_answer_t *answer);
+void ngx_completion_meter_aborted(ngx_completion_service_t *service,
+    ngx_completion_metrics_request_e kind, ngx_completion_fetch_t *f);
+void ngx_completion_meter_tokens(ngx_completion_service_t *service,
+    ngx_completion_operation_t *operation);
+
+extern const char
+    *ngx_completion_meter_submits[NGX_COMPLETION_METRICS_SUBMITS];
+extern const char *ngx_completion_meter_codes[NGX_COMPLETION_METRICS_CODES];
 
 
 /* Processes */

@@ -62,6 +62,7 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
     submit->pool = pool;
     submit->service = service;
     submit->fd = (ngx_socket_t) -1;
+    submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
 
     submit->log = *service->log;
     submit->log.handler = ngx_completion_submit_log;
@@ -174,6 +175,9 @@ ngx_completion_submit_start(ngx_completion_submit_t *submit)
         }
 
         ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
+
+    } else {
+        ngx_completion_meter_submit(submit);
     }
 
     return rc;
@@ -221,6 +225,7 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
     submit->promised = 1;
 
     if (delay) {
+        ngx_completion_meter_queued(submit, delay);
         ngx_add_timer(&submit->timer, delay);
 
     } else {
@@ -271,6 +276,8 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit)
         break;
 
     case NGX_COMPLETION_KEY_UNKNOWN:
+        submit->source = joined ? NGX_COMPLETION_SUBMIT_JOINED
+                                : NGX_COMPLETION_SUBMIT_REPLAYED;
         submit->outcome = NGX_COMPLETION_SUBMIT_UNKNOWN;
         break;
 
@@ -322,6 +329,7 @@ ngx_completion_submit_woken(ngx_completion_wait_t *wait)
     }
 
     if (ngx_completion_submit_begin(submit) != NGX_OK) {
+        ngx_completion_meter_submit(submit);
         ngx_completion_submit_end(submit);
     }
 }
@@ -354,8 +362,12 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
     f->fence = ngx_completion_submit_fence;
     f->data = submit;
 
+    if (submit->tries++) {
+        ngx_completion_metrics_add(&submit->service->zone->metrics->retries[0],
+                                   1);
+    }
+
     submit->fetch = f;
-    submit->tries++;
     submit->promised = 0;
 
     ngx_completion_fetch_start(f);
@@ -419,6 +431,7 @@ ngx_completion_submit_timer(ngx_event_t *ev)
     }
 
     submit->promised = 1;
+    ngx_completion_meter_queued(submit, delay);
     ngx_add_timer(&submit->timer, delay);
 }
 
@@ -434,6 +447,8 @@ ngx_completion_submit_answered(ngx_completion_fetch_t *f)
     submit->elapsed += f->elapsed;
 
     ngx_completion_provider_answer(f, submit->pool, NULL, &submit->answer);
+    ngx_completion_meter_fetch(submit->service, NGX_COMPLETION_METRICS_SUBMIT,
+                               f, &submit->answer);
     ngx_completion_fetch_destroy(f);
 
     switch (submit->answer.kind) {
@@ -589,6 +604,12 @@ ngx_completion_submit_finish(ngx_completion_submit_t *submit,
         ngx_completion_watcher_changed(submit->service);
     }
 
+    if (submit->tries == 0) {
+        submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
+    }
+
+    ngx_completion_meter_submit(submit);
+
     ngx_completion_submit_end(submit);
 }
 
@@ -694,6 +715,9 @@ ngx_completion_submits_exit(void)
         ngx_completion_wait_end(&submit->wait);
 
         if (submit->fetch) {
+            ngx_completion_meter_aborted(submit->service,
+                                         NGX_COMPLETION_METRICS_SUBMIT,
+                                         submit->fetch);
             ngx_completion_fetch_destroy(submit->fetch);
         }
 

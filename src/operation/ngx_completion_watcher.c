@@ -113,6 +113,8 @@ ngx_completion_watcher_init(ngx_cycle_t *cycle, ngx_array_t *services)
         watcher[i].service = service[i];
         watcher[i].fd = (ngx_socket_t) -1;
 
+        ngx_completion_zone_enter(service[i]->zone);
+
         ngx_rbtree_init(&watcher[i].groups, &watcher[i].sentinel,
                         ngx_rbtree_insert_value);
         ngx_queue_init(&watcher[i].woken);
@@ -142,6 +144,7 @@ ngx_completion_watcher_exit(void)
 
     for (i = 0; i < ngx_completion_nwatchers; i++) {
         ngx_completion_polls_yield(&ngx_completion_watchers[i]);
+        ngx_completion_zone_leave(ngx_completion_watchers[i].service->zone);
 
         if (ngx_completion_watchers[i].timer.timer_set) {
             ngx_del_timer(&ngx_completion_watchers[i].timer);
@@ -420,6 +423,8 @@ ngx_completion_poll_answered(ngx_completion_fetch_t *f)
     poll->watcher->npolls--;
 
     ngx_completion_provider_answer(f, f->pool, &poll->due.id, &answer);
+    ngx_completion_meter_fetch(poll->watcher->service,
+                               NGX_COMPLETION_METRICS_POLL, f, &answer);
 
     ngx_completion_operation_told(poll->watcher->service, &poll->due.id,
                                   poll->due.lease, &answer);
@@ -441,6 +446,8 @@ ngx_completion_polls_yield(ngx_completion_watcher_t *watcher)
         ngx_queue_remove(q);
         watcher->npolls--;
 
+        ngx_completion_meter_aborted(watcher->service,
+                                     NGX_COMPLETION_METRICS_POLL, poll->fetch);
         ngx_completion_zone_yield(watcher->service->zone, &poll->due.id,
                                   poll->due.lease);
         ngx_completion_fetch_destroy(poll->fetch);

@@ -58,6 +58,7 @@ ngx_completion_record_link(ngx_completion_zone_t *zone,
     *bucket = record;
 
     ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
+    ngx_completion_record_count(zone, record);
 }
 
 
@@ -77,6 +78,7 @@ ngx_completion_record_unlink(ngx_completion_zone_t *zone,
     *p = record->next;
 
     ngx_queue_remove(&record->queue);
+    ngx_completion_record_uncount(zone, record);
 }
 
 
@@ -86,6 +88,7 @@ ngx_completion_record_move(ngx_completion_zone_t *zone,
 {
     ngx_queue_remove(&record->queue);
     ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
+    ngx_completion_record_count(zone, record);
 }
 
 

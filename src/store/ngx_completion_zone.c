@@ -6,6 +6,7 @@
 
 
 #define NGX_COMPLETION_BUCKET_BYTES   1024
+#define NGX_COMPLETION_METRICS_ALIGN  64
 
 
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
@@ -59,12 +60,22 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     old = data;
     zone = shm_zone->data;
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    zone->metrics = (ngx_completion_metrics_sh_t *)
+                        (shm_zone->shm.addr + shm_zone->shm.size
+                         - ngx_align(sizeof(ngx_completion_metrics_sh_t),
+                                     NGX_COMPLETION_METRICS_ALIGN));
 
     if (old) {
         return ngx_completion_zone_check(zone);
     }
 
     ngx_completion_zone_replaced(shm_zone);
+
+    /* the pool ends where the counters begin, now and when it is made anew */
+
+    ngx_memzero(zone->metrics, sizeof(ngx_completion_metrics_sh_t));
+    zone->shpool->end = (u_char *) zone->metrics;
+    ngx_slab_init(zone->shpool);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
     rc = ngx_completion_zone_make(zone);
@@ -273,6 +284,8 @@ ngx_completion_zone_rebuild(ngx_completion_zone_t *zone)
         ngx_shmtx_unlock(&zone->shpool->mutex);
         exit(2);
     }
+
+    ngx_completion_metrics_add(&zone->metrics->rebuilds, 1);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "a worker died inside zone \"%V\", it was made anew and is "

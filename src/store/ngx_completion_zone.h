@@ -23,6 +23,7 @@
 
 #include "ngx_completion_id.h"
 #include "ngx_completion_key.h"
+#include "ngx_completion_metrics.h"
 #include "ngx_completion_quota.h"
 
 
@@ -36,6 +37,9 @@ typedef struct {
     ngx_shm_zone_t            *shm_zone;
     ngx_slab_pool_t           *shpool;
     ngx_completion_zone_sh_t  *sh;
+
+    ngx_completion_metrics_sh_t         *metrics;
+    ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -63,6 +67,11 @@ typedef enum {
     NGX_COMPLETION_RECORD_PENDING,
     NGX_COMPLETION_RECORD_FINAL
 } ngx_completion_record_state_e;
+
+
+/* those states, and of final ones the verdict behind them */
+#define NGX_COMPLETION_CENSUS_STATES                                          \
+    (NGX_COMPLETION_RECORD_FINAL + NGX_COMPLETION_METRICS_VERDICTS)
 
 
 /* A copy of a record; the document is in the reader's pool. */
@@ -101,7 +110,20 @@ typedef struct {
 
     uint64_t                   digest;     /* out: of the document */
     ngx_uint_t                 kept;       /* out: it had room */
+    ngx_uint_t                 ended;      /* out: by this; a final one only
+                                              if it was submitted here */
 } ngx_completion_update_t;
+
+
+/* What a zone holds. */
+typedef struct {
+    ngx_uint_t                 operations[NGX_COMPLETION_CENSUS_STATES];
+    ngx_uint_t                 keys[2];    /* of idempotency, of the cache */
+    ngx_uint_t                 queue;      /* submits that wait for a quota */
+    ngx_uint_t                 size;       /* bytes */
+    ngx_uint_t                 used;
+    ngx_uint_t                 late;       /* ms the next poll is overdue */
+} ngx_completion_census_t;
 
 
 /* Right to poll one operation, taken from the schedule. */
@@ -221,6 +243,17 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
     ngx_str_t *id, ngx_uint_t verdict);
+
+
+/* Metrics */
+
+/* In a worker that begins, and in one that ends. */
+void ngx_completion_zone_enter(ngx_completion_zone_t *zone);
+void ngx_completion_zone_leave(ngx_completion_zone_t *zone);
+
+/* What the zone holds now. */
+void ngx_completion_zone_census(ngx_completion_zone_t *zone,
+    ngx_completion_census_t *census);
 
 
 /* Wake-ups */

@@ -420,6 +420,8 @@ ngx_completion_key_create(ngx_completion_zone_t *zone,
     k->next = *bucket;
     *bucket = k;
 
+    zone->sh->nkeys[flags & NGX_COMPLETION_KEY_CACHE]++;
+
     return k;
 }
 
@@ -438,6 +440,8 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
     }
 
     *p = key->next;
+
+    zone->sh->nkeys[key->flags & NGX_COMPLETION_KEY_CACHE]--;
 
     if (key->flags & NGX_COMPLETION_KEY_CACHE) {
         ngx_queue_remove(&((ngx_completion_cached_sh_t *) key)->queue);

@@ -11,6 +11,8 @@
 
 
 static ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
+static void ngx_completion_zone_evicted(ngx_completion_zone_t *zone,
+    ngx_uint_t kind);
 static ngx_completion_record_sh_t *ngx_completion_zone_victim(
     ngx_completion_zone_t *zone, ngx_uint_t list);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
@@ -35,6 +37,7 @@ ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size)
 static ngx_int_t
 ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t                   kind;
     ngx_completion_record_sh_t  *record;
 
     record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS);
@@ -43,21 +46,26 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
         ngx_completion_chunks_free(zone, &record->chunks);
         ngx_completion_record_unlink(zone, record);
         ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_FINAL);
+        ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_RESULT);
 
         return NGX_OK;
     }
 
+    kind = NGX_COMPLETION_METRICS_FINISHED;
     record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_FINAL);
 
     if (record == NULL) {
+        kind = NGX_COMPLETION_METRICS_MISSING;
         record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING);
     }
 
     if (record == NULL && ngx_completion_keys_evict(zone) == NGX_OK) {
+        ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
         return NGX_OK;
     }
 
     if (record == NULL) {
+        kind = NGX_COMPLETION_METRICS_PENDING;
         record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING);
     }
 
@@ -66,8 +74,16 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     }
 
     ngx_completion_record_delete(zone, record);
+    ngx_completion_zone_evicted(zone, kind);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_completion_zone_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
+{
+    ngx_completion_metrics_add(&zone->metrics->evictions[kind], 1);
 }
 
 

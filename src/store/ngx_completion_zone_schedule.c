@@ -176,6 +176,10 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     record->lease_end = now + zone->poll_lease;
     record->sent = now;
 
+    if (record->failures) {
+        ngx_completion_metrics_add(&zone->metrics->retries[1], 1);
+    }
+
     /* a lease that runs out makes the operation due again */
 
     ngx_completion_record_schedule(zone, record, record->lease_end);

@@ -79,6 +79,7 @@ struct ngx_completion_record_sh_s {
     u_char                       missing;   /* 404s in a row */
     u_char                       failures;  /* polls without answer in a row */
     u_char                       flags;
+    u_char                       counted;   /* as, one more; 0: not */
     u_char                       len;
     u_char                       id[NGX_COMPLETION_ID_UPSTREAM];
 };
@@ -88,6 +89,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
 #define NGX_COMPLETION_RECORD_SENT       0x08   /* upstream may have it */
+#define NGX_COMPLETION_RECORD_OURS       0x10   /* submitted by way of here */
 
 
 /* 128 bytes; those of the cache have a place in a list behind them */
@@ -112,7 +114,7 @@ struct ngx_completion_key_sh_s {
 };
 
 
-#define NGX_COMPLETION_KEY_CACHE         0x01
+#define NGX_COMPLETION_KEY_CACHE         0x01   /* and an index of counts */
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
 
@@ -158,6 +160,9 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     size_t                       capacity;  /* bytes of one document */
+
+    ngx_uint_t                   counts[NGX_COMPLETION_CENSUS_STATES];
+    ngx_uint_t                   nkeys[2];  /* of idempotency, of the cache */
 };
 
 
@@ -169,6 +174,16 @@ void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size);
 
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
+
+/* Counts a record as what it is now, or not any more. */
+void ngx_completion_record_count(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* The end of an operation is known, which is counted once: NGX_OK. */
+ngx_int_t ngx_completion_record_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t verdict);
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);

@@ -287,6 +287,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
         record->len = id->upstream.len;
         ngx_memcpy(record->id, id->upstream.data, record->len);
 
+        record->state = NGX_COMPLETION_RECORD_PENDING;
         ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_PENDING);
 
         record->created = ngx_current_msec;
@@ -296,10 +297,11 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
         record->not_before = ngx_current_msec;
 
     } else {
+        record->state = NGX_COMPLETION_RECORD_PENDING;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
 
-    record->state = NGX_COMPLETION_RECORD_PENDING;
+    record->flags |= NGX_COMPLETION_RECORD_OURS;
     record->submitted = id->submitted;
     record->model = model % NGX_COMPLETION_MODELS;
     record->lease = lease;

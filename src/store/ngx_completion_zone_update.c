@@ -45,6 +45,7 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     hash = ngx_completion_zone_hash(id);
     update->digest = ngx_completion_digest(&update->document);
     update->kept = 0;
+    update->ended = 0;
     written = 0;
 
     do {
@@ -219,9 +220,19 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
         ngx_completion_pace_learn(&zone->sh->paces[record->model],
                                   record->asked - record->created,
                                   record->sent - record->created);
+
+        if (record->flags & NGX_COMPLETION_RECORD_OURS) {
+            ngx_completion_metrics_observe(&zone->metrics->operation,
+                                         ngx_completion_metrics_operation,
+                                         ngx_current_msec - record->created);
+        }
     }
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        update->ended = (ngx_completion_record_ended(zone, record,
+                                                     update->verdict)
+                         == NGX_OK);
+
         record->state = NGX_COMPLETION_RECORD_FINAL;
         record->verdict = update->verdict;
         record->finished = ngx_time();
@@ -286,6 +297,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         {
             rc = ngx_completion_record_changed(zone, record);
             ngx_completion_record_decide(zone, record, update->lost);
+            update->ended = 1;
             return rc;
         }
 
@@ -387,6 +399,8 @@ static void
 ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t verdict)
 {
+    (void) ngx_completion_record_ended(zone, record, verdict);
+
     record->lease = 0;
     record->state = NGX_COMPLETION_RECORD_FINAL;
     record->flags |= NGX_COMPLETION_RECORD_DECIDED;

@@ -1,0 +1,168 @@
+
+/*
+ * What a zone holds, as numbers: kept while records come, change and go, so
+ * that a scrape's time does not depend on how many there are.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+static ngx_uint_t ngx_completion_census_queue(ngx_completion_zone_t *zone);
+static ngx_uint_t ngx_completion_census_free(ngx_slab_pool_t *shpool);
+static ngx_uint_t ngx_completion_census_late(ngx_rbtree_t *tree);
+
+
+void
+ngx_completion_record_count(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_uint_t  i;
+
+    ngx_completion_record_uncount(zone, record);
+
+    i = record->state;
+
+    if (i == NGX_COMPLETION_RECORD_FINAL) {
+        i += record->verdict % NGX_COMPLETION_METRICS_VERDICTS;
+    }
+
+    zone->sh->counts[i]++;
+    record->counted = i + 1;
+}
+
+
+void
+ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    if (record->counted) {
+        zone->sh->counts[record->counted - 1]--;
+        record->counted = 0;
+    }
+}
+
+
+/*
+ * Operations are counted where they were submitted: others may be known to
+ * several nodes, or to this one for the second time.
+ */
+
+ngx_int_t
+ngx_completion_record_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t verdict)
+{
+    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
+        return NGX_DECLINED;
+    }
+
+    verdict %= NGX_COMPLETION_METRICS_VERDICTS;
+    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_zone_enter(ngx_completion_zone_t *zone)
+{
+    ngx_completion_zone_lock(zone);
+    zone->worker = ngx_completion_metrics_enter(zone->metrics);
+    ngx_completion_zone_unlock(zone);
+}
+
+
+void
+ngx_completion_zone_leave(ngx_completion_zone_t *zone)
+{
+    zone->worker->pid = 0;
+}
+
+
+void
+ngx_completion_zone_census(ngx_completion_zone_t *zone,
+    ngx_completion_census_t *census)
+{
+    ngx_completion_zone_sh_t  *sh;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = zone->sh;
+
+    ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));
+    ngx_memcpy(census->keys, sh->nkeys, sizeof(sh->nkeys));
+
+    census->queue = ngx_completion_census_queue(zone);
+    census->size = zone->shm_zone->shm.size;
+    census->used = census->size - ngx_completion_census_free(zone->shpool);
+    census->late = ngx_max(ngx_completion_census_late(&sh->urgent),
+                           ngx_completion_census_late(&sh->due));
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+/* the line stands at the end of the list, in the order of sending */
+
+static ngx_uint_t
+ngx_completion_census_queue(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                   n;
+    ngx_queue_t                 *q, *submits;
+    ngx_completion_record_sh_t  *record;
+
+    n = 0;
+    submits = &zone->sh->lists[NGX_COMPLETION_LIST_SUBMITS];
+
+    for (q = ngx_queue_last(submits); q != submits; q = ngx_queue_prev(q)) {
+        record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
+
+        if ((ngx_msec_int_t) (record->created - ngx_current_msec) <= 0) {
+            break;
+        }
+
+        n++;
+    }
+
+    return n;
+}
+
+
+/* whole pages, and room in those that are cut up */
+
+static ngx_uint_t
+ngx_completion_census_free(ngx_slab_pool_t *shpool)
+{
+    size_t      size;
+    ngx_uint_t  i, n;
+
+    size = shpool->pfree * ngx_pagesize;
+    n = ngx_pagesize_shift - shpool->min_shift;
+
+    for (i = 0; i < n; i++) {
+        size += (shpool->stats[i].total - shpool->stats[i].used)
+                << (shpool->min_shift + i);
+    }
+
+    return size;
+}
+
+
+static ngx_uint_t
+ngx_completion_census_late(ngx_rbtree_t *tree)
+{
+    ngx_msec_int_t      ms;
+    ngx_rbtree_node_t  *node;
+
+    if (tree->root == tree->sentinel) {
+        return 0;
+    }
+
+    node = ngx_rbtree_min(tree->root, tree->sentinel);
+    ms = ngx_current_msec - node->key;
+
+    return ngx_max(ms, 0);
+}
