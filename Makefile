@@ -145,6 +145,20 @@ sanitize:
 	@TEST_NGINX_MODULE=$(abspath build-asan/$(NAME).so) $(PROVE) -r $(TESTS)
 
 
+# The suite with the zone out of reach of whoever does not hold its lock, and
+# each allocation failing instead of every seventh.
+
+lockcheck: deps
+	@$(MAKE) --no-print-directory all
+	@module=$$(perl -It/lib -MCompletionAsync::Linked -e \
+	    'print CompletionAsync::Linked->module("lock", "t/discipline/lock.c")') \
+	    && TEST_NGINX_MODULE=$$module $(PROVE) -r $(TESTS)
+
+allocations: deps
+	@$(MAKE) --no-print-directory all
+	@TEST_NGINX_EVERY=1 $(PROVE) t/allocation.t
+
+
 # Debian's layout, or whatever the nginx of this machine says of itself.
 
 MODULES   = $(or $(shell $(NGINX) -V 2>&1 \
@@ -177,6 +191,8 @@ help:
 	@echo '                 for your browser and your own curl'
 	@echo 'make test        every test'
 	@echo 'make check       both compilers, the tests under sanitizers'
+	@echo 'make lockcheck   every test with a zone that only its lock opens'
+	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
 	@echo 'make uninstall   out of it'
 	@echo 'make clean       remove what was built'
@@ -184,4 +200,4 @@ help:
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
 
 .PHONY: all deps deps-packages deps-demo deps-build demo run test check lint compilers sanitize \
-        install uninstall clean help
+        lockcheck allocations install uninstall clean help

@@ -11,10 +11,14 @@
 
 static ngx_int_t ngx_http_completion_stream_header(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_int_t ngx_http_completion_stream_event(ngx_http_request_t *r,
+static ngx_int_t ngx_http_completion_stream_begin(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_int_t ngx_http_completion_stream_send(ngx_http_request_t *r,
+static ngx_chain_t *ngx_http_completion_stream_event(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_chain_t *ngx_http_completion_stream_link(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, u_char *data, size_t len);
+static ngx_int_t ngx_http_completion_stream_send(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_chain_t *out);
 static void ngx_http_completion_stream_writer(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_stream_armed(ngx_http_request_t *r);
 
@@ -31,22 +35,20 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     rest = ctx->beat - ngx_current_msec;
 
     if (!ctx->streaming) {
-        rc = ngx_http_completion_stream_header(r, ctx);
+        rc = ngx_http_completion_stream_begin(r, ctx);
 
-        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        if (!ctx->streaming) {
             return rc;
         }
 
-        ctx->streaming = 1;
-        ctx->service->zone->worker->streams++;
-        rc = ngx_http_completion_stream_event(r, ctx);
-
     } else if (ctx->streamed != ctx->view.version) {
-        rc = ngx_http_completion_stream_event(r, ctx);
+        rc = ngx_http_completion_stream_send(r, ctx,
+                              ngx_http_completion_stream_event(r, ctx));
 
     } else if (rest <= 0 && ctx->busy == NULL && !ngx_exiting) {
-        rc = ngx_http_completion_stream_send(r, ctx, heartbeat,
-                                             sizeof(heartbeat) - 1);
+        rc = ngx_http_completion_stream_send(r, ctx,
+                              ngx_http_completion_stream_link(r, ctx,
+                                        heartbeat, sizeof(heartbeat) - 1));
 
     } else {
         rc = NGX_DECLINED;
@@ -113,7 +115,34 @@ ngx_http_completion_stream_header(ngx_http_request_t *r,
 }
 
 
+/* The first event is there before the header, while there can be a 500. */
+
 static ngx_int_t
+ngx_http_completion_stream_begin(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t     rc;
+    ngx_chain_t  *out;
+
+    out = ngx_http_completion_stream_event(r, ctx);
+    if (out == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_completion_stream_header(r, ctx);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    ctx->streaming = 1;
+    ctx->service->zone->worker->streams++;
+
+    return ngx_http_completion_stream_send(r, ctx, out);
+}
+
+
+static ngx_chain_t *
 ngx_http_completion_stream_event(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
@@ -123,34 +152,33 @@ ngx_http_completion_stream_event(ngx_http_request_t *r,
     ctx->streamed = ctx->view.version;
 
     if (ngx_http_completion_document(r, ctx, &document) != NGX_OK) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     data = ngx_pnalloc(r->pool, document.len
                        + sizeof("event: operation\nid: pending\ndata: \n\n"));
     if (data == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     p = ngx_sprintf(data, "event: operation\nid: %s\ndata: %V\n\n",
                     ctx->state == NGX_COMPLETION_PENDING ? "pending" : "done",
                     &document);
 
-    return ngx_http_completion_stream_send(r, ctx, data, p - data);
+    return ngx_http_completion_stream_link(r, ctx, data, p - data);
 }
 
 
-static ngx_int_t
-ngx_http_completion_stream_send(ngx_http_request_t *r,
+static ngx_chain_t *
+ngx_http_completion_stream_link(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, u_char *data, size_t len)
 {
-    ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t  *out;
 
     out = ngx_chain_get_free_buf(r->pool, &ctx->free);
     if (out == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     b = out->buf;
@@ -163,6 +191,22 @@ ngx_http_completion_stream_send(ngx_http_request_t *r,
     b->memory = 1;
     b->flush = 1;
     b->tag = (ngx_buf_tag_t) &ngx_http_completion_async_module;
+
+    return out;
+}
+
+
+/* NULL: there was no memory for it */
+
+static ngx_int_t
+ngx_http_completion_stream_send(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_chain_t *out)
+{
+    ngx_int_t  rc;
+
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
 
     rc = ngx_http_output_filter(r, out);
 

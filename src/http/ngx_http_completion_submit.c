@@ -86,6 +86,11 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
         if (rc == NGX_OK) {
             return;
         }
+
+        /* it would answer a second time while the connection lingers */
+
+        ngx_completion_submit_detach(ctx->submit);
+        ctx->submit = NULL;
     }
 
     ngx_http_finalize_request(r, rc);

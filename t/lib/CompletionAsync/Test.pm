@@ -74,6 +74,7 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     worker_pids(all => 0)   those that serve; with "all" those that shut down, too
     kill_worker($pid, $signal)                  KILL; waits for the new one, returns its pid
     allow_killed_workers    "exited on signal 9" and "was locked by" are then no failure
+    allow_alarms($pattern)  lines of the error log that are then no failure
     fd_count($pid), fds($pid)
 
 =head2 Clients
@@ -178,6 +179,7 @@ sub secret ($self, @strings) { push @{ $self->{secrets} }, @strings }
 sub define ($self, %value)   { $self->{defined}{$_} = $value{$_} for keys %value }
 sub log ($self)              { $self->read_file('error.log') }
 sub access_log ($self)       { $self->read_file('access.log') }
+sub allow_alarms ($self, $pattern) { $self->{allowed} = $pattern }
 sub allow_killed_workers ($self) { $self->{killed_allowed} = 1 }
 
 
@@ -578,6 +580,7 @@ sub _alarms ($self) {
         /^\S+ \S+ \[(?:alert|emerg|crit)\]/ || /exited on signal|exited with (?:fatal )?code [^0]/
     } grep {
         !$self->{expected}{$_}
+            && !($self->{allowed} && /$self->{allowed}/)
             && !($self->{killed_allowed} && /exited on signal 9|was locked by/)
     } split /\n/, $self->log;
 }

@@ -1,0 +1,24 @@
+
+/*
+ * A defect for t/lock.t to find: a record is read without the lock.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../../src/store/ngx_completion_zone_sh.h"
+
+
+void __real_ngx_completion_record_view(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_view_t *view);
+
+
+void
+__wrap_ngx_completion_record_view(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_view_t *view)
+{
+    ngx_completion_zone_unlock(zone);
+    __real_ngx_completion_record_view(zone, record, view);
+    ngx_completion_zone_lock(zone);
+}
