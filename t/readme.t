@@ -291,13 +291,22 @@ sub same_reference () {
 sub blocks ($file) { $readme{$file} =~ /^```nginx\n(.*?)^```$/msg }
 
 
-sub configurations () {
-    my @conf = grep { /^events \{/m } blocks('README.md');
+# What the quick start writes into conf.d, as Debian's nginx.conf includes it.
+sub quick_start () {
+    my ($conf) = $readme{'README.md'} =~ /^cat > \S+ <<END\n(.*?)^END$/ms or die "no quick start\n";
+    return "load_module modules/ngx_http_completion_async_module.so;\n\n"
+        . "events {\n}\n\nhttp {\n" . $conf =~ s/\$FOLDER;/b1g00000000000000000;/r . "}\n";
+}
 
-    is $conf[0], CompletionAsync::Example::slurp("$root/conf-examples/minimal.conf"),
+
+sub configurations () {
+    my ($complete, $part) = ([ quick_start() ], []);
+    push @{ /^events \{/m ? $complete : $part }, $_ for blocks('README.md');
+
+    is $complete->[1], CompletionAsync::Example::slurp("$root/conf-examples/minimal.conf"),
         'the first one is that of conf-examples/minimal.conf';
 
-    for my $conf (@conf) {
+    for my $conf (@$complete) {
         my $t = CompletionAsync::Test->new(emulator => { delay => 0.2 });
         $t->run(CompletionAsync::Example::render($t, $conf,
             files => { users => "alice:{PLAIN}a\n" }));
@@ -307,4 +316,11 @@ sub configurations () {
             headers => { Authorization => 'Basic YWxpY2U6YQ==', Prefer => 'respond-async' });
         subtest 'the end' => sub { $t->done };
     }
+
+    my $t = CompletionAsync::Test->new;
+    for my $http (@$part) {
+        my ($status, $output) = $t->nginx_t($t->http_conf($http));
+        is $status, 0, 'a part of the http block is valid' or diag($output);
+    }
+    subtest 'the end' => sub { $t->done };
 }
