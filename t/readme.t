@@ -33,10 +33,8 @@ my %language = (
         Errors     => 'Ошибки',
     },
 );
-my %readme = map { $_ => CompletionAsync::Example::slurp("$root/$_") }
-    grep { -e "$root/$_" } keys %language;
-my %source = map { $_ => CompletionAsync::Example::slurp("$root/src/http/ngx_http_completion_$_.c") }
-    qw(conf provider variables reply);
+my %readme = map { $_ => CompletionAsync::Example::slurp("$root/$_") } keys %language;
+my $source = join '', map { CompletionAsync::Example::slurp($_) } glob "$root/src/http/*.c";
 
 # The fields of the configuration that a directive with a reader of its own sets.
 my %fields = (
@@ -48,8 +46,8 @@ my %fields = (
 );
 
 my %directives = (
-    %{ commands('conf', 'ngx_http_completion_commands') },
-    %{ commands('provider', 'ngx_http_completion_provider_commands', 'completion_async_provider') },
+    %{ commands('ngx_http_completion_commands') },
+    %{ commands('ngx_http_completion_provider_commands', 'completion_async_provider') },
 );
 
 my %described;
@@ -58,7 +56,7 @@ for my $file (sort keys %readme) {
     subtest $file => sub { reference($file) };
 }
 
-subtest 'README.ru.md and README.md' => sub { same_reference() } if $readme{'README.ru.md'};
+subtest 'README.ru.md and README.md' => sub { same_reference() };
 subtest 'configurations' => sub { configurations() };
 done_testing;
 
@@ -66,10 +64,10 @@ done_testing;
 # The code's side
 
 # { name => { context, takes, set, field } } of a table of ngx_command_t
-sub commands ($name, $table, $context = undef) {
-    my ($body) = $source{$name} =~ /^(?:static )?ngx_command_t\s+\Q$table\E\[\] = \{\n(.*?)^\};/ms
+sub commands ($table, $context = undef) {
+    my ($body) = $source =~ /^(?:static )?ngx_command_t\s+\Q$table\E\[\] = \{\n(.*?)^\};/ms
         or die "no table $table\n";
-    my ($locations) = $source{$name} =~ /#define NGX_HTTP_COMPLETION_LOCATIONS[\s\\]*\(([\w|]+)\)/;
+    my ($locations) = $source =~ /#define NGX_HTTP_COMPLETION_LOCATIONS[\s\\]*\(([\w|]+)\)/;
     my %command;
 
     while ($body =~ /\{ ngx_string\("(\w+)"\),\s*([^,]+),\s*(\w+),(.*?)\}/gs) {
@@ -112,12 +110,10 @@ sub arguments_of_flags ($flags) {
 
 # What a field is without its directive: C's expression, or undef.
 sub initial ($field) {
-    my ($begin) = $source{provider} =~ /^ngx_http_completion_block_init\((.*?)^\}/ms;
+    return $1 if $source =~ /(?:merge|init)(?:_\w+)?_value\(\w+->(?:\w+\.)*\Q$field\E,\s*
+        (?:[\w>-]+,\s*)?([^;]+?)\);/x;
 
-    for my $text (@source{qw(conf provider)}) {
-        return $1 if $text =~ /(?:merge|init)(?:_\w+)?_value\(\w+->(?:\w+\.)*\Q$field\E,\s*
-            (?:[\w>-]+,\s*)?([^;]+?)\);/x;
-    }
+    my ($begin) = $source =~ /^ngx_http_completion_block_init\((.*?)^\}/ms;
     return $begin =~ /^    \w+->(?:\w+\.)*\Q$field\E = ([^;]+);/m ? $1 : undef;
 }
 
@@ -137,7 +133,7 @@ sub default_of_code ($command) {
 
 
 sub url_of_code ($name) {
-    my ($define) = $source{provider} =~ /&block->\Q$name\E,\s*(NGX_COMPLETION_\w+_URL),/ or return;
+    my ($define) = $source =~ /&block->\Q$name\E,\s*(NGX_COMPLETION_\w+_URL),/ or return;
     my @text = map { CompletionAsync::Example::slurp($_) } glob "$root/src/*/*.h";
     my ($url) = join('', @text) =~ /#define \Q$define\E((?:[\s\\]+"[^"]*")+)\n/
         or die "no $define\n";
@@ -250,14 +246,14 @@ sub reference ($file) {
         }
     }
 
-    my ($vars) = $source{variables} =~ /ngx_http_completion_vars\[\] = \{\n(.*?)^\};/ms;
+    my ($vars) = $source =~ /ngx_http_completion_vars\[\] = \{\n(.*?)^\};/ms;
     my %variable = map { $_ => 1 } $vars =~ /ngx_string\("(\w+)"\)/g;
     $variable{completion_async_input_NAME} = 1 if $vars =~ /ngx_string\(NGX_HTTP_COMPLETION_INPUT\)/;
 
     is_deeply [ sort map { $$_[0] =~ /^`\$(\w+)`$/ } column($file, 'Variables') ],
         [ sort keys %variable ], 'the variables are those of the code';
 
-    my ($problems) = $source{reply} =~ /ngx_http_completion_problems\[\] = \{\n(.*?)^\};/ms;
+    my ($problems) = $source =~ /ngx_http_completion_problems\[\] = \{\n(.*?)^\};/ms;
     my %problem = map { reverse /([0-9]+), "(\w+)"/ } split /\n/, $problems;
 
     is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Errors') }, \%problem,
@@ -285,6 +281,7 @@ sub same_reference () {
     is_deeply [ map { $plain->($_) } @$russian ], [ map { $plain->($_) } @$english ],
         'the same directives in the same order, of the same syntax, default and context';
     is_deeply [ blocks('README.ru.md') ], [ blocks('README.md') ], 'the same configurations';
+    is quick_start('README.ru.md'), quick_start('README.md'), '... and quick start';
 }
 
 
@@ -292,15 +289,15 @@ sub blocks ($file) { $readme{$file} =~ /^```nginx\n(.*?)^```$/msg }
 
 
 # What the quick start writes into conf.d, as Debian's nginx.conf includes it.
-sub quick_start () {
-    my ($conf) = $readme{'README.md'} =~ /^cat > \S+ <<END\n(.*?)^END$/ms or die "no quick start\n";
+sub quick_start ($file) {
+    my ($conf) = $readme{$file} =~ /^cat > \S+ <<END\n(.*?)^END$/ms or die "no quick start\n";
     return "load_module modules/ngx_http_completion_async_module.so;\n\n"
         . "events {\n}\n\nhttp {\n" . $conf =~ s/\$FOLDER;/b1g00000000000000000;/r . "}\n";
 }
 
 
 sub configurations () {
-    my ($complete, $part) = ([ quick_start() ], []);
+    my ($complete, $part) = ([ quick_start('README.md') ], []);
     push @{ /^events \{/m ? $complete : $part }, $_ for blocks('README.md');
 
     is $complete->[1], CompletionAsync::Example::slurp("$root/conf-examples/minimal.conf"),
@@ -319,8 +316,9 @@ sub configurations () {
 
     my $t = CompletionAsync::Test->new;
     for my $http (@$part) {
+        $http = "server { listen 127.0.0.1:%%PORT%%; $http }" if $http =~ /^location/;
         my ($status, $output) = $t->nginx_t($t->http_conf($http));
-        is $status, 0, 'a part of the http block is valid' or diag($output);
+        is $status, 0, 'a part of one is valid' or diag($output);
     }
     subtest 'the end' => sub { $t->done };
 }
