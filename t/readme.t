@@ -22,7 +22,7 @@ binmode $_, ':encoding(UTF-8)' for map { Test::More->builder->$_ } qw(output fai
 # What the headings and labels are called in each language.
 my %language = (
     'README.md' => {
-        map { $_ => $_ } qw(Directives Syntax Default Context Variables Errors),
+        map { $_ => $_ } qw(Directives Syntax Default Context Variables Errors Metrics),
     },
     'README.ru.md' => {
         Directives => 'Директивы',
@@ -31,6 +31,7 @@ my %language = (
         Context    => 'Контекст',
         Variables  => 'Переменные',
         Errors     => 'Ошибки',
+        Metrics    => 'Метрики',
     },
 );
 my %readme = map { $_ => CompletionAsync::Example::slurp("$root/$_") } keys %language;
@@ -258,6 +259,12 @@ sub reference ($file) {
 
     is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Errors') }, \%problem,
         'the errors and their statuses are those of the code';
+
+    my ($families) = $source =~ /ngx_http_completion_families\[\] = \{\n(.*?)^\};/ms;
+    my %family = $families =~ /\{ "(\w+)", "(\w+)",/g;
+
+    is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Metrics') },
+        { %family, build_info => 'gauge' }, 'the metrics and their types are those of the code';
 
     my @named = grep { !/^completion_async_input_/ }
         $readme{$file} =~ /(?<![\w-])(completion_async(?:_[a-z]+)*)\b(?!_|\*)/g;
