@@ -22,6 +22,7 @@ static ngx_int_t ngx_http_completion_method(ngx_http_request_t *r,
     ngx_http_completion_resource_e resource);
 static ngx_http_completion_ctx_t *ngx_http_completion_create_ctx(
     ngx_http_request_t *r, ngx_http_completion_loc_conf_t *ccf);
+static void ngx_http_completion_begin_anew(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_verify(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *capability);
 static void ngx_http_completion_cleanup(void *data);
@@ -41,6 +42,10 @@ ngx_http_completion_handler(ngx_http_request_t *r)
     ctx = ngx_http_completion_create_ctx(r, ccf);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->error_page) {
+        ngx_http_completion_begin_anew(r);
     }
 
     resource = ngx_http_completion_resource(r, ccf, &id);
@@ -260,6 +265,43 @@ ngx_http_completion_create_ctx(ngx_http_request_t *r,
     ngx_http_completion_clock_start(ctx);
 
     return ctx;
+}
+
+
+/* "error_page" led here: what was refused elsewhere says nothing of now */
+
+static void
+ngx_http_completion_begin_anew(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    static ngx_str_t  retry_after = ngx_string("Retry-After");
+
+    part = &r->headers_out.headers.part;
+    header = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            header = part->elts;
+            i = 0;
+        }
+
+        if (header[i].key.len == retry_after.len
+            && ngx_strncasecmp(header[i].key.data, retry_after.data,
+                               retry_after.len)
+               == 0)
+        {
+            header[i].hash = 0;
+        }
+    }
 }
 
 

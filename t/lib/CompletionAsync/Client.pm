@@ -23,7 +23,8 @@ CompletionAsync::Client - HTTP clients for tests, on sockets of core Perl
 =head1 DESCRIPTION
 
 A client is one connection, kept alive from request to request; one that the server has closed
-stays closed. Options of C<new>: C<port>, C<host> (127.0.0.1), C<timeout> (10), C<tls> (0 or 1).
+stays closed. Options of C<new>: C<port>, C<host> (127.0.0.1), C<from> (the client's own address),
+C<timeout> (10), C<tls> (0 or 1).
 
 Of C<start> and C<request>: C<headers> (a hash, or a list of pairs; a value may be a list),
 C<body> (bytes; Content-Length is added), C<host>, C<close> (sends Connection: close), C<version>,
@@ -56,6 +57,7 @@ sub new ($class, %arg) {
     my $socket = $self->{socket} = IO::Socket::INET->new(
         PeerHost => $self->{host},
         PeerPort => $self->{port},
+        $self->{from} ? (LocalHost => $self->{from}) : (),
         Proto    => 'tcp',
         Blocking => $self->{tls} ? 1 : 0,
         Timeout  => $self->{tls} ? $self->{timeout} : undef,

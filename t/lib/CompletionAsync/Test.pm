@@ -89,7 +89,7 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     poll_until_done($location, timeout => 10, interval => 0.05, %opt)
                             the first response that is done; the last one, if none was
 
-C<port> (that of %%PORT%%), C<timeout> (10) and C<tls> may be among the options of each.
+C<port> (that of %%PORT%%), C<timeout> (10), C<tls> and C<from> may be among the options of each.
 
 =head2 The end
 
@@ -500,7 +500,7 @@ sub fd_count ($self, $pid) { scalar(() = $self->fds($pid)) }
 # Clients
 
 sub client ($self, %arg) {
-    my %own = map { $_ => $arg{$_} } grep { defined $arg{$_} } qw(port timeout tls);
+    my %own = map { $_ => $arg{$_} } grep { defined $arg{$_} } qw(port timeout tls from);
     return CompletionAsync::Client->new(port => $self->port, %own);
 }
 
