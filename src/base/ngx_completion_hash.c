@@ -9,6 +9,7 @@
 #include "ngx_completion_hash.h"
 
 
+static ngx_int_t ngx_completion_sha256_begin(void);
 static EVP_MAC_CTX *ngx_completion_hmac_create(void);
 
 
@@ -24,6 +25,51 @@ static u_char       *ngx_completion_hmac_key;
 ngx_int_t
 ngx_completion_sha256(u_char *data, size_t len, u_char *md)
 {
+    if (ngx_completion_sha256_begin() != NGX_OK
+        || EVP_DigestUpdate(ngx_completion_sha256_ctx, data, len) != 1
+        || EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n, u_char *md)
+{
+    uint32_t    len;
+    ngx_uint_t  i;
+
+    if (ngx_completion_sha256_begin() != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        len = htonl((uint32_t) parts[i].len);
+
+        if (EVP_DigestUpdate(ngx_completion_sha256_ctx, &len, sizeof(len))
+            != 1
+            || EVP_DigestUpdate(ngx_completion_sha256_ctx, parts[i].data,
+                                parts[i].len)
+               != 1)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_sha256_begin(void)
+{
     if (ngx_completion_sha256_md == NULL) {
         ngx_completion_sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
     }
@@ -35,9 +81,7 @@ ngx_completion_sha256(u_char *data, size_t len, u_char *md)
     if (ngx_completion_sha256_md == NULL || ngx_completion_sha256_ctx == NULL
         || EVP_DigestInit_ex(ngx_completion_sha256_ctx,
                              ngx_completion_sha256_md, NULL)
-           != 1
-        || EVP_DigestUpdate(ngx_completion_sha256_ctx, data, len) != 1
-        || EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1)
+           != 1)
     {
         return NGX_ERROR;
     }

@@ -22,6 +22,11 @@
  * address: it must not change before the cycle does.
  */
 ngx_int_t ngx_completion_sha256(u_char *data, size_t len, u_char *md);
+
+/* Of parts, each behind its length in four bytes, the highest first. */
+ngx_int_t ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n,
+    u_char *md);
+
 ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len,
     u_char *md);
 

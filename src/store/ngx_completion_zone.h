@@ -159,6 +159,10 @@ ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t *lease,
     ngx_msec_t *delay, ngx_completion_found_t *found);
 
+/* The same look at the keys alone: NGX_DONE with *found, or NGX_OK. */
+ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+
 /*
  * The fence: from now on upstream may have the submit, and nobody sends it
  * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
