@@ -90,6 +90,8 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     cln->handler = ngx_completion_fetch_free_buffer;
     cln->data = job;
 
+    job->fd = (ngx_socket_t) -1;
+
     job->fetch.pool = pool;
     job->fetch.log = copy;
     job->fetch.origin = o;

@@ -32,6 +32,9 @@ static ngx_event_t  ngx_completion_fetch_timer;
 static ngx_uint_t   ngx_completion_fetch_sockets;
 static ngx_uint_t   ngx_completion_fetch_global;
 
+/* whose writes are being gathered */
+static ngx_socket_t  ngx_completion_fetch_gathered = (ngx_socket_t) -1;
+
 
 ngx_int_t
 ngx_completion_fetch_event_init(ngx_uint_t connections, ngx_log_t *log)
@@ -110,6 +113,23 @@ ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job)
         ngx_log_error(NGX_LOG_ALERT, job->fetch.log, 0,
                       "curl_multi_remove_handle() failed: %s",
                       curl_multi_strerror(rc));
+    }
+}
+
+
+/* A push to a descriptor that was closed meanwhile does no harm. */
+
+void
+ngx_completion_fetch_event_gather(ngx_socket_t s)
+{
+    if (ngx_completion_fetch_gathered != (ngx_socket_t) -1) {
+        (void) ngx_tcp_push(ngx_completion_fetch_gathered);
+    }
+
+    ngx_completion_fetch_gathered = s;
+
+    if (s != (ngx_socket_t) -1) {
+        (void) ngx_tcp_nopush(s);
     }
 }
 
@@ -348,6 +368,8 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
 
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
+
+    ngx_completion_fetch_event_gather((ngx_socket_t) -1);
 
     ngx_completion_fetch_drain();
 

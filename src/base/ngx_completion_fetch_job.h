@@ -48,7 +48,7 @@ typedef struct {
     struct curl_slist               resolve;
     size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
-    ngx_socket_t                    fd;         /* of its own connection */
+    ngx_socket_t                    fd;         /* -1: not known */
 
     ngx_array_t                     answer;     /* of ngx_keyval_t */
     size_t                          header_size;
@@ -108,6 +108,12 @@ ngx_int_t ngx_completion_fetch_event_init(ngx_uint_t connections,
     ngx_log_t *log);
 ngx_int_t ngx_completion_fetch_event_add(ngx_completion_fetch_job_t *job);
 void ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job);
+
+/*
+ * From libcurl's callbacks: what is written to this socket until libcurl
+ * returns goes out together; -1: nothing.
+ */
+void ngx_completion_fetch_event_gather(ngx_socket_t s);
 
 /* Sockets that hold an nginx connection now. */
 ngx_uint_t ngx_completion_fetch_event_sockets(void);

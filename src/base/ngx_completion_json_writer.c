@@ -80,7 +80,6 @@ ngx_completion_json_writer_sized(ngx_pool_t *pool, size_t size)
         return NULL;
     }
 
-    (void) yajl_gen_config(w->gen, yajl_gen_validate_utf8, 1);
     (void) yajl_gen_config(w->gen, yajl_gen_print_callback,
                            ngx_completion_json_writer_print, (void *) w);
 
