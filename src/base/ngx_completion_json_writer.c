@@ -309,6 +309,13 @@ ngx_completion_json_writer_print(void *data, const char *p, size_t len)
         return;
     }
 
+    /* most of what yajl prints is one brace, quote or comma */
+
+    if (len == 1) {
+        w->data[w->len++] = *p;
+        return;
+    }
+
     ngx_memcpy(w->data + w->len, p, len);
     w->len += len;
 }
