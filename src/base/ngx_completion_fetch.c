@@ -425,7 +425,8 @@ ngx_completion_fetch_room(void)
     ngx_uint_t  available, sockets, wanted;
 
     available = ngx_cycle->free_connection_n
-                + ngx_cycle->reusable_connections_n;
+                + ngx_cycle->reusable_connections_n
+                + ngx_completion_fetch_event_idle();
 
     sockets = ngx_completion_fetch_event_sockets();
 

@@ -337,6 +337,8 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
                            ngx_completion_fetch_prereq);
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
                            ngx_completion_fetch_open);
+    rc |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION,
+                           ngx_completion_fetch_event_close);
 
     return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
 }
@@ -576,6 +578,7 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     f->sent = 1;
+    ngx_completion_fetch_event_established(job->fd);
 
     /* the head and a body that is read by a callback are two writes */
 

@@ -115,8 +115,18 @@ void ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job);
  */
 void ngx_completion_fetch_event_gather(ngx_socket_t s);
 
-/* Sockets that hold an nginx connection now. */
+/*
+ * From libcurl's callbacks: the socket, if known, carries a request now, and
+ * will only be closed by the second of these.
+ */
+void ngx_completion_fetch_event_established(ngx_socket_t s);
+int ngx_completion_fetch_event_close(void *data, curl_socket_t s);
+
+/* Sockets that hold an nginx connection for a transfer now. */
 ngx_uint_t ngx_completion_fetch_event_sockets(void);
+
+/* Those that hold one, and would give it up for another socket. */
+ngx_uint_t ngx_completion_fetch_event_idle(void);
 
 void ngx_completion_fetch_event_exit(void);
 
