@@ -39,6 +39,7 @@ ngx_int_t
 ngx_completion_submit_recall(ngx_completion_submit_t *submit,
     ngx_completion_prompt_t *prompt)
 {
+    ngx_int_t               rc;
     ngx_completion_keys_t  *keys;
     ngx_completion_memo_t  *memo;
 
@@ -77,7 +78,10 @@ ngx_completion_submit_recall(ngx_completion_submit_t *submit,
         == NGX_DONE
         && submit->found.state != NGX_COMPLETION_KEY_UNDERWAY)
     {
-        return ngx_completion_submit_found(submit);
+        rc = ngx_completion_submit_found(submit);
+        ngx_completion_meter_submit(submit);
+
+        return rc;
     }
 
     /* one that joins may yet have to send its own */
