@@ -7,6 +7,9 @@ use utf8;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
+use POSIX ();
+use Socket qw(IPPROTO_TCP);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Test;
@@ -14,8 +17,12 @@ use CompletionAsync::Test;
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
 my $e = $t->emulator;
 
+# An upstream that counts the segments a request came in.
+my $reader = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!\n";
+my $port   = $reader->sockport;
+
 # With the long interval no poll comes in between; the other one polls at once.
-$t->run(<<'EOC');
+$t->run(<<"EOC");
 %%TEST_GLOBALS%%
 events { worker_connections 512; }
 http {
@@ -26,9 +33,14 @@ http {
     completion_async_provider eager {
         zone eager 1m; %%PROVIDER%% poll_interval 100ms 200ms; poll_rate 1000r/s;
     }
+    completion_async_provider reader {
+        zone reader 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%; poll_interval 30s 30s;
+        submit_url http://127.0.0.1:$port/; operations_url http://127.0.0.1:$port/;
+    }
     completion_async_model yandexgpt-lite;
     server {
         listen 127.0.0.1:%%PORT%% backlog=512;
+        location /reader { completion_async reader; }
         location /quiet { completion_async quiet; }
         location /eager { completion_async eager; }
     }
@@ -61,6 +73,40 @@ subtest 'a connection is used again' => sub {
     @submits = submits_since($before);
     is length $submits[-2]{json}{messages}[0]{text}, length $many, 'arrives whole';
     is connections(@submits), 1, 'over the same connection';
+};
+
+subtest 'a submit comes in one piece' => sub {
+    pipe my $out, my $in or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        alarm 30;
+        my $connection = $reader->accept or POSIX::_exit(1);
+
+        my $before = 0;
+        for my $id (1 .. 5) {
+            my $request = '';
+            until ($request =~ /\r\n\r\n\{.*\}$/s) {
+                sysread $connection, $request, 65536, length $request or POSIX::_exit(1);
+            }
+            # tcpi_data_segs_in of TCP_INFO
+            my $segments = unpack 'x152 L', getsockopt $connection, IPPROTO_TCP, 11;
+            syswrite $in, $segments - $before . "\n";
+            $before = $segments;
+            my $answer = qq({"id":"one$id","done":false});
+            syswrite $connection, "HTTP/1.1 200 OK\r\nContent-Length: " . length($answer)
+                . "\r\n\r\n$answer";
+        }
+        POSIX::_exit(0);
+    }
+    close $in;
+
+    is submit("whole $_", '/reader')->{status}, 202, "submit $_" for 1 .. 5;
+    my @read = <$out>;
+    waitpid $pid, 0;
+
+    is scalar @read, 5, 'upstream saw them';
+    is join('', @read), "1\n" x 5, 'head and body in one segment each';
 };
 
 subtest 'polls are kept alive, too' => sub {

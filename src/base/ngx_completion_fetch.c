@@ -90,6 +90,8 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     cln->handler = ngx_completion_fetch_free_buffer;
     cln->data = job;
 
+    job->fd = (ngx_socket_t) -1;
+
     job->fetch.pool = pool;
     job->fetch.log = copy;
     job->fetch.origin = o;
@@ -423,7 +425,8 @@ ngx_completion_fetch_room(void)
     ngx_uint_t  available, sockets, wanted;
 
     available = ngx_cycle->free_connection_n
-                + ngx_cycle->reusable_connections_n;
+                + ngx_cycle->reusable_connections_n
+                + ngx_completion_fetch_event_idle();
 
     sockets = ngx_completion_fetch_event_sockets();
 

@@ -48,8 +48,8 @@ static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
     u_char *line);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
-static ngx_uint_t ngx_completion_fetch_stale(ngx_completion_fetch_job_t *job,
-    in_port_t port);
+static ngx_int_t ngx_completion_fetch_socket_of(
+    ngx_completion_fetch_job_t *job, in_port_t port);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
@@ -79,7 +79,7 @@ ngx_int_t
 ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     ngx_str_t *value)
 {
-    u_char                      *line;
+    u_char                      *line, *p;
     size_t                       i;
     ngx_completion_fetch_job_t  *job;
 
@@ -100,12 +100,18 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
 
     /* "name:" would mean to libcurl not to send it */
 
+    p = ngx_cpymem(line, name, ngx_strlen(name));
+
     if (value->len) {
-        (void) ngx_sprintf(line, "%s: %V%Z", name, value);
+        *p++ = ':';
+        *p++ = ' ';
+        p = ngx_cpymem(p, value->data, value->len);
 
     } else {
-        (void) ngx_sprintf(line, "%s;%Z", name);
+        *p++ = ';';
     }
+
+    *p = '\0';
 
     return ngx_completion_fetch_append(job, line);
 }
@@ -331,6 +337,8 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
                            ngx_completion_fetch_prereq);
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
                            ngx_completion_fetch_open);
+    rc |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION,
+                           ngx_completion_fetch_event_close);
 
     return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
 }
@@ -556,7 +564,9 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         return CURL_PREREQFUNC_ABORT;
     }
 
-    if (ngx_completion_fetch_stale(job, (in_port_t) local_port)) {
+    if (ngx_completion_fetch_socket_of(job, (in_port_t) local_port)
+        == NGX_DECLINED)
+    {
         job->fault = "the connection has bytes nobody asked for";
         job->attempts = 0;
         return CURL_PREREQFUNC_ABORT;
@@ -568,19 +578,27 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     f->sent = 1;
+    ngx_completion_fetch_event_established(job->fd);
+
+    /* the head and a body that is read by a callback are two writes */
+
+    if (f->body.len) {
+        ngx_completion_fetch_event_gather(job->fd);
+    }
 
     return CURL_PREREQFUNC_OK;
 }
 
 
 /*
- * A connection used before that has something to read although nothing is
- * asked: libcurl before 8.0 would take that for the answer.  libcurl tells
- * the local port only; a forgotten or foreign descriptor does no harm here.
+ * The job's connection, of which libcurl tells the local port only: a
+ * descriptor that is not found, or is another's by now, stays -1.
+ * NGX_DECLINED: a connection used before has something to read although
+ * nothing is asked: libcurl before 8.0 would take that for the answer.
  */
 
-static ngx_uint_t
-ngx_completion_fetch_stale(ngx_completion_fetch_job_t *job, in_port_t port)
+static ngx_int_t
+ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
 {
     u_char                         byte;
     socklen_t                      len;
@@ -592,15 +610,22 @@ ngx_completion_fetch_stale(ngx_completion_fetch_job_t *job, in_port_t port)
     if (job->opened) {
         local->port = port;
         local->fd = job->fd;
-        return 0;
+        return NGX_OK;
     }
 
     len = sizeof(ngx_sockaddr_t);
 
-    return local->port == port
-           && getsockname(local->fd, &sa.sockaddr, &len) == 0
-           && ngx_inet_get_port(&sa.sockaddr) == port
-           && recv(local->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT) > 0;
+    if (local->port != port
+        || getsockname(local->fd, &sa.sockaddr, &len) != 0
+        || ngx_inet_get_port(&sa.sockaddr) != port)
+    {
+        return NGX_OK;
+    }
+
+    job->fd = local->fd;
+
+    return recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT) > 0 ? NGX_DECLINED
+                                                              : NGX_OK;
 }
 
 

@@ -4,17 +4,35 @@
  *
  * Sockets are registered level-triggered: libcurl reads a part and expects to
  * be called again.  A socket has an nginx connection from the first "watch
- * it" until CURL_POLL_REMOVE; libcurl opens and closes it.
+ * it" until CURL_POLL_REMOVE, and that of an established connection longer:
+ * it idles, its read event armed for the next transfer.  Only sockets that
+ * carried a request are kept so: libcurl 7.88 to 8.1 closes one that never
+ * connected behind our back, and the descriptor is soon another's.
  */
 
 
 #include "ngx_completion_fetch_job.h"
 
 
+typedef struct {
+    ngx_connection_t  *idle;           /* no transfer, still registered */
+    unsigned           established:1;
+} ngx_completion_fetch_socket_t;
+
+
 static int ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what,
     void *data, void *sockp);
 static ngx_connection_t *ngx_completion_fetch_watch(curl_socket_t s);
 static void ngx_completion_fetch_unwatch(ngx_connection_t *c);
+static void ngx_completion_fetch_idle(ngx_connection_t *c);
+static ngx_connection_t *ngx_completion_fetch_wake(
+    ngx_completion_fetch_socket_t *socket);
+static void ngx_completion_fetch_idle_handler(ngx_event_t *ev);
+static ngx_int_t ngx_completion_fetch_evict(void);
+static void ngx_completion_fetch_release(ngx_connection_t *c,
+    ngx_uint_t flags);
+static ngx_completion_fetch_socket_t *ngx_completion_fetch_socket_get(
+    curl_socket_t s);
 static ngx_int_t ngx_completion_fetch_switch(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t on);
 static int ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data);
@@ -31,6 +49,14 @@ static CURLM       *ngx_completion_fetch_multi;
 static ngx_event_t  ngx_completion_fetch_timer;
 static ngx_uint_t   ngx_completion_fetch_sockets;
 static ngx_uint_t   ngx_completion_fetch_global;
+
+/* by descriptor */
+static ngx_completion_fetch_socket_t  *ngx_completion_fetch_table;
+static ngx_uint_t                      ngx_completion_fetch_table_n;
+static ngx_uint_t                      ngx_completion_fetch_nidle;
+
+/* whose writes are being gathered */
+static ngx_socket_t  ngx_completion_fetch_gathered = (ngx_socket_t) -1;
 
 
 ngx_int_t
@@ -115,6 +141,30 @@ ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job)
 
 
 ngx_uint_t
+ngx_completion_fetch_event_idle(void)
+{
+    return ngx_completion_fetch_nidle;
+}
+
+
+/* A push to a descriptor that was closed meanwhile does no harm. */
+
+void
+ngx_completion_fetch_event_gather(ngx_socket_t s)
+{
+    if (ngx_completion_fetch_gathered != (ngx_socket_t) -1) {
+        (void) ngx_tcp_push(ngx_completion_fetch_gathered);
+    }
+
+    ngx_completion_fetch_gathered = s;
+
+    if (s != (ngx_socket_t) -1) {
+        (void) ngx_tcp_nopush(s);
+    }
+}
+
+
+ngx_uint_t
 ngx_completion_fetch_event_sockets(void)
 {
     return ngx_completion_fetch_sockets;
@@ -134,6 +184,10 @@ ngx_completion_fetch_event_exit(void)
     ngx_completion_fetch_multi = NULL;
 
     (void) ngx_completion_fetch_timeout(NULL, -1, NULL);
+
+    ngx_free(ngx_completion_fetch_table);
+    ngx_completion_fetch_table = NULL;
+    ngx_completion_fetch_table_n = 0;
 
     if (ngx_completion_fetch_sockets) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
@@ -190,22 +244,30 @@ ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
 static ngx_connection_t *
 ngx_completion_fetch_watch(curl_socket_t s)
 {
-    ngx_connection_t  *c;
+    ngx_connection_t               *c;
+    ngx_completion_fetch_socket_t  *socket;
 
-    if (ngx_cycle->free_connection_n == 0
-        && ngx_cycle->reusable_connections_n == 0)
-    {
-        return NULL;
-    }
+    socket = ngx_completion_fetch_socket_get(s);
 
-    c = ngx_get_connection(s, ngx_cycle->log);
-    if (c == NULL) {
-        return NULL;
+    if (socket && socket->idle) {
+        c = ngx_completion_fetch_wake(socket);
+
+    } else {
+        if (ngx_cycle->free_connection_n == 0
+            && ngx_cycle->reusable_connections_n == 0
+            && ngx_completion_fetch_evict() != NGX_OK)
+        {
+            return NULL;
+        }
+
+        c = ngx_get_connection(s, ngx_cycle->log);
+        if (c == NULL) {
+            return NULL;
+        }
     }
 
     if (curl_multi_assign(ngx_completion_fetch_multi, s, c) != CURLM_OK) {
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
+        ngx_completion_fetch_release(c, 0);
         return NULL;
     }
 
@@ -225,15 +287,81 @@ ngx_completion_fetch_watch(curl_socket_t s)
 static void
 ngx_completion_fetch_unwatch(ngx_connection_t *c)
 {
-    ngx_uint_t  flags;
+    ngx_completion_fetch_socket_t  *socket;
+
+    ngx_completion_fetch_sockets--;
+
+    socket = ngx_completion_fetch_socket_get(c->fd);
+
+    if (socket && socket->established && c->read->active) {
+        ngx_completion_fetch_idle(c);
+        return;
+    }
 
     /*
      * libcurl 7.88 to 8.1 closes a socket that never connected before it
      * tells: then the kernel has forgotten the descriptor already.
      */
 
-    flags = (fcntl(c->fd, F_GETFD) == -1) ? NGX_CLOSE_EVENT : 0;
+    ngx_completion_fetch_release(c, fcntl(c->fd, F_GETFD) == -1
+                                        ? NGX_CLOSE_EVENT : 0);
+}
 
+
+static void
+ngx_completion_fetch_idle(ngx_connection_t *c)
+{
+    (void) ngx_completion_fetch_switch(c->write, NGX_WRITE_EVENT, 0);
+
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+    }
+
+    c->read->handler = ngx_completion_fetch_idle_handler;
+    c->idle = 1;
+
+    ngx_completion_fetch_table[c->fd].idle = c;
+    ngx_completion_fetch_nidle++;
+}
+
+
+/* of an idle one */
+
+static ngx_connection_t *
+ngx_completion_fetch_wake(ngx_completion_fetch_socket_t *socket)
+{
+    ngx_connection_t  *c;
+
+    c = socket->idle;
+    socket->idle = NULL;
+
+    c->idle = 0;
+    ngx_completion_fetch_nidle--;
+
+    return c;
+}
+
+
+/*
+ * Upstream closed it or speaks unasked, which libcurl finds out when it needs
+ * the connection; or the worker quits.
+ */
+
+static void
+ngx_completion_fetch_idle_handler(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    c = ev->data;
+
+    c = ngx_completion_fetch_wake(&ngx_completion_fetch_table[c->fd]);
+    ngx_completion_fetch_release(c, 0);
+}
+
+
+static void
+ngx_completion_fetch_release(ngx_connection_t *c, ngx_uint_t flags)
+{
     if (c->read->posted) {
         ngx_delete_posted_event(c->read);
     }
@@ -252,8 +380,87 @@ ngx_completion_fetch_unwatch(ngx_connection_t *c)
 
     ngx_free_connection(c);
     c->fd = (ngx_socket_t) -1;
+}
 
-    ngx_completion_fetch_sockets--;
+
+/* gives up one of those that idle */
+
+static ngx_int_t
+ngx_completion_fetch_evict(void)
+{
+    ngx_uint_t                      i;
+    ngx_completion_fetch_socket_t  *socket;
+
+    socket = ngx_completion_fetch_table;
+
+    for (i = 0; i < ngx_completion_fetch_table_n; i++) {
+
+        if (socket[i].idle) {
+            ngx_completion_fetch_release(ngx_completion_fetch_wake(&socket[i]),
+                                         0);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_completion_fetch_event_established(ngx_socket_t s)
+{
+    ngx_uint_t                      n;
+    ngx_completion_fetch_socket_t  *table;
+
+    if (s == (ngx_socket_t) -1) {
+        return;
+    }
+
+    if ((ngx_uint_t) s >= ngx_completion_fetch_table_n) {
+        n = 2 * (s + 1);
+
+        table = realloc(ngx_completion_fetch_table,
+                        n * sizeof(ngx_completion_fetch_socket_t));
+        if (table == NULL) {
+            return;
+        }
+
+        ngx_memzero(table + ngx_completion_fetch_table_n,
+                    (n - ngx_completion_fetch_table_n)
+                    * sizeof(ngx_completion_fetch_socket_t));
+
+        ngx_completion_fetch_table = table;
+        ngx_completion_fetch_table_n = n;
+    }
+
+    ngx_completion_fetch_table[s].established = 1;
+}
+
+
+int
+ngx_completion_fetch_event_close(void *data, curl_socket_t s)
+{
+    ngx_completion_fetch_socket_t  *socket;
+
+    socket = ngx_completion_fetch_socket_get(s);
+
+    if (socket) {
+        if (socket->idle) {
+            ngx_completion_fetch_release(ngx_completion_fetch_wake(socket), 0);
+        }
+
+        ngx_memzero(socket, sizeof(ngx_completion_fetch_socket_t));
+    }
+
+    return close(s);
+}
+
+
+static ngx_completion_fetch_socket_t *
+ngx_completion_fetch_socket_get(curl_socket_t s)
+{
+    return ((ngx_uint_t) s < ngx_completion_fetch_table_n)
+               ? &ngx_completion_fetch_table[s] : NULL;
 }
 
 
@@ -348,6 +555,8 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
 
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
+
+    ngx_completion_fetch_event_gather((ngx_socket_t) -1);
 
     ngx_completion_fetch_drain();
 

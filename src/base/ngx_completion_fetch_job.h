@@ -48,7 +48,7 @@ typedef struct {
     struct curl_slist               resolve;
     size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
-    ngx_socket_t                    fd;         /* of its own connection */
+    ngx_socket_t                    fd;         /* -1: not known */
 
     ngx_array_t                     answer;     /* of ngx_keyval_t */
     size_t                          header_size;
@@ -109,8 +109,24 @@ ngx_int_t ngx_completion_fetch_event_init(ngx_uint_t connections,
 ngx_int_t ngx_completion_fetch_event_add(ngx_completion_fetch_job_t *job);
 void ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job);
 
-/* Sockets that hold an nginx connection now. */
+/*
+ * From libcurl's callbacks: what is written to this socket until libcurl
+ * returns goes out together; -1: nothing.
+ */
+void ngx_completion_fetch_event_gather(ngx_socket_t s);
+
+/*
+ * From libcurl's callbacks: the socket, if known, carries a request now, and
+ * will only be closed by the second of these.
+ */
+void ngx_completion_fetch_event_established(ngx_socket_t s);
+int ngx_completion_fetch_event_close(void *data, curl_socket_t s);
+
+/* Sockets that hold an nginx connection for a transfer now. */
 ngx_uint_t ngx_completion_fetch_event_sockets(void);
+
+/* Those that hold one, and would give it up for another socket. */
+ngx_uint_t ngx_completion_fetch_event_idle(void);
 
 void ngx_completion_fetch_event_exit(void);
 

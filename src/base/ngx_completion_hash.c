@@ -9,6 +9,7 @@
 #include "ngx_completion_hash.h"
 
 
+static ngx_int_t ngx_completion_sha256_begin(void);
 static EVP_MAC_CTX *ngx_completion_hmac_create(void);
 
 
@@ -16,9 +17,58 @@ static EVP_MD       *ngx_completion_sha256_md;
 static EVP_MD_CTX   *ngx_completion_sha256_ctx;
 static EVP_MAC_CTX  *ngx_completion_hmac_ctx;
 
+/* whose key the context holds: keys are the configuration's, and stay */
+static ngx_cycle_t  *ngx_completion_hmac_cycle;
+static u_char       *ngx_completion_hmac_key;
+
 
 ngx_int_t
 ngx_completion_sha256(u_char *data, size_t len, u_char *md)
+{
+    if (ngx_completion_sha256_begin() != NGX_OK
+        || EVP_DigestUpdate(ngx_completion_sha256_ctx, data, len) != 1
+        || EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n, u_char *md)
+{
+    uint32_t    len;
+    ngx_uint_t  i;
+
+    if (ngx_completion_sha256_begin() != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        len = htonl((uint32_t) parts[i].len);
+
+        if (EVP_DigestUpdate(ngx_completion_sha256_ctx, &len, sizeof(len))
+            != 1
+            || EVP_DigestUpdate(ngx_completion_sha256_ctx, parts[i].data,
+                                parts[i].len)
+               != 1)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_sha256_begin(void)
 {
     if (ngx_completion_sha256_md == NULL) {
         ngx_completion_sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -31,9 +81,7 @@ ngx_completion_sha256(u_char *data, size_t len, u_char *md)
     if (ngx_completion_sha256_md == NULL || ngx_completion_sha256_ctx == NULL
         || EVP_DigestInit_ex(ngx_completion_sha256_ctx,
                              ngx_completion_sha256_md, NULL)
-           != 1
-        || EVP_DigestUpdate(ngx_completion_sha256_ctx, data, len) != 1
-        || EVP_DigestFinal_ex(ngx_completion_sha256_ctx, md, NULL) != 1)
+           != 1)
     {
         return NGX_ERROR;
     }
@@ -45,14 +93,23 @@ ngx_completion_sha256(u_char *data, size_t len, u_char *md)
 ngx_int_t
 ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len, u_char *md)
 {
-    size_t  n;
+    size_t       n;
+    ngx_uint_t   keyed;
 
     if (ngx_completion_hmac_ctx == NULL) {
         ngx_completion_hmac_ctx = ngx_completion_hmac_create();
     }
 
+    /* no key stands for the last one, whose two blocks are then hashed */
+
+    keyed = (key->data == ngx_completion_hmac_key
+             && ngx_cycle == ngx_completion_hmac_cycle);
+
+    ngx_completion_hmac_key = NULL;
+
     if (ngx_completion_hmac_ctx == NULL
-        || EVP_MAC_init(ngx_completion_hmac_ctx, key->data, key->len, NULL)
+        || EVP_MAC_init(ngx_completion_hmac_ctx, keyed ? NULL : key->data,
+                        keyed ? 0 : key->len, NULL)
            != 1
         || EVP_MAC_update(ngx_completion_hmac_ctx, data, len) != 1
         || EVP_MAC_final(ngx_completion_hmac_ctx, md, &n,
@@ -61,6 +118,9 @@ ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len, u_char *md)
     {
         return NGX_ERROR;
     }
+
+    ngx_completion_hmac_key = key->data;
+    ngx_completion_hmac_cycle = (ngx_cycle_t *) ngx_cycle;
 
     return NGX_OK;
 }

@@ -17,8 +17,16 @@
 #define NGX_COMPLETION_SHA256  32      /* bytes of either result */
 
 
-/* NGX_OK, or NGX_ERROR: OpenSSL has no memory. */
+/*
+ * NGX_OK, or NGX_ERROR: OpenSSL has no memory.  An HMAC's key is known by its
+ * address: it must not change before the cycle does.
+ */
 ngx_int_t ngx_completion_sha256(u_char *data, size_t len, u_char *md);
+
+/* Of parts, each behind its length in four bytes, the highest first. */
+ngx_int_t ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n,
+    u_char *md);
+
 ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len,
     u_char *md);
 

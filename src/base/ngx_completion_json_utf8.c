@@ -5,8 +5,9 @@
 ngx_int_t
 ngx_completion_utf8_check(u_char *p, size_t len)
 {
-    u_char  *last, c, min, max;
-    size_t   rest;
+    u_char   *last, c, min, max;
+    size_t    rest;
+    uint64_t  word;
 
     if (len == 0) {
         return NGX_OK;
@@ -15,6 +16,20 @@ ngx_completion_utf8_check(u_char *p, size_t len)
     last = p + len;
 
     while (p < last) {
+
+        while (last - p >= (ssize_t) sizeof(uint64_t)) {
+            ngx_memcpy(&word, p, sizeof(uint64_t));
+
+            if (word & 0x8080808080808080ULL) {
+                break;
+            }
+
+            p += sizeof(uint64_t);
+        }
+
+        if (p == last) {
+            break;
+        }
 
         c = *p++;
 

@@ -80,7 +80,6 @@ ngx_completion_json_writer_sized(ngx_pool_t *pool, size_t size)
         return NULL;
     }
 
-    (void) yajl_gen_config(w->gen, yajl_gen_validate_utf8, 1);
     (void) yajl_gen_config(w->gen, yajl_gen_print_callback,
                            ngx_completion_json_writer_print, (void *) w);
 
@@ -307,6 +306,13 @@ ngx_completion_json_writer_print(void *data, const char *p, size_t len)
         && ngx_completion_json_writer_grow(w, len) != NGX_OK)
     {
         w->failed = 1;
+        return;
+    }
+
+    /* most of what yajl prints is one brace, quote or comma */
+
+    if (len == 1) {
+        w->data[w->len++] = *p;
         return;
     }
 

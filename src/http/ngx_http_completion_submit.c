@@ -9,6 +9,9 @@
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
+    ngx_completion_prompt_t *prompt, ngx_str_t *reason);
 static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
 static ngx_int_t ngx_http_completion_submit_keys(ngx_http_request_t *r,
@@ -139,41 +142,79 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     ngx_str_null(&reason);
 
-    rc = ngx_completion_provider_body(&ctx->service->provider, submit->pool,
-                                      &prompt, &submit->body, &reason);
+    rc = ngx_http_completion_submit_ask(r, ctx, submit, &prompt, &reason);
+
+    if (rc == NGX_OK) {
+        ctx->submit = submit;
+        return NGX_OK;
+    }
+
+    switch (rc) {
+
+    case NGX_DONE:
+        rc = ngx_http_completion_submit_ended(r, ctx, submit);
+        break;
+
+    case NGX_DECLINED:
+        rc = ngx_http_completion_problem(r,
+                                    NGX_HTTP_COMPLETION_INVALID_REQUEST,
+                                    ngx_http_completion_reason(r, &reason), 0);
+        break;
+
+    default:
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        break;
+    }
+
+    ngx_completion_submit_destroy(submit);
+
+    return rc;
+}
+
+
+/*
+ * NGX_OK: under way; NGX_DONE: the outcome is known; NGX_DECLINED: the
+ * request is at fault, *reason says how.
+ */
+
+static ngx_int_t
+ngx_http_completion_submit_ask(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
+    ngx_completion_prompt_t *prompt, ngx_str_t *reason)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_completion_submit_keys(r, ctx, submit, reason);
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_submit_recall(submit, prompt);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
+        rc = ngx_completion_provider_body(&ctx->service->provider,
+                                          submit->pool, prompt, &submit->body,
+                                          reason);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_submit_keys(submit);
+    }
 
     if (rc == NGX_OK) {
         rc = ngx_http_completion_submit_request_id(r, submit);
     }
 
-    if (rc == NGX_OK) {
-        rc = ngx_http_completion_submit_keys(r, ctx, submit, &reason);
-    }
-
     if (rc != NGX_OK) {
-        rc = (rc == NGX_DECLINED)
-                 ? ngx_http_completion_problem(r,
-                                     NGX_HTTP_COMPLETION_INVALID_REQUEST,
-                                     ngx_http_completion_reason(r, &reason), 0)
-                 : NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-        ngx_completion_submit_destroy(submit);
         return rc;
     }
 
-    submit->model = ngx_murmur_hash2(prompt.model.data, prompt.model.len);
+    submit->model = ngx_murmur_hash2(prompt->model.data, prompt->model.len);
     submit->handler = ngx_http_completion_submit_handler;
     submit->data = ctx;
 
-    if (ngx_completion_submit_start(submit) != NGX_OK) {
-        rc = ngx_http_completion_submit_ended(r, ctx, submit);
-        ngx_completion_submit_destroy(submit);
-        return rc;
-    }
-
-    ctx->submit = submit;
-
-    return NGX_OK;
+    return ngx_completion_submit_start(submit);
 }
 
 
@@ -220,9 +261,13 @@ ngx_http_completion_submit_keys(ngx_http_request_t *r,
         }
     }
 
-    return ngx_completion_submit_keys(submit, &ctx->owner, &key,
-                                      ccf->idempotency, ccf->cache,
-                                      ccf->cache_shared);
+    submit->owner = ctx->owner;
+    submit->key = key;
+    submit->keys.idempotency.ttl = ccf->idempotency;
+    submit->keys.cache.ttl = ccf->cache;
+    submit->keys.shared = (ccf->cache && ccf->cache_shared);
+
+    return NGX_OK;
 }
 
 

@@ -30,7 +30,8 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_zone_read(service->zone, &id->upstream, pool, view);
+    rc = ngx_completion_zone_read(service->zone, &id->upstream,
+                                  service->zone->poll_max, pool, view);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -65,9 +66,9 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
 
     case NGX_COMPLETION_RECORD_PENDING:
 
-        view->next = ngx_completion_zone_want(service->zone, &id->upstream,
-                                              service->zone->poll_max);
-        ngx_completion_watcher_kick(service);
+        if (view->moved) {
+            ngx_completion_watcher_kick(service);
+        }
 
         /* there was no room for what upstream said of it */
 

@@ -17,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../base/ngx_completion_hash.h"
 #include "../provider/ngx_completion_provider.h"
 #include "../store/ngx_completion_id.h"
 #include "../store/ngx_completion_zone.h"
@@ -106,6 +107,9 @@ struct ngx_completion_submit_s {
 
     /* to fill in before start */
 
+    ngx_str_t                          owner;
+    ngx_str_t                          key;          /* empty: none */
+    ngx_completion_keys_t              keys;         /* ttls and shared */
     ngx_str_t                          body;         /* in the pool */
     ngx_uint_t                         model;        /* a hash of its name */
     u_char                             request_id[32];  /* hex digits */
@@ -128,7 +132,7 @@ struct ngx_completion_submit_s {
     uint64_t                           lease;
     ngx_msec_t                         deadline;
     ngx_uint_t                         tries;
-    ngx_completion_keys_t              keys;
+    u_char                             fingerprint[NGX_COMPLETION_SHA256];
     ngx_completion_found_t             found;
     ngx_completion_wait_t              wait;         /* of one that joined */
     unsigned                           keyed:1;
@@ -142,13 +146,14 @@ ngx_completion_submit_t *ngx_completion_submit_create(
     ngx_completion_service_t *service);
 
 /*
- * Makes the submit go by an idempotency key (ttl 0: none) and by what it asks
- * for (cache ttl 0: not), for this owner.  After the body, before start().
- * NGX_OK or NGX_ERROR.
+ * An idempotency key with a ttl, or a ttl of the cache, makes a submit go by
+ * what is asked.  What was asked before in these very words needs no body to
+ * be found: NGX_DONE, the outcome is known; NGX_DECLINED: make the body, call
+ * keys() (NGX_OK) and start(); NGX_ERROR.
  */
-ngx_int_t ngx_completion_submit_keys(ngx_completion_submit_t *submit,
-    ngx_str_t *owner, ngx_str_t *key, time_t ttl, time_t cache,
-    ngx_uint_t shared);
+ngx_int_t ngx_completion_submit_recall(ngx_completion_submit_t *submit,
+    ngx_completion_prompt_t *prompt);
+ngx_int_t ngx_completion_submit_keys(ngx_completion_submit_t *submit);
 
 /*
  * NGX_OK: under way, the handler will be called once, from the event loop,
@@ -232,6 +237,9 @@ void ngx_completion_watcher_spare_set(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_completion_update_t *update);
 ngx_int_t ngx_completion_watcher_spare(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+/* Between the units of submits: what the zone found becomes the outcome. */
+ngx_int_t ngx_completion_submit_found(ngx_completion_submit_t *submit);
 
 void ngx_completion_submits_quit(void);
 void ngx_completion_submits_exit(void);

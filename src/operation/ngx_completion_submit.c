@@ -3,9 +3,6 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "../base/ngx_completion_hash.h"
-#include "../base/ngx_completion_json.h"
-
 #include "ngx_completion_operation.h"
 
 
@@ -17,10 +14,7 @@
 #define NGX_COMPLETION_SUBMIT_LOOK     1000
 
 
-static ngx_int_t ngx_completion_submit_name(ngx_completion_submit_t *submit,
-    u_char kind, ngx_str_t *owner, ngx_str_t *value, u_char *name);
 static ngx_int_t ngx_completion_submit_begin(ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_found(ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_join(ngx_completion_submit_t *submit);
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
@@ -78,96 +72,13 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
 
 ngx_int_t
-ngx_completion_submit_keys(ngx_completion_submit_t *submit, ngx_str_t *owner,
-    ngx_str_t *key, time_t ttl, time_t cache, ngx_uint_t shared)
-{
-    u_char                  digest[NGX_COMPLETION_SHA256];
-    ngx_str_t               request, everybody;
-    ngx_completion_keys_t  *keys;
-
-    keys = &submit->keys;
-
-    if (key->len == 0) {
-        ttl = 0;
-    }
-
-    if (ttl == 0 && cache == 0) {
-        return NGX_OK;
-    }
-
-    if (ngx_completion_json_digest(submit->pool, &submit->body, digest)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    request.data = digest;
-    request.len = sizeof(digest);
-    ngx_str_null(&everybody);
-
-    submit->keyed = 1;
-    keys->shared = (cache && shared);
-    keys->cache.ttl = cache;
-    keys->idempotency.ttl = ttl;
-
-    ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
-
-    if (ngx_completion_submit_name(submit, 'k', owner, key,
-                                   keys->idempotency.name)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_submit_name(submit, shared ? 's' : 'o',
-                                      shared ? &everybody : owner, &request,
-                                      keys->cache.name);
-}
-
-
-static ngx_int_t
-ngx_completion_submit_name(ngx_completion_submit_t *submit, u_char kind,
-    ngx_str_t *owner, ngx_str_t *value, u_char *name)
-{
-    u_char    *text, *p, digest[NGX_COMPLETION_SHA256];
-    uint32_t   len;
-
-    text = ngx_pnalloc(submit->pool,
-                       1 + sizeof(uint32_t) + owner->len + value->len);
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    len = htonl((uint32_t) owner->len);
-
-    p = text;
-    *p++ = kind;
-    p = ngx_cpymem(p, &len, sizeof(uint32_t));
-
-    if (owner->len) {
-        p = ngx_cpymem(p, owner->data, owner->len);
-    }
-
-    if (value->len) {
-        p = ngx_cpymem(p, value->data, value->len);
-    }
-
-    if (ngx_completion_sha256(text, p - text, digest) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(name, digest, NGX_COMPLETION_KEY_DIGEST);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_completion_submit_start(ngx_completion_submit_t *submit)
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_submit_begin(submit);
+    rc = (submit->found.state == NGX_COMPLETION_KEY_UNDERWAY)
+             ? ngx_completion_submit_found(submit)
+             : ngx_completion_submit_begin(submit);
 
     if (rc == NGX_OK) {
         if (ngx_completion_submits.next == NULL) {
@@ -238,7 +149,7 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
 
 /* the keys say that it need not be sent */
 
-static ngx_int_t
+ngx_int_t
 ngx_completion_submit_found(ngx_completion_submit_t *submit)
 {
     ngx_uint_t               joined;

@@ -81,10 +81,12 @@ typedef struct {
     unsigned                       decided:1;  /* by us, not by upstream */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
+    unsigned                       moved:1;    /* its next poll, by wanting */
     uint64_t                       version;    /* changes with the state */
     time_t                         submitted;  /* seconds */
     time_t                         finished;
-    ngx_msec_t                     next;       /* ms until we know more */
+    ngx_msec_t                     next;       /* ms until we know more, of
+                                                  one that is wanted */
     uint64_t                       digest;     /* of the document */
     ngx_str_t                      document;   /* len 0: not kept */
     size_t                         id_offset;
@@ -159,6 +161,10 @@ ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t *lease,
     ngx_msec_t *delay, ngx_completion_found_t *found);
 
+/* The same look at the keys alone: NGX_DONE with *found, or NGX_OK. */
+ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+
 /*
  * The fence: from now on upstream may have the submit, and nobody sends it
  * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
@@ -198,11 +204,12 @@ ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
 /* Readers */
 
 /*
- * A copy of what is known: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR:
- * no memory.  Without a pool the document stays behind.
+ * A copy of what is known, a pending operation being wanted for the next ms
+ * as _want() has it: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR: no
+ * memory.  Without a pool the document stays behind.
  */
 ngx_int_t ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_pool_t *pool, ngx_completion_view_t *view);
+    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view);
 
 /* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,

@@ -7,21 +7,22 @@
 
 #define NGX_COMPLETION_COPY_SMALL     4096
 
-/* how far back in line a place is told exactly */
+/* how far back in line a place is counted, and up to where it is estimated */
+#define NGX_COMPLETION_RANK_COUNTED   32
 #define NGX_COMPLETION_RANK_MAX       256
 
 
 static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
     ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
-static ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
+static void ngx_completion_record_view(ngx_completion_record_sh_t *record,
+    ngx_completion_view_t *view);
 static void ngx_completion_record_copy(ngx_completion_record_sh_t *record,
     size_t offset, u_char *p, size_t size);
 
 
 ngx_int_t
 ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_pool_t *pool, ngx_completion_view_t *view)
+    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
     uint32_t                     hash;
     ngx_completion_record_sh_t  *record;
@@ -36,7 +37,11 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
     record = ngx_completion_record_find(zone, id, hash);
 
     if (record) {
-        ngx_completion_record_view(zone, record, view);
+        ngx_completion_record_view(record, view);
+
+        if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+            ngx_completion_record_want(zone, record, ms, view);
+        }
 
         if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
             ngx_completion_record_copy(record, 0, small, record->length);
@@ -125,12 +130,10 @@ ngx_completion_record_copy(ngx_completion_record_sh_t *record, size_t offset,
 }
 
 
-void
-ngx_completion_record_view(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_view_t *view)
+static void
+ngx_completion_record_view(ngx_completion_record_sh_t *record,
+    ngx_completion_view_t *view)
 {
-    ngx_msec_int_t  ms;
-
     view->state = record->state;
     view->verdict = record->verdict;
     view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) ? 1 : 0;
@@ -143,34 +146,24 @@ ngx_completion_record_view(ngx_completion_zone_t *zone,
     view->digest = record->digest;
     view->id_offset = record->id_offset;
     view->document.len = record->chunks ? record->length : 0;
-    view->next = 0;
-
-    if (ngx_completion_record_leased(record)) {
-        return;
-    }
-
-    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
-        ms = record->not_before - ngx_current_msec;
-        view->next = ngx_max(ms, 0);
-        return;
-    }
-
-    ms = ngx_completion_record_turn(zone, record) - ngx_current_msec;
-    view->next = ngx_max(ms, 0);
 }
 
 
 /* when the quota will let it be polled: in line behind all that is due */
 
-static ngx_msec_t
+ngx_msec_t
 ngx_completion_record_turn(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    ngx_msec_t                  at, now;
+    ngx_msec_t                  at, now, first, last;
     ngx_uint_t                  rank;
     ngx_rbtree_t               *tree;
     ngx_rbtree_node_t          *node;
     ngx_completion_quota_sh_t  *quota;
+
+    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
+        return record->not_before;
+    }
 
     now = ngx_current_msec;
     quota = &zone->sh->poll_quota;
@@ -179,12 +172,26 @@ ngx_completion_record_turn(ngx_completion_zone_t *zone,
     tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
                                                           : &zone->sh->due;
     node = ngx_rbtree_min(tree->root, tree->sentinel);
+    first = node->key;
 
-    for (rank = 0; rank < NGX_COMPLETION_RANK_MAX; rank++) {
+    for (rank = 0; /* void */ ; rank++) {
 
         if (node == NULL || node == &record->due
             || (ngx_msec_int_t) (node->key - at) > 0)
         {
+            break;
+        }
+
+        if (rank == NGX_COMPLETION_RANK_COUNTED) {
+
+            /* the rest of the line is taken to be as dense as its head */
+
+            last = ((ngx_msec_int_t) (record->due.key - at) > 0)
+                       ? at : record->due.key;
+
+            rank = rank * (last - first) / ngx_max(node->key - first, 1);
+            rank = ngx_max(rank, NGX_COMPLETION_RANK_COUNTED);
+            rank = ngx_min(rank, NGX_COMPLETION_RANK_MAX);
             break;
         }
 

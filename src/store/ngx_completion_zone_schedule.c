@@ -13,29 +13,52 @@ ngx_msec_t
 ngx_completion_zone_want(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_msec_t ms)
 {
-    ngx_msec_t                   until;
     ngx_completion_view_t        view;
     ngx_completion_record_sh_t  *record;
 
     view.next = 0;
-    until = ngx_current_msec + ms;
 
     ngx_completion_zone_lock(zone);
 
     record = ngx_completion_record_find(zone, id,
                                         ngx_completion_zone_hash(id));
     if (record) {
-        if ((ngx_msec_int_t) (until - record->wanted) > 0) {
-            record->wanted = until;
-        }
-
-        ngx_completion_record_demand(zone, record);
-        ngx_completion_record_view(zone, record, &view);
+        ngx_completion_record_want(zone, record, ms, &view);
     }
 
     ngx_completion_zone_unlock(zone);
 
     return view.next;
+}
+
+
+void
+ngx_completion_record_want(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t ms,
+    ngx_completion_view_t *view)
+{
+    u_char          scheduled;
+    ngx_msec_t      until, due;
+    ngx_msec_int_t  left;
+
+    until = ngx_current_msec + ms;
+
+    if ((ngx_msec_int_t) (until - record->wanted) > 0) {
+        record->wanted = until;
+    }
+
+    scheduled = record->flags;
+    due = record->due.key;
+
+    ngx_completion_record_demand(zone, record);
+
+    view->moved = (record->flags != scheduled || record->due.key != due);
+    view->next = 0;
+
+    if (!ngx_completion_record_leased(record)) {
+        left = ngx_completion_record_turn(zone, record) - ngx_current_msec;
+        view->next = ngx_max(left, 0);
+    }
 }
 
 

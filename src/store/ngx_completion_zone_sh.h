@@ -227,8 +227,11 @@ void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 
 ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
-void ngx_completion_record_view(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_view_t *view);
+void ngx_completion_record_want(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t ms,
+    ngx_completion_view_t *view);
+ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
 ngx_completion_record_sh_t *ngx_completion_record_first(ngx_rbtree_t *tree,

@@ -104,6 +104,20 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
 
 ngx_int_t
+ngx_completion_zone_known(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_found_t *found)
+{
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_keys_look(zone, keys, found);
+
+    ngx_completion_zone_unlock(zone);
+
+    return (found->state == NGX_COMPLETION_KEY_NONE) ? NGX_OK : NGX_DONE;
+}
+
+
+ngx_int_t
 ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_msec_t latest, ngx_msec_t deadline, ngx_msec_t *delay)
 {

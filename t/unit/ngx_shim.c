@@ -35,6 +35,7 @@ ngx_log_t    shim_log;
 
 static ngx_time_t       shim_now;
 volatile ngx_time_t    *ngx_cached_time = &shim_now;
+volatile ngx_cycle_t   *ngx_cycle;
 
 
 void
