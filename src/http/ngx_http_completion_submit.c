@@ -39,7 +39,13 @@ ngx_http_completion_submit(ngx_http_request_t *r,
 
     ctx->submits = 1;
 
-    if (ngx_http_completion_input_type(r, &detail) != NGX_OK) {
+    rc = ngx_http_completion_input_type(r, &detail);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
         return ngx_http_completion_problem(r,
                        NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
     }
