@@ -2,6 +2,7 @@ package CompletionAsync::Unit;
 
 use v5.36;
 
+use Fcntl qw(:flock);
 use File::Path qw(make_path);
 use FindBin;
 
@@ -20,7 +21,8 @@ CompletionAsync::Unit - the module's pure units, built without nginx
 Compiles the units that need no nginx of their own into a library, together
 with as much of nginx as they do need (F<t/unit/ngx_shim.c>), and links small
 programs to it: a program gets the units it calls.  All of it stands in the
-build folder (C<BUILD>), one folder a kind, and is made anew each time.
+build folder (C<BUILD>), one folder a kind; the library is made anew when a
+source, a header or the compiler's options are not those it was made of.
 
 Kinds: C<unit> (C<CC>, with address and undefined behaviour sanitizers where
 the compiler has them), C<fuzz> (clang and libFuzzer), C<coverage> (gcc).
@@ -91,7 +93,7 @@ sub sanitize ($self) {
     print $file "int main(void) { return 0; }\n";
     close $file;
 
-    if ($self->run('-o', $self->path('probe'), @flag, "$self->{out}/probe.c") eq '') {
+    if ($self->compile('-o', $self->path('probe'), @flag, "$self->{out}/probe.c") eq '') {
         push $self->{flags}->@*, @flag;
 
     } else {
@@ -111,6 +113,12 @@ sub plain ($self) { $self->{plain} }
 
 sub library ($self) {
     my (@object, %running, $fault);
+    my $made = join ' ', $self->{cc}, $self->units;
+
+    open my $lock, '+>>', $self->path('made') or die $self->path('made') . ": $!";
+    flock $lock, LOCK_EX or die "flock: $!";
+    seek $lock, 0, 0;
+    return if (<$lock> // '') eq $made && !$self->outdated;
 
     for my $source (map { glob } @UNITS) {
         my $object = "$self->{out}/" . $source =~ s{.*/|\.c$}{}gr . '.o';
@@ -118,7 +126,7 @@ sub library ($self) {
         my $pid = fork // die "fork: $!";
 
         if ($pid == 0) {
-            my $said = $self->run(qw(-c -o), $object, $self->units, $source);
+            my $said = $self->compile(qw(-c -o), $object, $self->units, $source);
             print STDERR $said;
             exec $said eq '' ? 'true' : 'false';
         }
@@ -132,6 +140,16 @@ sub library ($self) {
 
     unlink $self->path('units.a');
     system('ar', 'rcs', $self->path('units.a'), @object) == 0 or die "ar: $?";
+
+    truncate $lock, 0;
+    print $lock $made;
+    close $lock;
+}
+
+
+sub outdated ($self) {
+    my $age = -M $self->path('units.a') // return 1;
+    return grep { -M $_ < $age } map { glob } @UNITS, 'src/*/*.h', 't/unit/*.h';
 }
 
 
@@ -152,7 +170,7 @@ the compiler says.
 =cut
 
 sub program ($self, $name, @source) {
-    return $self->run('-o', $self->path($name), $self->{flags}->@*,
+    return $self->compile('-o', $self->path($name), $self->{flags}->@*,
         ($self->{programs} // [])->@*, @source, $self->path('units.a'), @LIBRARIES);
 }
 
@@ -166,18 +184,45 @@ Where a program is.
 sub path ($self, $name) { "$self->{out}/$name" }
 
 
-sub run ($self, @arg) {
+=head2 tests
+
+The names of the unit tests.
+
+=cut
+
+sub tests () { grep { !/_(?:shim|stub)$/ } map { m{(\w+)\.c$} } glob 't/unit/*.c' }
+
+
+=head2 targets
+
+The names of the fuzzers' targets.
+
+=cut
+
+sub targets () { grep { $_ ne 'replay' } map { m{(\w+)\.c$} } glob 't/fuzz/*.c' }
+
+
+sub compile ($self, @arg) { $self->said($self->{cc}, @arg) }
+
+
+=head2 said(COMMAND...)
+
+Runs a command: an empty string if all went well, or what it printed.
+
+=cut
+
+sub said ($self, @command) {
     my $pid = open(my $pipe, '-|') // die "fork: $!";
 
     if ($pid == 0) {
         open STDERR, '>&', \*STDOUT;
-        exec($self->{cc}, @arg) or exit 127;
+        exec { $command[0] } @command or exit 127;
     }
 
     local $/;
     my $said = <$pipe> // '';
     close $pipe;
-    return $? ? ($said || "$self->{cc} failed\n") : '';
+    return $? ? "$said\n$command[0]: status $?\n" : '';
 }
 
 1;
