@@ -151,7 +151,7 @@ ngx_http_completion_read_body(ngx_http_request_t *r, ngx_str_t *body)
             continue;
         }
 
-        if (!b->in_file) {
+        if (ngx_buf_in_memory(b)) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
             continue;
         }
