@@ -191,6 +191,55 @@ test_cache(void)
 }
 
 
+/* results go first, their records stay; what is pending goes last */
+
+static void
+test_room(void)
+{
+    char                     text[8];
+    size_t                   i;
+    u_char                   large[6000];
+    uint64_t                 lease = 1;
+    ngx_uint_t               kept = 0, known = 0;
+    ngx_completion_id_t      id = { ngx_null_string, 0, 0 };
+    ngx_completion_view_t    view;
+    ngx_completion_update_t  update;
+
+    make(49152, 50);
+    memset(large, 'x', sizeof(large));
+
+    for (i = 0; i < 12; i++) {
+        sprintf(text, "op%d", (int) i);
+        id.upstream = str(text);
+        id.submitted = ngx_time();
+        ngx_completion_zone_accept(zone, ++lease, &id, 0);
+
+        memset(&update, 0, sizeof(update));
+        update.kind = NGX_COMPLETION_UPDATE_FINAL;
+        update.document.data = large;
+        update.document.len = sizeof(large);
+        ngx_completion_zone_store(zone, &id.upstream, lease, &update);
+        ngx_current_msec += 2000;
+    }
+
+    for (i = 0; i < 12; i++) {
+        sprintf(text, "op%d", (int) i);
+        id.upstream = str(text);
+
+        if (ngx_completion_zone_read(zone, &id.upstream, NULL, &view)
+            == NGX_OK)
+        {
+            known++;
+            kept += (view.document.len != 0);
+        }
+    }
+
+    is_int(known, 12, "a full zone knows all that has ended");
+    ok(kept > 1 && kept < 12, "and keeps some of the results");
+    ok(view.document.len == sizeof(large), "the latest among them");
+}
+
+
 static void
 test_refused(void)
 {
@@ -226,6 +275,7 @@ main(void)
     test_start();
     test_reload();
     test_cache();
+    test_room();
     test_refused();
 
     shim_slab_reset(0);
