@@ -471,7 +471,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     sizes = fuzz_byte(&data, &size);
 
-    zone = ngx_completion_zone_add(&cf, &name, 14000 + sizes * 160, &cycle);
+    zone = ngx_completion_zone_add(&cf, &name, 20000 + sizes * 160, &cycle);
     HOLDS(zone);
 
     zone->poll_min = 500;

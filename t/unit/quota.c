@@ -154,7 +154,7 @@ test_changed(void)
 int
 main(void)
 {
-    shim_slab_reset(1 << 20);
+    shim_slab_reset(1 << 18);
 
     test_parse();
     test_window();

@@ -18,9 +18,12 @@ typedef struct {
 size_t                 shim_slab_used;
 size_t                 shim_slab_limit;
 ngx_uint_t             shim_locked;
-ngx_slab_pool_t        shim_slab;
+u_char                 shim_memory[1 << 18]
+                           __attribute__((aligned(64)));
 
+ngx_pid_t              ngx_pid = 1;
 ngx_uint_t             ngx_pagesize = 4096;
+ngx_uint_t             ngx_pagesize_shift = 12;
 volatile ngx_cycle_t  *ngx_cycle;
 
 static ngx_queue_t     shim_slab_blocks;
@@ -36,6 +39,10 @@ shim_slab_reset(size_t limit)
         q = ngx_queue_head(&shim_slab_blocks);
         ngx_queue_remove(q);
         free(ngx_queue_data(q, shim_slab_block_t, queue));
+    }
+
+    if (limit > sizeof(shim_memory)) {
+        abort();
     }
 
     ngx_queue_init(&shim_slab_blocks);

@@ -19,7 +19,10 @@ extern size_t           shim_slab_limit;
 
 extern ngx_uint_t       shim_locked;
 
-extern ngx_slab_pool_t  shim_slab;
+/* the shared memory: a pool's header, and what zones put at the end */
+extern u_char           shim_memory[1 << 18];
+
+#define shim_slab       (*(ngx_slab_pool_t *) shim_memory)
 
 
 /* Frees whatever is allocated, and starts anew with so many bytes. */
