@@ -54,14 +54,18 @@ CHECK_PACKAGES = clang
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
 
+# of "make check" alone
+ANALYSIS_PACKAGES = clang-tidy cppcheck libclang-rt-dev
+
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
                  $(CHECK_PACKAGES) $(PAGE_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
+deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
 
 deps: deps-packages build/promtool
 
-deps-packages deps-demo deps-build:
+deps-packages deps-demo deps-build deps-check:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -113,12 +117,32 @@ test: deps
 # Every check that takes longer than the tests, or other tools than they.
 
 check: deps
-	@$(MAKE) --no-print-directory lint compilers sanitize
+	@$(MAKE) --no-print-directory lint compilers analyze sanitize
+	@$(MAKE) --no-print-directory FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz
 
 lint:
 	@$(if $(LINT),$(PROVE) $(LINT),:)
 
 LINT = $(wildcard t/layers.t t/style.t)
+
+# Each alone too; what they find and is no fault is in t/analysis/suppressions.
+
+ANALYZERS = cppcheck gcc-analyzer clang-analyzer clang-tidy
+
+analyze: $(ANALYZERS)
+
+$(ANALYZERS): deps-check $(BUILD)/Makefile
+	@t/analysis/run $@
+
+# Unattended: FUZZ_SECONDS a target, two at a time, a line for each.
+
+fuzz: deps-check $(BUILD)/Makefile
+	@t/fuzz/run $(TARGETS)
+
+# What the unit tests do not reach, file by file.
+
+coverage: deps-check $(BUILD)/Makefile
+	@t/unit/coverage
 
 compilers:
 	@$(MAKE) --no-print-directory BUILD=build-gcc CC=gcc all
@@ -190,7 +214,11 @@ help:
 	@echo 'make run         nginx in the foreground with a page that translates,'
 	@echo '                 for your browser and your own curl'
 	@echo 'make test        every test'
-	@echo 'make check       both compilers, the tests under sanitizers'
+	@echo 'make check       both compilers, static analysis, the tests under'
+	@echo '                 sanitizers, a minute of each fuzzer'
+	@echo 'make analyze     $(ANALYZERS)'
+	@echo 'make fuzz        ten minutes of each fuzzer; FUZZ_SECONDS, TARGETS'
+	@echo 'make coverage    lines that the unit tests reach'
 	@echo 'make lockcheck   every test with a zone that only its lock opens'
 	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
@@ -199,5 +227,6 @@ help:
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
 
-.PHONY: all deps deps-packages deps-demo deps-build demo run test check lint compilers sanitize \
+.PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
+        check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
         lockcheck allocations install uninstall clean help

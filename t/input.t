@@ -308,8 +308,10 @@ subtest 'where bodies come from' => sub {
         invalid "$path: no chunk", undef, undef, path => $path, chunked => [];
     }
     takes '/file: a mark', $hello, undef, "\xef\xbb\xbf$bytes", path => '/file';
-    my @left = grep { -f } glob $t->testdir . '/body/*';
-    is scalar @left, 0, 'no temporary file is left';
+    # nginx takes one away behind the answer
+    my $left = sub { scalar grep { -f } glob $t->testdir . "/body/*" };
+    for (1 .. 50) { last if !$left->(); select undef, undef, undef, 0.1 }
+    is $left->(), 0, 'no temporary file is left';
 
     # Slowly, in pieces that end within characters.
     my $client = $t->client;

@@ -1,105 +1,30 @@
 #!/usr/bin/perl
 
-# Compiles the unit tests of t/unit and runs them: one program a folder of
-# src, each printing TAP.  Needs nginx's headers and a configured build
-# folder, not nginx.
+# Compiles the unit tests of t/unit and runs them: a program each, printing
+# TAP.  Needs nginx's headers and a configured build folder, not nginx.
 
 use strict;
 use warnings;
+use v5.36;
 
-use File::Path qw(make_path);
 use FindBin;
+use lib "$FindBin::Bin/lib";
 use Test::More;
+use CompletionAsync::Unit;
 
-chdir("$FindBin::Bin/..") or die "$FindBin::Bin/..: $!";
+my $unit = CompletionAsync::Unit->new(kind => 'unit')
+    or plan skip_all => 'no ngx_auto_config.h in the build folder, run make';
 
-my $nginx = $ENV{NGINX_SRC} || '/usr/share/nginx/src';
-my $build = $ENV{BUILD} || 'build';
-my $cc = $ENV{CC} || 'cc';
-my $out = "$build/unit";
+diag('no sanitizers') if $unit->plain;
 
-my @json = (glob('src/base/ngx_completion_json*.c'), 'src/base/ngx_completion_hash.c');
-my @provider = (@json, glob('src/provider/ngx_completion_provider*.c'),
-    't/unit/fetch_stub.c');
+for my $name (CompletionAsync::Unit::tests()) {
+    is($unit->program($name, "t/unit/$name.c"), '', "$name compiles") or next;
 
-my %programs = (
-    json             => \@json,
-    json_digest      => \@json,
-    pace             => [ 'src/store/ngx_completion_pace.c' ],
-    provider_request => \@provider,
-    provider_answer  => \@provider,
-);
-
-my @flags = (
-    qw(-g -O1 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter),
-    (map { "-I$nginx/src/$_" } 'core', 'event', 'event/modules', 'os/unix'),
-    "-I$build",
-);
-
-my @sanitize = ('-fsanitize=address,undefined', '-fno-sanitize-recover=all');
-
-make_path($out);
-
-unless (-f "$build/ngx_auto_config.h") {
-    qx(make $build/Makefile 2>&1);
-    plan(skip_all => "no $build/ngx_auto_config.h, run make")
-        unless -f "$build/ngx_auto_config.h";
-}
-
-# a compiler may accept the option and lack the library
-
-@sanitize = () if compile('probe', @sanitize, '-x', 'c', probe()) ne '';
-
-diag('no sanitizers') unless @sanitize;
-
-for my $name (sort keys %programs) {
-    run($name, @{ $programs{$name} });
-}
-
-done_testing();
-
-
-sub compile {
-    my ($name, @args) = @_;
-
-    my $pid = open(my $pipe, '-|') // die "fork: $!";
-
-    if ($pid == 0) {
-        open(STDERR, '>&', \*STDOUT);
-        exec($cc, '-o', "$out/$name", @args, '-lyajl', '-lcrypto') or exit(127);
-    }
-
-    local $/;
-    my $said = <$pipe> // '';
-    close($pipe);
-
-    return $? ? ($said || "failed") : '';
-}
-
-
-sub probe {
-    open(my $file, '>', "$out/probe.c") or die "$out/probe.c: $!";
-    print $file "int main(void) { return 0; }\n";
-    close($file);
-
-    return "$out/probe.c";
-}
-
-
-sub run {
-    my ($name, @units) = @_;
-
-    my $fault = compile($name, @flags, @sanitize, "t/unit/$name.c",
-        't/unit/ngx_shim.c', @units);
-
-    is($fault, '', "$name compiles") or return;
-
+    open my $pipe, '-|', $unit->path($name) . ' 2>&1' or die "$name: $!";
     my ($seen, $plan) = (0);
 
-    open(my $pipe, '-|', "$out/$name 2>&1") or die "$out/$name: $!";
-
     while (my $line = <$pipe>) {
-        chomp($line);
+        chomp $line;
 
         if ($line =~ /^(not )?ok \d+ - (.*)$/) {
             ok(!$1, "$name: $2");
@@ -112,9 +37,10 @@ sub run {
             diag($line);
         }
     }
-
-    close($pipe);
+    close $pipe;
 
     is($plan, $seen, "$name: ran to its end");
-    is($? & 127, 0, "$name: no signal");
+    is($?, 0, "$name: its status");
 }
+
+done_testing();

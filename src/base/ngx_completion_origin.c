@@ -24,6 +24,7 @@ static char *ngx_completion_origin_split(ngx_str_t *url,
 static char *ngx_completion_origin_bytes(u_char *p, u_char *last);
 static char *ngx_completion_origin_authority(u_char *p, u_char *last,
     ngx_completion_origin_url_t *u);
+static char *ngx_completion_origin_number(ngx_str_t *host);
 static ngx_int_t ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst,
     ngx_str_t *src);
 static ngx_uint_t ngx_completion_origin_literal(ngx_str_t *host);
@@ -217,6 +218,7 @@ static char *
 ngx_completion_origin_authority(u_char *p, u_char *last,
     ngx_completion_origin_url_t *u)
 {
+    char       *err;
     u_char     *end, *port, ch;
     u_char      in6[16];
     ngx_int_t   n;
@@ -262,6 +264,11 @@ ngx_completion_origin_authority(u_char *p, u_char *last,
         return "the host of the URL must not end with a dot";
     }
 
+    err = ngx_completion_origin_number(&u->host);
+    if (err) {
+        return err;
+    }
+
     if (port == last) {
         return NULL;
     }
@@ -273,6 +280,50 @@ ngx_completion_origin_authority(u_char *p, u_char *last,
     }
 
     u->port = (in_port_t) n;
+
+    return NULL;
+}
+
+
+/*
+ * libcurl takes "127.1", "0x7f.1" and "010.0.0.1" for addresses, and the last
+ * for another one than nginx does.
+ */
+
+static char *
+ngx_completion_origin_number(ngx_str_t *host)
+{
+    u_char  *p, *last, *label;
+
+    last = host->data + host->len;
+
+    if (ngx_strlchr(host->data, last, ':')) {
+        return NULL;
+    }
+
+    for (label = last; label > host->data && label[-1] != '.'; label--) {
+        /* void */
+    }
+
+    for (p = label; p < last && *p >= '0' && *p <= '9'; p++) { /* void */ }
+
+    if (p < last && !(p - label == 1 && *label == '0'
+                      && ngx_tolower(*p) == 'x'))
+    {
+        return NULL;
+    }
+
+    for (p = host->data; p < last; p++) {
+        if (*p == '0' && p + 1 < last && p[1] != '.'
+            && (p == host->data || p[-1] == '.'))
+        {
+            break;
+        }
+    }
+
+    if (p < last || ngx_inet_addr(host->data, host->len) == INADDR_NONE) {
+        return "the URL has an invalid IPv4 address";
+    }
 
     return NULL;
 }

@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_completion_parse.h"
 #include "../base/ngx_completion_json.h"
 #include "../operation/ngx_completion_operation.h"
 
@@ -87,13 +88,6 @@ typedef struct {
 
 
 typedef enum {
-    NGX_HTTP_COMPLETION_JSON = 0,
-    NGX_HTTP_COMPLETION_TEXT,
-    NGX_HTTP_COMPLETION_STREAM
-} ngx_http_completion_format_e;
-
-
-typedef enum {
     NGX_HTTP_COMPLETION_INVALID_REQUEST = 0,
     NGX_HTTP_COMPLETION_FORBIDDEN,
     NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND,
@@ -151,7 +145,7 @@ typedef struct {
     ngx_event_t                    timer;
     ngx_msec_t                     asked_until;   /* for upstream's answer */
     ngx_msec_t                     wait_until;    /* for the end */
-    ngx_uint_t                     wait_seconds;  /* as honoured */
+    ngx_http_completion_prefer_t   prefer;        /* as honoured */
 
     /* time of our own */
 
@@ -171,8 +165,6 @@ typedef struct {
     unsigned                       replayed:1;    /* by its key */
     unsigned                       sent:1;        /* to upstream */
     unsigned                       cancel:1;
-    unsigned                       prefers_wait:1;
-    unsigned                       respond_async:1;
     unsigned                       waits:1;       /* for the end, a while */
     unsigned                       held:1;        /* the request is ours */
     unsigned                       asked:1;       /* upstream, for this */

@@ -126,7 +126,7 @@ static const char
 
 
 #define ngx_http_completion_label(name, values)                               \
-    { name, values, sizeof(values) / sizeof(values[0]) }
+    { name, values, sizeof(values) / sizeof((values)[0]) }
 #define ngx_http_completion_no_label    { NULL, NULL, 1 }
 #define ngx_http_completion_counter(member)                                   \
     offsetof(ngx_http_completion_sample_t, counters)                          \

@@ -319,19 +319,19 @@ ngx_http_completion_preference(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ctx->prefers_wait) {
+    if (ctx->prefer.wait) {
         value.data = ngx_pnalloc(r->pool, sizeof("wait=") + NGX_INT_T_LEN);
         if (value.data == NULL) {
             return NGX_ERROR;
         }
 
-        value.len = ngx_sprintf(value.data, "wait=%ui", ctx->wait_seconds)
+        value.len = ngx_sprintf(value.data, "wait=%ui", ctx->prefer.seconds)
                     - value.data;
 
         return ngx_http_completion_add_header(r, "Preference-Applied", &value);
     }
 
-    if (ctx->respond_async && ctx->submitted) {
+    if (ctx->prefer.respond_async && ctx->submitted) {
         return ngx_http_completion_add_header(r, "Preference-Applied", &async);
     }
 

@@ -42,7 +42,13 @@ ngx_http_completion_submit(ngx_http_request_t *r,
 
     ctx->submits = 1;
 
-    if (ngx_http_completion_input_type(r, &detail) != NGX_OK) {
+    rc = ngx_http_completion_input_type(r, &detail);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
         return ngx_http_completion_problem(r,
                        NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
     }
@@ -226,7 +232,6 @@ ngx_http_completion_submit_keys(ngx_http_request_t *r,
     ngx_str_t *reason)
 {
     ngx_str_t                        key;
-    ngx_uint_t                       i;
     ngx_http_completion_loc_conf_t  *ccf;
 
     ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
@@ -239,26 +244,10 @@ ngx_http_completion_submit_keys(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (key.data) {
-
-        if (key.len > 1 && key.data[0] == '"'
-            && key.data[key.len - 1] == '"')
-        {
-            key.data++;
-            key.len -= 2;
-        }
-
-        for (i = 0; i < key.len; i++) {
-            if (key.data[i] <= 0x20 || key.data[i] >= 0x7f) {
-                break;
-            }
-        }
-
-        if (i < key.len || key.len == 0 || key.len > 255) {
-            ngx_str_set(reason, "the Idempotency-Key must be 1 to 255 "
-                                "visible ASCII characters");
-            return NGX_DECLINED;
-        }
+    if (key.data && ngx_http_completion_parse_key(&key) != NGX_OK) {
+        ngx_str_set(reason, "the Idempotency-Key must be 1 to 255 "
+                            "visible ASCII characters");
+        return NGX_DECLINED;
     }
 
     submit->owner = ctx->owner;

@@ -21,6 +21,8 @@ typedef struct {
 
 static ngx_int_t ngx_completion_document_event(void *data,
     ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_document_name(
+    ngx_completion_document_t *document, ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_document_value(
     ngx_completion_document_t *document, ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_document_id(
@@ -188,7 +190,7 @@ ngx_completion_document_event(void *data, ngx_completion_json_event_t *event)
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
-        break;
+        return ngx_completion_document_name(document, event);
 
     case NGX_COMPLETION_JSON_OBJECT_END:
     case NGX_COMPLETION_JSON_ARRAY_END:
@@ -209,6 +211,31 @@ ngx_completion_document_event(void *data, ngx_completion_json_event_t *event)
     }
 
     ngx_completion_json_event(document->writer, event);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_document_name(ngx_completion_document_t *document,
+    ngx_completion_json_event_t *event)
+{
+    ngx_int_t                    rc;
+    ngx_completion_json_event_t  name;
+
+    name = *event;
+
+    /* the "*" of a mask is in none of the names that we know */
+
+    if (document->within != NGX_COMPLETION_FACT_RESPONSE) {
+        rc = ngx_completion_provider_mask(document->provider,
+                                          document->facts.pool, &name.value);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ngx_completion_json_event(document->writer, &name);
 
     return NGX_OK;
 }
@@ -316,6 +343,7 @@ ngx_completion_document_string(ngx_completion_document_t *document,
     ngx_str_t   text;
 
     text = event->value;
+    limit = 0;
 
     if (document->within == NGX_COMPLETION_FACT_ERROR
         || event->node == NGX_COMPLETION_FACT_ERROR
@@ -340,6 +368,12 @@ ngx_completion_document_string(ngx_completion_document_t *document,
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    /* an error without a code is known by its message */
+
+    if (limit && text.len == 0 && event->value.len) {
+        ngx_str_set(&text, "the reason is withheld");
     }
 
     ngx_completion_json_string(document->writer, &text);

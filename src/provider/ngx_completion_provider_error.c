@@ -218,6 +218,13 @@ ngx_completion_cleaning_strict(ngx_completion_cleaning_t *c)
     if (ngx_completion_cleaning_starts(c, &ngx_completion_cleaning_session)) {
         c->p += ngx_completion_cleaning_session.len;
         ngx_completion_cleaning_skip(c, ": ");
+
+        /* what stood on both sides must not make a secret together */
+
+        if (c->out > c->start && c->out[-1] != ' ') {
+            *c->out++ = ' ';
+        }
+
         return 1;
     }
 

@@ -101,7 +101,7 @@ ngx_completion_wake_handler(ngx_event_t *rev)
 static void
 ngx_completion_wake_ignore(ngx_event_t *wev)
 {
-    return;
+    /* void */
 }
 
 

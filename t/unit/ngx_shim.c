@@ -31,11 +31,12 @@ ngx_uint_t   shim_log_lines;
 ngx_uint_t   shim_log_level;
 char         shim_log_text[4096];
 
-ngx_log_t    shim_log;
+ngx_log_t    shim_log = { .log_level = NGX_LOG_INFO };
 
 static ngx_time_t       shim_now;
 volatile ngx_time_t    *ngx_cached_time = &shim_now;
 volatile ngx_cycle_t   *ngx_cycle;
+volatile ngx_msec_t     ngx_current_msec;
 
 
 void
@@ -263,7 +264,9 @@ ngx_atoi(u_char *line, size_t n)
     }
 
     for (value = 0; n--; line++) {
-        if (*line < '0' || *line > '9' || value > NGX_MAX_INT32_VALUE) {
+        if (*line < '0' || *line > '9'
+            || value > (NGX_MAX_INT_T_VALUE - (*line - '0')) / 10)
+        {
             return NGX_ERROR;
         }
 
@@ -271,6 +274,103 @@ ngx_atoi(u_char *line, size_t n)
     }
 
     return value;
+}
+
+
+ngx_int_t
+ngx_atofp(u_char *line, size_t n, size_t point)
+{
+    u_char      c;
+    ngx_int_t   value;
+    ngx_uint_t  dot;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (dot = 0, value = 0; n--; line++) {
+        c = *line;
+
+        if (c == '.' && !dot) {
+            dot = 1;
+            continue;
+        }
+
+        if (c < '0' || c > '9' || (dot && point-- == 0)
+            || value > (NGX_MAX_INT_T_VALUE - (c - '0')) / 10)
+        {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (c - '0');
+    }
+
+    while (point--) {
+        if (value > NGX_MAX_INT_T_VALUE / 10) {
+            return NGX_ERROR;
+        }
+
+        value *= 10;
+    }
+
+    return value;
+}
+
+
+u_char *
+ngx_strlcasestrn(u_char *s1, u_char *last, u_char *s2, size_t n)
+{
+    /* n: the length of the second but one, as nginx counts */
+
+    for ( /* void */ ; (size_t) (last - s1) > n; s1++) {
+        if (strncasecmp((char *) s1, (char *) s2, n + 1) == 0) {
+            return s1;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_encode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    static const char  alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "abcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t    i;
+    uint32_t  bits;
+
+    dst->len = 0;
+
+    for (i = 0; i < src->len * 8; i += 6) {
+        bits = src->data[i / 8] << 8;
+        bits |= (i / 8 + 1 < src->len) ? src->data[i / 8 + 1] : 0;
+
+        dst->data[dst->len++] = alphabet[(bits >> (10 - i % 8)) & 0x3f];
+    }
+}
+
+
+in_addr_t
+ngx_inet_addr(u_char *text, size_t len)
+{
+    char            copy[64];
+    struct in_addr  addr;
+
+    snprintf(copy, sizeof(copy), "%.*s", (int) len, (char *) text);
+
+    return inet_pton(AF_INET, copy, &addr) == 1 ? addr.s_addr : INADDR_NONE;
+}
+
+
+ngx_int_t
+ngx_inet6_addr(u_char *p, size_t len, u_char *addr)
+{
+    char  copy[64];
+
+    snprintf(copy, sizeof(copy), "%.*s", (int) len, (char *) p);
+
+    return inet_pton(AF_INET6, copy, addr) == 1 ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -311,6 +411,23 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
         case 'd':
             text.len = sprintf(number, zero ? "%0*d" : "%*d", width,
                                va_arg(args, int));
+            break;
+
+        case 'c':
+            text.len = sprintf(number, "%c", va_arg(args, int));
+            break;
+
+        case 'x':
+            if (*++fmt != 'D') {
+                abort();
+            }
+
+            text.len = sprintf(number, "%0*x", width, va_arg(args, uint32_t));
+            break;
+
+        case 'Z':
+            text.len = 1;
+            number[0] = '\0';
             break;
 
         case 'u':
@@ -378,25 +495,33 @@ ngx_slprintf(u_char *buf, u_char *last, const char *fmt, ...)
 
 
 void
-ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
-    const char *fmt, ...)
+shim_log_write(ngx_uint_t level, const char *fmt, va_list args)
 {
-    u_char   *last;
-    va_list   args;
+    u_char  *last;
 
-    (void) log;
-    (void) err;
-
-    va_start(args, fmt);
     last = ngx_vslprintf((u_char *) shim_log_text,
                          (u_char *) shim_log_text + sizeof(shim_log_text) - 1,
                          fmt, args);
-    va_end(args);
 
     *last = '\0';
 
     shim_log_level = level;
     shim_log_lines++;
+}
+
+
+void
+ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
+    const char *fmt, ...)
+{
+    va_list  args;
+
+    (void) log;
+    (void) err;
+
+    va_start(args, fmt);
+    shim_log_write(level, fmt, args);
+    va_end(args);
 }
 
 

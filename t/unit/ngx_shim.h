@@ -29,6 +29,7 @@ extern ngx_log_t    shim_log;
 
 
 void shim_time(time_t now);
+void shim_log_write(ngx_uint_t level, const char *fmt, va_list args);
 
 
 #endif /* _NGX_SHIM_H_INCLUDED_ */

@@ -607,6 +607,9 @@ test_reasons(void)
           "clean: a session prefix and no reason" },
         { "Failed: Error in session internal_id=x: why", "Failed: why",
           "clean: a session prefix further on" },
+        { "b1gexampleError in session internal_id=x: 0000000000",
+          "b1gexample 0000000000",
+          "clean: a folder that comes together around a prefix" },
         { "Permission to [resource-manager.folder " FOLDER ", resource-"
           "manager.cloud b1gcloud000000000000] denied", "Permission denied",
           "clean: a permission" },
@@ -659,6 +662,19 @@ test_reasons(void)
            && !holds(&s, "AQVNsecret") && holds(&s, m[i].reason),
            "the same in an operation");
     }
+
+    respond(200, "{\"id\":\"a\",\"done\":true,"
+                 "\"error\":{\"message\":\"see internal_id=5\"}}", NULL);
+    is_document("{\"id\":\"\",\"done\":true,"
+                "\"error\":{\"message\":\"the reason is withheld\"}}",
+                NGX_COMPLETION_FAILED,
+                "a failure that only its message tells of stays one");
+
+    respond(200, "{\"id\":\"a\",\"x" FOLDER "\":{\"AQVNsecret\":1},"
+                 "\"response\":{\"" FOLDER "\":1}}", NULL);
+    is_document("{\"id\":\"\",\"x*\":{\"*\":1},\"response\":{\"" FOLDER
+                "\":1},\"done\":false}", NGX_COMPLETION_PENDING,
+                "names are masked too, but for those of a result");
 
     strcpy(body, "{\"message\":\"");
     for (i = 0; i < 300; i++) {

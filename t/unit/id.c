@@ -1,0 +1,200 @@
+
+#include "tap.h"
+#include "ngx_shim.h"
+
+#include "../../src/store/ngx_completion_id.h"
+
+
+#define NOW  1700000000
+
+
+static ngx_pool_t   *pool;
+static ngx_str_t     provider = ngx_string("yandex");
+static ngx_str_t     owner = ngx_string("ann");
+static ngx_str_t     all[] = {
+    ngx_string("0123456789abcdef0123456789abcdef"),
+    ngx_string("fedcba9876543210fedcba9876543210")
+};
+static ngx_array_t   keys = { .elts = all, .nelts = 1 };
+
+
+static ngx_str_t
+sign(const char *upstream, ngx_uint_t shared, time_t submitted)
+{
+    ngx_str_t            capability = ngx_null_string;
+    ngx_completion_id_t  id;
+
+    id.upstream = str(upstream);
+    id.shared = shared;
+    id.submitted = submitted;
+
+    ngx_completion_id_sign(pool, &keys, &provider, &owner, &id, &capability);
+
+    return capability;
+}
+
+
+static ngx_int_t
+verify(ngx_str_t *capability)
+{
+    ngx_completion_id_t  id;
+
+    return ngx_completion_id_verify(pool, &keys, &provider, &owner, capability,
+                                    &id);
+}
+
+
+static void
+test_round_trip(void)
+{
+    ngx_str_t            capability;
+    ngx_completion_id_t  id;
+
+    capability = sign("d7qAZ_-09", 1, NOW - 5);
+
+    /* by another implementation: Python's hmac and base64 */
+
+    is_str(&capability, "d7qAZ_-09s6553f0fb" "ow_QzM8WueAT1ZO5WI6VVbYo",
+           "a capability, byte by byte");
+
+    is_int(ngx_completion_id_verify(pool, &keys, &provider, &owner,
+                                    &capability, &id),
+           NGX_OK, "it verifies");
+    is_str(&id.upstream, "d7qAZ_-09", "the upstream's id");
+    ok(id.shared && id.submitted == NOW - 5, "its kind and time");
+
+    capability = sign("d7q", 0, NOW);
+    ok(ngx_completion_id_verify(pool, &keys, &provider, &owner, &capability,
+                                &id)
+       == NGX_OK && !id.shared, "a private one");
+}
+
+
+static void
+test_forged(void)
+{
+    int        bad = 0;
+    size_t     i, len;
+    u_char     bit;
+    ngx_str_t  capability, other, was;
+
+    capability = sign("d7q1", 0, NOW);
+    len = capability.len;
+
+    for (i = 0; i < len; i++) {
+        for (bit = 1; bit; bit <<= 1) {
+            capability.data[i] ^= bit;
+            bad += (verify(&capability) != NGX_DECLINED);
+            capability.data[i] ^= bit;
+        }
+    }
+
+    is_int(bad, 0, "no bit may change");
+
+    for (i = 0; i < len; i++) {
+        other.data = capability.data;
+        other.len = i;
+        bad += (verify(&other) != NGX_DECLINED);
+    }
+
+    is_int(bad, 0, "nor may it be shorter");
+
+    was = owner;
+    owner = str("bob");
+    is_int(verify(&capability), NGX_DECLINED, "another owner");
+    owner = str("");
+    is_int(verify(&capability), NGX_DECLINED, "no owner");
+    owner = was;
+
+    was = provider;
+    provider = str("yande");
+    owner = str("xann");
+    is_int(verify(&capability), NGX_DECLINED, "parts do not run together");
+    provider = was;
+    owner = str("ann");
+
+    other = sign("a.b", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "signed, but no upstream id");
+    other = sign("0123456789012345678901234567890123456789"
+                 "012345678901234567890123", 0, NOW);
+    is_int(verify(&other), NGX_OK, "an upstream id of 64 bytes");
+    other = sign("0123456789012345678901234567890123456789"
+                 "0123456789012345678901234", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "and of 65");
+}
+
+
+static void
+test_keys(void)
+{
+    ngx_str_t  capability = sign("d7q1", 0, NOW);
+
+    keys.elts = &all[1];
+    is_int(verify(&capability), NGX_DECLINED, "another key");
+
+    keys.elts = all;
+    keys.nelts = 2;
+    is_int(verify(&capability), NGX_OK, "the first of two keys");
+
+    keys.elts = &all[1];
+    keys.nelts = 1;
+    capability = sign("d7q1", 0, NOW);
+    keys.elts = all;
+    keys.nelts = 2;
+    is_int(verify(&capability), NGX_OK, "the second of two keys");
+    keys.nelts = 1;
+}
+
+
+static void
+test_time(void)
+{
+    ngx_str_t  capability = sign("d7q1", 0, NOW);
+
+    shim_time(NOW + 72 * 3600 + 60);
+    is_int(verify(&capability), NGX_OK, "72 hours old, clocks apart");
+    shim_time(NOW + 72 * 3600 + 61);
+    is_int(verify(&capability), NGX_DECLINED, "a second later");
+    shim_time(NOW - 3600);
+    is_int(verify(&capability), NGX_OK, "of a clock that is ahead");
+    shim_time(NOW);
+}
+
+
+static void
+test_memory(void)
+{
+    ngx_str_t            capability = sign("d7q1", 0, NOW), again;
+    ngx_completion_id_t  id = { str("d7q1"), NOW, 0 };
+
+    shim_allocations = 0;
+    shim_fail_at = 1;
+    is_int(verify(&capability), NGX_ERROR, "verified without memory");
+
+    for (shim_fail_at = 1; shim_fail_at < 3; shim_fail_at++) {
+        shim_allocations = 0;
+        is_int(ngx_completion_id_sign(pool, &keys, &provider, &owner, &id,
+                                      &again),
+               NGX_ERROR, "signed without memory");
+    }
+
+    shim_fail_at = 0;
+}
+
+
+int
+main(void)
+{
+    pool = ngx_create_pool(1024, &shim_log);
+    shim_time(NOW);
+
+    test_round_trip();
+    test_forged();
+    test_keys();
+    test_time();
+    test_memory();
+
+    ngx_destroy_pool(pool);
+
+    return tap_done();
+}
