@@ -8,6 +8,11 @@ PROVE     ?= prove
 TESTS     ?= t
 DESTDIR   ?=
 WARNINGS   = -Wall -Wextra -Werror -Wno-unused-parameter
+# Debug information names files below the root: the same source gives the same
+# bytes wherever it stands.
+PREFIXES   = -fdebug-prefix-map=$(CURDIR)=. -fmacro-prefix-map=$(CURDIR)=. \
+             -fdebug-prefix-map=$(abspath $(BUILD))=build \
+             -fmacro-prefix-map=$(abspath $(BUILD))=build
 NAME       = ngx_http_completion_async_module
 MODULE     = $(BUILD)/$(NAME).so
 
@@ -31,7 +36,8 @@ $(BUILD)/Makefile: config $(wildcard src/*) Makefile
 	@echo "  configure  $(BUILD)"
 	@. $(NGINX_SRC)/conf_flags && cd $(NGINX_SRC) && env -u CFLAGS ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" \
-	    --with-cc='$(CC)' --with-cc-opt='-g -O2 -fPIC $(WARNINGS) $(CFLAGS)' \
+	    --with-cc='$(CC)' \
+	    --with-cc-opt='-g -O2 -fPIC $(PREFIXES) $(WARNINGS) $(CFLAGS)' \
 	    --with-ld-opt='$(LDFLAGS)' \
 	    --add-dynamic-module=$(CURDIR) --builddir=$(abspath $(BUILD)) \
 	    > $(abspath $(BUILD))/configure.log 2>&1 \
@@ -48,8 +54,12 @@ $(MODULE): $(BUILD)/Makefile $(SOURCES)
 BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
                  libyajl-dev libssl-dev
 RUN_PACKAGES   = perl libmojolicious-perl libcpanel-json-xs-perl curl
-TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime
+TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime \
+                 libyaml-libyaml-perl gettext-base
 CHECK_PACKAGES = clang
+DEB_PACKAGES   = build-essential dpkg-dev
+DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
+                  libyaml-libyaml-perl
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
@@ -62,10 +72,12 @@ deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
+deps-deb: PACKAGES = $(BUILD_PACKAGES) $(DEB_PACKAGES)
+deps-docker: PACKAGES = $(DOCKER_PACKAGES)
 
 deps: deps-packages build/promtool
 
-deps-packages deps-demo deps-build deps-check:
+deps-packages deps-demo deps-build deps-check deps-deb deps-docker:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -194,13 +206,49 @@ install: all
 	@install -d $(DESTDIR)$(MODULES)
 	@install -m 644 $(MODULE) $(DESTDIR)$(MODULES)/
 	@echo "  install    $(DESTDIR)$(MODULES)/$(NAME).so"
-	@test ! -d $(AVAILABLE) || { install -d $(DESTDIR)$(AVAILABLE) \
+	@test ! -d /etc/nginx/modules-enabled || { install -d $(DESTDIR)$(AVAILABLE) \
 	    && echo "load_module modules/$(NAME).so;" > $(DESTDIR)$(SNIPPET) \
 	    && chmod 644 $(DESTDIR)$(SNIPPET) \
 	    && echo "  install    $(DESTDIR)$(SNIPPET)"; }
 
 uninstall:
 	rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
+
+
+# A version is what the newest release of the changelog says; before it, and
+# between releases, what is built sorts below the next one.
+
+VERSION ?= $(or $(shell sed -n 's/^\#\# \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md \
+           | head -n 1),0.1.0~dev)
+deb sbom: export SOURCE_DATE_EPOCH ?= \
+    $(or $(shell git log -1 --format=%ct 2>&-),$(shell stat -c %Y CHANGELOG.md))
+
+DEB        = $(BUILD)/deb
+DEB_NAME   = nginx-completion-async
+DEB_SOURCE = $(wildcard config src t conf-examples docker Makefile *.md LICENSE)
+
+deb: deps-deb
+	@rm -rf $(DEB)
+	@mkdir -p $(DEB)/source
+	@cp -r $(DEB_SOURCE) $(DEB)/source/
+	@tar -C $(DEB) --sort=name --owner=0 --group=0 --numeric-owner \
+	    --mtime=@$(SOURCE_DATE_EPOCH) \
+	    -cJf $(DEB)/$(DEB_NAME)_$(VERSION).orig.tar.xz source
+	@cp -r docker/debian $(DEB)/source/debian
+	@printf '%s (%s-1) %s; urgency=medium\n\n  * %s\n\n -- %s  %s\n' \
+	    $(DEB_NAME) '$(VERSION)' unstable 'As upstream released it.' \
+	    "$$(sed -n 's/^Maintainer: //p' docker/debian/control)" \
+	    "$$(date -uRd @$(SOURCE_DATE_EPOCH))" > $(DEB)/source/debian/changelog
+	@cd $(DEB)/source && dpkg-buildpackage -us -uc > ../build.log 2>&1 \
+	    || { cat ../build.log; exit 1; }
+	@rm -rf $(DEB)/source
+	@ls $(DEB)/*.deb | sed 's/^/  package    /'
+
+
+sbom: all
+	@docker/sbom $(MODULE) '$(VERSION)' > $(MODULE:.so=.spdx.json)
+	@echo "  sbom       $(MODULE:.so=.spdx.json)"
+
 
 clean:
 	rm -rf build build-*
@@ -223,10 +271,13 @@ help:
 	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
 	@echo 'make uninstall   out of it'
+	@echo 'make deb         a Debian package, into $(DEB)'
+	@echo 'make sbom        what the module is made of, as SPDX, beside it'
 	@echo 'make clean       remove what was built'
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
 
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
-        lockcheck allocations install uninstall clean help
+        lockcheck allocations install uninstall clean help deps-deb \
+        deps-docker deb sbom
