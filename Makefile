@@ -60,6 +60,8 @@ CHECK_PACKAGES = clang
 DEB_PACKAGES   = build-essential dpkg-dev
 DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
+BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
+                 $(if $(shell command -v npm),,nodejs npm)
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
@@ -74,10 +76,12 @@ deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
 deps-deb: PACKAGES = $(BUILD_PACKAGES) $(DEB_PACKAGES)
 deps-docker: PACKAGES = $(DOCKER_PACKAGES)
+deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
 
 deps: deps-packages build/promtool
 
-deps-packages deps-demo deps-build deps-check deps-deb deps-docker:
+deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
+deps-bench:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -124,6 +128,13 @@ run: deps-demo
 test: deps
 	@$(MAKE) --no-print-directory all
 	@TEST_NGINX_MODULE=$(abspath $(MODULE)) $(PROVE) -r $(TESTS)
+
+
+# Ratios to nginx itself and to others that do the same job, some ten minutes.
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory all
+	@bench/run
 
 
 # Every check that takes longer than the tests, or other tools than they.
@@ -269,6 +280,7 @@ help:
 	@echo 'make coverage    lines that the unit tests reach'
 	@echo 'make lockcheck   every test with a zone that only its lock opens'
 	@echo 'make allocations each allocation of the module fails once'
+	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
 	@echo 'make uninstall   out of it'
 	@echo 'make deb         a Debian package, into $(DEB)'
@@ -280,4 +292,4 @@ help:
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
         lockcheck allocations install uninstall clean help deps-deb \
-        deps-docker deb sbom
+        deps-docker deb sbom deps-bench bench

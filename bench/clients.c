@@ -2,12 +2,15 @@
 /*
  * Many HTTP clients in one process, on epoll.
  *
- *     clients PORT CONNECTIONS SECONDS < requests
+ *     clients PORT CONNECTIONS SECONDS [RATE [HEADERS]] < requests
  *
  * A request is a line of standard input: METHOD PATH PREFER TEXT, "-" for a
  * part that is missing.  Every connection takes the next line when its last
- * one is answered.  Prints a line when every request is on its way, and one
- * per answer, times in seconds of the wall clock:
+ * one is answered.  With a rate, in requests a second (0: none), a line is
+ * not taken before its time, and that time counts as the one it was sent at,
+ * however late a connection was free for it.  Headers are lines that every
+ * request has.  Prints a line when every request is on
+ * its way, and one per answer, times in seconds of the wall clock:
  *
  *     sent
  *     NUMBER STATUS SENT RECEIVED done|pending SOURCE LOCATION
@@ -36,21 +39,26 @@
 #define NONE          ((size_t) -1)
 
 
-typedef struct {
-    int     fd;
-    int     connecting;      /* nothing was sent yet */
-    size_t  number;          /* of the request under way */
-    char   *out;
-    size_t  out_len;
-    size_t  out_sent;
-    char   *in;
-    size_t  in_len;
-    double  sent;
-} client_t;
+typedef struct client_s  client_t;
+
+struct client_s {
+    int        fd;
+    int        connecting;   /* nothing was sent yet */
+    size_t     number;       /* of the request under way */
+    char      *out;
+    size_t     out_len;
+    size_t     out_sent;
+    char      *in;
+    size_t     in_len;
+    double     sent;
+    client_t  *idle;         /* the next one that waits for its time */
+};
 
 
 static void client_connect(client_t *c);
 static void client_next(client_t *c);
+static void clients_due(void);
+static int until_due(void);
 static void client_event(client_t *c, unsigned events);
 static void client_write(client_t *c);
 static void client_read(client_t *c);
@@ -67,6 +75,9 @@ static char    **requests;
 static size_t    nrequests, taken, on_their_way, answered, unanswered;
 static size_t    connecting;
 static int       ep, port;
+static double    rate, first;     /* the time of the first request */
+static char     *headers;
+static client_t *idle;
 
 
 int
@@ -79,14 +90,18 @@ main(int argc, char **argv)
     struct rlimit       rlmt;
     struct epoll_event  events[512];
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: clients PORT CONNECTIONS SECONDS\n");
+    if (argc < 4 || argc > 6) {
+        fprintf(stderr, "usage: clients PORT CONNECTIONS SECONDS "
+                "[RATE [HEADERS]]\n");
         return 2;
     }
 
     port = atoi(argv[1]);
     nclients = atoi(argv[2]);
     end = now() + atof(argv[3]);
+    rate = (argc > 4) ? atof(argv[4]) : 0;
+    headers = (argc > 5) ? argv[5] : "";
+    first = now() + 0.1;
 
     requests_read();
 
@@ -120,7 +135,8 @@ main(int argc, char **argv)
             client_connect(&clients[opened++]);
         }
 
-        n = epoll_wait(ep, events, 512, 100);
+        clients_due();
+        n = epoll_wait(ep, events, 512, until_due());
 
         for (i = 0; i < n; i++) {
             client_event(events[i].data.ptr, events[i].events);
@@ -191,6 +207,12 @@ client_next(client_t *c)
         return;
     }
 
+    if (rate && now() < first + taken / rate) {
+        c->idle = idle;
+        idle = c;
+        return;
+    }
+
     c->number = taken++;
 
     n = sscanf(requests[c->number], "%15s %511s %63s %1023[^\n]",
@@ -210,15 +232,48 @@ client_next(client_t *c)
         text[0] = '\0';
     }
 
-    n = asprintf(&c->out, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s"
+    n = asprintf(&c->out, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s"
                  "Content-Length: %zu\r\n\r\n%s",
-                 method, path, head, strlen(text), text);
+                 method, path, head, headers, strlen(text), text);
     if (n == -1) {
         die("asprintf()");
     }
 
     c->out_len = n;
     c->out_sent = 0;
+}
+
+
+/* sends what is due on connections that have nothing to do */
+
+static void
+clients_due(void)
+{
+    client_t  *c;
+
+    while (idle && taken < nrequests && now() >= first + taken / rate) {
+        c = idle;
+        idle = c->idle;
+        client_next(c);
+        client_write(c);
+    }
+}
+
+
+/* ms; the last one is spent looking, as epoll_wait() is not as exact */
+
+static int
+until_due(void)
+{
+    double  ms;
+
+    if (idle == NULL || taken == nrequests) {
+        return 100;
+    }
+
+    ms = (first + taken / rate - now()) * 1000 - 1;
+
+    return (ms <= 0) ? 0 : (ms >= 100) ? 100 : (int) ms;
 }
 
 
@@ -258,7 +313,7 @@ client_write(client_t *c)
 
         free(c->out);
         c->out = NULL;
-        c->sent = now();
+        c->sent = rate ? first + c->number / rate : now();
 
         if (++on_their_way == nrequests) {
             printf("sent\n");
@@ -281,6 +336,11 @@ client_read(client_t *c)
         }
 
         if (n <= 0) {
+            if (rate && c->number == NONE) {
+                fprintf(stderr, "a connection that waits was closed\n");
+                exit(2);
+            }
+
             client_end(c, 0);
             client_close(c);
             return;
