@@ -19,7 +19,11 @@ my $cc = $ENV{CC} || 'cc';
 my $out = "$build/unit";
 
 my @json = (glob('src/base/ngx_completion_json*.c'), 'src/base/ngx_completion_hash.c');
-my @provider = (@json, glob('src/provider/ngx_completion_provider*.c'),
+my @credential = (
+    'src/base/ngx_completion_secret.c',
+    map { "src/provider/ngx_completion_$_.c" } qw(credential jwt token)
+);
+my @provider = (@json, @credential, glob('src/provider/ngx_completion_provider*.c'),
     't/unit/fetch_stub.c');
 
 my %programs = (
@@ -28,6 +32,7 @@ my %programs = (
     pace             => [ 'src/store/ngx_completion_pace.c' ],
     provider_request => \@provider,
     provider_answer  => \@provider,
+    token            => \@provider,
 );
 
 my @flags = (

@@ -431,3 +431,41 @@ ngx_gmtime(time_t t, ngx_tm_t *tm)
     tm->ngx_tm_year += 1900;
     tm->ngx_tm_mon++;
 }
+
+
+void
+ngx_explicit_memzero(void *buf, size_t n)
+{
+    ngx_memzero(buf, n);
+    ngx_memory_barrier();
+}
+
+
+/* of the units that sign and of those that map memory */
+
+ngx_uint_t  ngx_pagesize = 4096;
+
+
+void
+ngx_encode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    uint32_t     bits = 0;
+    size_t       i, n = 0;
+    ngx_uint_t   have = 0;
+    const char  *digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                          "0123456789-_";
+
+    for (i = 0; i < src->len; i++) {
+        bits = bits << 8 | src->data[i];
+
+        for (have += 8; have >= 6; have -= 6) {
+            dst->data[n++] = digits[bits >> (have - 6) & 63];
+        }
+    }
+
+    if (have) {
+        dst->data[n++] = digits[bits << (6 - have) & 63];
+    }
+
+    dst->len = n;
+}
