@@ -140,10 +140,13 @@ subtest 'a cold start' => sub {
     my $t = start();
     $t->emulator->fault(token => 'every', delay => 1);
     $t->run($CONF);
+    $t->hang_up(POST => '/translate', %TEXT, body => 'gone') for 1 .. 2;
     my @r = $t->concurrent(map { [ POST => '/translate', %TEXT, body => "text $_" ] } 1 .. 50);
     is_deeply [ map { $_->{status} } @r ], [ (202) x 50 ], '50 submits are accepted';
     is tokens($t), 1, 'one token was asked for';
-    is scalar $t->emulator->submits, 50, 'each was sent once';
+    ok $t->emulator->wait_for(submit => 52), 'and two whose client has gone';
+    sleep 0.2;
+    is scalar $t->emulator->submits, 52, 'each was sent once';
     $t->done;
 };
 
@@ -158,7 +161,8 @@ subtest 'a worker that is to quit' => sub {
     ok $t->reload(wait_old => 1), 'a reload';
     is_deeply [ map { $_->response->{status} } @clients ], [ (202) x 4 ],
         'whoever waits for the token is served';
-    is tokens($t), 1, 'with the one of before';
+    # A worker without clients goes at once, and gives the right to get a token back.
+    cmp_ok tokens($t), '<=', 2, 'with one token, or another';
     $t->done;
 };
 

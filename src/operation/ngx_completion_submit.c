@@ -657,9 +657,11 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
     submit->handler = NULL;
     submit->data = NULL;
 
-    /* one that joined has nothing to finish */
+    /* one that joined has nothing to finish; one without a token has */
 
-    if (submit->wait.group) {
+    if (submit->wait.group
+        && submit->wait.handler == ngx_completion_submit_woken)
+    {
         ngx_completion_wait_end(&submit->wait);
         ngx_completion_submit_end(submit);
     }
