@@ -81,8 +81,8 @@ struct ngx_completion_fetch_s {
     unsigned                         post:1;
     unsigned                         hold:1;   /* a quitting worker waits,
                                                   else it ends unreported */
-    unsigned                         secret:1; /* the answer is one: wiped,
-                                                  and no handle is kept */
+    unsigned                         secret:1; /* the answer is one, and is
+                                                  wiped with the transfer */
     ngx_str_t                        suffix;   /* appended to the URL */
     ngx_str_t                        body;     /* the owner's, not copied */
     ngx_msec_t                       timeout;  /* of all, the line included */

@@ -269,9 +269,7 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
     easy = job->easy;
     job->easy = NULL;
 
-    /* its buffer may still hold the answer */
-
-    if (!keep || job->fetch.secret) {
+    if (!keep) {
         curl_easy_cleanup(easy);
         return;
     }
