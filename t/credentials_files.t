@@ -190,14 +190,16 @@ subtest 'a key of a service account' => sub {
     ok $t->emulator->wait_for(token => 2), 'of another account: another token';
     is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'with which it goes on';
 
-    # Refused keys make pauses long; a new key does not wait for them.
+    # Refused keys make pauses long, of 4 s at least here; a new key does not wait for them.
     $t->emulator->fault(token => 'every', status => 401);
     $t->emulator->revoke;
-    my $r = $t->start(POST => '/translate', %TEXT, body => 'text');
-    ok $t->emulator->wait_for(token => 5, 10), 'a key that is refused';
+    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 503,
+        'a key that is refused';
+    ok $t->emulator->wait_for(token => 7, 30), 'again and again';
     $t->emulator->clear_faults;
     replace($t, $key->('ajefour', 'ajeaccount2'));
-    is $r->response->{status}, 202, 'and replaced: the submit that waits goes on';
+    ok $t->emulator->wait_for(token => 8, 2.5), 'and replaced: it is tried at once';
+    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'and good';
     $t->done;
 };
 
