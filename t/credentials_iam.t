@@ -123,7 +123,7 @@ subtest 'the JWT, verified by OpenSSL\'s command line' => sub {
     my $bytes = decode_base64url($signature);
     like $verify->($bytes, 32, "$dir/one.pub"), qr/^Verified OK/, 'the signature, with a salt of 32';
     unlike $verify->($bytes, 20, "$dir/one.pub"), qr/^Verified OK/, 'control: not with one of 20';
-    substr($bytes, 5, 1) ^= "\1";
+    substr($bytes, 5, 1) ^.= "\1";
     unlike $verify->($bytes, 32, "$dir/one.pub"), qr/^Verified OK/, 'control: not with another bit';
     $t->secret($signature);
 
