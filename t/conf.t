@@ -180,6 +180,25 @@ for my $directive (sort keys %once) {
             : (also => [ ("$directive $once{$directive};") x 2 ])
     ), $directive, qr/duplicate/);
 }
+refused('metadata_token twice', provider(
+    credential => 'metadata_token;', also => 'metadata_token;'), 'metadata_token', qr/duplicate/);
+refused('iam_url twice', provider(
+    also => [ ('iam_url http://127.0.0.1/tokens;') x 2 ]), 'iam_url', qr/duplicate/);
+refused('iam_url without its key', provider(also => 'iam_url http://127.0.0.1/tokens;'), 'yandex',
+    qr/iam_url.*service_account_key/);
+refused('a second service_account_key', provider(
+    also => "service_account_key file:$file{'good.key'};"), 'service_account_key', qr/credential/);
+refused('a second metadata_token', provider(also => 'metadata_token;'), 'metadata_token',
+    qr/credential/);
+refused('a literal service_account_key', provider(credential => "service_account_key $LITERAL;"),
+    'service_account_key', qr/file:PATH/);
+refused('a service_account_key that is none', provider(
+    credential => "service_account_key file:$file{'good.key'};"), 'service_account_key',
+    qr/good\.key.* JSON/);
+refused("metadata_token $_", provider(credential => "metadata_token $_;"), 'yandex',
+    qr/"metadata_token".* URL/) for 'ftp://127.0.0.1/', 'http://', "http://u:$PASSWORD\@127.0.0.1/";
+refused('metadata_token of two', provider(
+    credential => 'metadata_token http://127.0.0.1/ x;'), 'metadata_token', qr/arguments/);
 
 for my $size ('0', '1', '8k', '-1m', '1x', 'many', '""') {
     refused("zone size $size", provider(zone => "zone operations $size;"), 'operations', qr/size/);

@@ -331,6 +331,11 @@ ngx_completion_fetch_free_buffer(void *data)
     ngx_completion_fetch_job_t  *job = data;
 
     if (job->buffer) {
+
+        if (job->fetch.secret) {
+            ngx_explicit_memzero(job->buffer, job->size);
+        }
+
         ngx_free(job->buffer);
     }
 }

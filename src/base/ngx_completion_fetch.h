@@ -81,6 +81,8 @@ struct ngx_completion_fetch_s {
     unsigned                         post:1;
     unsigned                         hold:1;   /* a quitting worker waits,
                                                   else it ends unreported */
+    unsigned                         secret:1; /* the answer is one, and is
+                                                  wiped with the transfer */
     ngx_str_t                        suffix;   /* appended to the URL */
     ngx_str_t                        body;     /* the owner's, not copied */
     ngx_msec_t                       timeout;  /* of all, the line included */
@@ -91,6 +93,9 @@ struct ngx_completion_fetch_s {
                                                   NGX_DECLINED; may lock,
                                                   must not touch transfers */
     void                            *data;
+
+    ngx_str_t                        credential;  /* as sent, in a header;
+                                                  empty: none */
 
     /* to read in the handler; status and response may be there in part
        when the answer broke off */
@@ -135,6 +140,10 @@ ngx_completion_fetch_t *ngx_completion_fetch_create(
 /* Adds a request header; NGX_ERROR: no memory, or CR, LF or NUL inside. */
 ngx_int_t ngx_completion_fetch_header(ngx_completion_fetch_t *f,
     const char *name, ngx_str_t *value);
+
+/* "Authorization: SCHEME CREDENTIAL", wiped when the transfer goes. */
+ngx_int_t ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
+    const char *scheme, ngx_str_t *credential);
 
 /* Never fails at once: what goes wrong is reported as an outcome. */
 void ngx_completion_fetch_start(ngx_completion_fetch_t *f);

@@ -6,6 +6,7 @@
 
 
 #include "ngx_completion_fetch_job.h"
+#include "ngx_completion_secret.h"
 
 
 #define NGX_COMPLETION_FETCH_SPARE          64
@@ -44,6 +45,7 @@ static ngx_int_t ngx_completion_fetch_easy_address(
 static ngx_uint_t ngx_completion_fetch_whole(ngx_completion_fetch_job_t *job);
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
     CURLcode code);
+static ngx_uint_t ngx_completion_fetch_one_line(ngx_str_t *value);
 static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
     u_char *line);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
@@ -80,17 +82,12 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     ngx_str_t *value)
 {
     u_char                      *line, *p;
-    size_t                       i;
     ngx_completion_fetch_job_t  *job;
 
     job = (ngx_completion_fetch_job_t *) f;
 
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] == CR || value->data[i] == LF
-            || value->data[i] == '\0')
-        {
-            return NGX_ERROR;
-        }
+    if (!ngx_completion_fetch_one_line(value)) {
+        return NGX_ERROR;
     }
 
     line = ngx_pnalloc(f->pool, ngx_strlen(name) + sizeof(": ") + value->len);
@@ -114,6 +111,58 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     *p = '\0';
 
     return ngx_completion_fetch_append(job, line);
+}
+
+
+ngx_int_t
+ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
+    const char *scheme, ngx_str_t *credential)
+{
+    u_char                      *line, *last;
+    size_t                       size;
+    ngx_completion_fetch_job_t  *job;
+
+    job = (ngx_completion_fetch_job_t *) f;
+
+    if (!ngx_completion_fetch_one_line(credential)) {
+        return NGX_ERROR;
+    }
+
+    size = sizeof("Authorization:  ") + ngx_strlen(scheme) + credential->len;
+
+    line = ngx_pnalloc(f->pool, size);
+    if (line == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = ngx_sprintf(line, "Authorization: %s %V", scheme, credential);
+    *last = '\0';
+
+    f->credential.data = last - credential->len;
+    f->credential.len = credential->len;
+
+    if (ngx_completion_secret_wipe_with(f->pool, line, size) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_fetch_append(job, line);
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_one_line(ngx_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] == CR || value->data[i] == LF
+            || value->data[i] == '\0')
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -723,6 +772,12 @@ ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job, size_t need)
     }
 
     size = ngx_max(size, need);
+
+    /* a secret grows once, so that no copy of it stays behind */
+
+    if (job->fetch.secret) {
+        size = job->fetch.origin->max_response_size + 1;
+    }
 
     p = realloc(job->buffer, size);
     if (p == NULL) {

@@ -72,8 +72,8 @@ ngx_completion_fetch_event_init(ngx_uint_t connections, ngx_log_t *log)
     /* not fork-safe: never before the worker is one */
 
     if (!ngx_completion_fetch_global) {
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-            ngx_log_error(NGX_LOG_ERR, log, 0, "curl_global_init() failed");
+        if (ngx_completion_fetch_global_init() != CURLE_OK) {
+            ngx_log_error(NGX_LOG_ERR, log, 0, "libcurl cannot be initialized");
             return NGX_ERROR;
         }
 

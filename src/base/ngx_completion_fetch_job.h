@@ -6,6 +6,7 @@
  *     fetch.c         a transfer's life: line, name, report
  *     fetch_easy.c    libcurl's easy handle: options, request, answer
  *     fetch_event.c   libcurl's multi handle on nginx's event loop
+ *     fetch_memory.c  libcurl's memory, wiped before it is freed
  *
  * A job is "admitted" while it is counted against the connection cap.  Its
  * easy handle is in the multi from event_add() to event_remove(), never while
@@ -100,6 +101,11 @@ void ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
     ngx_uint_t keep);
 
 void ngx_completion_fetch_easy_exit(void);
+
+
+/* fetch_memory.c */
+
+CURLcode ngx_completion_fetch_global_init(void);
 
 
 /* fetch_event.c */

@@ -138,6 +138,9 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
 
     rc = ngx_completion_json_parse(&reader, text, &memory);
 
+    /* strings were unescaped here, secrets among them */
+
+    ngx_explicit_memzero(memory.start, memory.pos - memory.start);
     ngx_free(memory.start);
 
     if (reader.reason) {

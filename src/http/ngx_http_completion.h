@@ -188,6 +188,10 @@ char *ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_completion_providers_init(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf);
 
+/* Warns of files that workers cannot read; the user is known by then. */
+void ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
+    ngx_http_completion_main_conf_t *cmcf);
+
 /* Reads a file of the configuration, 64k at most: NGX_OK, or it is logged. */
 ngx_int_t ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
     ngx_str_t *content, ngx_file_info_t *info);

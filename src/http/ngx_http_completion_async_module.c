@@ -71,7 +71,13 @@ ngx_http_completion_init_module(ngx_cycle_t *cycle)
     cmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                             ngx_http_completion_async_module);
 
-    if (cmcf == NULL || cmcf->services.nelts == 0 || ngx_test_config) {
+    if (cmcf == NULL || cmcf->services.nelts == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_completion_credentials_check(cycle, cmcf);
+
+    if (ngx_test_config) {
         return NGX_OK;
     }
 
@@ -110,6 +116,10 @@ ngx_http_completion_init_process(ngx_cycle_t *cycle)
 
     ngx_http_completion_running = 1;
 
+    if (ngx_completion_grants_init(cycle, &cmcf->services) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_completion_watcher_init(cycle, &cmcf->services);
 }
 
@@ -125,5 +135,6 @@ ngx_http_completion_exit_process(ngx_cycle_t *cycle)
 
     ngx_completion_watcher_exit();
     ngx_completion_submits_exit();
+    ngx_completion_grants_exit();
     ngx_completion_fetch_exit();
 }

@@ -4,44 +4,10 @@
 #include <ngx_http.h>
 #include <ngx_md5.h>
 
-#include <openssl/rand.h>
-
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_block.h"
 
 
 #define NGX_HTTP_COMPLETION_FILE_MAX  65536
-
-
-/* a block being read */
-typedef struct {
-    ngx_completion_service_t   *service;
-    ngx_uint_t                  seen;          /* a bit per directive */
-
-    ngx_str_t                   zone;
-    size_t                      zone_size;
-    ngx_completion_zone_t       params;        /* of the zone to be */
-    time_t                      deadline;
-
-    ngx_str_t                   submit_url;
-    ngx_str_t                   operations_url;
-    ngx_str_t                   proxy;
-    ngx_str_t                   trusted_certificate;
-    ngx_flag_t                  tls_verify;
-    ngx_flag_t                  data_logging;
-    ngx_msec_t                  connect_timeout;
-    ngx_msec_t                  request_timeout;
-    size_t                      max_response_size;
-} ngx_http_completion_block_t;
-
-
-/* an id key made for want of a configured one; the master remembers it */
-typedef struct ngx_http_completion_random_s  ngx_http_completion_random_t;
-
-struct ngx_http_completion_random_s {
-    ngx_http_completion_random_t  *next;
-    u_char                         key[NGX_COMPLETION_ID_KEY_MIN];
-    ngx_str_t                      name;
-};
 
 
 static char *ngx_http_completion_directive(ngx_conf_t *cf,
@@ -52,28 +18,17 @@ static char *ngx_http_completion_block_done(ngx_conf_t *cf,
     ngx_http_completion_block_t *block);
 static char *ngx_http_completion_block_zone(ngx_conf_t *cf,
     ngx_http_completion_block_t *block);
-static char *ngx_http_completion_block_origin(ngx_conf_t *cf,
-    ngx_http_completion_block_t *block, ngx_str_t *url, const char *preset,
-    const char *directive, ngx_completion_origin_t *origin);
 static void ngx_http_completion_identity(ngx_completion_service_t *service);
 static char *ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_completion_credential(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static char *ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static ngx_int_t ngx_http_completion_random_key(ngx_conf_t *cf,
-    ngx_completion_service_t *service);
 static char *ngx_http_completion_poll_interval(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_submit_queue(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-static char *ngx_http_completion_file_value(ngx_conf_t *cf,
-    ngx_command_t *cmd, ngx_str_t *value, ngx_str_t *content);
 static char *ngx_http_completion_check_zero(ngx_conf_t *cf, void *post,
     void *data);
 
@@ -120,14 +75,35 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       ngx_http_completion_credential,
       0,
       NGX_COMPLETION_CREDENTIAL_API_KEY,
-      (void *) "Api-Key " },
+      NULL },
 
     { ngx_string("iam_token"),
       NGX_CONF_TAKE1,
       ngx_http_completion_credential,
       0,
       NGX_COMPLETION_CREDENTIAL_IAM_TOKEN,
-      (void *) "Bearer " },
+      NULL },
+
+    { ngx_string("service_account_key"),
+      NGX_CONF_TAKE1,
+      ngx_http_completion_credential,
+      0,
+      NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY,
+      NULL },
+
+    { ngx_string("metadata_token"),
+      NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_completion_credential,
+      0,
+      NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN,
+      NULL },
+
+    { ngx_string("iam_url"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, iam_url),
+      NULL },
 
     { ngx_string("id_key"),
       NGX_CONF_1MORE,
@@ -229,9 +205,6 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
 
       ngx_null_command
 };
-
-
-static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
 
 
 char *
@@ -434,14 +407,6 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (provider->credential == NGX_COMPLETION_CREDENTIAL_NONE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "provider \"%V\" has no credential, add "
-                           "\"api_key file:PATH;\" or \"iam_token file:PATH;\"",
-                           &service->name);
-        return NGX_CONF_ERROR;
-    }
-
     provider->data_logging = block->data_logging;
     provider->request_timeout = block->request_timeout;
 
@@ -454,6 +419,10 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
                                               NGX_COMPLETION_OPERATIONS_URL,
                                               "operations_url",
                                               &provider->operations);
+    }
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_completion_block_credential(cf, block);
     }
 
     if (rv == NGX_CONF_OK) {
@@ -470,7 +439,7 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
 }
 
 
-static char *
+char *
 ngx_http_completion_block_origin(ngx_conf_t *cf,
     ngx_http_completion_block_t *block, ngx_str_t *url, const char *preset,
     const char *directive, ngx_completion_origin_t *origin)
@@ -612,6 +581,13 @@ ngx_http_completion_providers_init(ngx_conf_t *cf,
             rc = ngx_completion_origin_init(cf, &provider->operations,
                                             resolver, clcf->resolver_timeout);
         }
+
+        if (rc == NGX_OK
+            && ngx_completion_credential_renewed(&provider->credential))
+        {
+            rc = ngx_completion_origin_init(cf, &provider->credential.service,
+                                            resolver, clcf->resolver_timeout);
+        }
     }
 
     cf->conf_file->file.name = name;
@@ -665,175 +641,6 @@ ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     block->service->provider.folder = value[1];
 
     return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_block_t *block = conf;
-
-    char                       *rv;
-    u_char                     *p;
-    ngx_str_t                  *value, secret, scheme;
-    ngx_uint_t                  i;
-    ngx_completion_provider_t  *provider;
-
-    value = cf->args->elts;
-    provider = &block->service->provider;
-
-    if (provider->credential != NGX_COMPLETION_CREDENTIAL_NONE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "provider \"%V\" has a second credential \"%V\", "
-                           "keep one of them", &block->service->name,
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    rv = ngx_http_completion_file_value(cf, cmd, &value[1], &secret);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    while (secret.len && (secret.data[secret.len - 1] == LF
-                          || secret.data[secret.len - 1] == CR))
-    {
-        secret.len--;
-    }
-
-    for (i = 0; i < secret.len; i++) {
-        if (secret.data[i] <= 0x20 || secret.data[i] >= 0x7f) {
-            return "names a file that must hold one line of visible ASCII "
-                   "characters, the secret itself";
-        }
-    }
-
-    if (secret.len == 0) {
-        return "names an empty file, put the secret into it";
-    }
-
-    scheme.data = cmd->post;
-    scheme.len = ngx_strlen(scheme.data);
-
-    p = ngx_pnalloc(cf->pool, scheme.len + secret.len);
-    if (p == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    provider->credential = cmd->offset;
-    provider->authorization.data = p;
-    provider->authorization.len = scheme.len + secret.len;
-
-    p = ngx_cpymem(p, scheme.data, scheme.len);
-    ngx_memcpy(p, secret.data, secret.len);
-
-    ngx_explicit_memzero(secret.data, secret.len);
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_block_t *block = conf;
-
-    char        *rv;
-    ngx_str_t   *value, *key;
-    ngx_uint_t   i;
-    ngx_array_t *keys;
-
-    value = cf->args->elts;
-
-    keys = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
-    if (keys == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        key = ngx_array_push(keys);
-
-        rv = ngx_http_completion_file_value(cf, cmd, &value[i], key);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
-
-        if (key->len < NGX_COMPLETION_ID_KEY_MIN) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"id_key\" \"%V\" has %uz bytes, at least %d "
-                               "are needed, for example from "
-                               "\"openssl rand 64\"", &value[i], key->len,
-                               NGX_COMPLETION_ID_KEY_MIN);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    block->service->id_keys = keys;
-
-    return NGX_CONF_OK;
-}
-
-
-/* it survives reloads, as the master that read the configuration does */
-
-static ngx_int_t
-ngx_http_completion_random_key(ngx_conf_t *cf,
-    ngx_completion_service_t *service)
-{
-    ngx_str_t                     *key;
-    ngx_http_completion_random_t  *random;
-
-    for (random = ngx_http_completion_random_keys;
-         random;
-         random = random->next)
-    {
-        if (random->name.len == service->name.len
-            && ngx_strncmp(random->name.data, service->name.data,
-                           service->name.len)
-               == 0)
-        {
-            break;
-        }
-    }
-
-    if (random == NULL) {
-        random = ngx_alloc(sizeof(ngx_http_completion_random_t)
-                           + service->name.len, cf->log);
-        if (random == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (RAND_bytes(random->key, sizeof(random->key)) != 1) {
-            ngx_free(random);
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "no random bytes for the ids of provider "
-                               "\"%V\", use \"id_key\"", &service->name);
-            return NGX_ERROR;
-        }
-
-        random->name.len = service->name.len;
-        random->name.data = (u_char *) (random + 1);
-        ngx_memcpy(random->name.data, service->name.data, service->name.len);
-
-        random->next = ngx_http_completion_random_keys;
-        ngx_http_completion_random_keys = random;
-
-        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
-                           "provider \"%V\" has no \"id_key\": the ids given "
-                           "out survive reloads, but not a restart",
-                           &service->name);
-    }
-
-    service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
-    if (service->id_keys == NULL) {
-        return NGX_ERROR;
-    }
-
-    key = ngx_array_push(service->id_keys);
-    key->data = random->key;
-    key->len = sizeof(random->key);
-
-    return NGX_OK;
 }
 
 
@@ -938,39 +745,6 @@ static char *
 ngx_http_completion_check_zero(ngx_conf_t *cf, void *post, void *data)
 {
     return *(ngx_uint_t *) data ? NGX_CONF_OK : "must be above zero";
-}
-
-
-/* "file:PATH"; what else is given may be a secret and is never printed */
-
-static char *
-ngx_http_completion_file_value(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_str_t *value, ngx_str_t *content)
-{
-    ngx_str_t        path;
-    ngx_file_info_t  info;
-
-    if (value->len < sizeof("file:")
-        || ngx_strncmp(value->data, "file:", 5) != 0)
-    {
-        return "takes \"file:PATH\" only: a secret must not stand in the "
-               "configuration";
-    }
-
-    path.data = value->data + 5;
-    path.len = value->len - 5;
-
-    if (ngx_http_completion_read_file(cf, &path, content, &info) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_file_access(&info) & S_IROTH) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "\"%V\" may be read by everybody, use "
-                           "\"chmod o-r\"", &path);
-    }
-
-    return NGX_CONF_OK;
 }
 
 

@@ -6,22 +6,11 @@
 #include "ngx_completion_operation.h"
 
 
-typedef struct {
-    ngx_completion_service_t  *service;
-    ngx_str_t                  id;
-} ngx_completion_cancel_t;
-
-
 static ngx_int_t ngx_completion_operation_ask(
     ngx_completion_service_t *service, ngx_completion_id_t *id,
     ngx_completion_view_t *view);
 static ngx_int_t ngx_completion_operation_composed(ngx_pool_t *pool,
     ngx_completion_state_e state, ngx_completion_view_t *view);
-static void ngx_completion_operation_stop(ngx_completion_service_t *service,
-    ngx_str_t *id);
-static void ngx_completion_operation_stopped(ngx_completion_fetch_t *f);
-static u_char *ngx_completion_cancel_log(ngx_log_t *log, u_char *buf,
-    size_t len);
 
 
 ngx_int_t
@@ -207,80 +196,10 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 
     if (rc == NGX_OK) {
         ngx_completion_watcher_changed(service);
-        ngx_completion_operation_stop(service, &id->upstream);
+        ngx_completion_cancel(service, &id->upstream);
     }
 
     /* an adopted one may be finished: its state has to be known first */
 
     return ngx_completion_operation_read(service, id, pool, view);
-}
-
-
-static void
-ngx_completion_operation_stop(ngx_completion_service_t *service,
-    ngx_str_t *id)
-{
-    ngx_completion_fetch_t   *f;
-    ngx_completion_cancel_t  *cancel;
-
-    f = ngx_completion_provider_cancel(&service->provider, id, service->log);
-
-    if (f == NULL) {
-        return;
-    }
-
-    cancel = ngx_palloc(f->pool, sizeof(ngx_completion_cancel_t));
-
-    if (cancel) {
-        cancel->id = *id;
-        cancel->id.data = ngx_pstrdup(f->pool, id);
-    }
-
-    if (cancel == NULL || cancel->id.data == NULL) {
-        ngx_completion_fetch_destroy(f);
-        return;
-    }
-
-    cancel->service = service;
-
-    f->timeout = service->provider.request_timeout;
-    f->handler = ngx_completion_operation_stopped;
-    f->data = cancel;
-    f->log->handler = ngx_completion_cancel_log;
-    f->log->data = cancel;
-    f->hold = 1;
-
-    ngx_completion_fetch_start(f);
-}
-
-
-/* whatever upstream says: our word stands */
-
-static void
-ngx_completion_operation_stopped(ngx_completion_fetch_t *f)
-{
-    ngx_completion_answer_t   answer;
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = f->data;
-
-    ngx_completion_provider_answer(f, f->pool, NULL, &answer);
-    ngx_completion_meter_fetch(cancel->service, NGX_COMPLETION_METRICS_CANCEL,
-                               f, &answer);
-
-    ngx_completion_fetch_destroy(f);
-}
-
-
-static u_char *
-ngx_completion_cancel_log(ngx_log_t *log, u_char *buf, size_t len)
-{
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = log->data;
-
-    return ngx_snprintf(buf, len,
-                        " while cancelling at provider \"%V\", "
-                        "operation: \"%V\"",
-                        &cancel->service->name, &cancel->id);
 }

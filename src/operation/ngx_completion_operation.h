@@ -61,6 +61,35 @@ ngx_int_t ngx_completion_wait_key(ngx_completion_service_t *service,
 void ngx_completion_wait_end(ngx_completion_wait_t *wait);
 
 
+/* Credentials */
+
+typedef struct {
+    ngx_str_t     secret;      /* what upstream is to be shown; until the
+                                  next call for the service */
+    uint64_t      generation;  /* of it */
+    ngx_msec_t    wait;        /* of NGX_AGAIN: ms until the next try to
+                                  get one; 0: it is under way */
+} ngx_completion_grant_t;
+
+
+/*
+ * NGX_OK; NGX_AGAIN: there is no token yet, _wait_grant() tells of it.
+ */
+ngx_int_t ngx_completion_grant(ngx_completion_service_t *service,
+    ngx_completion_grant_t *grant);
+
+/*
+ * Upstream answered 401 to a secret of this generation.  NGX_OK: there is, or
+ * will be, another one to repeat the request with; NGX_DECLINED: there is not.
+ */
+ngx_int_t ngx_completion_grant_refused(ngx_completion_service_t *service,
+    uint64_t generation);
+
+/* As _wait_begin(), for a grant. */
+ngx_int_t ngx_completion_wait_grant(ngx_completion_service_t *service,
+    ngx_completion_wait_t *wait);
+
+
 /* Submits */
 
 typedef struct ngx_completion_submit_s  ngx_completion_submit_t;
@@ -134,10 +163,13 @@ struct ngx_completion_submit_s {
     ngx_uint_t                         tries;
     u_char                             fingerprint[NGX_COMPLETION_SHA256];
     ngx_completion_found_t             found;
-    ngx_completion_wait_t              wait;         /* of one that joined */
+    ngx_completion_wait_t              wait;         /* of one that joined,
+                                                       or for a grant */
+    uint64_t                           generation;   /* of the secret sent */
     unsigned                           keyed:1;
     unsigned                           promised:1;   /* a time of sending */
     unsigned                           replayed:1;   /* by its own key */
+    unsigned                           refused:1;    /* with a 401, once */
 };
 
 
@@ -188,6 +220,9 @@ ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
 
 
+/* Asks upstream to stop it, and drops what it answers. */
+void ngx_completion_cancel(ngx_completion_service_t *service, ngx_str_t *id);
+
 /*
  * Keeps what upstream said under a lease, the lease being ours, and wakes
  * whoever waits.
@@ -219,7 +254,11 @@ extern const char *ngx_completion_meter_codes[NGX_COMPLETION_METRICS_CODES];
 
 /* Processes */
 
-/* In a worker: services is an array of pointers. */
+/* In a worker: services is an array of pointers; the grants come first. */
+ngx_int_t ngx_completion_grants_init(ngx_cycle_t *cycle,
+    ngx_array_t *services);
+void ngx_completion_grants_exit(void);
+
 ngx_int_t ngx_completion_watcher_init(ngx_cycle_t *cycle,
     ngx_array_t *services);
 void ngx_completion_watcher_exit(void);

@@ -18,10 +18,16 @@ static ngx_int_t ngx_completion_submit_begin(ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_join(ngx_completion_submit_t *submit);
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_await(ngx_completion_submit_t *submit,
+    ngx_msec_t ms);
+static void ngx_completion_submit_granted(ngx_completion_wait_t *wait);
+static void ngx_completion_submit_repeat(ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_fence(ngx_completion_fetch_t *f);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
 static void ngx_completion_submit_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_submit_accepted(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_refused(
+    ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_again(ngx_completion_submit_t *submit);
 static ngx_msec_int_t ngx_completion_submit_left(
     ngx_completion_submit_t *submit);
@@ -251,10 +257,16 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
 {
     ngx_msec_int_t           left;
     ngx_completion_fetch_t  *f;
+    ngx_completion_grant_t   grant;
+
+    if (ngx_completion_grant(submit->service, &grant) != NGX_OK) {
+        ngx_completion_submit_await(submit, grant.wait);
+        return;
+    }
 
     f = ngx_completion_provider_submit(&submit->service->provider,
-                                       &submit->body, submit->request_id,
-                                       &submit->log);
+                                       &grant.secret, &submit->body,
+                                       submit->request_id, &submit->log);
     if (f == NULL) {
 
         /* never reported from inside start(): the timer will do it */
@@ -279,9 +291,66 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
     }
 
     submit->fetch = f;
+    submit->generation = grant.generation;
     submit->promised = 0;
 
     ngx_completion_fetch_start(f);
+}
+
+
+/* there is no token; nothing was sent, and nothing is without one */
+
+static void
+ngx_completion_submit_await(ngx_completion_submit_t *submit, ngx_msec_t ms)
+{
+    ngx_msec_int_t  left;
+
+    submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+    submit->retry_after = ngx_max(ms, NGX_COMPLETION_SUBMIT_LOOK);
+    submit->promised = 0;
+
+    submit->wait.handler = ngx_completion_submit_granted;
+    submit->wait.data = submit;
+
+    left = ngx_completion_submit_left(submit);
+
+    if (left <= 0 || (ngx_msec_int_t) ms >= left
+        || ngx_completion_wait_grant(submit->service, &submit->wait) != NGX_OK)
+    {
+        submit->deadline = ngx_current_msec;
+        left = 0;
+    }
+
+    /* who is to renew the token may die, and the lease end meanwhile */
+
+    left = ngx_min(left, NGX_COMPLETION_SUBMIT_LOOK);
+
+    ngx_add_timer(&submit->timer, ngx_max(left, 1));
+}
+
+
+static void
+ngx_completion_submit_granted(ngx_completion_wait_t *wait)
+{
+    ngx_completion_grant_t    grant;
+    ngx_completion_submit_t  *submit;
+
+    submit = wait->data;
+
+    if (submit->timer.timer_set) {
+        ngx_del_timer(&submit->timer);
+    }
+
+    /* a place in the quota is only taken to be used */
+
+    if (ngx_completion_submit_left(submit) > 0
+        && ngx_completion_grant(submit->service, &grant) != NGX_OK)
+    {
+        ngx_completion_submit_await(submit, grant.wait);
+        return;
+    }
+
+    ngx_completion_submit_repeat(submit);
 }
 
 
@@ -301,16 +370,13 @@ ngx_completion_submit_fence(ngx_completion_fetch_t *f)
 static void
 ngx_completion_submit_timer(ngx_event_t *ev)
 {
-    ngx_int_t                 rc;
-    ngx_msec_t                delay;
-    ngx_msec_int_t            left;
     ngx_completion_submit_t  *submit;
 
     submit = ev->data;
 
     if (submit->wait.group) {
         ngx_completion_wait_end(&submit->wait);
-        ngx_completion_submit_woken(&submit->wait);
+        submit->wait.handler(&submit->wait);
         return;
     }
 
@@ -318,6 +384,17 @@ ngx_completion_submit_timer(ngx_event_t *ev)
         ngx_completion_submit_send(submit);
         return;
     }
+
+    ngx_completion_submit_repeat(submit);
+}
+
+
+static void
+ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
+{
+    ngx_int_t       rc;
+    ngx_msec_t      delay;
+    ngx_msec_int_t  left;
 
     left = ngx_completion_submit_left(submit);
     rc = NGX_DECLINED;
@@ -386,6 +463,15 @@ ngx_completion_submit_answered(ngx_completion_fetch_t *f)
         submit->outcome = NGX_COMPLETION_SUBMIT_TIMEOUT;
         break;
 
+    case NGX_COMPLETION_ANSWER_UNAUTHORIZED:
+
+        if (ngx_completion_submit_refused(submit) == NGX_OK) {
+            return;
+        }
+
+        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
+        break;
+
     case NGX_COMPLETION_ANSWER_NOT_FOUND:
     case NGX_COMPLETION_ANSWER_REJECTED:
         submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
@@ -432,6 +518,33 @@ ngx_completion_submit_accepted(ngx_completion_submit_t *submit)
                       "no room for operation \"%V\", it is not watched",
                       &submit->id.upstream);
     }
+}
+
+
+/* NGX_OK: it will be sent once more, with another credential */
+
+static ngx_int_t
+ngx_completion_submit_refused(ngx_completion_submit_t *submit)
+{
+    if (!submit->refused
+        && ngx_completion_submit_left(submit) > 0
+        && ngx_completion_grant_refused(submit->service, submit->generation)
+           == NGX_OK)
+    {
+        submit->refused = 1;
+        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
+
+        ngx_completion_zone_unsent(submit->service->zone, submit->lease);
+        ngx_add_timer(&submit->timer, 1);
+
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
+                  "upstream answered 401, request id \"%V\"",
+                  &submit->answer.request_id);
+
+    return NGX_DECLINED;
 }
 
 
@@ -544,9 +657,11 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
     submit->handler = NULL;
     submit->data = NULL;
 
-    /* one that joined has nothing to finish */
+    /* one that joined has nothing to finish; one without a token has */
 
-    if (submit->wait.group) {
+    if (submit->wait.group
+        && submit->wait.handler == ngx_completion_submit_woken)
+    {
         ngx_completion_wait_end(&submit->wait);
         ngx_completion_submit_end(submit);
     }

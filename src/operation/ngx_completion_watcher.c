@@ -57,6 +57,7 @@ typedef struct {
     ngx_queue_t                queue;
     ngx_completion_watcher_t  *watcher;
     ngx_completion_fetch_t    *fetch;
+    uint64_t                   generation;  /* of the secret sent */
     ngx_completion_due_t       due;
 } ngx_completion_poll_t;
 
@@ -69,7 +70,7 @@ static void ngx_completion_watcher_spare_drop(
     ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_quit(ngx_completion_watcher_t *watcher);
 static ngx_int_t ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
-    ngx_completion_due_t *due);
+    ngx_completion_due_t *due, ngx_completion_grant_t *grant);
 static void ngx_completion_poll_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_polls_yield(ngx_completion_watcher_t *watcher);
 static ngx_int_t ngx_completion_wait_join(ngx_completion_service_t *service,
@@ -249,9 +250,10 @@ ngx_completion_watcher_look(ngx_completion_watcher_t *watcher)
 static void
 ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher)
 {
-    ngx_msec_t             wait;
-    ngx_completion_due_t   due;
-    ngx_completion_zone_t *zone;
+    ngx_msec_t              wait;
+    ngx_completion_due_t    due;
+    ngx_completion_zone_t  *zone;
+    ngx_completion_grant_t  grant;
 
     zone = watcher->service->zone;
     wait = NGX_COMPLETION_WATCHER_NET;
@@ -260,11 +262,15 @@ ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher)
 
     while (watcher->npolls < ngx_max(ngx_cycle->connection_n / 8, 1)) {
 
-        if (ngx_completion_zone_take(zone, &due, &wait) != NGX_OK) {
+        /* nothing is asked before there is a token: that would wake us */
+
+        if (ngx_completion_grant(watcher->service, &grant) != NGX_OK
+            || ngx_completion_zone_take(zone, &due, &wait) != NGX_OK)
+        {
             break;
         }
 
-        if (ngx_completion_poll_start(watcher, &due) != NGX_OK) {
+        if (ngx_completion_poll_start(watcher, &due, &grant) != NGX_OK) {
             break;
         }
     }
@@ -368,7 +374,7 @@ ngx_completion_watcher_spare_drop(ngx_completion_watcher_t *watcher)
 
 static ngx_int_t
 ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
-    ngx_completion_due_t *due)
+    ngx_completion_due_t *due, ngx_completion_grant_t *grant)
 {
     ngx_completion_poll_t     *poll;
     ngx_completion_fetch_t    *f;
@@ -376,8 +382,8 @@ ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
 
     service = watcher->service;
 
-    f = ngx_completion_provider_poll(&service->provider, &due->id,
-                                     service->log);
+    f = ngx_completion_provider_poll(&service->provider, &grant->secret,
+                                     &due->id, service->log);
     if (f == NULL) {
         ngx_completion_zone_yield(service->zone, &due->id, due->lease);
         return NGX_ERROR;
@@ -392,6 +398,7 @@ ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
 
     poll->watcher = watcher;
     poll->fetch = f;
+    poll->generation = grant->generation;
     poll->due = *due;
     poll->due.id.data = poll->due.buf;
 
@@ -414,10 +421,12 @@ ngx_completion_poll_start(ngx_completion_watcher_t *watcher,
 static void
 ngx_completion_poll_answered(ngx_completion_fetch_t *f)
 {
-    ngx_completion_poll_t    *poll;
-    ngx_completion_answer_t   answer;
+    ngx_completion_poll_t     *poll;
+    ngx_completion_answer_t    answer;
+    ngx_completion_service_t  *service;
 
     poll = f->data;
+    service = poll->watcher->service;
 
     ngx_queue_remove(&poll->queue);
     poll->watcher->npolls--;
@@ -426,8 +435,24 @@ ngx_completion_poll_answered(ngx_completion_fetch_t *f)
     ngx_completion_meter_fetch(poll->watcher->service,
                                NGX_COMPLETION_METRICS_POLL, f, &answer);
 
-    ngx_completion_operation_told(poll->watcher->service, &poll->due.id,
-                                  poll->due.lease, &answer);
+    if (answer.kind == NGX_COMPLETION_ANSWER_UNAUTHORIZED
+        && ngx_completion_grant_refused(service, poll->generation) == NGX_OK)
+    {
+        ngx_completion_zone_yield(service->zone, &poll->due.id,
+                                  poll->due.lease);
+        ngx_completion_watcher_kick(service);
+
+    } else {
+
+        if (answer.kind == NGX_COMPLETION_ANSWER_UNAUTHORIZED) {
+            ngx_log_error(NGX_LOG_ERR, f->log, 0,
+                          "upstream answered 401, request id \"%V\"",
+                          &answer.request_id);
+        }
+
+        ngx_completion_operation_told(service, &poll->due.id, poll->due.lease,
+                                      &answer);
+    }
 
     ngx_completion_fetch_destroy(f);
 }
@@ -481,6 +506,14 @@ ngx_completion_wait_key(ngx_completion_service_t *service,
 {
     return ngx_completion_wait_join(service,
                                     ngx_completion_key_hash(key->name), wait);
+}
+
+
+ngx_int_t
+ngx_completion_wait_grant(ngx_completion_service_t *service,
+    ngx_completion_wait_t *wait)
+{
+    return ngx_completion_wait_join(service, NGX_COMPLETION_TOKEN_HASH, wait);
 }
 
 

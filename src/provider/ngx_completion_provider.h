@@ -17,7 +17,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "../base/ngx_completion_fetch.h"
+#include "ngx_completion_credential.h"
 
 
 #define NGX_COMPLETION_UPSTREAM_ID_MAX  64
@@ -28,13 +28,6 @@
     "https://operation.api.cloud.yandex.net/operations"
 
 
-typedef enum {
-    NGX_COMPLETION_CREDENTIAL_NONE = 0,
-    NGX_COMPLETION_CREDENTIAL_API_KEY,
-    NGX_COMPLETION_CREDENTIAL_IAM_TOKEN
-} ngx_completion_credential_e;
-
-
 typedef struct {
     ngx_completion_origin_t          submit;
     ngx_completion_origin_t          operations;
@@ -43,8 +36,7 @@ typedef struct {
     ngx_flag_t                       data_logging;
     ngx_msec_t                       request_timeout;
 
-    ngx_completion_credential_e      credential;
-    ngx_str_t                        authorization;  /* the header's value */
+    ngx_completion_credential_t      credential;
 } ngx_completion_provider_t;
 
 
@@ -114,6 +106,7 @@ typedef enum {
     NGX_COMPLETION_ANSWER_UNAVAILABLE,  /* 503, no connection: the same */
     NGX_COMPLETION_ANSWER_TIMEOUT,      /* no connection in time: the same */
     NGX_COMPLETION_ANSWER_NOT_FOUND,    /* 404 */
+    NGX_COMPLETION_ANSWER_UNAUTHORIZED, /* 401: not accepted; not logged */
     NGX_COMPLETION_ANSWER_REJECTED,     /* any other 3xx, 4xx */
     NGX_COMPLETION_ANSWER_FENCED,       /* our own fence declined */
     NGX_COMPLETION_ANSWER_UNKNOWN       /* sent, and no readable answer */
@@ -165,16 +158,18 @@ ngx_int_t ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
 
 /*
  * Transfers, filled but for handler, fence, data and timeout, and not yet
- * started; NULL: no memory, or an id that is none.  request_id: 32
- * hexadecimal digits.
+ * started; NULL: no memory, or an id that is none.  secret: what the
+ * credential shows now; request_id: 32 hexadecimal digits.
  */
 ngx_completion_fetch_t *ngx_completion_provider_submit(
-    ngx_completion_provider_t *p, ngx_str_t *body, u_char *request_id,
-    ngx_log_t *log);
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *body,
+    u_char *request_id, ngx_log_t *log);
 ngx_completion_fetch_t *ngx_completion_provider_poll(
-    ngx_completion_provider_t *p, ngx_str_t *id, ngx_log_t *log);
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
+    ngx_log_t *log);
 ngx_completion_fetch_t *ngx_completion_provider_cancel(
-    ngx_completion_provider_t *p, ngx_str_t *id, ngx_log_t *log);
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
+    ngx_log_t *log);
 
 /*
  * Reads what a transfer made above brought.  Logs what an operator needs to

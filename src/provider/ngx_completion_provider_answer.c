@@ -9,14 +9,14 @@
 
 static void ngx_completion_provider_status(ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer);
-static ngx_int_t ngx_completion_provider_read(ngx_completion_provider_t *p,
+static ngx_int_t ngx_completion_provider_read(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
     ngx_completion_answer_t *answer, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
-    ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
+    ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
     ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_request_id(
-    ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
+    ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
     const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
 static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
@@ -38,6 +38,7 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer)
 {
     const char                 *fault;
+    ngx_completion_masks_t      masks;
     ngx_completion_provider_t  *p;
 
     ngx_memzero(answer, sizeof(ngx_completion_answer_t));
@@ -56,9 +57,12 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
         p = f->post ? ngx_completion_provider_of(f, submit)
                     : ngx_completion_provider_of(f, operations);
 
+        masks.folder = p->folder;
+        masks.credential = f->credential;
+
         ngx_completion_provider_status(f, answer);
 
-        if (ngx_completion_provider_read(p, f, pool, id, answer, &fault)
+        if (ngx_completion_provider_read(&masks, f, pool, id, answer, &fault)
             != NGX_OK)
         {
             answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
@@ -100,6 +104,10 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
         answer->kind = NGX_COMPLETION_ANSWER_INVALID;
         return;
 
+    case 401:
+        answer->kind = NGX_COMPLETION_ANSWER_UNAUTHORIZED;
+        return;
+
     case 404:
         answer->kind = NGX_COMPLETION_ANSWER_NOT_FOUND;
         return;
@@ -126,7 +134,7 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
 
 
 static ngx_int_t
-ngx_completion_provider_read(ngx_completion_provider_t *p,
+ngx_completion_provider_read(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
     ngx_completion_answer_t *answer, const char **fault)
 {
@@ -135,18 +143,20 @@ ngx_completion_provider_read(ngx_completion_provider_t *p,
 
     *fault = "no memory";
 
-    if (ngx_completion_provider_answer_headers(p, f, pool, answer) != NGX_OK) {
+    if (ngx_completion_provider_answer_headers(masks, f, pool, answer)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     if (answer->kind != NGX_COMPLETION_ANSWER_OPERATION) {
-        return ngx_completion_provider_reason(p, pool, &f->response,
+        return ngx_completion_provider_reason(masks, pool, &f->response,
                                               &answer->reason);
     }
 
     operation = &answer->operation;
 
-    rc = ngx_completion_provider_document(p, pool, &f->response, operation,
+    rc = ngx_completion_provider_document(masks, pool, &f->response, operation,
                                           fault);
 
     if (rc == NGX_OK && id && id->len
@@ -162,7 +172,7 @@ ngx_completion_provider_read(ngx_completion_provider_t *p,
 
 
 static ngx_int_t
-ngx_completion_provider_answer_headers(ngx_completion_provider_t *p,
+ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_completion_answer_t *answer)
 {
@@ -182,11 +192,11 @@ ngx_completion_provider_answer_headers(ngx_completion_provider_t *p,
         answer->poll_interval = ngx_completion_provider_seconds(&value);
     }
 
-    rc = ngx_completion_provider_request_id(p, f, "x-request-id", pool,
+    rc = ngx_completion_provider_request_id(masks, f, "x-request-id", pool,
                                             answer);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_completion_provider_request_id(p, f, "x-server-trace-id",
+        rc = ngx_completion_provider_request_id(masks, f, "x-server-trace-id",
                                                 pool, answer);
     }
 
@@ -195,7 +205,7 @@ ngx_completion_provider_answer_headers(ngx_completion_provider_t *p,
 
 
 static ngx_int_t
-ngx_completion_provider_request_id(ngx_completion_provider_t *p,
+ngx_completion_provider_request_id(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, const char *name, ngx_pool_t *pool,
     ngx_completion_answer_t *answer)
 {
@@ -228,7 +238,7 @@ ngx_completion_provider_request_id(ngx_completion_provider_t *p,
 
     /* what upstream echoes must not end up in a log */
 
-    return ngx_completion_provider_mask(p, pool, &answer->request_id);
+    return ngx_completion_provider_mask(masks, pool, &answer->request_id);
 }
 
 
@@ -317,6 +327,7 @@ ngx_completion_provider_log(ngx_completion_fetch_t *f,
     switch (answer->kind) {
 
     case NGX_COMPLETION_ANSWER_OPERATION:
+    case NGX_COMPLETION_ANSWER_UNAUTHORIZED:
         return;
 
     case NGX_COMPLETION_ANSWER_NOT_FOUND:

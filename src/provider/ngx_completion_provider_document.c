@@ -10,7 +10,7 @@
 
 typedef struct {
     ngx_completion_facts_t         facts;
-    ngx_completion_provider_t     *provider;
+    ngx_completion_masks_t        *masks;
     ngx_completion_json_writer_t  *writer;
     size_t                         id_offset;
     ngx_uint_t                     within;         /* an error, a response */
@@ -38,7 +38,7 @@ static void ngx_completion_document_time(ngx_completion_json_writer_t *w,
 
 
 ngx_int_t
-ngx_completion_provider_document(ngx_completion_provider_t *p,
+ngx_completion_provider_document(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text, ngx_completion_operation_t *operation,
     const char **fault)
 {
@@ -51,7 +51,7 @@ ngx_completion_provider_document(ngx_completion_provider_t *p,
     facts = &document.facts;
     ngx_completion_facts_init(facts, pool);
 
-    document.provider = p;
+    document.masks = masks;
 
     /* all that is ever added is a "done" */
 
@@ -228,7 +228,7 @@ ngx_completion_document_name(ngx_completion_document_t *document,
     /* the "*" of a mask is in none of the names that we know */
 
     if (document->within != NGX_COMPLETION_FACT_RESPONSE) {
-        rc = ngx_completion_provider_mask(document->provider,
+        rc = ngx_completion_provider_mask(document->masks,
                                           document->facts.pool, &name.value);
         if (rc != NGX_OK) {
             return rc;
@@ -352,7 +352,7 @@ ngx_completion_document_string(ngx_completion_document_t *document,
         limit = (event->parent == NGX_COMPLETION_FACT_ERROR
                  || event->depth == 1) ? NGX_COMPLETION_REASON_MAX : 0;
 
-        rc = ngx_completion_provider_clean(document->provider,
+        rc = ngx_completion_provider_clean(document->masks,
                                            document->facts.pool, &text, limit);
 
     } else if (document->within == NGX_COMPLETION_FACT_RESPONSE) {
@@ -362,7 +362,7 @@ ngx_completion_document_string(ngx_completion_document_t *document,
         rc = NGX_OK;
 
     } else {
-        rc = ngx_completion_provider_mask(document->provider,
+        rc = ngx_completion_provider_mask(document->masks,
                                           document->facts.pool, &text);
     }
 

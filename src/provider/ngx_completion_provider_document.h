@@ -20,6 +20,13 @@
 #define NGX_COMPLETION_REASON_MAX  512
 
 
+/* what upstream may echo, and nobody is to see; len 0: none */
+typedef struct {
+    ngx_str_t                      folder;
+    ngx_str_t                      credential;     /* as sent this time */
+} ngx_completion_masks_t;
+
+
 /* what an answer may hold: an Operation, or an error in one of its shapes */
 
 enum {
@@ -93,12 +100,12 @@ ngx_uint_t ngx_completion_provider_id(ngx_str_t *id);
  * Reads an Operation and makes a document of it.  NGX_OK; NGX_DECLINED: not
  * readable, and *fault says how, fit for a log; NGX_ERROR: no memory.
  */
-ngx_int_t ngx_completion_provider_document(ngx_completion_provider_t *p,
+ngx_int_t ngx_completion_provider_document(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text, ngx_completion_operation_t *operation,
     const char **fault);
 
 /* The cleaned reason of an error answer, empty if there is none to be had. */
-ngx_int_t ngx_completion_provider_reason(ngx_completion_provider_t *p,
+ngx_int_t ngx_completion_provider_reason(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *body, ngx_str_t *reason);
 
 /*
@@ -107,11 +114,11 @@ ngx_int_t ngx_completion_provider_reason(ngx_completion_provider_t *p,
  * Yandex's resource ids, of session prefixes; a text that names an internal
  * id in any other way becomes empty.  limit: bytes, 0: none.
  */
-ngx_int_t ngx_completion_provider_clean(ngx_completion_provider_t *p,
+ngx_int_t ngx_completion_provider_clean(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text, size_t limit);
 
 /* The first part only: our folder and credential. */
-ngx_int_t ngx_completion_provider_mask(ngx_completion_provider_t *p,
+ngx_int_t ngx_completion_provider_mask(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text);
 
 

@@ -23,8 +23,6 @@ typedef struct {
 } ngx_completion_cleaning_t;
 
 
-static void ngx_completion_provider_secrets(ngx_completion_provider_t *p,
-    ngx_completion_cleaning_t *c);
 static void ngx_completion_cleaning_step(ngx_completion_cleaning_t *c);
 static ngx_uint_t ngx_completion_cleaning_strict(
     ngx_completion_cleaning_t *c);
@@ -58,7 +56,7 @@ static ngx_str_t  ngx_completion_cleaning_names[] = {
 
 
 ngx_int_t
-ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
+ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     ngx_str_t *text, size_t limit)
 {
     ngx_completion_cleaning_t  c;
@@ -83,7 +81,8 @@ ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
     c.out = c.start;
 
-    ngx_completion_provider_secrets(p, &c);
+    c.folder = masks->folder;
+    c.credential = masks->credential;
 
     while (c.p < c.last && !c.dropped) {
         ngx_completion_cleaning_step(&c);
@@ -118,13 +117,14 @@ ngx_completion_provider_clean(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
 
 ngx_int_t
-ngx_completion_provider_mask(ngx_completion_provider_t *p, ngx_pool_t *pool,
+ngx_completion_provider_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     ngx_str_t *text)
 {
     ngx_completion_cleaning_t  c;
 
     ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
-    ngx_completion_provider_secrets(p, &c);
+    c.folder = masks->folder;
+    c.credential = masks->credential;
 
     c.begin = text->data;
     c.p = text->data;
@@ -156,31 +156,6 @@ ngx_completion_provider_mask(ngx_completion_provider_t *p, ngx_pool_t *pool,
     text->len = c.out - c.start;
 
     return NGX_OK;
-}
-
-
-static void
-ngx_completion_provider_secrets(ngx_completion_provider_t *p,
-    ngx_completion_cleaning_t *c)
-{
-    u_char  *space, *end;
-
-    c->folder = p->folder;
-
-    if (p->authorization.len == 0) {
-        return;
-    }
-
-    /* "Api-Key ..." or "Bearer ..." */
-
-    end = p->authorization.data + p->authorization.len;
-
-    space = ngx_strlchr(p->authorization.data, end, ' ');
-
-    if (space) {
-        c->credential.data = space + 1;
-        c->credential.len = end - (space + 1);
-    }
 }
 
 

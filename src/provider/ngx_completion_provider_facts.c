@@ -85,8 +85,8 @@ const ngx_completion_json_path_t  ngx_completion_facts_paths[] = {
 
 
 ngx_int_t
-ngx_completion_provider_reason(ngx_completion_provider_t *p, ngx_pool_t *pool,
-    ngx_str_t *body, ngx_str_t *reason)
+ngx_completion_provider_reason(ngx_completion_masks_t *masks,
+    ngx_pool_t *pool, ngx_str_t *body, ngx_str_t *reason)
 {
     ngx_int_t               rc;
     const char             *fault;
@@ -112,7 +112,7 @@ ngx_completion_provider_reason(ngx_completion_provider_t *p, ngx_pool_t *pool,
         *reason = facts.error;
     }
 
-    return ngx_completion_provider_clean(p, pool, reason,
+    return ngx_completion_provider_clean(masks, pool, reason,
                                          NGX_COMPLETION_REASON_MAX);
 }
 

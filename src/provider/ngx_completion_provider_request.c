@@ -25,10 +25,11 @@ static void ngx_completion_provider_part(ngx_completion_json_writer_t *w,
     const char *name, ngx_str_t *part);
 
 static ngx_completion_fetch_t *ngx_completion_provider_get(
-    ngx_completion_provider_t *p, ngx_str_t *id, const char *verb,
-    ngx_log_t *log);
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
+    const char *verb, ngx_log_t *log);
 static ngx_int_t ngx_completion_provider_headers(
-    ngx_completion_provider_t *p, ngx_completion_fetch_t *f);
+    ngx_completion_provider_t *p, ngx_str_t *secret,
+    ngx_completion_fetch_t *f);
 static ngx_int_t ngx_completion_provider_uuid(ngx_completion_fetch_t *f,
     u_char *request_id);
 
@@ -384,8 +385,8 @@ ngx_completion_provider_part(ngx_completion_json_writer_t *w,
 
 
 ngx_completion_fetch_t *
-ngx_completion_provider_submit(ngx_completion_provider_t *p, ngx_str_t *body,
-    u_char *request_id, ngx_log_t *log)
+ngx_completion_provider_submit(ngx_completion_provider_t *p,
+    ngx_str_t *secret, ngx_str_t *body, u_char *request_id, ngx_log_t *log)
 {
     ngx_str_t                type;
     ngx_completion_fetch_t  *f;
@@ -402,7 +403,7 @@ ngx_completion_provider_submit(ngx_completion_provider_t *p, ngx_str_t *body,
     ngx_str_set(&type, "application/json");
 
     if (ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK
-        || ngx_completion_provider_headers(p, f) != NGX_OK
+        || ngx_completion_provider_headers(p, secret, f) != NGX_OK
         || ngx_completion_provider_uuid(f, request_id) != NGX_OK)
     {
         ngx_completion_fetch_destroy(f);
@@ -414,24 +415,24 @@ ngx_completion_provider_submit(ngx_completion_provider_t *p, ngx_str_t *body,
 
 
 ngx_completion_fetch_t *
-ngx_completion_provider_poll(ngx_completion_provider_t *p, ngx_str_t *id,
-    ngx_log_t *log)
+ngx_completion_provider_poll(ngx_completion_provider_t *p, ngx_str_t *secret,
+    ngx_str_t *id, ngx_log_t *log)
 {
-    return ngx_completion_provider_get(p, id, "", log);
+    return ngx_completion_provider_get(p, secret, id, "", log);
 }
 
 
 ngx_completion_fetch_t *
-ngx_completion_provider_cancel(ngx_completion_provider_t *p, ngx_str_t *id,
-    ngx_log_t *log)
+ngx_completion_provider_cancel(ngx_completion_provider_t *p,
+    ngx_str_t *secret, ngx_str_t *id, ngx_log_t *log)
 {
-    return ngx_completion_provider_get(p, id, ":cancel", log);
+    return ngx_completion_provider_get(p, secret, id, ":cancel", log);
 }
 
 
 static ngx_completion_fetch_t *
-ngx_completion_provider_get(ngx_completion_provider_t *p, ngx_str_t *id,
-    const char *verb, ngx_log_t *log)
+ngx_completion_provider_get(ngx_completion_provider_t *p, ngx_str_t *secret,
+    ngx_str_t *id, const char *verb, ngx_log_t *log)
 {
     u_char                  *last;
     ngx_str_t               *url;
@@ -463,7 +464,7 @@ ngx_completion_provider_get(ngx_completion_provider_t *p, ngx_str_t *id,
 
     f->suffix.len = last - f->suffix.data;
 
-    if (ngx_completion_provider_headers(p, f) != NGX_OK) {
+    if (ngx_completion_provider_headers(p, secret, f) != NGX_OK) {
         goto failed;
     }
 
@@ -479,14 +480,11 @@ failed:
 
 static ngx_int_t
 ngx_completion_provider_headers(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f)
+    ngx_str_t *secret, ngx_completion_fetch_t *f)
 {
     ngx_str_t  off;
 
-    if (p->authorization.len
-        && ngx_completion_fetch_header(f, "Authorization", &p->authorization)
-           != NGX_OK)
-    {
+    if (ngx_completion_credential_show(&p->credential, f, secret) != NGX_OK) {
         return NGX_ERROR;
     }
 

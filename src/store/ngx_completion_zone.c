@@ -2,6 +2,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../base/ngx_completion_secret.h"
+
 #include "ngx_completion_zone_sh.h"
 
 
@@ -64,6 +66,11 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
                         (shm_zone->shm.addr + shm_zone->shm.size
                          - ngx_align(sizeof(ngx_completion_metrics_sh_t),
                                      NGX_COMPLETION_METRICS_ALIGN));
+
+    /* texts of clients and a token of ours are nothing for a core dump */
+
+    ngx_completion_secret_undumped(shm_zone->shm.addr, shm_zone->shm.size,
+                                   shm_zone->shm.log);
 
     if (old) {
         return ngx_completion_zone_check(zone);

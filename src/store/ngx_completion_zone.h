@@ -252,6 +252,66 @@ ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
     ngx_str_t *id, ngx_uint_t verdict);
 
 
+/* The token that all workers share */
+
+#define NGX_COMPLETION_TOKEN_DIGEST  16
+
+
+/* A worker's hold on it; it is zeroed but for what is marked "in". */
+typedef struct {
+    u_char                     source[NGX_COMPLETION_TOKEN_DIGEST];  /* in */
+    u_char                     key[NGX_COMPLETION_TOKEN_DIGEST];     /* in */
+    ngx_msec_t                 lease_time;   /* in: a renewal takes, ms */
+
+    u_char                    *buffer;       /* in */
+    size_t                     size;         /* in */
+    size_t                     len;
+    uint64_t                   generation;   /* of the copy; 0: none */
+
+    uint64_t                   lease;        /* get one, under this lease;
+                                                0: not now */
+    ngx_msec_t                 wait;         /* of NGX_AGAIN: ms until the
+                                                next try; 0: under way */
+} ngx_completion_zone_token_t;
+
+
+/*
+ * A token from the same source is copied into the buffer, unless it is there
+ * already.  NGX_OK, or NGX_AGAIN: there is none.  In either case the caller
+ * may be given the lease, and is then to get a new one.
+ */
+ngx_int_t ngx_completion_zone_token(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token);
+
+/*
+ * Ends a lease with a token, good for life ms and to be renewed in renew ms.
+ * NGX_OK; NGX_DONE: the same, and tries before it had failed; NGX_DECLINED:
+ * the lease is not ours any more; NGX_ERROR: no room, the lease goes on.
+ */
+ngx_int_t ngx_completion_zone_token_store(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, ngx_str_t *value, ngx_msec_t life,
+    ngx_msec_t renew);
+
+/*
+ * Ends a lease without one; fault tells one reason from another.  NGX_OK: to
+ * be logged; NGX_DONE: as it failed before; *pause: ms until the next try.
+ */
+ngx_int_t ngx_completion_zone_token_failed(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, uint32_t fault, ngx_msec_t *pause);
+
+/* Gives a lease back. */
+void ngx_completion_zone_token_yield(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token);
+
+/*
+ * Upstream refused the token of this generation.  NGX_OK: there is another
+ * one, or this one is dropped and another to be got; NGX_DECLINED: it was
+ * new, another one would fare no better.
+ */
+ngx_int_t ngx_completion_zone_token_refused(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, uint64_t generation);
+
+
 /* Metrics */
 
 /* In a worker that begins, and in one that ends. */
@@ -264,6 +324,9 @@ void ngx_completion_zone_census(ngx_completion_zone_t *zone,
 
 
 /* Wake-ups */
+
+/* What a change of the token is announced as. */
+#define NGX_COMPLETION_TOKEN_HASH  0x746f6b65
 
 /*
  * Hashes of operations that changed since *seen, n at most; *seen moves on.

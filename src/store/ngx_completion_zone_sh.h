@@ -125,6 +125,29 @@ typedef struct {
 } ngx_completion_cached_sh_t;
 
 
+/* wiped whenever it is replaced */
+typedef struct {
+    ngx_completion_chunk_sh_t   *chunks;
+    uint32_t                     length;
+    uint64_t                     generation;  /* 0: none */
+    u_char                       source[NGX_COMPLETION_TOKEN_DIGEST];
+    ngx_msec_t                   expires;
+    ngx_msec_t                   renew;
+
+    uint64_t                     lease;       /* of who gets a new one */
+    ngx_msec_t                   lease_end;
+
+    uint32_t                     failures;    /* in a row */
+    uint32_t                     fault;       /* of the last one */
+    ngx_msec_t                   not_before;  /* of the next try, ... */
+    u_char                       tried[NGX_COMPLETION_TOKEN_DIGEST];
+                                              /* ... if with this key */
+
+    uint32_t                     refusals;    /* in a row */
+    ngx_msec_t                   refused;     /* the last one */
+} ngx_completion_token_sh_t;
+
+
 /* the order in which room is made */
 typedef enum {
     NGX_COMPLETION_LIST_RESULTS = 0,   /* final, with a document */
@@ -158,6 +181,8 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_quota_sh_t    poll_quota;
     ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
+
+    ngx_completion_token_sh_t    token;
 
     size_t                       capacity;  /* bytes of one document */
 

@@ -19,8 +19,12 @@
 
 
 static ngx_completion_provider_t  provider = {
+    .folder = ngx_string(FOLDER)
+};
+
+static ngx_completion_masks_t  masks = {
     .folder = ngx_string(FOLDER),
-    .authorization = ngx_string("Api-Key " CREDENTIAL)
+    .credential = ngx_string(CREDENTIAL)
 };
 
 static const ngx_uint_t  statuses[] = {
@@ -155,7 +159,7 @@ check_again(ngx_pool_t *pool, ngx_completion_operation_t *operation)
     HOLDS(result.total_tokens == operation->total_tokens);
     HOLDS((result.state == NGX_COMPLETION_FAILED) == (result.error_code != 0));
 
-    HOLDS(ngx_completion_provider_document(&provider, pool, &text, &again,
+    HOLDS(ngx_completion_provider_document(&masks, pool, &text, &again,
                                            &fault)
           == NGX_OK);
     HOLDS(again.state == operation->state);
@@ -197,6 +201,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     first = fuzz_byte(&data, &size);
 
     fetch.log = &shim_log;
+    fetch.credential = fuzz_string(CREDENTIAL);
     fetch.status = statuses[first & 0x07];
     fetch.post = (first & 0x08) != 0;
     fetch.origin = fetch.post ? &provider.submit : &provider.operations;

@@ -74,6 +74,28 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
 
 
 ngx_int_t
+ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
+    const char *scheme, ngx_str_t *credential)
+{
+    ngx_int_t   rc;
+    ngx_str_t   value;
+    char        text[512];
+
+    snprintf(text, sizeof(text), "%s %.*s", scheme, (int) credential->len,
+             credential->data);
+
+    value.data = (u_char *) text;
+    value.len = strlen(text);
+
+    rc = ngx_completion_fetch_header(f, "Authorization", &value);
+
+    f->credential = *credential;
+
+    return rc;
+}
+
+
+ngx_int_t
 ngx_completion_fetch_answer_header(ngx_completion_fetch_t *f,
     const char *name, ngx_str_t *value)
 {

@@ -556,3 +556,11 @@ ngx_gmtime(time_t t, ngx_tm_t *tm)
     tm->ngx_tm_year += 1900;
     tm->ngx_tm_mon++;
 }
+
+
+void
+ngx_explicit_memzero(void *buf, size_t n)
+{
+    ngx_memzero(buf, n);
+    ngx_memory_barrier();
+}

@@ -398,7 +398,7 @@ test_statuses(void)
         { 100, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
         { 301, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
         { 400, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
-        { 401, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
+        { 401, NGX_COMPLETION_ANSWER_UNAUTHORIZED, 0 },
         { 403, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
         { 404, NGX_COMPLETION_ANSWER_NOT_FOUND, 0 },
         { 408, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
@@ -990,7 +990,7 @@ main(void)
     pool = ngx_create_pool(1024, &shim_log);
 
     provider.folder = str(FOLDER);
-    provider.authorization = str("Api-Key AQVNsecret");
+    fetch.credential = str("AQVNsecret");
 
     shim_log.log_level = NGX_LOG_INFO;
     shim_time(1000000000);

@@ -14,6 +14,7 @@
 
 static ngx_pool_t                 *pool;
 static ngx_completion_provider_t   provider;
+static ngx_str_t                    secret;
 static ngx_completion_prompt_t     prompt;
 static ngx_completion_message_t    messages[2];
 
@@ -374,7 +375,7 @@ test_transfers(void)
 
     body = str("{}");
 
-    f = ngx_completion_provider_submit(&provider, &body,
+    f = ngx_completion_provider_submit(&provider, &secret, &body,
                       (u_char *) "0123456789abcdef0123456789abcdef", NULL);
 
     ok(f && f->post && f->hold && f->origin == &provider.submit,
@@ -391,7 +392,7 @@ test_transfers(void)
 
     id = str("d7qAZ_-09");
 
-    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
     ok(f && !f->post && !f->hold && f->origin == &provider.operations,
        "poll: a GET that nobody waits for");
     is_str(&f->suffix, "/d7qAZ_-09", "poll: the id as a path segment");
@@ -400,21 +401,21 @@ test_transfers(void)
                "x-data-logging-enabled: false\n", "poll: headers");
     ngx_completion_fetch_destroy(f);
 
-    f = ngx_completion_provider_cancel(&provider, &id, NULL);
+    f = ngx_completion_provider_cancel(&provider, &secret, &id, NULL);
     ok(f && !f->post && !f->hold && f->origin == &provider.operations,
        "cancel: a GET");
     is_str(&f->suffix, "/d7qAZ_-09:cancel", "cancel: the verb");
     ngx_completion_fetch_destroy(f);
 
     provider.operations.url = str("https://host/operations/");
-    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
     is_str(&f->suffix, "d7qAZ_-09", "poll: one slash only");
     ngx_completion_fetch_destroy(f);
     provider.operations.url = str("https://host/operations");
 
     provider.folder = str("");
     provider.data_logging = 1;
-    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
     is_headers("Authorization: Api-Key AQVNsecret\n",
                "poll: no folder, data logging on");
     ngx_completion_fetch_destroy(f);
@@ -422,17 +423,17 @@ test_transfers(void)
     provider.data_logging = 0;
 
     id = str("../tokens");
-    ok(ngx_completion_provider_poll(&provider, &id, NULL) == NULL,
+    ok(ngx_completion_provider_poll(&provider, &secret, &id, NULL) == NULL,
        "poll: an id with dots and slashes");
     id = str("");
-    ok(ngx_completion_provider_cancel(&provider, &id, NULL) == NULL,
+    ok(ngx_completion_provider_cancel(&provider, &secret, &id, NULL) == NULL,
        "cancel: an empty id");
     id = str("0123456789012345678901234567890123456789"
              "0123456789012345678901234");
-    ok(ngx_completion_provider_poll(&provider, &id, NULL) == NULL,
+    ok(ngx_completion_provider_poll(&provider, &secret, &id, NULL) == NULL,
        "poll: an id of 65 bytes");
     id.len = 64;
-    f = ngx_completion_provider_poll(&provider, &id, NULL);
+    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
     ok(f && f->suffix.len == 65, "poll: an id of 64 bytes");
     ngx_completion_fetch_destroy(f);
 
@@ -479,8 +480,9 @@ test_memory(void)
     for (n = 1, bad = 0; n < 100; n++) {
         shim_allocations = 0;
         shim_fail_at = n;
-        f = (n % 2) ? ngx_completion_provider_poll(&provider, &id, &shim_log)
-                    : ngx_completion_provider_submit(&provider, &body,
+        f = (n % 2) ? ngx_completion_provider_poll(&provider, &secret, &id,
+                                                   &shim_log)
+                    : ngx_completion_provider_submit(&provider, &secret, &body,
                                 (u_char *) "0123456789abcdef0123456789abcdef",
                                 &shim_log);
         at = shim_allocations;
@@ -624,7 +626,8 @@ main(void)
     pool = ngx_create_pool(1024, &shim_log);
 
     provider.folder = str(FOLDER);
-    provider.authorization = str("Api-Key AQVNsecret");
+    provider.credential.kind = NGX_COMPLETION_CREDENTIAL_API_KEY;
+    secret = str("AQVNsecret");
     provider.operations.url = str("https://host/operations");
 
     test_text();

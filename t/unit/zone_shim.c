@@ -19,7 +19,7 @@ size_t                 shim_slab_used;
 size_t                 shim_slab_limit;
 ngx_uint_t             shim_locked;
 u_char                 shim_memory[1 << 18]
-                           __attribute__((aligned(64)));
+                           __attribute__((aligned(4096)));
 
 ngx_pid_t              ngx_pid = 1;
 ngx_uint_t             ngx_pagesize = 4096;

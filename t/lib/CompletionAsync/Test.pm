@@ -153,7 +153,8 @@ sub new ($class, %arg) {
     $self->{api_key} = 'AQVN' . _random(36);
     $self->secret(@$self{qw(folder api_key)});
     $self->write_file('api.key', "$self->{api_key}\n", 0600);
-    chown 0, 0, "$self->{dir}/api.key" if $> == 0;
+    # The workers look at it, too.
+    chown((getpwnam($self->{user}))[ 2, 3 ], "$self->{dir}/api.key") if $> == 0;
 
     my $setting = delete $self->{emulator};
     if (!defined $setting || $setting) {

@@ -1,0 +1,239 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <openssl/crypto.h>
+#include <sys/mman.h>
+
+#include "ngx_completion_secret.h"
+
+
+typedef struct {
+    u_char  *data;
+    size_t   len;
+} ngx_completion_secret_bytes_t;
+
+
+static void ngx_completion_secret_cleanup(void *data);
+static void ngx_completion_secret_wipe(void *data);
+static const char *ngx_completion_secret_fill(ngx_fd_t fd,
+    ngx_completion_secret_t *secret, ngx_file_info_t *info, ngx_err_t *err);
+
+
+ngx_completion_secret_t *
+ngx_completion_secret_create(size_t size, ngx_log_t *log)
+{
+    size_t                    mapped;
+    ngx_completion_secret_t  *secret;
+
+    mapped = ngx_align(sizeof(ngx_completion_secret_t) + size, ngx_pagesize);
+
+    secret = mmap(NULL, mapped, PROT_READ|PROT_WRITE,
+                  MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+
+    if (secret == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "mmap(%uz) failed", mapped);
+        return NULL;
+    }
+
+    ngx_completion_secret_undumped(secret, mapped, log);
+
+    secret->mapped = mapped;
+    secret->value.data = (u_char *) (secret + 1);
+    secret->value.len = size;
+
+    return secret;
+}
+
+
+void
+ngx_completion_secret_destroy(ngx_completion_secret_t *secret)
+{
+    size_t  mapped;
+
+    if (secret == NULL) {
+        return;
+    }
+
+    mapped = secret->mapped;
+
+    OPENSSL_cleanse(secret, mapped);
+    (void) munmap(secret, mapped);
+}
+
+
+ngx_int_t
+ngx_completion_secret_attach(ngx_pool_t *pool,
+    ngx_completion_secret_t *secret)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(pool, 0);
+
+    if (cln == NULL) {
+        ngx_completion_secret_destroy(secret);
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_completion_secret_cleanup;
+    cln->data = secret;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_secret_cleanup(void *data)
+{
+    ngx_completion_secret_destroy(data);
+}
+
+
+ngx_int_t
+ngx_completion_secret_wipe_with(ngx_pool_t *pool, u_char *data, size_t len)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_completion_secret_bytes_t  *bytes;
+
+    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_completion_secret_bytes_t));
+
+    if (cln == NULL) {
+        OPENSSL_cleanse(data, len);
+        return NGX_ERROR;
+    }
+
+    bytes = cln->data;
+    bytes->data = data;
+    bytes->len = len;
+
+    cln->handler = ngx_completion_secret_wipe;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_secret_wipe(void *data)
+{
+    ngx_completion_secret_bytes_t *bytes = data;
+
+    OPENSSL_cleanse(bytes->data, bytes->len);
+}
+
+
+void
+ngx_completion_secret_undumped(void *pages, size_t size, ngx_log_t *log)
+{
+    if (madvise(pages, size, MADV_DONTDUMP) == -1) {
+        ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
+                      "madvise(MADV_DONTDUMP) failed, a core dump would hold "
+                      "secrets");
+    }
+}
+
+
+const char *
+ngx_completion_secret_read(ngx_str_t *name, ngx_log_t *log,
+    ngx_completion_secret_t **secret, ngx_file_info_t *info, ngx_err_t *err)
+{
+    ngx_fd_t                  fd;
+    const char               *fault;
+    ngx_completion_secret_t  *read;
+
+    *err = 0;
+
+    /* whoever opens a pipe must not wait for its other end */
+
+    fd = ngx_open_file(name->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        *err = ngx_errno;
+        return "cannot be opened";
+    }
+
+    read = ngx_completion_secret_create(NGX_COMPLETION_SECRET_FILE_MAX + 1,
+                                        log);
+
+    fault = read ? ngx_completion_secret_fill(fd, read, info, err)
+                 : "cannot be read for lack of memory";
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      ngx_close_file_n " \"%V\" failed", name);
+    }
+
+    if (fault) {
+        ngx_completion_secret_destroy(read);
+        return fault;
+    }
+
+    *secret = read;
+
+    return NULL;
+}
+
+
+static const char *
+ngx_completion_secret_fill(ngx_fd_t fd, ngx_completion_secret_t *secret,
+    ngx_file_info_t *info, ngx_err_t *err)
+{
+    size_t           len;
+    ssize_t          n;
+    ngx_file_info_t  after;
+
+    if (ngx_fd_info(fd, info) == NGX_FILE_ERROR) {
+        *err = ngx_errno;
+        return "cannot be looked at";
+    }
+
+    if (!ngx_is_file(info)) {
+        return "is not a regular file";
+    }
+
+    for (len = 0; len < secret->value.len; len += n) {
+
+        n = ngx_read_fd(fd, secret->value.data + len, secret->value.len - len);
+
+        if (n == -1) {
+            *err = ngx_errno;
+            return "cannot be read";
+        }
+
+        if (n == 0) {
+            break;
+        }
+    }
+
+    if (len == 0) {
+        return "is empty";
+    }
+
+    if (len > NGX_COMPLETION_SECRET_FILE_MAX) {
+        return "is longer than 64k";
+    }
+
+    if (ngx_fd_info(fd, &after) == NGX_FILE_ERROR
+        || !ngx_completion_secret_same(info, &after))
+    {
+        return "is being written";
+    }
+
+    secret->value.len = len;
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_completion_secret_same(ngx_file_info_t *a, ngx_file_info_t *b)
+{
+    return a->st_dev == b->st_dev
+           && a->st_ino == b->st_ino
+           && a->st_size == b->st_size
+           && a->st_mtim.tv_sec == b->st_mtim.tv_sec
+           && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec
+           && a->st_ctim.tv_sec == b->st_ctim.tv_sec
+           && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}

@@ -1,0 +1,402 @@
+
+/*
+ * The secrets of a provider: how the configuration names them, and what can
+ * be wrong with their files.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <grp.h>
+#include <openssl/rand.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+
+#include "ngx_http_completion_block.h"
+
+
+/* an id key made for want of a configured one; the master remembers it */
+typedef struct ngx_http_completion_random_s  ngx_http_completion_random_t;
+
+struct ngx_http_completion_random_s {
+    ngx_http_completion_random_t  *next;
+    ngx_completion_secret_t       *key;
+    ngx_str_t                      name;
+};
+
+
+static char *ngx_http_completion_secret_file(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_str_t *path, ngx_completion_secret_t **secret,
+    ngx_file_info_t *info);
+static ngx_uint_t ngx_http_completion_readable(ngx_core_conf_t *ccf,
+    ngx_str_t *path);
+
+
+static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
+
+
+char *
+ngx_http_completion_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value;
+    const char                   *fault;
+    ngx_completion_credential_t  *c;
+
+    value = cf->args->elts;
+    c = &block->service->provider.credential;
+
+    if (c->kind != NGX_COMPLETION_CREDENTIAL_NONE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "provider \"%V\" has a second credential \"%V\", "
+                           "keep one of them", &block->service->name,
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    c->kind = cmd->offset;
+
+    if (c->kind == NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN) {
+
+        if (cf->args->nelts == 2) {
+            block->metadata_url = value[1];
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    rv = ngx_http_completion_secret_file(cf, &value[1], &c->file, &c->secret,
+                                         &c->info);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    fault = ngx_completion_credential_check(c, c->secret, cf->log);
+
+    if (fault) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" file \"%V\" %s",
+                           &value[0], &c->file, fault);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_completion_block_credential(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block)
+{
+    char                         *rv;
+    ngx_str_t                     proxy;
+    ngx_completion_credential_t  *c;
+
+    c = &block->service->provider.credential;
+
+    if (c->kind == NGX_COMPLETION_CREDENTIAL_NONE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "provider \"%V\" has no credential, add "
+                           "\"api_key file:PATH;\", \"iam_token file:PATH;\", "
+                           "\"service_account_key file:PATH;\" or "
+                           "\"metadata_token;\"", &block->service->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (block->iam_url.data
+        && c->kind != NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"iam_url\" of provider \"%V\" is for a "
+                           "\"service_account_key\" only, add one or remove "
+                           "\"iam_url\"", &block->service->name);
+        return NGX_CONF_ERROR;
+    }
+
+    switch (c->kind) {
+
+    case NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY:
+        rv = ngx_http_completion_block_origin(cf, block, &block->iam_url,
+                                              NGX_COMPLETION_IAM_URL,
+                                              "iam_url", &c->service);
+        break;
+
+    case NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN:
+
+        /* it is this machine's, and no proxy's */
+
+        proxy = block->proxy;
+        ngx_str_null(&block->proxy);
+
+        rv = ngx_http_completion_block_origin(cf, block, &block->metadata_url,
+                                              NGX_COMPLETION_METADATA_URL,
+                                              "metadata_token", &c->service);
+        block->proxy = proxy;
+        break;
+
+    default:
+        return NGX_CONF_OK;
+    }
+
+    c->service.max_response_size = NGX_COMPLETION_TOKEN_ANSWER_MAX;
+
+    return rv;
+}
+
+
+char *
+ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_block_t *block = conf;
+
+    char                     *rv;
+    ngx_str_t                *value, *key, path;
+    ngx_uint_t                i;
+    ngx_array_t              *keys;
+    ngx_file_info_t           info;
+    ngx_completion_secret_t  *secret;
+
+    value = cf->args->elts;
+
+    keys = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    if (keys == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        key = ngx_array_push(keys);
+
+        rv = ngx_http_completion_secret_file(cf, &value[i], &path, &secret,
+                                             &info);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+        *key = secret->value;
+
+        if (key->len < NGX_COMPLETION_ID_KEY_MIN) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"id_key\" \"%V\" has %uz bytes, at least %d "
+                               "are needed, for example from "
+                               "\"openssl rand 64\"", &value[i], key->len,
+                               NGX_COMPLETION_ID_KEY_MIN);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    block->service->id_keys = keys;
+
+    return NGX_CONF_OK;
+}
+
+
+/* it survives reloads, as the master that read the configuration does */
+
+ngx_int_t
+ngx_http_completion_random_key(ngx_conf_t *cf,
+    ngx_completion_service_t *service)
+{
+    ngx_str_t                     *key;
+    ngx_http_completion_random_t  *random;
+
+    for (random = ngx_http_completion_random_keys;
+         random;
+         random = random->next)
+    {
+        if (random->name.len == service->name.len
+            && ngx_strncmp(random->name.data, service->name.data,
+                           service->name.len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (random == NULL) {
+        random = ngx_alloc(sizeof(ngx_http_completion_random_t)
+                           + service->name.len, cf->log);
+        if (random == NULL) {
+            return NGX_ERROR;
+        }
+
+        random->key = ngx_completion_secret_create(NGX_COMPLETION_ID_KEY_MIN,
+                                                   cf->log);
+        if (random->key == NULL) {
+            ngx_free(random);
+            return NGX_ERROR;
+        }
+
+        if (RAND_bytes(random->key->value.data, random->key->value.len) != 1) {
+            ngx_completion_secret_destroy(random->key);
+            ngx_free(random);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "no random bytes for the ids of provider "
+                               "\"%V\", use \"id_key\"", &service->name);
+            return NGX_ERROR;
+        }
+
+        random->name.len = service->name.len;
+        random->name.data = (u_char *) (random + 1);
+        ngx_memcpy(random->name.data, service->name.data, service->name.len);
+
+        random->next = ngx_http_completion_random_keys;
+        ngx_http_completion_random_keys = random;
+
+        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
+                           "provider \"%V\" has no \"id_key\": the ids given "
+                           "out survive reloads, but not a restart",
+                           &service->name);
+    }
+
+    service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+    if (service->id_keys == NULL) {
+        return NGX_ERROR;
+    }
+
+    key = ngx_array_push(service->id_keys);
+    *key = random->key->value;
+
+    return NGX_OK;
+}
+
+
+/* "file:PATH"; what else is given may be a secret and is never printed */
+
+static char *
+ngx_http_completion_secret_file(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *path, ngx_completion_secret_t **secret, ngx_file_info_t *info)
+{
+    ngx_err_t    err;
+    const char  *fault;
+
+    if (value->len < sizeof("file:")
+        || ngx_strncmp(value->data, "file:", 5) != 0)
+    {
+        return "takes \"file:PATH\" only: a secret must not stand in the "
+               "configuration";
+    }
+
+    path->data = value->data + 5;
+    path->len = value->len - 5;
+
+    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fault = ngx_completion_secret_read(path, cf->log, secret, info, &err);
+
+    if (fault) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err, "\"%V\" %s", path, fault);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_completion_secret_attach(cf->pool, *secret) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_file_access(info) & S_IROTH) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"%V\" may be read by everybody, use "
+                           "\"chmod o-r\"", path);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* once the workers' user is known */
+
+void
+ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
+    ngx_http_completion_main_conf_t *cmcf)
+{
+    ngx_uint_t                     i;
+    ngx_core_conf_t               *ccf;
+    ngx_completion_service_t     **service;
+    ngx_completion_credential_t   *c;
+    ngx_http_completion_place_t   *place;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    /* without root's rights, workers run as ourselves, who have read it */
+
+    if (geteuid() != 0 || ccf->user == (ngx_uid_t) NGX_CONF_UNSET_UINT
+        || ccf->user == 0)
+    {
+        return;
+    }
+
+    service = cmcf->services.elts;
+    place = cmcf->places.elts;
+
+    for (i = 0; i < cmcf->services.nelts; i++) {
+        c = &service[i]->provider.credential;
+
+        if (c->file.len && !ngx_http_completion_readable(ccf, &c->file)) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                          "\"%V\" cannot be read by the workers' user \"%s\": "
+                          "changes of it need a reload, in %V:%ui", &c->file,
+                          ccf->username, &place[i].file, place[i].line);
+        }
+    }
+}
+
+
+/*
+ * The kernel is asked, as it would be by a worker: only it knows of links,
+ * of every directory on the way and of access control lists.
+ */
+
+static ngx_uint_t
+ngx_http_completion_readable(ngx_core_conf_t *ccf, ngx_str_t *path)
+{
+    int        n, dumpable;
+    gid_t     *groups;
+    ngx_fd_t   fd;
+
+    n = getgroups(0, NULL);
+    groups = ngx_alloc((n + 1) * sizeof(gid_t), ngx_cycle->log);
+
+    if (n == -1 || groups == NULL || getgroups(n, groups) != n) {
+        ngx_free(groups);
+        return 1;
+    }
+
+    dumpable = prctl(PR_GET_DUMPABLE);
+
+    if (initgroups(ccf->username, ccf->group) == -1) {
+        ngx_free(groups);
+        return 1;
+    }
+
+    (void) setfsgid(ccf->group);
+    (void) setfsuid(ccf->user);
+
+    fd = ngx_open_file(path->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
+
+    (void) setfsuid(geteuid());
+    (void) setfsgid(getegid());
+
+    if (setgroups(n, groups) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "setgroups() failed");
+    }
+
+    if (dumpable == 1) {
+        (void) prctl(PR_SET_DUMPABLE, 1);
+    }
+
+    ngx_free(groups);
+
+    if (fd == NGX_INVALID_FILE) {
+        return 0;
+    }
+
+    (void) ngx_close_file(fd);
+
+    return 1;
+}

@@ -1,0 +1,348 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+/* between two tries, doubled with each failure, ms */
+#define NGX_COMPLETION_TOKEN_PAUSE      500
+#define NGX_COMPLETION_TOKEN_PAUSE_MAX  60000
+
+/* between two renewals for tokens that upstream refuses, the same way */
+#define NGX_COMPLETION_TOKEN_REFUSED    1000
+
+
+static ngx_uint_t ngx_completion_token_good(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token);
+static ngx_uint_t ngx_completion_token_due(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token, ngx_uint_t good);
+static ngx_msec_t ngx_completion_token_gap(ngx_msec_t first, uint32_t times);
+static void ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token);
+static ngx_int_t ngx_completion_token_write(ngx_completion_zone_t *zone,
+    ngx_str_t *value, ngx_completion_chunk_sh_t **chunks);
+static void ngx_completion_token_drop(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t **chunks);
+static void ngx_completion_token_changed(ngx_completion_zone_t *zone);
+
+
+#define ngx_completion_token_left(at)                                         \
+    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+
+
+ngx_int_t
+ngx_completion_zone_token(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token)
+{
+    ngx_uint_t                  good;
+    ngx_completion_token_sh_t  *sh;
+
+    token->lease = 0;
+    token->wait = 0;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = &zone->sh->token;
+    good = ngx_completion_token_good(sh, token);
+
+    if (good && sh->generation != token->generation) {
+        ngx_completion_token_copy(sh, token);
+    }
+
+    if (ngx_completion_token_due(sh, token, good)) {
+        token->lease = ++zone->sh->sequence;
+
+        sh->lease = token->lease;
+        sh->lease_end = ngx_current_msec + token->lease_time;
+    }
+
+    if (!good && sh->lease == 0) {
+        token->wait = ngx_completion_token_left(sh->not_before);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return good ? NGX_OK : NGX_AGAIN;
+}
+
+
+static ngx_uint_t
+ngx_completion_token_good(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token)
+{
+    return sh->generation
+           && sh->length <= token->size
+           && ngx_memcmp(sh->source, token->source,
+                         NGX_COMPLETION_TOKEN_DIGEST)
+              == 0
+           && ngx_completion_token_left(sh->expires) > 0;
+}
+
+
+static ngx_uint_t
+ngx_completion_token_due(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token, ngx_uint_t good)
+{
+    if (good && ngx_completion_token_left(sh->renew) > 0) {
+        return 0;
+    }
+
+    if (sh->lease && ngx_completion_token_left(sh->lease_end) > 0) {
+        return 0;
+    }
+
+    sh->lease = 0;
+
+    /* a new key need not wait for what the old one failed in */
+
+    return sh->failures == 0
+           || ngx_completion_token_left(sh->not_before) <= 0
+           || ngx_memcmp(sh->tried, token->key, NGX_COMPLETION_TOKEN_DIGEST)
+              != 0;
+}
+
+
+static void
+ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
+    ngx_completion_zone_token_t *token)
+{
+    u_char                     *p;
+    size_t                      rest, n;
+    ngx_completion_chunk_sh_t  *chunk;
+
+    p = token->buffer;
+    chunk = sh->chunks;
+
+    for (rest = sh->length; rest; rest -= n) {
+        n = ngx_min(rest, NGX_COMPLETION_CHUNK_DATA);
+        p = ngx_cpymem(p, chunk->data, n);
+        chunk = chunk->next;
+    }
+
+    if (token->len > sh->length) {
+        ngx_explicit_memzero(p, token->len - sh->length);
+    }
+
+    token->len = sh->length;
+    token->generation = sh->generation;
+}
+
+
+ngx_int_t
+ngx_completion_zone_token_store(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, ngx_str_t *value, ngx_msec_t life,
+    ngx_msec_t renew)
+{
+    ngx_int_t                   rc;
+    ngx_completion_chunk_sh_t  *chunks;
+    ngx_completion_token_sh_t  *sh;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = &zone->sh->token;
+
+    if (sh->lease == 0 || sh->lease != token->lease) {
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    if (ngx_completion_token_write(zone, value, &chunks) != NGX_OK) {
+        ngx_completion_zone_unlock(zone);
+        return NGX_ERROR;
+    }
+
+    rc = sh->failures ? NGX_DONE : NGX_OK;
+
+    ngx_completion_token_drop(zone, &sh->chunks);
+
+    sh->chunks = chunks;
+    sh->length = value->len;
+    sh->generation = ++zone->sh->sequence;
+    ngx_memcpy(sh->source, token->source, NGX_COMPLETION_TOKEN_DIGEST);
+    sh->expires = ngx_current_msec + life;
+    sh->renew = ngx_current_msec + renew;
+    sh->lease = 0;
+    sh->failures = 0;
+    sh->fault = 0;
+
+    ngx_completion_token_changed(zone);
+
+done:
+
+    token->lease = 0;
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_completion_zone_token_failed(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, uint32_t fault, ngx_msec_t *pause)
+{
+    ngx_int_t                   rc;
+    ngx_completion_token_sh_t  *sh;
+
+    rc = NGX_DONE;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = &zone->sh->token;
+
+    if (sh->lease && sh->lease == token->lease) {
+
+        if (sh->failures == 0 || sh->fault != fault) {
+            rc = NGX_OK;
+        }
+
+        *pause = ngx_completion_token_gap(NGX_COMPLETION_TOKEN_PAUSE,
+                                          sh->failures);
+        *pause = *pause / 2 + ngx_random() % (*pause / 2);
+
+        sh->failures++;
+        sh->fault = fault;
+        sh->not_before = ngx_current_msec + *pause;
+        sh->lease = 0;
+        ngx_memcpy(sh->tried, token->key, NGX_COMPLETION_TOKEN_DIGEST);
+
+        ngx_completion_token_changed(zone);
+    }
+
+    token->lease = 0;
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+void
+ngx_completion_zone_token_yield(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token)
+{
+    ngx_completion_token_sh_t  *sh;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = &zone->sh->token;
+
+    if (sh->lease == token->lease) {
+        sh->lease = 0;
+        ngx_completion_token_changed(zone);
+    }
+
+    token->lease = 0;
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+ngx_int_t
+ngx_completion_zone_token_refused(ngx_completion_zone_t *zone,
+    ngx_completion_zone_token_t *token, uint64_t generation)
+{
+    ngx_int_t                   rc;
+    ngx_msec_int_t              passed;
+    ngx_completion_token_sh_t  *sh;
+
+    rc = NGX_OK;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = &zone->sh->token;
+
+    if (sh->generation != generation) {
+        goto done;
+    }
+
+    passed = ngx_current_msec - sh->refused;
+
+    if (passed >= NGX_COMPLETION_TOKEN_PAUSE_MAX) {
+        sh->refusals = 0;
+    }
+
+    if (sh->refusals
+        && passed < (ngx_msec_int_t) ngx_completion_token_gap(
+                          NGX_COMPLETION_TOKEN_REFUSED, sh->refusals - 1))
+    {
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    sh->refusals++;
+    sh->refused = ngx_current_msec;
+
+    /* what is being got may have been given out before the revocation */
+
+    sh->lease = 0;
+
+    ngx_completion_token_drop(zone, &sh->chunks);
+    sh->length = 0;
+    sh->generation = 0;
+
+done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static ngx_msec_t
+ngx_completion_token_gap(ngx_msec_t first, uint32_t times)
+{
+    return ngx_min(first << ngx_min(times, 10),
+                   NGX_COMPLETION_TOKEN_PAUSE_MAX);
+}
+
+
+static ngx_int_t
+ngx_completion_token_write(ngx_completion_zone_t *zone, ngx_str_t *value,
+    ngx_completion_chunk_sh_t **chunks)
+{
+    size_t                       n, rest;
+    ngx_completion_chunk_sh_t  **last, *chunk;
+
+    *chunks = NULL;
+    last = chunks;
+
+    for (rest = value->len; rest; rest -= n) {
+        chunk = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
+
+        if (chunk == NULL) {
+            ngx_completion_token_drop(zone, chunks);
+            return NGX_ERROR;
+        }
+
+        n = ngx_min(rest, NGX_COMPLETION_CHUNK_DATA);
+        ngx_memcpy(chunk->data, value->data + value->len - rest, n);
+
+        *last = chunk;
+        last = &chunk->next;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_token_drop(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t **chunks)
+{
+    ngx_completion_chunk_sh_t  *chunk;
+
+    for (chunk = *chunks; chunk; chunk = chunk->next) {
+        ngx_explicit_memzero(chunk->data, NGX_COMPLETION_CHUNK_DATA);
+    }
+
+    ngx_completion_chunks_free(zone, chunks);
+}
+
+
+static void
+ngx_completion_token_changed(ngx_completion_zone_t *zone)
+{
+    ngx_completion_zone_note(zone, NGX_COMPLETION_TOKEN_HASH);
+}
