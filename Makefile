@@ -192,6 +192,17 @@ sanitize:
 	@TEST_NGINX_MODULE=$(abspath build-asan/$(NAME).so) $(PROVE) -r $(TESTS)
 
 
+# Everything that may go wrong, at once and for as long as you like: "make chaos
+# SECONDS=600 SEED=7".  What struck whom follows from the seed.
+
+SEED ?= $(shell date +%s)
+
+chaos: deps
+	@$(MAKE) --no-print-directory all
+	@TEST_NGINX_MODULE=$(abspath $(MODULE)) TEST_NGINX_CHAOS=$(or $(SECONDS),120) \
+	    TEST_NGINX_CHAOS_SEED=$(SEED) $(PROVE) -v t/chaos.t
+
+
 # The suite with the zone out of reach of whoever does not hold its lock, and
 # each allocation failing instead of every seventh.
 
@@ -278,6 +289,8 @@ help:
 	@echo 'make analyze     $(ANALYZERS)'
 	@echo 'make fuzz        ten minutes of each fuzzer; FUZZ_SECONDS, TARGETS'
 	@echo 'make coverage    lines that the unit tests reach'
+	@echo 'make chaos       SECONDS=120 SEED=n: kills, reloads, upgrades, a full'
+	@echo '                 disk, a clock that jumps, a bad upstream, all at once'
 	@echo 'make lockcheck   every test with a zone that only its lock opens'
 	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'
@@ -291,5 +304,5 @@ help:
 
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
-        lockcheck allocations install uninstall clean help deps-deb \
+        chaos lockcheck allocations install uninstall clean help deps-deb \
         deps-docker deb sbom deps-bench bench

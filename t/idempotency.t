@@ -27,6 +27,7 @@ http {
     completion_async_provider yandex { zone operations 1m; %%PROVIDER%% }
     completion_async_provider brief { zone brief 1m; request_timeout 1s; %%PROVIDER%% }
     completion_async_provider patient { zone patient 1m; request_timeout 3s; %%PROVIDER%% }
+    completion_async_provider measured { zone measured 1200k; %%PROVIDER%% }
     completion_async_provider paced {
         zone          paced 1m;
         submit_rate   1r/s;
@@ -49,6 +50,7 @@ http {
         location /off   { completion_async yandex; completion_async_idempotency 0; }
         location /short { completion_async yandex; completion_async_idempotency 1s; }
         location /brief { completion_async brief; }
+        location /measured { completion_async measured; }
         location /paced { completion_async paced; }
         location /patient { completion_async patient; }
     }
@@ -444,6 +446,14 @@ subtest 'the death of the sender' => sub {
 
     is_accepted($r[2], 'it was refused');
     is scalar submits('pause'), 2, 'sent once more';
+};
+
+
+subtest 'what a key takes' => sub {
+    my $before = $t->slab(1200 * 1024) or plan skip_all => 'memory of a worker cannot be read';
+    my @r = map { $t->request(arguments('/measured', "key-$_", "measured $_")) } 1 .. 5;
+    is_deeply [ map { $_->{status} } @r ], [ (202) x 5 ], 'accepted';
+    is $t->slab(1200 * 1024)->{128} - $before->{128}, 5, '128 bytes for each';
 };
 
 

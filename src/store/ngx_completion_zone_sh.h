@@ -102,15 +102,15 @@ struct ngx_completion_key_sh_s {
     uint32_t                     submitted; /* refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
 
-    union {
-        uint64_t                 lease;     /* of the submit under way */
-        u_char                   id[NGX_COMPLETION_ID_UPSTREAM];
-    } u;
-
     u_char                       state;
     u_char                       outcome;
     u_char                       len;
     u_char                       flags;
+
+    union {
+        uint64_t                 lease;     /* of the submit under way */
+        u_char                   id[NGX_COMPLETION_ID_UPSTREAM];
+    } u;
 };
 
 

@@ -65,8 +65,8 @@ the open ones, while everything known stays known.
 =head2 Journal
 
 A list of requests in order of their heads: n, kind, time, method, path, version, headers (lower
-case), lines (as sent), body, body_complete, operation, status, fault, connection, nth (on that
-connection), end (keep, close, reset, hang, client: hung up by the client), end_time. With
+case), lines (as sent), body, body_complete, operation, status, fault, connection, connected (when
+that was), nth (on that connection), end (keep, close, reset, hang, client: hung up by the client), end_time. With
 C<journal_file> each is a line of JSON when its head was read, and again when it is over.
 
 =cut
@@ -186,16 +186,17 @@ sub _server ($self, $port, $main) {
 
 sub _accept ($self, $handle, $main) {
     my $number = ++$self->{accepted};
+    my $time   = time;
     my $fault  = $main ? $self->_fault('connect') : undef;
     my $go     = sub (@) {
         my $verb = $fault && $fault->action('accept');
         return $self->_refuse($handle, $verb) if $verb;
-        return $self->_connect($handle, $number, $main) if !$main || !defined $self->{tls_cert};
+        return $self->_connect($handle, $number, $time, $main) if !$main || !defined $self->{tls_cert};
 
         my $tls = $self->{handshakes}{$number} = Mojo::IOLoop::TLS->new($handle);
         $tls->on(upgrade => sub ($, $secure) {
             delete $self->{handshakes}{$number};
-            $self->_connect($secure, $number, $main);
+            $self->_connect($secure, $number, $time, $main);
         });
         $tls->on(error => sub { delete $self->{handshakes}{$number} });
         $tls->negotiate(server => 1, tls_cert => $self->{tls_cert}, tls_key => $self->{tls_key});
@@ -213,11 +214,12 @@ sub _refuse ($self, $handle, $verb) {
 }
 
 
-sub _connect ($self, $handle, $number, $main) {
+sub _connect ($self, $handle, $number, $time, $main) {
     my $connection = $self->{connections}{$number} = CompletionAsync::Emulator::Connection->new(
         server => $self,
         handle => $handle,
         number => $number,
+        time   => $time,
         main   => $main,
     );
     $connection->start;
@@ -241,7 +243,7 @@ sub begin ($self, $request) {
         operation     => $id,
         status        => undef,
         fault         => undef,
-        map { $_ => $request->{$_} } qw(method path version headers lines connection nth),
+        map { $_ => $request->{$_} } qw(method path version headers lines connection connected nth),
     };
     @$request{qw(kind id)} = ($kind, $id);
     push @{ $self->{journal} }, $entry;

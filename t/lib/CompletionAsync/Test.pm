@@ -76,6 +76,8 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     allow_killed_workers    "exited on signal 9" and "was locked by" are then no failure
     allow_alarms($pattern)  lines of the error log that are then no failure
     fd_count($pid), fds($pid)
+    slab($bytes)            the zone of that size: { size of a slot => how many are in use }; undef
+                            where a process's memory cannot be read
 
 =head2 Clients
 
@@ -492,6 +494,28 @@ sub kill_worker ($self, $pid = ($self->worker_pids)[0], $signal = 'KILL') {
 sub fds ($self, $pid) {
     opendir my $dir, "/proc/$pid/fd" or return;
     return map { readlink "/proc/$pid/fd/$_" } grep { /^[0-9]+$/ } readdir $dir;
+}
+
+
+# From a worker's memory; the slab's head is the first in a zone.
+sub slab ($self, $bytes) {
+    my ($pid) = $self->worker_pids or return;
+    open my $maps, '<', "/proc/$pid/maps" or return;
+    open my $memory, '<:raw', "/proc/$pid/mem" or return;
+
+    no warnings 'portable';
+    my @areas  = map { /^(\w+)-(\w+) rw-s / ? [ hex $1, hex $2 ] : () } <$maps>;
+    my ($area) = grep { $_->[1] - $_->[0] == $bytes } @areas;
+    return if !$area;
+
+    my $read = sub ($at, $length) {
+        sysseek $memory, $at, 0;
+        sysread $memory, my ($copy), $length;
+        return $copy;
+    };
+    my ($shift, $stats) = unpack 'x24 Q x40 Q', $read->($area->[0], 80);
+    my @used = unpack '(x8 Q x16)*', $read->($stats, 32 * (12 - $shift));
+    return { map { 1 << $shift + $_ => $used[$_] } 0 .. $#used };
 }
 
 

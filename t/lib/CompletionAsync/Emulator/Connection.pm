@@ -116,6 +116,7 @@ sub _head ($self) {
         lines      => \@lines,
         body       => '',
         connection => $self->{number},
+        connected  => $self->{time},
         nth        => ++$self->{requests},
         length     => $header{'content-length'} // 0,
         chunked    => scalar(($header{'transfer-encoding'} // '') =~ /chunked/i),

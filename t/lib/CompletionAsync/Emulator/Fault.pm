@@ -132,6 +132,9 @@ sub matches ($self, $kind, $operation) {
 }
 
 
+sub words ($class) { @KEYS }
+
+
 sub get ($self, $key) { $self->{spec}{$key} }
 
 
