@@ -27,6 +27,7 @@ my %test = (
     'native.conf'        => \&native,
     'users-basic.conf'   => \&users_basic,
     'users-request.conf' => \&users_request,
+    'yandex-vm.conf'     => \&yandex_vm,
 );
 
 my @examples = map { s{^\Q$root/}{}r } sort glob "$root/conf-examples/*.conf";
@@ -297,6 +298,21 @@ sub cors ($conf) {
         is $allowed->($t->request($method => $path, %other, @body)), undef,
             '... but not by another origin';
     }
+    $t->done;
+}
+
+
+sub yandex_vm ($conf) {
+    my $t = start($conf, emulator => { issue_tokens => 1 });
+
+    CompletionAsync::Example::main_job($t, '/translate');
+    submit($t, '/translate');
+
+    my @asked = $t->emulator->journal(kind => 'metadata');
+    is scalar @asked, 1, 'a token was asked for once';
+    is $asked[0]{headers}{'metadata-flavor'}, 'Google', '... as the service demands';
+    is scalar(grep { $_->{headers}{authorization} =~ /^Bearer \S+$/ } $t->emulator->submits), 2,
+        '... and shown upstream';
     $t->done;
 }
 

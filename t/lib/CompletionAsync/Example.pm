@@ -60,9 +60,13 @@ sub render ($t, $conf, %arg) {
         $conf =~ s/\Q$string\E/$replace{$string}/g or die "no \"$string\"\n";
     }
 
+    my $metadata = $t->expand('%%PROVIDER%%')
+        =~ s{api_key \S+;}{metadata_token %%UPSTREAM%%/computeMetadata/v1/instance/service-accounts/default/token;}r;
     $conf =~ s/^\s+folder\s+\S+;$//mg or die "no folder\n";
     $conf =~ s/^\s+(?:submit|operations)_url\s+\S+;$//mg;
-    $conf =~ s/^(\s+)api_key\s+file:\S+;$/$1%%PROVIDER%%/mg or die "no api_key\n";
+    $conf =~ s{^(\s+)(?:api_key\s+file:\S+|(metadata_token));$}
+        {$1 . ($2 ? $metadata : '%%PROVIDER%%')}mge
+        or die "no credential\n";
 
     my $n = 0;
     my $port = sub { my $i = $n++; $i ? "%%PORT_$i%%" : '%%PORT%%' };
