@@ -41,6 +41,9 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     TEST_NGINX_STATIC         the module is linked in: no load_module
     TEST_NGINX_GLOBALS        added to the main context
     TEST_NGINX_GLOBALS_HTTP   added to the http block
+    TEST_NGINX_EVENTS         "use" of the events block: epoll, poll, select
+    TEST_NGINX_WORKERS        worker_processes, whatever the test says
+    TEST_NGINX_MASTER         master_process, "off" for a single process
     TEST_NGINX_LD_PRELOAD     LD_PRELOAD of nginx only, for sanitizers
     TEST_NGINX_LEAVE          keep the directory, and say where it is
     ASAN_OPTIONS, UBSAN_OPTIONS, LSAN_OPTIONS   kept, with a log_path added
@@ -297,7 +300,22 @@ sub http_conf ($self, $http) {
 }
 
 
-sub conf ($self, $template) { $self->write_file('nginx.conf', $self->expand($template)) }
+sub conf ($self, $template) {
+    my $conf = $self->expand($template);
+    my %main = (
+        worker_processes => $ENV{TEST_NGINX_WORKERS},
+        master_process   => $ENV{TEST_NGINX_MASTER},
+    );
+
+    for my $directive (grep { defined $main{$_} } sort keys %main) {
+        $conf =~ s/^\s*\Q$directive\E\s[^;]*;//m;
+        $conf = "$directive $main{$directive};\n$conf";
+    }
+    my $use = $ENV{TEST_NGINX_EVENTS};
+    $conf =~ s/^events\s*\{\K(?!\s*use\s)/ use $use;/m if defined $use;
+    $self->{single} = $conf =~ /^\s*master_process\s+off/m;
+    return $self->write_file('nginx.conf', $conf);
+}
 
 
 sub _binary ($self) {
@@ -366,12 +384,11 @@ sub run ($self, $template = undef) {
     # the start; being a subreaper makes it our child again.
     waitpid $started, 0;
     my $status = _exit_status($?);
-    my $single = $self->read_file('nginx.conf') =~ /^\s*master_process\s+off/m;
     my $ready  = $status == 0 && _wait(20, sub {
         my $pid = $self->_pid_file // return 0;
         $self->_guard('+', $self->{master} = $pid) if !defined $self->{master};
         return -1 if substr($self->log, $logged) =~ /exited on signal/;
-        return $single || $self->worker_pids && !$self->_newborn;
+        return $self->{single} || $self->worker_pids && !$self->_newborn;
     });
     if (!$ready || $ready < 0) {
         diag($self->read_file('stderr.log'), $self->_loud);
@@ -458,6 +475,7 @@ sub _pid_file ($self) { ($self->read_file('nginx.pid') =~ /^([0-9]+)$/m)[0] }
 
 sub worker_pids ($self, %arg) {
     return if !defined $self->{master};
+    return $self->{master} if $self->{single};
     return $self->_workers_of($self->{master}, %arg);
 }
 
