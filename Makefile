@@ -62,6 +62,7 @@ DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
 BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
                  $(if $(shell command -v npm),,nodejs npm)
+SOURCE_PACKAGES = dpkg-dev valgrind debootstrap
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
@@ -76,12 +77,14 @@ deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
 deps-deb: PACKAGES = $(BUILD_PACKAGES) $(DEB_PACKAGES)
 deps-docker: PACKAGES = $(DOCKER_PACKAGES)
-deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
+deps-bench deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
+deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
+                        $(SOURCE_PACKAGES)
 
 deps: deps-packages build/promtool
 
 deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
-deps-bench:
+deps-bench deps-source:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -140,7 +143,7 @@ bench: deps-bench
 # Every check that takes longer than the tests, or other tools than they.
 
 check: deps
-	@$(MAKE) --no-print-directory lint compilers analyze sanitize
+	@$(MAKE) --no-print-directory lint compilers analyze sanitize memcheck
 	@$(MAKE) --no-print-directory FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz
 
 lint:
@@ -171,25 +174,34 @@ compilers:
 	@$(MAKE) --no-print-directory BUILD=build-gcc CC=gcc all
 	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
 
-# A module with sanitizers runs in the stock nginx if their runtime is loaded
-# first.  nginx itself leaves its configuration to the end of the process:
-# leaks are looked for by the tests that count.
+# nginx itself from Debian's source with the module linked in, each allocation
+# of a pool one of its own.  The one exception: nginx copies nothing from NULL
+# in places; the module does not.
 
 SANITIZERS ?= address,undefined
-SANITIZE    = -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all \
-              -fno-omit-frame-pointer
+SANITIZE    = -O1 -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -Wno-error
 
-sanitize: export TEST_NGINX_LD_PRELOAD = \
-    $(shell gcc -print-file-name=libasan.so) \
-    $(shell gcc -print-file-name=libubsan.so)
-sanitize: export ASAN_OPTIONS = detect_leaks=0:detect_odr_violation=0
+sanitize: export ASAN_OPTIONS = detect_stack_use_after_return=1
 sanitize: export UBSAN_OPTIONS = print_stacktrace=1
+sanitize: deps-source
+	@t/matrix/nginx build-asan '$(SANITIZE) -fno-sanitize=nonnull-attribute' \
+	    '-fsanitize=$(SANITIZERS)' '-fsanitize=nonnull-attribute'
+	@TEST_NGINX_STATIC=1 TEST_NGINX_BINARY=$(CURDIR)/build-asan/nginx \
+	    $(PROVE) -r $(TESTS)
 
-sanitize:
-	@env -u TEST_NGINX_LD_PRELOAD -u ASAN_OPTIONS $(MAKE) \
-	    --no-print-directory BUILD=build-asan CC=gcc \
-	    CFLAGS='$(SANITIZE) $(CFLAGS)' LDFLAGS='$(SANITIZE)' all
-	@TEST_NGINX_MODULE=$(abspath build-asan/$(NAME).so) $(PROVE) -r $(TESTS)
+# What does not need more than one process, and bears to be slow.
+MEMCHECK = submit poll wait stream cancel input representations idempotency \
+           cache keepalive tls resolver
+
+memcheck: deps-source
+	@t/matrix/nginx build-memcheck '-O1 -DNGX_DEBUG_PALLOC=1 -Wno-error'
+	@TEST_NGINX_STATIC=1 TEST_NGINX_BINARY=$(CURDIR)/t/matrix/memcheck \
+	    TEST_NGINX_MASTER=off $(PROVE) $(MEMCHECK:%=t/%.t)
+
+# Versions of nginx and libcurl, event methods, processes: a line each.
+matrix: deps-source
+	@t/matrix/run $(LEG)
 
 
 # The suite with the zone out of reach of whoever does not hold its lock, and
@@ -274,13 +286,16 @@ help:
 	@echo '                 for your browser and your own curl'
 	@echo 'make test        every test'
 	@echo 'make check       both compilers, static analysis, the tests under'
-	@echo '                 sanitizers, a minute of each fuzzer'
+	@echo '                 sanitizers, some under valgrind, a minute of each fuzzer;'
+	@echo '                 each alone: make lint, compilers, sanitize, memcheck'
 	@echo 'make analyze     $(ANALYZERS)'
 	@echo 'make fuzz        ten minutes of each fuzzer; FUZZ_SECONDS, TARGETS'
 	@echo 'make coverage    lines that the unit tests reach'
 	@echo 'make lockcheck   every test with a zone that only its lock opens'
 	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'
+	@echo 'make matrix      versions of nginx and libcurl, one after the other;'
+	@echo '                 LEG=trixie for one of them'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
 	@echo 'make uninstall   out of it'
 	@echo 'make deb         a Debian package, into $(DEB)'
@@ -291,5 +306,5 @@ help:
 
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
-        lockcheck allocations install uninstall clean help deps-deb \
-        deps-docker deb sbom deps-bench bench
+        memcheck matrix lockcheck allocations install uninstall clean help deps-deb \
+        deps-docker deps-source deb sbom deps-bench bench

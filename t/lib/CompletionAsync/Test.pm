@@ -306,6 +306,8 @@ sub conf ($self, $template) {
         worker_processes => $ENV{TEST_NGINX_WORKERS},
         master_process   => $ENV{TEST_NGINX_MASTER},
     );
+    # A single process would leave the sockets of the others' "reuseport" alone.
+    $main{worker_processes} = 1 if ($main{master_process} // '') eq 'off';
 
     for my $directive (grep { defined $main{$_} } sort keys %main) {
         $conf =~ s/^\s*\Q$directive\E\s[^;]*;//m;
@@ -610,7 +612,7 @@ sub _reports ($self) {
         push @report, "$name:\n" . $self->read_file("sanitizer/$name");
     }
     my $text = $self->read_file('stderr.log') . $self->log . $self->{output};
-    push @report, $text =~ /^(.*(?:Sanitizer|runtime error:).*)$/mg;
+    push @report, $text =~ /^(.*(?:Sanitizer|runtime error:|==[0-9]+== ).*)$/mg;
     return @report;
 }
 
