@@ -191,8 +191,8 @@ sanitize: deps-source
 	    $(PROVE) -r $(TESTS)
 
 # What does not need more than one process, and bears to be slow.
-MEMCHECK = submit poll wait stream cancel input representations idempotency \
-           cache keepalive tls resolver
+MEMCHECK = submit stream input representations keepalive variables watcher \
+           deadline
 
 memcheck: deps-source
 	@t/matrix/nginx build-memcheck '-O1 -DNGX_DEBUG_PALLOC=1 -Wno-error'

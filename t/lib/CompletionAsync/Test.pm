@@ -358,8 +358,12 @@ sub nginx_t ($self, $template) {
     my $log = 'nginx_t.log';
     $self->write_file('nginx_t.conf', $self->expand($template));
 
+    # It leaves what it read to the end of the process.
+    my $environment = $self->_environment;
+    $environment->{ASAN_OPTIONS} .= ':detect_leaks=0' if $environment->{ASAN_OPTIONS};
+
     my $pid = $self->_spawn(
-        $log, $self->_environment, $self->_binary, '-t', '-p', "$self->{dir}/",
+        $log, $environment, $self->_binary, '-t', '-p', "$self->{dir}/",
         '-c', "$self->{dir}/nginx_t.conf", '-e', 'stderr',
     );
     $self->_guard('+', $pid);
