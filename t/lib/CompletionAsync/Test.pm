@@ -337,7 +337,8 @@ sub _nginx_v ($self) {
 }
 
 
-sub _environment ($self) {
+# "nginx -t" and "nginx -T" leave what they read to the end of the process.
+sub _environment ($self, %arg) {
     my $preload = $ENV{TEST_NGINX_LD_PRELOAD};
     my %environment = defined $preload && $preload ne '' ? (LD_PRELOAD => $preload) : ();
 
@@ -348,6 +349,8 @@ sub _environment ($self) {
         my $value = join ':', grep { defined && $_ ne '' } $options, @path;
         $environment{"${name}_OPTIONS"} = $value if $value ne '';
     }
+    $environment{ASAN_OPTIONS} .= ':detect_leaks=0'
+        if $environment{ASAN_OPTIONS} && !($arg{leaks} // 1);
     return \%environment;
 }
 
@@ -358,12 +361,8 @@ sub nginx_t ($self, $template) {
     my $log = 'nginx_t.log';
     $self->write_file('nginx_t.conf', $self->expand($template));
 
-    # It leaves what it read to the end of the process.
-    my $environment = $self->_environment;
-    $environment->{ASAN_OPTIONS} .= ':detect_leaks=0' if $environment->{ASAN_OPTIONS};
-
     my $pid = $self->_spawn(
-        $log, $environment, $self->_binary, '-t', '-p', "$self->{dir}/",
+        $log, $self->_environment(leaks => 0), $self->_binary, '-t', '-p', "$self->{dir}/",
         '-c', "$self->{dir}/nginx_t.conf", '-e', 'stderr',
     );
     $self->_guard('+', $pid);
