@@ -101,18 +101,19 @@ deps-bench deps-source:
 	    || { cat $$log; exit 1; }
 
 
-# Metrics and alert rules are checked by promtool.  Its package starts a server
-# when it is installed, so that only this file is taken out of it.
+# Metrics and alert rules are checked by promtool.  Debian 12 has it in a package
+# that starts a server when it is installed: only this file is taken out.
 
 build/promtool: | deps-packages
 	@! command -v promtool > /dev/null || exit 0; \
 	echo "  download   $@"; \
 	mkdir -p $(@D); root=; test $$(id -u) = 0 || root=sudo; \
 	dir=$$(mktemp -d); trap "rm -rf $$dir" EXIT; chmod 755 $$dir; \
-	get() { cd $$dir && apt-get -qq download prometheus > log 2>&1; }; \
+	get() { cd $$dir && { apt-get -qq download promtool \
+	    || apt-get -qq download prometheus; } > log 2>&1; }; \
 	(get) || { $$root apt-get -qq update && (get); } \
 	    || { cat $$dir/log; exit 1; }; \
-	dpkg-deb --fsys-tarfile $$dir/prometheus_*.deb \
+	dpkg-deb --fsys-tarfile $$dir/prom*.deb \
 	    | tar -xOf - ./usr/bin/promtool > $$dir/promtool \
 	    && install $$dir/promtool $@
 
