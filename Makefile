@@ -62,6 +62,7 @@ DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
 BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
                  $(if $(shell command -v npm),,nodejs npm)
+SOURCE_PACKAGES = dpkg-dev valgrind debootstrap
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
@@ -77,11 +78,13 @@ deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
 deps-deb: PACKAGES = $(BUILD_PACKAGES) $(DEB_PACKAGES)
 deps-docker: PACKAGES = $(DOCKER_PACKAGES)
 deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
+deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
+                        $(SOURCE_PACKAGES)
 
 deps: deps-packages build/promtool
 
 deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
-deps-bench:
+deps-bench deps-source:
 	@missing=; \
 	for package in $(PACKAGES); do \
 	    state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>&-); \
@@ -98,18 +101,19 @@ deps-bench:
 	    || { cat $$log; exit 1; }
 
 
-# Metrics and alert rules are checked by promtool.  Its package starts a server
-# when it is installed, so that only this file is taken out of it.
+# Metrics and alert rules are checked by promtool.  Debian 12 has it in a package
+# that starts a server when it is installed: only this file is taken out.
 
 build/promtool: | deps-packages
 	@! command -v promtool > /dev/null || exit 0; \
 	echo "  download   $@"; \
 	mkdir -p $(@D); root=; test $$(id -u) = 0 || root=sudo; \
 	dir=$$(mktemp -d); trap "rm -rf $$dir" EXIT; chmod 755 $$dir; \
-	get() { cd $$dir && apt-get -qq download prometheus > log 2>&1; }; \
+	get() { cd $$dir && { apt-get -qq download promtool \
+	    || apt-get -qq download prometheus; } > log 2>&1; }; \
 	(get) || { $$root apt-get -qq update && (get); } \
 	    || { cat $$dir/log; exit 1; }; \
-	dpkg-deb --fsys-tarfile $$dir/prometheus_*.deb \
+	dpkg-deb --fsys-tarfile $$dir/prom*.deb \
 	    | tar -xOf - ./usr/bin/promtool > $$dir/promtool \
 	    && install $$dir/promtool $@
 
@@ -140,7 +144,7 @@ bench: deps-bench
 # Every check that takes longer than the tests, or other tools than they.
 
 check: deps
-	@$(MAKE) --no-print-directory lint compilers analyze sanitize
+	@$(MAKE) --no-print-directory lint compilers analyze sanitize memcheck
 	@$(MAKE) --no-print-directory FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz
 
 lint:
@@ -171,25 +175,39 @@ compilers:
 	@$(MAKE) --no-print-directory BUILD=build-gcc CC=gcc all
 	@$(MAKE) --no-print-directory BUILD=build-clang CC=clang all
 
-# A module with sanitizers runs in the stock nginx if their runtime is loaded
-# first.  nginx itself leaves its configuration to the end of the process:
-# leaks are looked for by the tests that count.
+# nginx itself from Debian's source with the module linked in, each allocation
+# of a pool one of its own.  What is spared is nginx's: it copies nothing from
+# NULL, and stores words at any address.  The module does neither.
 
 SANITIZERS ?= address,undefined
-SANITIZE    = -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all \
-              -fno-omit-frame-pointer
+SANITIZE    = -O1 -fsanitize=$(SANITIZERS) -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -Wno-error
+SPARED      = nonnull-attribute,alignment
 
-sanitize: export TEST_NGINX_LD_PRELOAD = \
-    $(shell gcc -print-file-name=libasan.so) \
-    $(shell gcc -print-file-name=libubsan.so)
-sanitize: export ASAN_OPTIONS = detect_leaks=0:detect_odr_violation=0
+# The second is for libfaketime, which is loaded ahead of the runtime.
+sanitize: export ASAN_OPTIONS = \
+    detect_stack_use_after_return=1:verify_asan_link_order=0
+sanitize: export LSAN_OPTIONS = \
+    print_suppressions=0:suppressions=$(CURDIR)/t/matrix/leaks.supp
 sanitize: export UBSAN_OPTIONS = print_stacktrace=1
+sanitize: deps-source
+	@t/matrix/nginx build-asan '$(SANITIZE) -fno-sanitize=$(SPARED)' \
+	    '-fsanitize=$(SANITIZERS)' '-fsanitize=$(SPARED)'
+	@TEST_NGINX_STATIC=1 TEST_NGINX_BINARY=$(CURDIR)/build-asan/nginx \
+	    $(PROVE) -r $(TESTS)
 
-sanitize:
-	@env -u TEST_NGINX_LD_PRELOAD -u ASAN_OPTIONS $(MAKE) \
-	    --no-print-directory BUILD=build-asan CC=gcc \
-	    CFLAGS='$(SANITIZE) $(CFLAGS)' LDFLAGS='$(SANITIZE)' all
-	@TEST_NGINX_MODULE=$(abspath build-asan/$(NAME).so) $(PROVE) -r $(TESTS)
+# What does not need more than one process, and bears to be slow.
+MEMCHECK = submit stream input representations keepalive variables watcher \
+           deadline
+
+memcheck: deps-source
+	@t/matrix/nginx build-memcheck '-O1 -DNGX_DEBUG_PALLOC=1 -Wno-error'
+	@TEST_NGINX_STATIC=1 TEST_NGINX_BINARY=$(CURDIR)/t/matrix/memcheck \
+	    TEST_NGINX_MASTER=off $(PROVE) $(MEMCHECK:%=t/%.t)
+
+# Versions of nginx and libcurl, event methods, processes: a line each.
+matrix: deps-source
+	@t/matrix/run $(LEG)
 
 
 # Everything that may go wrong, at once and for as long as you like: "make chaos
@@ -285,7 +303,8 @@ help:
 	@echo '                 for your browser and your own curl'
 	@echo 'make test        every test'
 	@echo 'make check       both compilers, static analysis, the tests under'
-	@echo '                 sanitizers, a minute of each fuzzer'
+	@echo '                 sanitizers, some under valgrind, a minute of each fuzzer;'
+	@echo '                 each alone: make lint, compilers, sanitize, memcheck'
 	@echo 'make analyze     $(ANALYZERS)'
 	@echo 'make fuzz        ten minutes of each fuzzer; FUZZ_SECONDS, TARGETS'
 	@echo 'make coverage    lines that the unit tests reach'
@@ -294,6 +313,8 @@ help:
 	@echo 'make lockcheck   every test with a zone that only its lock opens'
 	@echo 'make allocations each allocation of the module fails once'
 	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'
+	@echo 'make matrix      versions of nginx and libcurl, one after the other;'
+	@echo '                 LEG=trixie for one of them'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR'
 	@echo 'make uninstall   out of it'
 	@echo 'make deb         a Debian package, into $(DEB)'
@@ -305,4 +326,4 @@ help:
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \
         chaos lockcheck allocations install uninstall clean help deps-deb \
-        deps-docker deb sbom deps-bench bench
+        deps-docker deb sbom deps-bench bench memcheck matrix deps-source

@@ -249,6 +249,7 @@ subtest 'surplus bytes are nobody\'s answer' => sub {
             "echo: $text", "$name: it is its own";
         $e->restart;
     }
+    is scalar(() = $t->log =~ /not reached: the connection was/g), 0, 'and none takes a try';
 };
 
 subtest 'the reason of a 400 is cleaned' => sub {

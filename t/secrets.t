@@ -109,7 +109,7 @@ subtest 'nginx -T dumps none' => sub {
     my $any = join '|', map { quotemeta $_->[2] } @good;
     $t->conf($conf);
     my $pid = $t->_spawn(
-        'dump.out', $t->_environment, $t->_binary, '-T', '-p', $t->testdir . '/',
+        'dump.out', $t->_environment(leaks => 0), $t->_binary, '-T', '-p', $t->testdir . '/',
         '-c', $t->testdir . '/nginx.conf', '-e', $t->testdir . '/dump.log',
     );
     waitpid $pid, 0;

@@ -15,7 +15,7 @@ use CompletionAsync::Test;
 
 my $TOTAL   = $ENV{TEST_NGINX_SOAK} || 1000;
 my $CLIENTS = 64;
-my $SLOW    = ($ENV{TEST_NGINX_LD_PRELOAD} // '') ne '';
+my $SLOW    = ($ENV{ASAN_OPTIONS} // $ENV{TEST_NGINX_LD_PRELOAD} // '') ne '';
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 }, timeout => 120 + $TOTAL / 10);
 my $e = $t->emulator;

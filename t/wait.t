@@ -261,7 +261,9 @@ subtest 'many clients, in every worker, are woken by the end' => sub {
 
         push @late, $woken - ($emulator->polls($id))[-1]{end_time};
     }
-    cmp_ok min(@late), '<', 0.45, 'soon after the poll that saw it' or diag "@late";
+    # poll and select wake one worker, the others look every second
+    my $soon = ($ENV{TEST_NGINX_EVENTS} // 'epoll') eq 'epoll' ? 0.45 : 1.5;
+    cmp_ok min(@late), '<', $soon, 'soon after the poll that saw it' or diag "@late";
 };
 
 

@@ -214,6 +214,19 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 }
 
 
+ngx_int_t
+ngx_completion_fetch_easy_again(ngx_completion_fetch_job_t *job)
+{
+    job->fd = (ngx_socket_t) -1;
+    job->stale = 0;
+    job->fault = NULL;
+    job->error[0] = '\0';
+
+    return curl_easy_setopt(job->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK
+           ? NGX_OK : NGX_ERROR;
+}
+
+
 void
 ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     CURLcode code)
@@ -453,6 +466,7 @@ ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
 
     rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
     rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 
     if (f->post) {
         rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -616,8 +630,9 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     if (ngx_completion_fetch_socket_of(job, (in_port_t) local_port)
         == NGX_DECLINED)
     {
-        job->fault = "the connection has bytes nobody asked for";
+        job->fault = "the connection was closed while idle";
         job->attempts = 0;
+        job->stale = 1;
         return CURL_PREREQFUNC_ABORT;
     }
 
@@ -643,13 +658,15 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
  * The job's connection, of which libcurl tells the local port only: a
  * descriptor that is not found, or is another's by now, stays -1.
  * NGX_DECLINED: a connection used before has something to read although
- * nothing is asked: libcurl before 8.0 would take that for the answer.
+ * nothing is asked, or its end.  libcurl before 8.0 would take the first for
+ * the answer, 8.23 does not look for the second.
  */
 
 static ngx_int_t
 ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
 {
     u_char                         byte;
+    ssize_t                        n;
     socklen_t                      len;
     ngx_sockaddr_t                 sa;
     ngx_completion_fetch_local_t  *local;
@@ -673,8 +690,10 @@ ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
 
     job->fd = local->fd;
 
-    return recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT) > 0 ? NGX_DECLINED
-                                                              : NGX_OK;
+    n = recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT);
+
+    return (n == -1 && ngx_socket_errno == NGX_EAGAIN) ? NGX_OK
+                                                       : NGX_DECLINED;
 }
 
 

@@ -602,6 +602,14 @@ ngx_completion_fetch_drain(void)
         job = (ngx_completion_fetch_job_t *) private;
 
         ngx_completion_fetch_event_remove(job);
+
+        if (job->stale
+            && ngx_completion_fetch_easy_again(job) == NGX_OK
+            && ngx_completion_fetch_event_add(job) == NGX_OK)
+        {
+            continue;
+        }
+
         ngx_completion_fetch_settle(job, code);
     }
 }

@@ -62,6 +62,7 @@ typedef struct {
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        unwatched:1;
     unsigned                        opened:1;   /* a new connection */
+    unsigned                        stale:1;    /* an old one, of no use */
 
     const char                     *fault;      /* found in a callback */
     char                            error[CURL_ERROR_SIZE];
@@ -92,6 +93,9 @@ void ngx_completion_fetch_unwatched(CURL *easy);
 
 ngx_int_t ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     ngx_str_t *address);
+
+/* For a repeat on a connection of its own: of the last, nothing was sent. */
+ngx_int_t ngx_completion_fetch_easy_again(ngx_completion_fetch_job_t *job);
 
 void ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     CURLcode code);

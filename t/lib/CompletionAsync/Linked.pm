@@ -41,7 +41,7 @@ sub module ($class, $name, @sources) {
 
     make_path($out);
     my @include = map { "-I$_" } $build, map { "$nginx/src/$_" } 'core', 'event', 'event/modules',
-        'os/unix', 'http', 'http/modules';
+        'event/quic', 'os/unix', 'http', 'http/modules';
     my (@own, @wrapped);
 
     for my $source (@sources) {

@@ -41,6 +41,9 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     TEST_NGINX_STATIC         the module is linked in: no load_module
     TEST_NGINX_GLOBALS        added to the main context
     TEST_NGINX_GLOBALS_HTTP   added to the http block
+    TEST_NGINX_EVENTS         "use" of the events block: epoll, poll, select
+    TEST_NGINX_WORKERS        worker_processes, whatever the test says
+    TEST_NGINX_MASTER         master_process, "off" for a single process
     TEST_NGINX_LD_PRELOAD     LD_PRELOAD of nginx only, for sanitizers
     TEST_NGINX_LEAVE          keep the directory, and say where it is
     ASAN_OPTIONS, UBSAN_OPTIONS, LSAN_OPTIONS   kept, with a log_path added
@@ -300,7 +303,24 @@ sub http_conf ($self, $http) {
 }
 
 
-sub conf ($self, $template) { $self->write_file('nginx.conf', $self->expand($template)) }
+sub conf ($self, $template) {
+    my $conf = $self->expand($template);
+    my %main = (
+        worker_processes => $ENV{TEST_NGINX_WORKERS},
+        master_process   => $ENV{TEST_NGINX_MASTER},
+    );
+    # A single process would leave the sockets of the others' "reuseport" alone.
+    $main{worker_processes} = 1 if ($main{master_process} // '') eq 'off';
+
+    for my $directive (grep { defined $main{$_} } sort keys %main) {
+        $conf =~ s/^\s*\Q$directive\E\s[^;]*;//m;
+        $conf = "$directive $main{$directive};\n$conf";
+    }
+    my $use = $ENV{TEST_NGINX_EVENTS};
+    $conf =~ s/^events\s*\{\K(?!\s*use\s)/ use $use;/m if defined $use;
+    $self->{single} = $conf =~ /^\s*master_process\s+off/m;
+    return $self->write_file('nginx.conf', $conf);
+}
 
 
 sub _binary ($self) {
@@ -320,7 +340,8 @@ sub _nginx_v ($self) {
 }
 
 
-sub _environment ($self) {
+# "nginx -t" and "nginx -T" leave what they read to the end of the process.
+sub _environment ($self, %arg) {
     my $preload = $ENV{TEST_NGINX_LD_PRELOAD};
     my %environment = defined $preload && $preload ne '' ? (LD_PRELOAD => $preload) : ();
 
@@ -331,6 +352,8 @@ sub _environment ($self) {
         my $value = join ':', grep { defined && $_ ne '' } $options, @path;
         $environment{"${name}_OPTIONS"} = $value if $value ne '';
     }
+    $environment{ASAN_OPTIONS} .= ':detect_leaks=0'
+        if $environment{ASAN_OPTIONS} && !($arg{leaks} // 1);
     return \%environment;
 }
 
@@ -342,7 +365,7 @@ sub nginx_t ($self, $template) {
     $self->write_file('nginx_t.conf', $self->expand($template));
 
     my $pid = $self->_spawn(
-        $log, $self->_environment, $self->_binary, '-t', '-p', "$self->{dir}/",
+        $log, $self->_environment(leaks => 0), $self->_binary, '-t', '-p', "$self->{dir}/",
         '-c', "$self->{dir}/nginx_t.conf", '-e', 'stderr',
     );
     $self->_guard('+', $pid);
@@ -369,12 +392,11 @@ sub run ($self, $template = undef) {
     # the start; being a subreaper makes it our child again.
     waitpid $started, 0;
     my $status = _exit_status($?);
-    my $single = $self->read_file('nginx.conf') =~ /^\s*master_process\s+off/m;
     my $ready  = $status == 0 && _wait(20, sub {
         my $pid = $self->_pid_file // return 0;
         $self->_guard('+', $self->{master} = $pid) if !defined $self->{master};
         return -1 if substr($self->log, $logged) =~ /exited on signal/;
-        return $single || $self->worker_pids && !$self->_newborn;
+        return $self->{single} || $self->worker_pids && !$self->_newborn;
     });
     if (!$ready || $ready < 0) {
         diag($self->read_file('stderr.log'), $self->_loud);
@@ -461,6 +483,7 @@ sub _pid_file ($self) { ($self->read_file('nginx.pid') =~ /^([0-9]+)$/m)[0] }
 
 sub worker_pids ($self, %arg) {
     return if !defined $self->{master};
+    return $self->{master} if $self->{single};
     return $self->_workers_of($self->{master}, %arg);
 }
 
@@ -617,7 +640,7 @@ sub _reports ($self) {
         push @report, "$name:\n" . $self->read_file("sanitizer/$name");
     }
     my $text = $self->read_file('stderr.log') . $self->log . $self->{output};
-    push @report, $text =~ /^(.*(?:Sanitizer|runtime error:).*)$/mg;
+    push @report, $text =~ /^(.*(?:Sanitizer|runtime error:|==[0-9]+== ).*)$/mg;
     return @report;
 }
 

@@ -76,7 +76,8 @@ sub new ($class, %arg) {
     my $nginx = $ENV{NGINX_SRC} || '/usr/share/nginx/src';
     push $self->{flags}->@*,
         qw(-g -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter),
-        (map { "-I$nginx/src/$_" } 'core', 'event', 'event/modules', 'os/unix'), "-I$build";
+        (map { "-I$nginx/src/$_" } 'core', 'event', 'event/modules', 'event/quic', 'os/unix'),
+        "-I$build";
 
     $self->sanitize;
     $self->library;
