@@ -5,6 +5,7 @@ NGINX_SRC ?= /usr/share/nginx/src
 NGINX     ?= $(or $(shell PATH="$$PATH:/usr/sbin" command -v nginx),nginx)
 BUILD     ?= build
 PROVE     ?= prove
+JOBS      ?= 2
 TESTS     ?= t
 DESTDIR   ?=
 WARNINGS   = -Wall -Wextra -Werror -Wno-unused-parameter
@@ -131,7 +132,7 @@ run: deps-demo
 
 test: deps
 	@$(MAKE) --no-print-directory all
-	@TEST_NGINX_MODULE=$(abspath $(MODULE)) $(PROVE) -r $(TESTS)
+	@TEST_NGINX_MODULE=$(abspath $(MODULE)) $(PROVE) -j $(JOBS) -r $(TESTS)
 
 
 # Ratios to nginx itself and to others that do the same job, some ten minutes.
@@ -321,7 +322,7 @@ help:
 	@echo 'make sbom        what the module is made of, as SPDX, beside it'
 	@echo 'make clean       remove what was built'
 	@echo
-	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, TESTS, DESTDIR'
+	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE, JOBS, TESTS, DESTDIR'
 
 .PHONY: all deps deps-packages deps-demo deps-build deps-check demo run test \
         check lint compilers analyze $(ANALYZERS) fuzz coverage sanitize \

@@ -47,7 +47,7 @@ my $ID_KEY = 'idkeyidkeyidkeyidkeyidkeyidkeyidkey0';
 # What of the strings a core of the process holds.
 sub core ($t, $pid, $excluded, @strings) {
     my $path = $t->testdir . '/core';
-    open my $pipe, '-|', 'gdb', '-p', $pid, '-batch', '-nx',
+    open my $pipe, '-|', 'sh', '-c', 'exec "$@" 2> /dev/null', '-', 'gdb', '-p', $pid, '-batch', '-nx',
         '-ex', "set use-coredump-filter " . ($excluded ? 'off' : 'on'),
         '-ex', "set dump-excluded-mappings " . ($excluded ? 'on' : 'off'),
         '-ex', "generate-core-file $path" or die "gdb: $!\n";
