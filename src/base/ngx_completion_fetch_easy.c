@@ -287,8 +287,9 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
         return;
     }
 
-    /* libcurl keeps these pointers into the pool; the rest it has copied */
+    /* libcurl keeps these pointers into pools; the rest it has copied */
 
+    (void) curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
@@ -453,18 +454,24 @@ ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
     f = &job->fetch;
     easy = job->easy;
 
-    url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
-    if (url == NULL) {
-        return NGX_ERROR;
-    }
+    if (f->suffix.len) {
+        url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
+        if (url == NULL) {
+            return NGX_ERROR;
+        }
 
-    (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
+        (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
+
+        rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
+
+    } else {
+        rc = curl_easy_setopt(easy, CURLOPT_CURLU, f->origin->parts);
+    }
 
     if (ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK) {
         return NGX_ERROR;
     }
 
-    rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
     rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
     rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 
