@@ -14,6 +14,7 @@
 #define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
 #define NGX_COMPLETION_FETCH_HEADER_LINES   100
 #define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
+#define NGX_COMPLETION_FETCH_LONG_BODY      65536
 
 /* below the idle timeout of servers, in seconds */
 #define NGX_COMPLETION_FETCH_IDLE           30L
@@ -468,7 +469,11 @@ ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
         rc = curl_easy_setopt(easy, CURLOPT_CURLU, f->origin->parts);
     }
 
-    if (ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK) {
+    /* before a long body libcurl would ask whether it may come */
+
+    if (f->body.len >= NGX_COMPLETION_FETCH_LONG_BODY
+        && ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
