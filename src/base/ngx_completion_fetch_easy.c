@@ -28,12 +28,6 @@ typedef struct {
 } ngx_completion_fetch_spare_t;
 
 
-typedef struct {
-    ngx_socket_t  fd;
-    in_port_t     port;
-} ngx_completion_fetch_local_t;
-
-
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
 static ngx_int_t ngx_completion_fetch_easy_origin(CURL *easy,
     ngx_completion_origin_t *o);
@@ -74,7 +68,7 @@ static ngx_completion_fetch_spare_t
 static ngx_uint_t  ngx_completion_fetch_nspares;
 
 /* descriptors of connections, by their local port */
-static ngx_completion_fetch_local_t
+static ngx_socket_t
     ngx_completion_fetch_locals[NGX_COMPLETION_FETCH_LOCALS];
 
 
@@ -654,7 +648,7 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     f->sent = 1;
-    ngx_completion_fetch_event_established(job->fd);
+    ngx_completion_fetch_event_established(job->fd, (in_port_t) local_port);
 
     /* the head and a body that is read by a callback are two writes */
 
@@ -677,30 +671,22 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 static ngx_int_t
 ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
 {
-    u_char                         byte;
-    ssize_t                        n;
-    socklen_t                      len;
-    ngx_sockaddr_t                 sa;
-    ngx_completion_fetch_local_t  *local;
+    u_char         byte;
+    ssize_t        n;
+    ngx_socket_t  *local;
 
     local = &ngx_completion_fetch_locals[port % NGX_COMPLETION_FETCH_LOCALS];
 
     if (job->opened) {
-        local->port = port;
-        local->fd = job->fd;
+        *local = job->fd;
         return NGX_OK;
     }
 
-    len = sizeof(ngx_sockaddr_t);
-
-    if (local->port != port
-        || getsockname(local->fd, &sa.sockaddr, &len) != 0
-        || ngx_inet_get_port(&sa.sockaddr) != port)
-    {
+    if (ngx_completion_fetch_event_port(*local) != port) {
         return NGX_OK;
     }
 
-    job->fd = local->fd;
+    job->fd = *local;
 
     n = recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT);
 
