@@ -45,6 +45,7 @@ server {
     completion_async_max_tokens  2000;
 
     location /fix {
+        client_max_body_size   2m;
         completion_async       yandex;
         completion_async_model yandexgpt-lite;
     }
@@ -173,9 +174,9 @@ subtest 'the upstream connection' => sub {
         or diag(encode_json([ map { [ @$_{qw(connection nth)} ] } @submits ]));
     ok !exists $_->{headers}{expect}, 'no Expect' for @submits;
 
-    $t->request(POST => '/fix', body => 'long ' x 40_000);
+    $t->request(POST => '/fix', body => 'long ' x 300_000);
     my $long = last_submit();
-    is length $long->{json}{messages}[1]{text}, 200_000, 'a long body arrives whole';
+    is length $long->{json}{messages}[1]{text}, 1_500_000, 'a long body arrives whole';
     ok !exists $long->{headers}{expect}, 'without Expect';
     ok !exists $long->{headers}{'transfer-encoding'}, 'and not in chunks';
 };

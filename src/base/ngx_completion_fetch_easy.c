@@ -14,6 +14,7 @@
 #define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
 #define NGX_COMPLETION_FETCH_HEADER_LINES   100
 #define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
+#define NGX_COMPLETION_FETCH_LONG_BODY      65536
 
 /* below the idle timeout of servers, in seconds */
 #define NGX_COMPLETION_FETCH_IDLE           30L
@@ -25,12 +26,6 @@ typedef struct {
     CURL        *easy;
     ngx_uint_t   origin;
 } ngx_completion_fetch_spare_t;
-
-
-typedef struct {
-    ngx_socket_t  fd;
-    in_port_t     port;
-} ngx_completion_fetch_local_t;
 
 
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
@@ -73,7 +68,7 @@ static ngx_completion_fetch_spare_t
 static ngx_uint_t  ngx_completion_fetch_nspares;
 
 /* descriptors of connections, by their local port */
-static ngx_completion_fetch_local_t
+static ngx_socket_t
     ngx_completion_fetch_locals[NGX_COMPLETION_FETCH_LOCALS];
 
 
@@ -287,8 +282,9 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
         return;
     }
 
-    /* libcurl keeps these pointers into the pool; the rest it has copied */
+    /* libcurl keeps these pointers into pools; the rest it has copied */
 
+    (void) curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
@@ -453,18 +449,28 @@ ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
     f = &job->fetch;
     easy = job->easy;
 
-    url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
-    if (url == NULL) {
+    if (f->suffix.len) {
+        url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
+        if (url == NULL) {
+            return NGX_ERROR;
+        }
+
+        (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
+
+        rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
+
+    } else {
+        rc = curl_easy_setopt(easy, CURLOPT_CURLU, f->origin->parts);
+    }
+
+    /* before a long body libcurl would ask whether it may come */
+
+    if (f->body.len >= NGX_COMPLETION_FETCH_LONG_BODY
+        && ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
-
-    if (ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
     rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
     rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 
@@ -642,7 +648,7 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     f->sent = 1;
-    ngx_completion_fetch_event_established(job->fd);
+    ngx_completion_fetch_event_established(job->fd, (in_port_t) local_port);
 
     /* the head and a body that is read by a callback are two writes */
 
@@ -665,30 +671,22 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 static ngx_int_t
 ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
 {
-    u_char                         byte;
-    ssize_t                        n;
-    socklen_t                      len;
-    ngx_sockaddr_t                 sa;
-    ngx_completion_fetch_local_t  *local;
+    u_char         byte;
+    ssize_t        n;
+    ngx_socket_t  *local;
 
     local = &ngx_completion_fetch_locals[port % NGX_COMPLETION_FETCH_LOCALS];
 
     if (job->opened) {
-        local->port = port;
-        local->fd = job->fd;
+        *local = job->fd;
         return NGX_OK;
     }
 
-    len = sizeof(ngx_sockaddr_t);
-
-    if (local->port != port
-        || getsockname(local->fd, &sa.sockaddr, &len) != 0
-        || ngx_inet_get_port(&sa.sockaddr) != port)
-    {
+    if (ngx_completion_fetch_event_port(*local) != port) {
         return NGX_OK;
     }
 
-    job->fd = local->fd;
+    job->fd = *local;
 
     n = recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT);
 

@@ -16,7 +16,7 @@
 
 typedef struct {
     ngx_connection_t  *idle;           /* no transfer, still registered */
-    unsigned           established:1;
+    in_port_t          port;           /* local; 0: not established */
 } ngx_completion_fetch_socket_t;
 
 
@@ -293,7 +293,7 @@ ngx_completion_fetch_unwatch(ngx_connection_t *c)
 
     socket = ngx_completion_fetch_socket_get(c->fd);
 
-    if (socket && socket->established && c->read->active) {
+    if (socket && socket->port && c->read->active) {
         ngx_completion_fetch_idle(c);
         return;
     }
@@ -407,7 +407,7 @@ ngx_completion_fetch_evict(void)
 
 
 void
-ngx_completion_fetch_event_established(ngx_socket_t s)
+ngx_completion_fetch_event_established(ngx_socket_t s, in_port_t port)
 {
     ngx_uint_t                      n;
     ngx_completion_fetch_socket_t  *table;
@@ -433,7 +433,18 @@ ngx_completion_fetch_event_established(ngx_socket_t s)
         ngx_completion_fetch_table_n = n;
     }
 
-    ngx_completion_fetch_table[s].established = 1;
+    ngx_completion_fetch_table[s].port = port;
+}
+
+
+in_port_t
+ngx_completion_fetch_event_port(ngx_socket_t s)
+{
+    ngx_completion_fetch_socket_t  *socket;
+
+    socket = ngx_completion_fetch_socket_get(s);
+
+    return socket ? socket->port : 0;
 }
 
 

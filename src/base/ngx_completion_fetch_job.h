@@ -127,9 +127,11 @@ void ngx_completion_fetch_event_gather(ngx_socket_t s);
 
 /*
  * From libcurl's callbacks: the socket, if known, carries a request now, and
- * will only be closed by the second of these.
+ * will only be closed by the third of these.  Until then the second tells its
+ * local port; 0: it has none that is known.
  */
-void ngx_completion_fetch_event_established(ngx_socket_t s);
+void ngx_completion_fetch_event_established(ngx_socket_t s, in_port_t port);
+in_port_t ngx_completion_fetch_event_port(ngx_socket_t s);
 int ngx_completion_fetch_event_close(void *data, curl_socket_t s);
 
 /* Sockets that hold an nginx connection for a transfer now. */

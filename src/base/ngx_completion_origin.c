@@ -7,6 +7,7 @@
 
 #include "ngx_completion_fetch.h"
 
+#include <curl/curl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -25,6 +26,9 @@ static char *ngx_completion_origin_bytes(u_char *p, u_char *last);
 static char *ngx_completion_origin_authority(u_char *p, u_char *last,
     ngx_completion_origin_url_t *u);
 static char *ngx_completion_origin_number(ngx_str_t *host);
+static char *ngx_completion_origin_parts(ngx_conf_t *cf,
+    ngx_completion_origin_t *o);
+static void ngx_completion_origin_cleanup(void *data);
 static ngx_int_t ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst,
     ngx_str_t *src);
 static ngx_uint_t ngx_completion_origin_literal(ngx_str_t *host);
@@ -59,7 +63,7 @@ ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
     o->port = u.port;
     o->tls = u.tls;
 
-    return NULL;
+    return ngx_completion_origin_parts(cf, o);
 }
 
 
@@ -326,6 +330,43 @@ ngx_completion_origin_number(ngx_str_t *host)
     }
 
     return NULL;
+}
+
+
+/* libcurl's own reading of the URL, which it would repeat each transfer. */
+
+static char *
+ngx_completion_origin_parts(ngx_conf_t *cf, ngx_completion_origin_t *o)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return "no memory";
+    }
+
+    o->parts = curl_url();
+    if (o->parts == NULL) {
+        return "no memory";
+    }
+
+    cln->handler = ngx_completion_origin_cleanup;
+    cln->data = o->parts;
+
+    if (curl_url_set(o->parts, CURLUPART_URL, (char *) o->url.data, 0)
+        != CURLUE_OK)
+    {
+        return "libcurl does not accept the URL";
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_completion_origin_cleanup(void *data)
+{
+    curl_url_cleanup(data);
 }
 
 
