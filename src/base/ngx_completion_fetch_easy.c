@@ -381,7 +381,8 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                            (curl_off_t) o->max_response_size);
     rc |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 4096L);
-    rc |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+    rc |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
+                           (long) NGX_COMPLETION_FETCH_UPLOAD_BUFFER);
 
     /* no SEEKFUNCTION: a body that was read cannot be sent once more */
 

@@ -23,6 +23,10 @@
 #include <curl/curl.h>
 
 
+/* what libcurl sends from, bytes; 16 KB is the least it takes */
+#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
+
+
 typedef enum {
     NGX_COMPLETION_FETCH_NEW = 0,
     NGX_COMPLETION_FETCH_IN_LINE,

@@ -1,15 +1,31 @@
 
 /*
  * libcurl's memory: what it frees held requests, with their credentials, and
- * is wiped.  Its sessions keep what they must.
+ * is wiped.  Its sessions keep what they must.  From 8.0 on a handle keeps
+ * the buffer that its last request was sent from: core dumps leave it out.
  */
 
 
 #include "ngx_completion_fetch_job.h"
 
+#include "ngx_completion_secret.h"
+
 #include <malloc.h>
 
 
+#if (LIBCURL_VERSION_NUM >= 0x080000)
+
+#define ngx_completion_fetch_kept(size)                                       \
+    ((size) >= NGX_COMPLETION_FETCH_UPLOAD_BUFFER)
+
+#else
+
+#define ngx_completion_fetch_kept(size)  0
+
+#endif
+
+
+static void *ngx_completion_fetch_keep(size_t size);
 static void *ngx_completion_fetch_malloc(size_t size);
 static void *ngx_completion_fetch_calloc(size_t n, size_t size);
 static void *ngx_completion_fetch_realloc(void *p, size_t size);
@@ -29,17 +45,49 @@ ngx_completion_fetch_global_init(void)
 }
 
 
+/* whole pages, so that nobody else's memory is left out with them */
+
+static void *
+ngx_completion_fetch_keep(size_t size)
+{
+    void  *p;
+
+    size = ngx_align(size, ngx_pagesize);
+
+    p = memalign(ngx_pagesize, size);
+
+    if (p) {
+        ngx_completion_secret_undumped(p, size, ngx_cycle->log);
+    }
+
+    return p;
+}
+
+
 static void *
 ngx_completion_fetch_malloc(size_t size)
 {
-    return malloc(size);
+    return ngx_completion_fetch_kept(size) ? ngx_completion_fetch_keep(size)
+                                           : malloc(size);
 }
 
 
 static void *
 ngx_completion_fetch_calloc(size_t n, size_t size)
 {
-    return calloc(n, size);
+    void  *p;
+
+    if (!ngx_completion_fetch_kept(n * size)) {
+        return calloc(n, size);
+    }
+
+    p = ngx_completion_fetch_keep(n * size);
+
+    if (p) {
+        ngx_memzero(p, n * size);
+    }
+
+    return p;
 }
 
 
@@ -50,12 +98,12 @@ ngx_completion_fetch_realloc(void *p, size_t size)
     size_t   have;
 
     if (p == NULL) {
-        return malloc(size);
+        return ngx_completion_fetch_malloc(size);
     }
 
     have = malloc_usable_size(p);
 
-    new = malloc(size);
+    new = ngx_completion_fetch_malloc(size);
     if (new == NULL) {
         return NULL;
     }
