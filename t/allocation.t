@@ -15,6 +15,8 @@ use Time::HiRes qw(sleep);
 use CompletionAsync::Linked;
 use CompletionAsync::Scenario;
 
+plan skip_all => 'the module is linked in already' if $ENV{TEST_NGINX_STATIC};
+
 my $module = CompletionAsync::Linked->module('fail', 't/discipline/fail.c');
 open my $control, '+>', "$module.control" or die "$module.control: $!\n";
 print {$control} "\0" x 76;

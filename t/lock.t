@@ -12,6 +12,8 @@ use Test::More;
 use CompletionAsync::Linked;
 use CompletionAsync::Scenario;
 
+plan skip_all => 'the module is linked in already' if $ENV{TEST_NGINX_STATIC};
+
 sub walk ($name, @defects) {
     local $ENV{TEST_NGINX_MODULE}
         = CompletionAsync::Linked->module($name, 't/discipline/lock.c', @defects);
