@@ -48,22 +48,6 @@ ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
 }
 
 
-void
-ngx_completion_metrics_renewed(ngx_completion_metrics_sh_t *metrics,
-    ngx_uint_t failed)
-{
-    ngx_completion_metrics_add(&metrics->renewals[failed ? 1 : 0], 1);
-}
-
-
-void
-ngx_completion_metrics_expires(ngx_completion_metrics_sh_t *metrics,
-    time_t expiry)
-{
-    metrics->expiry = (ngx_atomic_uint_t) expiry;
-}
-
-
 ngx_completion_metrics_worker_sh_t *
 ngx_completion_metrics_enter(ngx_completion_metrics_sh_t *metrics)
 {

@@ -109,12 +109,6 @@ extern const ngx_uint_t
 void ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
     const ngx_uint_t *bounds, ngx_uint_t value);
 
-/* A credential was renewed, or could not be; when the one in use ends. */
-void ngx_completion_metrics_renewed(ngx_completion_metrics_sh_t *metrics,
-    ngx_uint_t failed);
-void ngx_completion_metrics_expires(ngx_completion_metrics_sh_t *metrics,
-    time_t expiry);
-
 /* In a worker, under the zone's lock; its own counts, never NULL. */
 ngx_completion_metrics_worker_sh_t *ngx_completion_metrics_enter(
     ngx_completion_metrics_sh_t *metrics);
