@@ -126,13 +126,19 @@ subtest 'a poll without a token' => sub {
 
     # The id is good after the restart, and nothing is known of the operation.
     $t->emulator->fault(metadata => 'every', status => 500);
+    $t->define(REQUEST_TIMEOUT => '1s');
     $t->run($CONF);
     is $t->request(GET => $location)->{status}, 503, 'waits, and is a 503';
-    my $polls = $t->emulator->polls;
-    my $r = $t->start(GET => $location);
-    sleep 0.3;
+    $t->stop;
+
+    # Longer than the pause between two tries may have become.
+    $t->define(REQUEST_TIMEOUT => '20s');
+    $t->run($CONF);
+    my ($polls, $tries) = (scalar $t->emulator->polls, scalar asked($t));
+    my $r = $t->start(GET => $location, timeout => 25);
+    ok $t->emulator->wait_for(metadata => $tries + 1), 'it waits for a token';
     $t->emulator->clear_faults;
-    is $r->response->{status}, 200, 'and goes on as soon as there is one';
+    is $r->response(25)->{status}, 200, 'and goes on as soon as there is one';
     cmp_ok scalar($t->emulator->polls), '>', $polls, 'by asking upstream';
     is scalar(grep { $_->{status} == 401 } $t->emulator->polls), 0, 'never without a token';
     $t->done;
