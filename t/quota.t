@@ -284,7 +284,7 @@ subtest 'Retry-After counts the line of polls' => sub {
     }
     note "asked $asked, idle $idle, told ", join ' ', sort { $a <=> $b } uniq @told;
     cmp_ok $asked, '>=', 20, 'asked again';
-    # If the line did not count, three of four would come in vain.
+    # If the line did not count, three of five would come in vain.
     cmp_ok $idle, '<=', $asked / 2, 'upstream was asked between, mostly';
     is refused($emulator), 0, 'upstream has nothing to refuse';
     $t->done;
