@@ -59,11 +59,12 @@ ngx_http_completion_header(ngx_http_request_t *r, const char *name,
 {
     u_char           *p;
     size_t            len;
-    ngx_str_t         found;
     ngx_uint_t        i;
+    ngx_array_t      *joined;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *header;
 
+    joined = NULL;
     len = ngx_strlen(name);
     ngx_str_null(value);
 
@@ -93,18 +94,28 @@ ngx_http_completion_header(ngx_http_request_t *r, const char *name,
             continue;
         }
 
-        found.len = value->len + 1 + header[i].value.len;
-        found.data = ngx_pnalloc(r->pool, found.len);
+        /* doubled as it grows: a client may repeat a header at will */
 
-        if (found.data == NULL) {
+        if (joined == NULL) {
+            joined = ngx_array_create(r->pool, value->len + 128, 1);
+            if (joined == NULL) {
+                return NGX_ERROR;
+            }
+
+            p = ngx_array_push_n(joined, value->len);
+            ngx_memcpy(p, value->data, value->len);
+        }
+
+        p = ngx_array_push_n(joined, 1 + header[i].value.len);
+        if (p == NULL) {
             return NGX_ERROR;
         }
 
-        p = ngx_cpymem(found.data, value->data, value->len);
         *p++ = ',';
         ngx_memcpy(p, header[i].value.data, header[i].value.len);
 
-        *value = found;
+        value->data = joined->elts;
+        value->len = joined->nelts;
     }
 
     return NGX_OK;
