@@ -152,10 +152,17 @@ ngx_http_completion_prompt_form(ngx_pool_t *pool, ngx_str_t *body,
             continue;
         }
 
+        if ((*inputs)->nelts == NGX_COMPLETION_JSON_MAX_MEMBERS) {
+            *detail = "too many fields";
+            return NGX_DECLINED;
+        }
+
         member = ngx_array_push(*inputs);
         if (member == NULL) {
             return NGX_ERROR;
         }
+
+        ngx_memzero(member, sizeof(ngx_completion_json_member_t));
 
         field.data = p;
         field.len = end - p;
