@@ -406,15 +406,24 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[problem],
                                1);
 
-    if (ngx_http_discard_request_body(r) != NGX_OK
-        || (retry_after
-            && ngx_http_completion_retry_after(r, retry_after) != NGX_OK))
+    if (retry_after
+        && ngx_http_completion_retry_after(r, retry_after) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* an "error_page" may yet want the body */
+
     if (ngx_http_completion_intercepted(r, status)) {
         return status;
+    }
+
+    /* as nginx's own errors: no "100 Continue", and what is broken ends it */
+
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
     }
 
     if (ngx_http_completion_add_header(r, "Cache-Control", &no_store)
