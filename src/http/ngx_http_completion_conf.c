@@ -28,6 +28,8 @@ static char *ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_operations_uri(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static char *ngx_http_completion_check_lifetime(ngx_conf_t *cf, void *post,
+    void *data);
 static ngx_int_t ngx_http_completion_merge_shape(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *prev,
     ngx_http_completion_loc_conf_t *conf);
@@ -39,6 +41,11 @@ static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
 
 #define NGX_HTTP_COMPLETION_LOCATIONS                                         \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
+
+
+static ngx_conf_post_t  ngx_http_completion_lifetime = {
+    ngx_http_completion_check_lifetime
+};
 
 
 ngx_command_t  ngx_http_completion_commands[] = {
@@ -132,7 +139,7 @@ ngx_command_t  ngx_http_completion_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_completion_loc_conf_t, idempotency),
-      NULL },
+      &ngx_http_completion_lifetime },
 
     { ngx_string("completion_async_cache"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
@@ -346,6 +353,10 @@ ngx_http_completion_merge_shape(ngx_conf_t *cf,
     }
 
     conf->uri = conf->operations_uri;
+
+    if (clcf->lmt_excpt && clcf->handler == NULL && prev->metrics) {
+        clcf->handler = ngx_http_completion_metrics_handler;
+    }
 
     if (clcf->noname && conf->service == NULL) {
         conf->service = prev->service;
@@ -850,4 +861,15 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* a key that outlives its operation would lead to nothing */
+
+static char *
+ngx_http_completion_check_lifetime(ngx_conf_t *cf, void *post, void *data)
+{
+    return (*(time_t *) data > NGX_COMPLETION_ID_LIFETIME)
+               ? "must not be above 72h, as long as upstream keeps results"
+               : NGX_CONF_OK;
 }
