@@ -357,7 +357,10 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
         && (time_t) found->expires <= ngx_time())
     {
         ngx_completion_key_delete(zone, found);
-        return NULL;
+
+        /* the name may stand for a later submit */
+
+        return lease ? ngx_completion_key_find(zone, key, 0) : NULL;
     }
 
     return found;
@@ -388,14 +391,12 @@ static ngx_completion_key_sh_t *
 ngx_completion_key_create(ngx_completion_zone_t *zone,
     ngx_completion_key_t *key, ngx_uint_t flags)
 {
-    size_t                        size;
     ngx_completion_key_sh_t      *k, **bucket;
     ngx_completion_cached_sh_t   *entry;
 
-    size = (flags & NGX_COMPLETION_KEY_CACHE) ? NGX_COMPLETION_CHUNK
-                                      : sizeof(ngx_completion_key_sh_t);
+    /* of the size of all that may go, or many would go to free a page */
 
-    k = ngx_completion_zone_alloc(zone, size);
+    k = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
     if (k == NULL) {
         return NULL;
     }
