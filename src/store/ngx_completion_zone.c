@@ -63,9 +63,9 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     zone = shm_zone->data;
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     zone->metrics = (ngx_completion_metrics_sh_t *)
-                        (shm_zone->shm.addr + shm_zone->shm.size
-                         - ngx_align(sizeof(ngx_completion_metrics_sh_t),
-                                     NGX_COMPLETION_METRICS_ALIGN));
+                        ((uintptr_t) (shm_zone->shm.addr + shm_zone->shm.size
+                                      - sizeof(ngx_completion_metrics_sh_t))
+                         & ~((uintptr_t) NGX_COMPLETION_METRICS_ALIGN - 1));
 
     /* texts of clients and a token of ours are nothing for a core dump */
 
@@ -226,20 +226,25 @@ ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
     sh = zone->sh;
     ngx_memzero(&none, sizeof(ngx_completion_rate_t));
 
-    if (ngx_completion_quota_set(zone->shpool, &sh->poll_quota,
-                                 &zone->poll_rate)
-        != NGX_OK)
+    while (ngx_completion_quota_set(zone->shpool, &sh->poll_quota,
+                                    &zone->poll_rate)
+           != NGX_OK)
     {
-        return NGX_ERROR;
+        if (ngx_completion_zone_evict(zone) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
         rate = (i < zone->nsubmit_rates) ? &zone->submit_rates[i] : &none;
 
-        if (ngx_completion_quota_set(zone->shpool, &sh->submit_quotas[i], rate)
-            != NGX_OK)
+        while (ngx_completion_quota_set(zone->shpool, &sh->submit_quotas[i],
+                                        rate)
+               != NGX_OK)
         {
-            return NGX_ERROR;
+            if (ngx_completion_zone_evict(zone) != NGX_OK) {
+                return NGX_ERROR;
+            }
         }
     }
 

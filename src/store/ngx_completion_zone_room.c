@@ -10,7 +10,6 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
-static ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_evicted(ngx_completion_zone_t *zone,
     ngx_uint_t kind);
 static ngx_completion_record_sh_t *ngx_completion_zone_victim(
@@ -34,7 +33,7 @@ ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   kind;

@@ -197,6 +197,9 @@ void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 /* Zeroed memory, room being made for it; NULL: nothing may go. */
 void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size);
 
+/* One of what may go: NGX_OK, or NGX_DECLINED. */
+ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
+
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
 
