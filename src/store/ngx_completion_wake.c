@@ -92,6 +92,12 @@ ngx_completion_wake_handler(ngx_event_t *rev)
 
     if (c->close) {
         c->idle = 0;
+
+        /* it stays readable until another worker reads it */
+
+        if (!(ngx_event_flags & NGX_USE_CLEAR_EVENT) && rev->active) {
+            (void) ngx_del_event(rev, NGX_READ_EVENT, 0);
+        }
     }
 
     ngx_completion_wake_listener();
