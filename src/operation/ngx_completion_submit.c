@@ -684,10 +684,17 @@ ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 void
 ngx_completion_submits_quit(void)
 {
-    ngx_msec_t                limit;
-    ngx_queue_t              *q;
-    ngx_msec_int_t            rest;
-    ngx_completion_submit_t  *submit;
+    ngx_msec_t                  limit;
+    ngx_queue_t                *q;
+    ngx_msec_int_t              rest;
+    ngx_completion_submit_t    *submit;
+    ngx_completion_provider_t  *p;
+
+    static ngx_msec_t           quit;   /* when it began */
+
+    if (quit == 0) {
+        quit = ngx_current_msec;
+    }
 
     if (ngx_completion_submits.next == NULL) {
         return;
@@ -703,8 +710,13 @@ ngx_completion_submits_quit(void)
             continue;
         }
 
-        limit = ngx_current_msec + submit->service->provider.request_timeout;
-        rest = submit->timer.timer.key - limit;
+        p = &submit->service->provider;
+        limit = quit + p->request_timeout;
+
+        /* as for another try: one that is cut short may be paid for */
+
+        rest = submit->timer.timer.key - limit
+               + ngx_min(p->submit.connect_timeout, p->request_timeout / 4);
 
         if (rest < 0) {
             submit->deadline = limit;
