@@ -191,7 +191,7 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
     if (record->state != NGX_COMPLETION_RECORD_PENDING) {
         record->state = NGX_COMPLETION_RECORD_PENDING;
         age = ngx_time() - (time_t) record->submitted;
-        record->created = ngx_current_msec - ngx_max(age, 0) * 1000;
+        record->created = record->sent - ngx_max(age, 0) * 1000;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
 
