@@ -611,4 +611,40 @@ subtest 'gateway overhead' => sub {
 };
 
 
+subtest 'when the token expires' => sub {
+    my $own = CompletionAsync::Test->new(
+        emulator => { api_key => undef, issue_tokens => 1, token_ttl => 3600 });
+    my $conf = $own->http_conf(<<'EOC');
+completion_async_provider yandex {
+    zone yandex 1m; folder %%FOLDER%%; %%CREDENTIAL%%
+    submit_url %%UPSTREAM%%/foundationModels/v1/completionAsync;
+    operations_url %%UPSTREAM%%/operations;
+}
+server {
+    listen 127.0.0.1:%%PORT%%;
+    location /metrics { completion_async_metrics; }
+}
+EOC
+    my $expiry = sub {
+        CompletionAsync::Metrics->scrape($own, '/metrics')
+            ->matching('token_expiry_timestamp_seconds');
+    };
+    $own->define(CREDENTIAL => 'metadata_token ' . $own->emulator->url
+        . '/computeMetadata/v1/instance/service-accounts/default/token;');
+    $own->run($conf);
+    ok wait_until($expiry), 'a token that is renewed has a time';
+    my ($sample) = $expiry->();
+    cmp_ok abs($sample->[2] - time - 3600), '<', 60, 'which is upstream\'s';
+
+    # The zone, and what it counts, outlives the reload.
+    $own->define(CREDENTIAL => 'api_key file:' . $own->testdir . '/api.key;');
+    $own->conf($conf);
+    ok $own->reload(wait_old => 1), 'a reload with an api_key in its place';
+    is scalar($expiry->()), 0, 'which has none';
+    my $metrics = CompletionAsync::Metrics->scrape($own, '/metrics');
+    cmp_ok $metrics->sum('token_renewals_total', result => 'ok'), '>', 0, 'counters go on';
+    $own->done;
+};
+
+
 $t->done;

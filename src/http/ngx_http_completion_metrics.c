@@ -420,6 +420,12 @@ ngx_http_completion_sample(ngx_pool_t *pool,
     sample->streams = workers.streams;
     sample->queue_limit = zone->submit_queue;
 
+    /* the zone outlives a reload to a credential that does not expire */
+
+    if (!ngx_completion_credential_renewed(&service->provider.credential)) {
+        sample->counters.expiry = 0;
+    }
+
     return ngx_http_completion_metrics_escape(pool, &service->name,
                                               &sample->provider);
 }
