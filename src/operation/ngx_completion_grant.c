@@ -54,6 +54,8 @@ typedef struct {
 
 static ngx_int_t ngx_completion_holder_init(ngx_completion_holder_t *holder,
     ngx_log_t *log);
+static ngx_int_t ngx_completion_holder_key(ngx_completion_holder_t *holder,
+    ngx_completion_secret_t *secret, ngx_log_t *log);
 static void ngx_completion_grants_timer(ngx_event_t *ev);
 
 static ngx_int_t ngx_completion_holder_look(ngx_completion_holder_t *holder,
@@ -130,10 +132,9 @@ ngx_completion_grants_init(ngx_cycle_t *cycle, ngx_array_t *services)
 static ngx_int_t
 ngx_completion_holder_init(ngx_completion_holder_t *holder, ngx_log_t *log)
 {
-    ngx_msec_t                           timeout;
-    ngx_file_info_t                      info;
-    ngx_completion_credential_t         *c;
-    ngx_completion_credential_digest_t   digest;
+    ngx_msec_t                    timeout;
+    ngx_file_info_t               info;
+    ngx_completion_credential_t  *c;
 
     c = &holder->service->provider.credential;
 
@@ -154,9 +155,7 @@ ngx_completion_holder_init(ngx_completion_holder_t *holder, ngx_log_t *log)
         return NGX_OK;
     }
 
-    if (ngx_completion_credential_digest(c, c->secret, &digest, log)
-        != NGX_OK)
-    {
+    if (ngx_completion_holder_key(holder, c->secret, log) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -172,9 +171,28 @@ ngx_completion_holder_init(ngx_completion_holder_t *holder, ngx_log_t *log)
     holder->token.size = NGX_COMPLETION_TOKEN_MAX;
     holder->token.lease_time = timeout + 1000;
 
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_holder_key(ngx_completion_holder_t *holder,
+    ngx_completion_secret_t *secret, ngx_log_t *log)
+{
+    ngx_completion_credential_digest_t  digest;
+
+    if (ngx_completion_credential_digest(holder->credential, secret, &digest,
+                                         log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     ngx_memcpy(holder->token.source, digest.source,
                NGX_COMPLETION_TOKEN_DIGEST);
     ngx_memcpy(holder->token.key, digest.key, NGX_COMPLETION_TOKEN_DIGEST);
+
+    holder->token.untried = 1;
 
     return NGX_OK;
 }
@@ -393,9 +411,8 @@ static ngx_int_t
 ngx_completion_holder_read(ngx_completion_holder_t *holder,
     ngx_completion_secret_t *secret)
 {
-    ngx_uint_t                           level;
-    ngx_completion_service_t            *service;
-    ngx_completion_credential_digest_t   digest;
+    ngx_uint_t                 level;
+    ngx_completion_service_t  *service;
 
     service = holder->service;
     holder->fault = NULL;
@@ -408,19 +425,10 @@ ngx_completion_holder_read(ngx_completion_holder_t *holder,
         return NGX_DECLINED;
     }
 
-    if (ngx_completion_credential_renewed(holder->credential)) {
-
-        if (ngx_completion_credential_digest(holder->credential, secret,
-                                             &digest, service->log)
-            != NGX_OK)
-        {
-            return NGX_DECLINED;
-        }
-
-        ngx_memcpy(holder->token.source, digest.source,
-                   NGX_COMPLETION_TOKEN_DIGEST);
-        ngx_memcpy(holder->token.key, digest.key,
-                   NGX_COMPLETION_TOKEN_DIGEST);
+    if (ngx_completion_credential_renewed(holder->credential)
+        && ngx_completion_holder_key(holder, secret, service->log) != NGX_OK)
+    {
+        return NGX_DECLINED;
     }
 
     if (holder->owned) {

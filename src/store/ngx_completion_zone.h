@@ -261,6 +261,8 @@ ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
 typedef struct {
     u_char                     source[NGX_COMPLETION_TOKEN_DIGEST];  /* in */
     u_char                     key[NGX_COMPLETION_TOKEN_DIGEST];     /* in */
+    unsigned                   untried:1;    /* in: set with a new key, whose
+                                                first try need not wait */
     ngx_msec_t                 lease_time;   /* in: a renewal takes, ms */
 
     u_char                    *buffer;       /* in */

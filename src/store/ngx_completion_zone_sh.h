@@ -139,9 +139,10 @@ typedef struct {
 
     uint32_t                     failures;    /* in a row */
     uint32_t                     fault;       /* of the last one */
-    ngx_msec_t                   not_before;  /* of the next try, ... */
+    ngx_msec_t                   not_before;  /* of the next try, but a new
+                                                 key's first */
     u_char                       tried[NGX_COMPLETION_TOKEN_DIGEST];
-                                              /* ... if with this key */
+                                              /* the key of the last one */
 
     uint32_t                     refusals;    /* in a row */
     ngx_msec_t                   refused;     /* the last one */

@@ -52,6 +52,7 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
 
     if (ngx_completion_token_due(sh, token, good)) {
         token->lease = ++zone->sh->sequence;
+        token->untried = 0;
 
         sh->lease = token->lease;
         sh->lease_end = ngx_current_msec + token->lease_time;
@@ -94,12 +95,17 @@ ngx_completion_token_due(ngx_completion_token_sh_t *sh,
 
     sh->lease = 0;
 
-    /* a new key need not wait for what the old one failed in */
+    /*
+     * A new key need not wait for what the old one failed in, once: workers
+     * that go on with different keys must not drive each other.
+     */
 
     return sh->failures == 0
            || ngx_completion_token_left(sh->not_before) <= 0
-           || ngx_memcmp(sh->tried, token->key, NGX_COMPLETION_TOKEN_DIGEST)
-              != 0;
+           || (token->untried
+               && ngx_memcmp(sh->tried, token->key,
+                             NGX_COMPLETION_TOKEN_DIGEST)
+                  != 0);
 }
 
 
