@@ -11,8 +11,8 @@ use JSON::PP qw(decode_json);
 use List::Util qw(max);
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use Time::HiRes qw(sleep);
+use CompletionAsync::Test qw(wait_until);
 
 plan skip_all => 'curl without HTTP/2' if `curl --version 2>&1` !~ /\bHTTP2\b/;
 
@@ -74,12 +74,6 @@ sub ask (@arg) { (answers(scalar curl('-i', @arg)))[0] }
 sub submit ($text, @arg) {
     my $r = ask('-H', 'Content-Type: text/plain', '-d', $text, @arg, "$url/translate");
     return ($url . ($r->{header}{location} // '/'), $r);
-}
-
-
-sub wait_until ($condition) {
-    my $deadline = time + 10;
-    sleep 0.02 until $condition->() || time > $deadline;
 }
 
 

@@ -11,7 +11,7 @@ use Digest::SHA qw(hmac_sha256);
 use MIME::Base64 qw(encode_base64url);
 use Test::More;
 use Time::HiRes qw(sleep);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
@@ -440,15 +440,6 @@ subtest 'rotation' => sub {
     ok $t->reload(wait_old => 1), 'until a reload';
     refused('the id of the key that is gone', [$new]);
 };
-
-
-sub wait_until ($condition) {
-    for (1 .. 200) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    return 0;
-}
 
 
 $t->done;

@@ -11,7 +11,7 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes %%WORKERS%%;
@@ -58,16 +58,6 @@ sub submit ($t, $text = 'text') {
     my $r = $t->request(POST => '/translate', %TEXT, body => $text);
     is $r->{status}, 202, 'accepted' or return;
     return ($r->header('Location'), ($t->emulator->submits)[-1]{operation});
-}
-
-
-sub wait_until ($condition, $seconds = 5) {
-    my $deadline = time + $seconds;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.02;
-    }
-    return 1;
 }
 
 

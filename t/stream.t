@@ -11,7 +11,7 @@ use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.5 });
 
@@ -70,16 +70,6 @@ sub is_operation ($event, $id, $done, $name) {
     is $json->{id}, $id, "$name: the operation";
     is !!$json->{done}, !!$done, "$name: its state";
     return $json;
-}
-
-
-sub wait_until ($condition, $seconds = 5) {
-    my $deadline = time + $seconds;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.05;
-    }
-    return 1;
 }
 
 

@@ -10,7 +10,7 @@ use List::Util qw(min sum uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.4 });
 
@@ -85,16 +85,6 @@ sub poll ($location, $prefer, %headers) {
 
 sub slow (%opt) {
     return submit(undef, text => '[delay=60]', %opt)->response->header('Location');
-}
-
-
-sub wait_until ($condition, $seconds = 5) {
-    my $deadline = time + $seconds;
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.05;
-    }
-    return 1;
 }
 
 

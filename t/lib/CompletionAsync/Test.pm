@@ -56,6 +56,7 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
                             root; www-data), emulator ({settings}, or 0 for none)
     testdir, port($n), folder, api_key, emulator, master_pid
     write_file($name, $content, $mode)          returns the path; expands nothing
+    secret_file($name, $content)                the same, for the workers alone to read
     read_file($name), log (error.log), access_log
     define(NAME => VALUE), expand($template)
     secret(@strings)        none of them may appear in any log, or output of nginx
@@ -93,6 +94,8 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
                             sends the first N bytes (all, if N is missing) and hangs up
     poll_until_done($location, timeout => 10, interval => 0.05, %opt)
                             the first response that is done; the last one, if none was
+    wait_until($condition, $seconds)            a function, to be imported: what the condition
+                            returns, when it is true or the time (10 s) is over
 
 C<port> (that of %%PORT%%), C<timeout> (10), C<tls> and C<from> may be among the options of each.
 
@@ -109,6 +112,7 @@ use warnings;
 use v5.36;
 
 use Cwd qw(abs_path);
+use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
@@ -121,6 +125,8 @@ use Time::HiRes qw(sleep time);
 
 use CompletionAsync::Client;
 use CompletionAsync::Upstream;
+
+our @EXPORT_OK = qw(wait_until);
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 my %LIVE;
@@ -157,9 +163,7 @@ sub new ($class, %arg) {
     $self->{folder}  = 'b1g' . _random(17);
     $self->{api_key} = 'AQVN' . _random(36);
     $self->secret(@$self{qw(folder api_key)});
-    $self->write_file('api.key', "$self->{api_key}\n", 0600);
-    # The workers look at it, too.
-    chown((getpwnam($self->{user}))[ 2, 3 ], "$self->{dir}/api.key") if $> == 0;
+    $self->secret_file('api.key', "$self->{api_key}\n");
 
     my $setting = delete $self->{emulator};
     if (!defined $setting || $setting) {
@@ -221,6 +225,13 @@ sub write_file ($self, $name, $content, $mode = undef) {
     chmod $mode, $path if defined $mode;
     print {$file} $content;
     close $file or die "$path: $!\n";
+    return $path;
+}
+
+
+sub secret_file ($self, $name, $content) {
+    my $path = $self->write_file($name, $content, 0600);
+    chown((getpwnam($self->{user}))[ 2, 3 ], $path) if $> == 0;
     return $path;
 }
 
@@ -392,12 +403,12 @@ sub run ($self, $template = undef) {
     # the start; being a subreaper makes it our child again.
     waitpid $started, 0;
     my $status = _exit_status($?);
-    my $ready  = $status == 0 && _wait(20, sub {
+    my $ready  = $status == 0 && wait_until(sub {
         my $pid = $self->_pid_file // return 0;
         $self->_guard('+', $self->{master} = $pid) if !defined $self->{master};
         return -1 if substr($self->log, $logged) =~ /exited on signal/;
         return $self->{single} || $self->worker_pids && !$self->_newborn;
-    });
+    }, 20);
     if (!$ready || $ready < 0) {
         diag($self->read_file('stderr.log'), $self->_loud);
         die $status ? "nginx does not start (exit status $status)\n" : "no worker serves\n";
@@ -412,7 +423,7 @@ sub stop ($self, %arg) {
 
     if ($arg{cut} && $self->{emulator}) {
         kill QUIT => $pid;
-        return 1 if _wait(2, sub { $self->_gone($pid) });
+        return 1 if wait_until(sub { $self->_gone($pid) }, 2);
         $self->{emulator}->stop;
     }
     for my $step ([ QUIT => 10 ], [ TERM => 5 ], [ KILL => 5 ]) {
@@ -421,7 +432,7 @@ sub stop ($self, %arg) {
 
         $good = 0 if $signal ne 'QUIT';
         kill $signal => $pid, @workers;
-        last if _wait($seconds, sub { $self->_gone($pid) });
+        last if wait_until(sub { $self->_gone($pid) }, $seconds);
     }
     return $good;
 }
@@ -432,7 +443,7 @@ sub reload ($self, %arg) {
     my $start = length $self->log;
 
     kill HUP => $self->{master} or return 0;
-    my $done = _wait($arg{timeout} // 10, sub {
+    my $done = wait_until(sub {
         my $news = substr $self->log, $start;
         return -1 if $news =~ /\[emerg\]/;
 
@@ -441,7 +452,7 @@ sub reload ($self, %arg) {
         return 0 if $self->_newborn || any { $serves{$_} } @old;
         return 0 if $arg{wait_old} && any { $exists{$_} } @old;
         return scalar %serves;
-    });
+    }, $arg{timeout} // 10);
     return $done > 0;
 }
 
@@ -451,7 +462,7 @@ sub reload_refused ($self) {
     my $emerg = sub { grep { /\[emerg\]/ } split /\n/, substr $self->log, $start };
 
     kill HUP => $self->{master};
-    _wait(10, sub { scalar(() = $emerg->()) });
+    wait_until(sub { scalar(() = $emerg->()) });
     my @lines = $emerg->();
     $self->{expected}{$_} = 1 for @lines;
     return @lines;
@@ -463,16 +474,16 @@ sub usr2 ($self, %arg) {
     my $new;
 
     kill USR2 => $old;
-    _wait(15, sub {
+    wait_until(sub {
         $new = $self->_pid_file;
         return defined $new && $new != $old && $self->_workers_of($new);
-    }) or return;
+    }, 15) or return;
     $self->_guard('+', $new);
     $self->{master} = $new;
 
     if ($arg{quit} // 1) {
         kill QUIT => $old;
-        _wait(30, sub { $self->_gone($old) });
+        wait_until(sub { $self->_gone($old) }, 30);
     }
     return $new;
 }
@@ -508,7 +519,7 @@ sub kill_worker ($self, $pid = ($self->worker_pids)[0], $signal = 'KILL') {
     my %old = map { $_ => 1 } $self->worker_pids;
 
     kill $signal => $pid or return;
-    _wait(10, sub { _state($pid) =~ /^[Z-]/ && $self->worker_pids >= %old && !$self->_newborn });
+    wait_until(sub { _state($pid) =~ /^[Z-]/ && $self->worker_pids >= %old && !$self->_newborn });
     my ($new) = grep { !$old{$_} } $self->worker_pids;
     return $new;
 }
@@ -600,6 +611,16 @@ sub poll_until_done ($self, $location, %arg) {
         my $json = $r->json;
         return $r if ref $json eq 'HASH' && $json->{done} || time > $deadline;
         sleep $interval;
+    }
+}
+
+
+sub wait_until ($condition, $seconds = 10) {
+    my $deadline = time + $seconds;
+    while (1) {
+        my $result = $condition->();
+        return $result if $result || time > $deadline;
+        sleep 0.01;
     }
 }
 
@@ -744,16 +765,6 @@ sub _children ($parent) {
 sub _title ($pid) {
     open my $file, '<', "/proc/$pid/cmdline" or return '';
     return <$file> // '';
-}
-
-
-sub _wait ($seconds, $condition) {
-    my $deadline = time + $seconds;
-    while (1) {
-        my $result = $condition->();
-        return $result if $result || time > $deadline;
-        sleep 0.01;
-    }
 }
 
 
