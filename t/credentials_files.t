@@ -6,43 +6,12 @@ use v5.36;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use Time::HiRes qw(sleep);
+use CompletionAsync::Credentials;
+use CompletionAsync::Test qw(wait_until);
 
-my %TEXT = (headers => { 'Content-Type' => 'text/plain' });
-
-my $CONF = <<'EOC';
-worker_processes 2;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    completion_async_provider yandex {
-        zone            operations 1m;
-        folder          %%FOLDER%%;
-        submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url  %%UPSTREAM%%/operations;
-        %%CREDENTIAL%%
-        poll_interval   100ms 300ms;
-        request_timeout 5s;
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
-EOC
-
-
-sub owned ($path) {
-    chown((getpwnam('www-data'))[ 2, 3 ], $path) if $> == 0;
-    return $path;
-}
+my $CONF = CompletionAsync::Credentials->provider_conf('%%CREDENTIAL%% request_timeout 5s;');
 
 
 # A directory as Kubernetes mounts a Secret: key -> ..data/key, ..data -> a directory.
@@ -50,7 +19,7 @@ sub mount ($t, $name, $secret) {
     my $dir = $t->testdir . '/mount';
     mkdir $dir;
     mkdir "$dir/$name";
-    owned($t->write_file("mount/$name/key", "$secret\n", 0600));
+    $t->secret_file("mount/$name/key", "$secret\n");
     unlink "$dir/..tmp";
     symlink $name, "$dir/..tmp" or die "symlink: $!\n";
     rename "$dir/..tmp", "$dir/..data" or die "rename: $!\n";
@@ -59,48 +28,25 @@ sub mount ($t, $name, $secret) {
 }
 
 
-sub rewrite ($t, $secret) { owned($t->write_file('it.key', "$secret\n", 0600)) }
+sub rewrite ($t, $secret) { $t->secret_file('it.key', "$secret\n") }
 
 
 sub replace ($t, $secret) {
-    my $path = owned($t->write_file('it.key.new', "$secret\n", 0600));
+    my $path = $t->secret_file('it.key.new', "$secret\n");
     rename $path, $t->testdir . '/it.key' or die "rename: $!\n";
 }
 
 
 # What the last submit of each worker's showed.
 sub shown ($t) {
-    my @r = $t->concurrent(map { [ POST => '/translate', %TEXT, body => 'text' ] } 1 .. 8);
+    my @r = $t->concurrent(map { [ POST => '/translate', body => 'text' ] } 1 .. 8);
     my %seen = map { $_->{headers}{authorization} => 1 } ($t->emulator->submits)[ -8 .. -1 ];
     return join ' ', sort keys %seen;
 }
 
 
 # Whether all workers show it, within so many seconds.
-sub soon ($t, $value, $seconds) {
-    my $until = time + $seconds;
-    while (1) {
-        return 1 if shown($t) eq $value;
-        return 0 if time > $until;
-        sleep 0.05;
-    }
-}
-
-
-# Submits one after the other until there is a file "enough".
-sub load ($t) {
-    pipe my $read, my $write or die "pipe: $!\n";
-    my $pid = fork // die "fork: $!\n";
-    return ($pid, $read) if $pid;
-    my ($until, $sent, $failed) = (time + 60, 0, 0);
-    while (time < $until && !-e $t->testdir . '/enough') {
-        my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
-        $sent++;
-        $failed++ if $r->{status} != 202;
-    }
-    syswrite $write, "$sent $failed\n";
-    POSIX::_exit(0);
-}
+sub soon ($t, $value, $seconds) { wait_until(sub { shown($t) eq $value }, $seconds) }
 
 
 for my $case (
@@ -111,32 +57,30 @@ for my $case (
     my ($name, $directive, $scheme, $change) = @$case;
     subtest "$name, under load" => sub {
         my @secrets = map { "AQVN$name$_" . 'x' x 20 } 0 .. 4;
-        my $t = CompletionAsync::Test->new(emulator => { delay => 0.2, api_key => undef });
+        my $t = CompletionAsync::Credentials->new(issue_tokens => 0);
         $t->secret(@secrets);
         my $path = $change ? rewrite($t, $secrets[0]) : mount($t, '..0', $secrets[0]);
         $t->define(CREDENTIAL => "$directive file:$path;");
         $t->run($CONF);
 
         # Upstream takes the old and the new one, as it does while keys are changed.
-        my ($pid, $read) = load($t);
-        for my $n (1 .. 4) {
-            $change ? $change->($t, $secrets[$n]) : mount($t, "..$n", $secrets[$n]);
-            ok soon($t, "$scheme $secrets[$n]", 1.5), "change $n is noticed";
-        }
-        $t->write_file('enough', '');
-        waitpid $pid, 0;
-        my ($sent, $failed) = split ' ', scalar <$read> // '0 1';
+        my ($sent, $failed) = $t->under_load(1, sub {
+            for my $n (1 .. 4) {
+                $change ? $change->($t, $secrets[$n]) : mount($t, "..$n", $secrets[$n]);
+                ok soon($t, "$scheme $secrets[$n]", 1.5), "change $n is noticed";
+            }
+        });
         cmp_ok $sent, '>', 20, 'of many submits';
         is $failed, 0, 'none fails';
         is scalar(() = $t->log =~ /\[notice\].*has changed/g), 4, 'a notice each, of one worker';
-        is scalar(() = $t->log =~ /\[error\]/g), 0, 'no error';
+        is scalar($t->errors), 0, 'no error';
         $t->done;
     };
 }
 
 
 subtest 'what is no secret is not taken' => sub {
-    my $t = CompletionAsync::Test->new(emulator => { delay => 0.2, api_key => undef });
+    my $t = CompletionAsync::Credentials->new(issue_tokens => 0);
     my ($first, $second) = ('AQVNkept0kept0kept0', 'AQVNthen0then0then0');
     $t->secret($first, $second);
     $t->define(CREDENTIAL => 'api_key file:' . rewrite($t, $first) . ';');
@@ -144,69 +88,61 @@ subtest 'what is no secret is not taken' => sub {
     my $path = $t->testdir . '/it.key';
     my $errors = 0;
     for my $case (
-        [ 'an empty file'   => sub { owned($t->write_file('it.key', '')) } ],
-        [ 'two lines'       => sub { owned($t->write_file('it.key', "$second\n$second\n")) } ],
+        [ 'an empty file'   => sub { $t->secret_file('it.key', '') } ],
+        [ 'two lines'       => sub { $t->secret_file('it.key', "$second\n$second\n") } ],
         [ 'no file'         => sub { unlink $path } ],
         [ 'a directory'     => sub { mkdir $path } ],
-        [ 'a file of 70 kB' => sub { rmdir $path; owned($t->write_file('it.key', 'x' x 70_000)) } ],
-        [ 'line ends only'  => sub { owned($t->write_file('it.key', "\r\n\n")) } ],
+        [ 'a file of 70 kB' => sub { rmdir $path; $t->secret_file('it.key', 'x' x 70_000) } ],
+        [ 'line ends only'  => sub { $t->secret_file('it.key', "\r\n\n") } ],
         [ 'a closed file'   => sub { rewrite($t, $second); chmod 0, $path } ],
     ) {
         my ($name, $do) = @$case;
         $do->();
         $errors++;
-        my $until = time + 5;
-        sleep 0.1 while (() = $t->log =~ /\[error\].*it\.key/g) < $errors && time < $until;
+        wait_until(sub { $t->errors(qr/it\.key/) >= $errors });
         sleep 0.7;
         is shown($t), "Api-Key $first", "$name: the old value stays";
-        is scalar(() = $t->log =~ /\[error\].*it\.key/g), $errors, "$name: one error";
+        is scalar($t->errors(qr/it\.key/)), $errors, "$name: one error";
     }
     chmod 0600, $path;
     ok soon($t, "Api-Key $second", 1.5), 'opened, it is read';
-    is scalar(() = $t->log =~ /\[error\]/g), $errors, 'without more errors';
+    is scalar($t->errors), $errors, 'without more errors';
     $t->done;
 };
 
 
 subtest 'a key of a service account' => sub {
-    my $t = CompletionAsync::Test->new(
-        emulator => { delay => 0.2, api_key => undef, issue_tokens => 1 });
-    my $dir = $t->testdir;
-    my $key = sub ($id, $account) {
-        system('openssl', 'genpkey', '-quiet', '-algorithm', 'RSA', '-out', "$dir/$id.pem");
-        my $pem = $t->read_file("$id.pem") =~ s/\n/\\n/gr;
-        return qq({"id":"$id","service_account_id":"$account","private_key":"$pem"});
-    };
-    my $path = rewrite($t, $key->('ajeone', 'ajeaccount1'));
+    my $t = CompletionAsync::Credentials->new;
+    my $key = sub ($name, $account) { $t->account_key($name, service_account_id => $account) };
+    my $path = rewrite($t, $key->('one', 'ajeaccount1'));
     my $url = $t->emulator->url;
     $t->define(CREDENTIAL => "service_account_key file:$path; iam_url $url/iam/v1/tokens;");
     $t->run($CONF);
     ok $t->emulator->wait_for(token => 1), 'a token';
 
-    replace($t, $key->('ajetwo', 'ajeaccount1'));
+    replace($t, $key->('two', 'ajeaccount1'));
     sleep 1.5;
     is scalar $t->emulator->journal(kind => 'token'), 1, 'of the same account: it goes on';
-    replace($t, $key->('ajethree', 'ajeaccount2'));
+    replace($t, $key->('three', 'ajeaccount2'));
     ok $t->emulator->wait_for(token => 2), 'of another account: another token';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'with which it goes on';
+    is $t->submit->{status}, 202, 'with which it goes on';
 
     # Refused keys make pauses long, of 4 s at least here; a new key does not wait for them.
     $t->emulator->fault(token => 'every', status => 401);
     $t->emulator->revoke;
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 503,
-        'a key that is refused';
+    is $t->submit->{status}, 503, 'a key that is refused';
     ok $t->emulator->wait_for(token => 7, 30), 'again and again';
     $t->emulator->clear_faults;
-    replace($t, $key->('ajefour', 'ajeaccount2'));
+    replace($t, $key->('four', 'ajeaccount2'));
     ok $t->emulator->wait_for(token => 8, 2.5), 'and replaced: it is tried at once';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'and good';
+    is $t->submit->{status}, 202, 'and good';
     $t->done;
 };
 
 
 subtest 'who may read a file' => sub {
     plan skip_all => 'only root starts workers of another user' if $> != 0;
-    my $t = CompletionAsync::Test->new(emulator => { delay => 0.2, api_key => undef });
+    my $t = CompletionAsync::Credentials->new(issue_tokens => 0);
     my $warned = sub ($path) {
         $t->define(CREDENTIAL => "api_key file:$path;");
         my ($status, $output) = $t->nginx_t($CONF);
@@ -228,7 +164,7 @@ subtest 'who may read a file' => sub {
     is $warned->($path), 0, 'everybody: another warning';
 
     mkdir $t->testdir . '/closed', 0700;
-    owned($t->write_file('closed/it.key', "AQVNlate0late0late0\n", 0600));
+    $t->secret_file('closed/it.key', "AQVNlate0late0late0\n");
     symlink 'closed/it.key', $t->testdir . '/link.key';
     is $warned->($t->testdir . '/closed/it.key'), 1, 'behind a closed directory: a warning';
     is $warned->($t->testdir . '/link.key'), 1, 'and by a link: a warning';
@@ -240,7 +176,7 @@ subtest 'who may read a file' => sub {
     $t->write_file('closed/it.key', "AQVNnext0next0next0\n");
     sleep 1.5;
     is shown($t), 'Api-Key AQVNlate0late0late0', 'the value of the start serves';
-    is scalar(() = $t->log =~ /\[error\]/g), 0, 'without an error';
+    is scalar($t->errors), 0, 'without an error';
     ok $t->reload(wait_old => 1), 'a reload';
     is shown($t), 'Api-Key AQVNnext0next0next0', 'takes the new value';
     $t->done;

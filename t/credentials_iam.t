@@ -7,37 +7,16 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MIME::Base64 qw(decode_base64url);
-use Mojo::JSON qw(decode_json encode_json);
+use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Credentials;
+use CompletionAsync::Test qw(wait_until);
 
-my %TEXT = (headers => { 'Content-Type' => 'text/plain' });
-
-my $CONF = <<'EOC';
-worker_processes 2;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    completion_async_provider yandex {
-        zone                 operations 1m;
-        folder               %%FOLDER%%;
-        submit_url           %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url       %%UPSTREAM%%/operations;
-        service_account_key  file:%%TESTDIR%%/sa.json;
-        iam_url              %%UPSTREAM%%/iam/v1/tokens;
-        poll_interval        100ms 300ms;
-        request_timeout      3s;
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
+my $CONF = CompletionAsync::Credentials->provider_conf(<<'EOC');
+service_account_key  file:%%TESTDIR%%/sa.json;
+iam_url              %%UPSTREAM%%/iam/v1/tokens;
+request_timeout      3s;
 EOC
 
 
@@ -49,34 +28,9 @@ sub command (@command) {
 }
 
 
-# A key file as the console gives it out, with its line ahead of the PEM; and the public key.
-sub key_file ($t, $name, %more) {
-    my $dir = $t->testdir;
-    command('openssl', 'genpkey', '-quiet', '-algorithm', 'RSA', '-pkeyopt',
-        'rsa_keygen_bits:' . (delete $more{bits} // 2048), '-out', "$dir/$name.pem");
-    command('openssl', 'pkey', '-in', "$dir/$name.pem", '-pubout', '-out', "$dir/$name.pub");
-    my $pem = $t->read_file("$name.pem");
-    my $text = encode_json({
-        id                 => "aje$name" . 'k' x 13,
-        service_account_id => 'ajeaccount0000000000',
-        created_at         => '2026-01-01T00:00:00Z',
-        key_algorithm      => 'RSA_2048',
-        public_key         => $t->read_file("$name.pub"),
-        private_key        => "PLEASE DO NOT REMOVE THIS LINE! Yandex.Cloud SA Key ID <x>\n$pem",
-        %more,
-    });
-    # A line from the middle of the key is what must not be found anywhere.
-    $t->secret((split /\n/, $pem)[10]);
-    return $text;
-}
-
-
 sub start (%setting) {
-    my $t = CompletionAsync::Test->new(
-        emulator => { delay => 0.2, api_key => undef, issue_tokens => 1, %setting },
-    );
-    $t->write_file('sa.json', key_file($t, 'one'), 0600);
-    chown((getpwnam('www-data'))[ 2, 3 ], $t->testdir . '/sa.json') if $> == 0;
+    my $t = CompletionAsync::Credentials->new(%setting);
+    $t->secret_file('sa.json', $t->account_key('one'));
     $t->emulator->set(jwt_public_key => $t->testdir . '/one.pub');
     return $t;
 }
@@ -85,11 +39,10 @@ sub start (%setting) {
 sub tokens ($t) { scalar $t->emulator->journal(kind => 'token') }
 
 
-
 subtest 'the JWT, verified by OpenSSL\'s command line' => sub {
     my $t = start();
     $t->run($CONF);
-    my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+    my $r = $t->submit;
     is $r->{status}, 202, 'a submit is accepted';
     is $t->poll_until_done($r->header('Location'))->{status}, 200, 'and polled';
 
@@ -140,8 +93,8 @@ subtest 'a cold start' => sub {
     my $t = start();
     $t->emulator->fault(token => 'every', delay => 1);
     $t->run($CONF);
-    $t->hang_up(POST => '/translate', %TEXT, body => 'gone') for 1 .. 2;
-    my @r = $t->concurrent(map { [ POST => '/translate', %TEXT, body => "text $_" ] } 1 .. 50);
+    $t->hang_up(POST => '/translate', body => 'gone') for 1 .. 2;
+    my @r = $t->concurrent(map { [ POST => '/translate', body => "text $_" ] } 1 .. 50);
     is_deeply [ map { $_->{status} } @r ], [ (202) x 50 ], '50 submits are accepted';
     is tokens($t), 1, 'one token was asked for';
     ok $t->emulator->wait_for(submit => 52), 'and two whose client has gone';
@@ -156,7 +109,7 @@ subtest 'a worker that is to quit' => sub {
     $t->emulator->fault(token => 1, delay => 1.5);
     $t->run($CONF);
     ok $t->emulator->wait_for(token => 1), 'a token is asked for';
-    my @clients = map { $t->start(POST => '/translate', %TEXT, body => "text $_") } 1 .. 4;
+    my @clients = map { $t->start(POST => '/translate', body => "text $_") } 1 .. 4;
     sleep 0.2;
     ok $t->reload(wait_old => 1), 'a reload';
     is_deeply [ map { $_->response->{status} } @clients ], [ (202) x 4 ],
@@ -172,7 +125,7 @@ subtest 'a token service that does not answer' => sub {
     $t->emulator->fault(token => 'every', silent => 1);
     $t->run($CONF);
     my $from = time;
-    my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+    my $r = $t->submit;
     is $r->{status}, 503, 'a 503';
     cmp_ok time - $from, '<', 5, 'within request_timeout';
     ok $r->header('Retry-After'), 'with Retry-After';
@@ -181,7 +134,7 @@ subtest 'a token service that does not answer' => sub {
     $t->emulator->clear_faults;
     ok $t->reload, 'a reload';
     $from = time;
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'once it answers';
+    is $t->submit->{status}, 202, 'once it answers';
     $t->done;
 };
 
@@ -192,7 +145,7 @@ subtest 'renewal' => sub {
     my ($failed, %token) = (0);
     my $until = time + 12;
     while (time < $until) {
-        my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+        my $r = $t->submit;
         $failed++ if $r->{status} != 202;
         sleep 0.1;
     }
@@ -213,13 +166,12 @@ subtest 'the old one serves while the new one is long in coming, or does not com
     sleep 0.2;
     $t->emulator->fault(token => 'every', status => 500);
     ok $t->emulator->wait_for(token => 3, 15), 'renewing fails';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202,
-        'a submit is accepted';
+    is $t->submit->{status}, 202, 'a submit is accepted';
     $t->emulator->clear_faults;
     ok $t->emulator->wait_for(token => 4, 15), 'it is tried again';
     sleep 1.5;
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'all is well';
-    is scalar(() = $t->log =~ /\[error\].*no new token/g), 1, 'one error';
+    is $t->submit->{status}, 202, 'all is well';
+    is scalar($t->errors(qr/no new token/)), 1, 'one error';
     is scalar(() = $t->log =~ /\[notice\].*got a token/g), 1, 'one notice that it is over';
     $t->done;
 };
@@ -230,23 +182,22 @@ subtest 'no token' => sub {
     $t->emulator->fault(token => 'every', status => 500);
     $t->run($CONF);
     my $from = time;
-    my @r = $t->concurrent(map { [ POST => '/translate', %TEXT, body => "text $_" ] } 1 .. 10);
+    my @r = $t->concurrent(map { [ POST => '/translate', body => "text $_" ] } 1 .. 10);
     cmp_ok time - $from, '<', 6, 'within request_timeout';
     is_deeply [ map { $_->{status} } @r ], [ (503) x 10 ], 'a 503 each';
     is $r[0]->json->{code}, 'upstream_unavailable', 'of a code that fits';
     ok $r[0]->header('Retry-After'), 'with Retry-After';
     is scalar $t->emulator->submits, 0, 'nothing was sent';
     cmp_ok tokens($t), '<', 15, 'few tries';
-    is scalar(() = $t->log =~ /\[error\].*no new token/g), 1, 'one line in the log';
+    is scalar($t->errors(qr/no new token/)), 1, 'one line in the log';
 
     $t->emulator->clear_faults;
     $t->emulator->fault(token => 'every', mangle => 'html');
     my $seen = tokens($t);
     ok $t->emulator->wait_for(token => $seen + 1, 30), 'it is tried again';
     $t->emulator->wait_over(token => $seen + 1);
-    my $lines = sub { scalar(() = $t->log =~ /\[error\].*no new token/g) };
-    sleep 0.1 while $lines->() < 2 && time < $from + 40;
-    is $lines->(), 2, 'one for another reason';
+    wait_until(sub { $t->errors(qr/no new token/) >= 2 }, 40);
+    is scalar($t->errors(qr/no new token/)), 2, 'one for another reason';
     $t->done;
 };
 
@@ -256,11 +207,11 @@ subtest 'a key file that is none' => sub {
     my %file = (
         'no JSON'            => 'AQVNliteral0literal0literal',
         'an array'           => '[]',
-        'no id'              => key_file($t, 'a', id => ''),
-        'no account'         => key_file($t, 'b', service_account_id => undef),
-        'no private key'     => key_file($t, 'c', private_key => undef),
-        'no PEM'             => key_file($t, 'd', private_key => 'AQVNliteral0literal0'),
-        'a key of 1024 bits' => key_file($t, 'e', bits => 1024),
+        'no id'              => $t->account_key('a', id => ''),
+        'no account'         => $t->account_key('b', service_account_id => undef),
+        'no private key'     => $t->account_key('c', private_key => undef),
+        'no PEM'             => $t->account_key('d', private_key => 'AQVNliteral0literal0'),
+        'a key of 1024 bits' => $t->account_key('e', bits => 1024),
     );
     for my $name (sort keys %file) {
         $t->write_file('bad.json', $file{$name}, 0600);
@@ -287,7 +238,7 @@ subtest 'the zone is made anew' => sub {
     my $t = start();
     $t->allow_killed_workers;
     $t->run($CONF);
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'accepted';
+    is $t->submit->{status}, 202, 'accepted';
 
     # A worker that dies inside of the lock leaves the busy word set.
     my ($pid) = $t->worker_pids;
@@ -296,7 +247,7 @@ subtest 'the zone is made anew' => sub {
     like $gdb, qr/Breakpoint 1, /, 'a worker dies inside of the lock';
     my $r;
     for (1 .. 50) {
-        $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+        $r = $t->submit;
         last if $r->{status} == 202;
         sleep 0.1;
     }

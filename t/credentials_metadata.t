@@ -7,65 +7,28 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use Time::HiRes qw(sleep);
+use CompletionAsync::Credentials;
+use CompletionAsync::Test qw(wait_until);
 
-my %TEXT = (headers => { 'Content-Type' => 'text/plain' });
-my $PATH = '/computeMetadata/v1/instance/service-accounts/default/token';
-
-my $CONF = <<'EOC';
-worker_processes 2;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    completion_async_provider yandex {
-        zone            operations 1m;
-        folder          %%FOLDER%%;
-        submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url  %%UPSTREAM%%/operations;
-        metadata_token  %%METADATA%%;
-        poll_interval   100ms 300ms;
-        request_timeout %%REQUEST_TIMEOUT%%;
-        %%MORE%%
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
-EOC
+my $CONF = CompletionAsync::Credentials->provider_conf(
+    'metadata_token %%METADATA%%; request_timeout %%REQUEST_TIMEOUT%%; %%MORE%%');
 
 
 sub start (%setting) {
-    my $t = CompletionAsync::Test->new(
-        emulator => { delay => 0.2, api_key => undef, issue_tokens => 1, %setting },
-    );
-    $t->define(METADATA => $t->emulator->url . $PATH, MORE => '', REQUEST_TIMEOUT => '3s');
+    my $t = CompletionAsync::Credentials->new(%setting);
+    $t->define(METADATA => $t->metadata_url, MORE => '', REQUEST_TIMEOUT => '3s');
     return $t;
 }
 
 
 sub asked ($t) { $t->emulator->journal(kind => 'metadata') }
-sub errors ($t) { grep { /\[error\]/ } split /\n/, $t->log }
-
-sub wait_until ($condition, $seconds = 5) {
-    my $until = time + $seconds;
-    while (!$condition->()) {
-        return 0 if time > $until;
-        sleep 0.05;
-    }
-    return 1;
-}
 
 
 subtest 'a token' => sub {
     my $t = start(token_length => 8192);
     $t->run($CONF);
-    my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+    my $r = $t->submit;
     is $r->{status}, 202, 'a submit';
     is $t->poll_until_done($r->header('Location'))->{status}, 200, 'and polls';
     my ($asked, @more) = asked($t);
@@ -77,11 +40,11 @@ subtest 'a token' => sub {
     $t->secret(substr $submit->{headers}{authorization}, 100, 60);
 
     ok $t->reload(wait_old => 1), 'a reload';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'a submit';
+    is $t->submit->{status}, 202, 'a submit';
     is scalar(asked($t)), 1, 'with the token of before';
     $t->allow_killed_workers;
     $t->kill_worker($_) for $t->worker_pids;
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'workers killed';
+    is $t->submit->{status}, 202, 'workers killed';
     is scalar(asked($t)), 1, 'the token lives on';
     $t->done;
 };
@@ -92,8 +55,7 @@ subtest 'no proxy' => sub {
     $t->define(MORE => 'proxy http://127.0.0.1:' . $t->closed_port . ';');
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'the metadata service is asked directly';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 503,
-        'while the rest goes through the proxy, which is away';
+    is $t->submit->{status}, 503, 'while the rest goes through the proxy, which is away';
     is scalar $t->emulator->submits, 0, 'and nowhere else';
     $t->done;
 };
@@ -102,14 +64,13 @@ subtest 'no proxy' => sub {
 subtest 'no service account' => sub {
     my $t = start(metadata => 0);
     $t->run($CONF);
-    my @r = $t->concurrent(map { [ POST => '/translate', %TEXT, body => 'text' ] } 1 .. 5);
+    my @r = $t->concurrent(map { [ POST => '/translate', body => 'text' ] } 1 .. 5);
     is_deeply [ map { $_->{status} } @r ], [ (503) x 5 ], 'a 503';
-    is scalar(errors($t)), 1, 'one error';
-    like((errors($t))[0], qr/no service account on this VM.*404/, 'that explains the 404');
+    is scalar($t->errors), 1, 'one error';
+    like(($t->errors)[0], qr/no service account on this VM.*404/, 'that explains the 404');
     $t->emulator->set(metadata => 1);
-    ok wait_until(sub {
-        $t->request(POST => '/translate', %TEXT, body => 'text')->{status} == 202;
-    }, 20), 'once there is one, all is well without a reload';
+    ok wait_until(sub { $t->submit->{status} == 202 }, 20),
+        'once there is one, all is well without a reload';
     like $t->log, qr/\[notice\].*got a token.*after tries that failed/, 'and said to be';
     $t->done;
 };
@@ -120,8 +81,7 @@ subtest 'a poll without a token' => sub {
     $t->write_file('id.key', 'k' x 32, 0600);
     $t->define(MORE => 'id_key file:' . $t->testdir . '/id.key;');
     $t->run($CONF);
-    my $location = $t->request(POST => '/translate', %TEXT, body => '[delay=60]')
-        ->header('Location');
+    my $location = $t->submit('[delay=60]')->header('Location');
     $t->stop;
 
     # The id is good after the restart, and nothing is known of the operation.
@@ -175,15 +135,13 @@ subtest 'answers that are no token' => sub {
         my $logged = length $t->log;
         $e->fault(metadata => 'every', %fault);
         $t->run($CONF);
-        is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 503, "$name: a 503";
+        is $t->submit->{status}, 503, "$name: a 503";
         wait_until(sub { substr($t->log, $logged) =~ /\[error\].*no new token/ });
         my $news = substr $t->log, $logged;
         is scalar(() = $news =~ /\[error\].*no new token/g), 1, "$name: one error";
         unlike $news, qr/hostile|X-More/, "$name: nothing of it is logged";
         $e->clear_faults;
-        ok wait_until(sub {
-            $t->request(POST => '/translate', %TEXT, body => 'text')->{status} == 202;
-        }, 10), "$name: and over";
+        ok wait_until(sub { $t->submit->{status} == 202 }), "$name: and over";
         $t->stop;
     }
     is scalar(grep { ($_->{headers}{authorization} // '') !~ /^Bearer t1\.\w{197}$/ }
@@ -198,13 +156,12 @@ subtest 'who was to renew it dies' => sub {
     $t->emulator->fault(metadata => 1, hang => 'request');
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'a token is asked for';
-    my @r = map { $t->start(POST => '/translate', %TEXT, body => 'text') } 1 .. 4;
+    my @r = map { $t->start(POST => '/translate', body => 'text') } 1 .. 4;
     sleep 0.2;
     # Which worker has the lease is not known: those of the clients that live on go on.
     $t->kill_worker($_) for $t->worker_pids;
-    ok wait_until(sub {
-        $t->request(POST => '/translate', %TEXT, body => 'text')->{status} == 202;
-    }, 10), 'its lease ends, and another worker gets one';
+    ok wait_until(sub { $t->submit->{status} == 202 }),
+        'its lease ends, and another worker gets one';
     is scalar(asked($t)), 2, 'once';
     $_->close for @r;
     $t->done;
@@ -214,35 +171,34 @@ subtest 'who was to renew it dies' => sub {
 subtest 'providers do not share' => sub {
     my $t = start();
     my $other = CompletionAsync::Upstream->start(delay => 0.2, issue_tokens => 1);
-    my $one = $CONF =~ s/metadata_token .*?;/metadata_token %%METADATA%%;/r;
     my $two = <<'EOC';
     completion_async_provider two {
         zone            two 1m;
         folder          %%FOLDER%%;
         submit_url      %%OTHER%%/foundationModels/v1/completionAsync;
         operations_url  %%OTHER%%/operations;
-        metadata_token  %%OTHER%%/computeMetadata/v1/instance/service-accounts/default/token;
+        metadata_token  %%OTHER_METADATA%%;
     }
 EOC
-    $t->define(OTHER => $other->url);
-    $one =~ s/    server \{/$two    server {/;
-    $one =~ s/location \/translate/location \/two { completion_async two; completion_async_model m; }
+    $t->define(OTHER => $other->url, OTHER_METADATA => $t->metadata_url($other));
+    my $both = $CONF =~ s/    server \{/$two    server {/r;
+    $both =~ s/location \/translate/location \/two { completion_async two; completion_async_model m; }
         location \/translate/;
-    $t->run($one);
+    $t->run($both);
     for (1 .. 5) {
-        is $t->request(POST => $_, %TEXT, body => 'text')->{status}, 202, $_ for '/two', '/translate';
+        is $t->request(POST => $_, body => 'text')->{status}, 202, $_ for '/two', '/translate';
     }
     my ($a, $b) = map { my %seen = map { $_->{headers}{authorization} => 1 } $_->submits;
         join ' ', keys %seen } $t->emulator, $other;
     isnt $a, $b, 'each has its own token';
 
     # The same zone, the tokens of another service: a reload does not mix them up.
-    $t->define(METADATA => $other->url . $PATH);
+    $t->define(METADATA => $t->metadata_url($other));
     $t->emulator->set(issue_tokens => 0);
     my $before = $t->emulator->submits;
-    $t->conf($CONF =~ s/metadata_token .*?;/metadata_token %%METADATA%%;/r);
+    $t->conf($CONF);
     ok $t->reload(wait_old => 1), 'a reload with another service';
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'a submit';
+    is $t->submit->{status}, 202, 'a submit';
     isnt(($t->emulator->submits)[-1]{headers}{authorization}, $a, 'shows a token of that one');
     $t->done;
 };

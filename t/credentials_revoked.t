@@ -6,45 +6,16 @@ use v5.36;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Credentials;
 
-my %TEXT = (headers => { 'Content-Type' => 'text/plain' });
-
-my $CONF = <<'EOC';
-worker_processes 2;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    completion_async_provider yandex {
-        zone            operations 1m;
-        folder          %%FOLDER%%;
-        submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url  %%UPSTREAM%%/operations;
-        %%CREDENTIAL%%
-        poll_interval   100ms 300ms;
-        request_timeout 5s;
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
-EOC
+my $CONF = CompletionAsync::Credentials->provider_conf('%%CREDENTIAL%% request_timeout 5s;');
 
 
 sub start (%setting) {
-    my $t = CompletionAsync::Test->new(
-        emulator => { delay => 0.2, api_key => undef, issue_tokens => 1, %setting },
-    );
-    my $url = '/computeMetadata/v1/instance/service-accounts/default/token';
-    $t->define(CREDENTIAL => 'metadata_token ' . $t->emulator->url . "$url;");
+    my $t = CompletionAsync::Credentials->new(%setting);
+    $t->define(CREDENTIAL => 'metadata_token ' . $t->metadata_url . ';');
     return $t;
 }
 
@@ -52,44 +23,16 @@ sub start (%setting) {
 sub renewals ($t) { scalar $t->emulator->journal(kind => 'metadata') }
 
 
-# Two processes that submit one after the other; returns how many were not accepted.
-sub under_load ($t, $seconds, $meanwhile) {
-    pipe my $read, my $write or die "pipe: $!\n";
-    my @pids;
-    for (1 .. 3) {
-        my $pid = fork // die "fork: $!\n";
-        push(@pids, $pid), next if $pid;
-        my ($until, $sent, $failed) = (time + $seconds, 0, 0);
-        while (time < $until) {
-            my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
-            $sent++;
-            $failed++ if $r->{status} != 202;
-        }
-        syswrite $write, "$sent $failed\n";
-        POSIX::_exit(0);
-    }
-    close $write;
-    $meanwhile->();
-    waitpid $_, 0 for @pids;
-    my ($sent, $failed) = (0, 0);
-    while (my $line = <$read>) {
-        my ($s, $f) = split ' ', $line;
-        $sent += $s;
-        $failed += $f;
-    }
-    return ($sent, $failed);
-}
-
-
 subtest 'revoked under load' => sub {
     my $t = start(delay => 3);
     $t->run($CONF);
     my @polled = map { $t->start(GET => $_, headers => { Prefer => 'wait=8' }) }
-        map { $t->request(POST => '/translate', %TEXT, body => 'text')->header('Location') } 1 .. 5;
+        map { $t->submit->header('Location') } 1 .. 5;
     is renewals($t), 1, 'one token';
-    my ($sent, $failed) = under_load($t, 3, sub {
+    my ($sent, $failed) = $t->under_load(3, sub {
         sleep 1;
         $t->emulator->revoke;
+        sleep 2;
     });
     cmp_ok $sent, '>', 20, 'of many submits';
     is $failed, 0, 'none fails';
@@ -100,7 +43,7 @@ subtest 'revoked under load' => sub {
     my @r = map { $_->response } @polled;
     is_deeply [ map { $_->{status} } @r ], [ (200) x 5 ], 'clients that wait get their answer';
     is_deeply [ map { $_->json->{done} ? 1 : 0 } @r ], [ (1) x 5 ], 'which is the result';
-    is scalar(() = $t->log =~ /\[error\]/g), 0, 'nothing of it in the error log';
+    is scalar($t->errors), 0, 'nothing of it in the error log';
     $t->done;
 };
 
@@ -109,7 +52,7 @@ subtest 'a poll and a cancel are repeated, too' => sub {
     my $t = start(delay => 60);
     $t->run($CONF);
     my ($one, $two) = map {
-        $t->request(POST => '/translate', %TEXT, body => "text $_")->header('Location')
+        $t->submit("text $_")->header('Location')
     } 1, 2;
     my ($id) = ($t->emulator->submits)[0]{operation};
 
@@ -117,7 +60,7 @@ subtest 'a poll and a cancel are repeated, too' => sub {
     my $polls = $t->emulator->polls;
     ok $t->emulator->wait_for(poll => $polls + 4), 'polls go on';
     is renewals($t), 2, 'with a second token';
-    is scalar(() = $t->log =~ /\[error\]/g), 0, 'without an error';
+    is scalar($t->errors), 0, 'without an error';
 
     sleep 2;
     $t->emulator->revoke;
@@ -137,7 +80,7 @@ subtest 'refused for good' => sub {
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'a token';
     $t->emulator->fault(submit => 'every', status => 401);
-    my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+    my $r = $t->submit;
     is $r->{status}, 502, 'a second 401 is a 502';
     is $r->json->{code}, 'upstream_rejected', 'of its code';
     is scalar $t->emulator->submits, 2, 'after two tries';
@@ -147,14 +90,13 @@ subtest 'refused for good' => sub {
     my $from = time;
     my $n = 0;
     while (time < $from + 5) {
-        $t->request(POST => '/translate', %TEXT, body => 'text');
+        $t->submit;
         $n++;
     }
     cmp_ok $n, '>', 20, 'of many more';
     cmp_ok renewals($t), '<', 8, 'few renew the token';
     $t->emulator->clear_faults;
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202,
-        'and the first that upstream accepts is accepted';
+    is $t->submit->{status}, 202, 'and the first that upstream accepts is accepted';
     $t->done;
 };
 
@@ -166,7 +108,7 @@ subtest 'refused slowly' => sub {
 
     # Longer than the pause between two renewals, which alone would end the repeating.
     $t->emulator->fault(submit => 'every', status => 401, delay => 1.4);
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 502, 'a 502';
+    is $t->submit->{status}, 502, 'a 502';
     is scalar $t->emulator->submits, 2, 'after two tries';
     $t->done;
 };
@@ -175,23 +117,21 @@ subtest 'refused slowly' => sub {
 subtest 'a file' => sub {
     my $t = start(issue_tokens => 0, api_key => 'AQVNfirst0first0first0');
     $t->secret(qw(AQVNfirst0first0first0 AQVNsecond0second0));
-    $t->write_file('it.key', "AQVNfirst0first0first0\n", 0600);
-    chown((getpwnam('www-data'))[ 2, 3 ], $t->testdir . '/it.key') if $> == 0;
-    $t->define(CREDENTIAL => 'api_key file:' . $t->testdir . '/it.key;');
+    my $path = $t->secret_file('it.key', "AQVNfirst0first0first0\n");
+    $t->define(CREDENTIAL => "api_key file:$path;");
     $t->run($CONF);
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202, 'accepted';
+    is $t->submit->{status}, 202, 'accepted';
 
     # Read at once, before anybody looks at it by the clock.
     $t->write_file('it.key', "AQVNsecond0second0\n", 0600);
     $t->emulator->set(api_key => 'AQVNsecond0second0');
-    is $t->request(POST => '/translate', %TEXT, body => 'text')->{status}, 202,
-        'changed and refused: it is read at once';
+    is $t->submit->{status}, 202, 'changed and refused: it is read at once';
 
     # The other worker looks at it by the clock.
     sleep 1.2;
     $t->emulator->set(api_key => 'AQVNthird0third0');
     my $before = $t->emulator->submits;
-    my $r = $t->request(POST => '/translate', %TEXT, body => 'text');
+    my $r = $t->submit;
     is $r->{status}, 502, 'unchanged and refused: a 502';
     is $r->json->{code}, 'upstream_rejected', 'of its code';
     is scalar($t->emulator->submits) - $before, 1, 'after one try';

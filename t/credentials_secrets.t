@@ -8,8 +8,8 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use Time::HiRes qw(sleep);
+use CompletionAsync::Credentials;
 
 my $CONF = <<'EOC';
 worker_processes 1;
@@ -62,24 +62,12 @@ sub core ($t, $pid, $excluded, @strings) {
 }
 
 
-sub key_file ($t) {
-    my $dir = $t->testdir;
-    system('openssl', 'genpkey', '-quiet', '-algorithm', 'RSA', '-out', "$dir/sa.pem");
-    my $pem = $t->read_file('sa.pem');
-    my $path = $t->write_file('sa.json', '{"id":"ajeone","service_account_id":"ajeaccount",'
-        . '"private_key":"' . $pem =~ s/\n/\\n/gr . '"}', 0600);
-    unlink "$dir/sa.pem";
-    return ($path, (split /\n/, $pem)[ 8, 15 ]);
-}
-
-
 for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
     subtest $kind => sub {
         plan skip_all => 'a sanitizer keeps what was freed'
             if ($ENV{ASAN_OPTIONS} // $ENV{TEST_NGINX_LD_PRELOAD} // '') ne '';
         my $file = $kind =~ /^(api_key|iam_token)$/;
-        my $t = CompletionAsync::Test->new(
-            emulator => { delay => 0.2, api_key => undef, issue_tokens => !$file || 0 });
+        my $t = CompletionAsync::Credentials->new(issue_tokens => !$file || 0);
         my $url = $t->emulator->url;
         my @secrets = ($ID_KEY);
 
@@ -90,13 +78,12 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
             $t->define(CREDENTIAL => "$kind file:$path;");
 
         } elsif ($kind eq 'service_account_key') {
-            my ($path, @lines) = key_file($t);
-            push @secrets, @lines;
+            my $path = $t->write_file('sa.json', $t->account_key('one'), 0600);
+            push @secrets, (split /\n/, $t->read_file('one.pem'))[ 8, 15 ];
             $t->define(CREDENTIAL => "$kind file:$path; iam_url $url/iam/v1/tokens;");
 
         } else {
-            $t->define(CREDENTIAL =>
-                "$kind $url/computeMetadata/v1/instance/service-accounts/default/token;");
+            $t->define(CREDENTIAL => "$kind " . $t->metadata_url . ';');
         }
         $t->run($CONF);
         my ($worker) = $t->worker_pids;
@@ -104,7 +91,7 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
         my @answers;
         my $work = sub {
             for (1 .. 3) {
-                my $r = $t->request(POST => '/translate', body => "text $_");
+                my $r = $t->submit("text $_");
                 push @answers, $r, $t->poll_until_done($r->header('Location'));
             }
         };
@@ -112,8 +99,7 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
 
         # Tokens that were given up are looked for as well.
         if ($file) {
-            $t->write_file('it.key', 'AQVN' . 'other' x 20 . "\n");
-            chown((getpwnam('www-data'))[ 2, 3 ], $t->testdir . '/it.key') if $> == 0;
+            $t->secret_file('it.key', 'AQVN' . 'other' x 20 . "\n");
             push @secrets, 'AQVN' . 'other' x 20;
             sleep 1.2;
 
@@ -121,11 +107,11 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
             $t->emulator->revoke;
         }
         $work->();
-        my $r = $t->request(POST => '/translate', body => '[delay=60]');
+        my $r = $t->submit('[delay=60]');
         push @answers, $r, $t->request(DELETE => $r->header('Location'));
         $t->emulator->wait_over(cancel => 1);
         $t->emulator->fault(submit => 'every', status => 401);
-        push @answers, $t->request(POST => '/translate', body => 'text');
+        push @answers, $t->submit;
 
         my %shown = map { $_ => 1 } grep { defined } map {
             ($_->{headers}{authorization} // '') =~ / (.*)/

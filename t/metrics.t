@@ -9,8 +9,9 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(max sum0);
 use Test::More;
 use Time::HiRes qw(sleep time);
+use CompletionAsync::Credentials;
 use CompletionAsync::Metrics;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 }, timeout => 200);
 $t->allow_killed_workers;
@@ -68,16 +69,6 @@ my $emulator = $t->emulator;
 
 
 sub scrape () { CompletionAsync::Metrics->scrape($t, '/metrics') }
-
-
-sub wait_until ($condition, $seconds = 10) {
-    my $until = time + $seconds;
-    until ($condition->()) {
-        return 0 if time > $until;
-        sleep 0.05;
-    }
-    return 1;
-}
 
 
 sub submit ($text, %arg) {
@@ -612,8 +603,7 @@ subtest 'gateway overhead' => sub {
 
 
 subtest 'when the token expires' => sub {
-    my $own = CompletionAsync::Test->new(
-        emulator => { api_key => undef, issue_tokens => 1, token_ttl => 3600 });
+    my $own = CompletionAsync::Credentials->new(token_ttl => 3600);
     my $conf = $own->http_conf(<<'EOC');
 completion_async_provider yandex {
     zone yandex 1m; folder %%FOLDER%%; %%CREDENTIAL%%
@@ -629,8 +619,7 @@ EOC
         CompletionAsync::Metrics->scrape($own, '/metrics')
             ->matching('token_expiry_timestamp_seconds');
     };
-    $own->define(CREDENTIAL => 'metadata_token ' . $own->emulator->url
-        . '/computeMetadata/v1/instance/service-accounts/default/token;');
+    $own->define(CREDENTIAL => 'metadata_token ' . $own->metadata_url . ';');
     $own->run($conf);
     ok wait_until($expiry), 'a token that is renewed has a time';
     my ($sample) = $expiry->();
