@@ -136,32 +136,6 @@ sub is_accepted ($r, $name, $source = undef) {
 sub kinds ($r) { return join ' ', sort grep { !/^x-/ } keys %{ $r->{headers} } }
 
 
-# the worker whose transfer to upstream lasts; a poll of another one may come by
-sub sender () {
-    my $port = sprintf '%04X', $upstream->port;
-    my %seen;
-
-    for (1 .. 6) {
-        my %to;
-        $upstream->disconnect(idle => 1);
-        sleep 0.03;
-
-        open my $tcp, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
-        while (<$tcp>) {
-            my ($remote, $state, $inode) = (split ' ')[2, 3, 9];
-            $to{"socket:[$inode]"} = 1 if $remote =~ /:$port$/ && $state eq '01';
-        }
-
-        for my $pid ($t->worker_pids) {
-            $seen{$pid}++ if grep { $to{$_ // ''} } $t->fds($pid);
-        }
-    }
-
-    my ($sender) = sort { $seen{$b} <=> $seen{$a} } keys %seen;
-    return $sender;
-}
-
-
 subtest 'an equal request shares the operation' => sub {
     my $first = submit('/owner', 'equal [delay=1]');
     my $location = is_accepted($first, 'first', 'upstream');
@@ -412,7 +386,7 @@ subtest 'who joined shares the end, though others come first' => sub {
     sleep 0.02 until submits($text);
     sleep 0.3;
 
-    my $sender = sender();
+    my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 
@@ -442,7 +416,7 @@ subtest 'who joined shares it, though its memory is wanted' => sub {
     sleep 0.02 until submits($text);
     sleep 0.3;
 
-    my $sender = sender();
+    my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 

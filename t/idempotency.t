@@ -101,32 +101,6 @@ sub is_replay ($r, $location, $name) {
 sub fresh { return sprintf 'key-%04d', ++$number }
 
 
-# the worker whose transfer to upstream lasts; a poll of another one may come by
-sub sender () {
-    my $port = sprintf '%04X', $upstream->port;
-    my %seen;
-
-    for (1 .. 6) {
-        my %to;
-        $upstream->disconnect(idle => 1);
-        sleep 0.03;
-
-        open my $tcp, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
-        while (<$tcp>) {
-            my ($remote, $state, $inode) = (split ' ')[2, 3, 9];
-            $to{"socket:[$inode]"} = 1 if $remote =~ /:$port$/ && $state eq '01';
-        }
-
-        for my $pid ($t->worker_pids) {
-            $seen{$pid}++ if grep { $to{$_ // ''} } $t->fds($pid);
-        }
-    }
-
-    my ($sender) = sort { $seen{$b} <=> $seen{$a} } keys %seen;
-    return $sender;
-}
-
-
 subtest 'the same key gives the same operation' => sub {
     my $key = fresh();
     my $r = submit('/t', $key, 'first');
@@ -298,7 +272,7 @@ subtest 'a refusal is for those who joined, though others come first' => sub {
     sleep 0.02 until submits('late news');
     sleep 0.3;
 
-    my $sender = sender();
+    my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 

@@ -76,6 +76,7 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     reload_refused          the reload must fail: returns its [emerg] lines, which are allowed
     usr2(quit => 1)         binary upgrade; returns the new master's pid
     worker_pids(all => 0)   those that serve; with "all" those that shut down, too
+    sender                  the worker whose transfer to the emulator lasts
     kill_worker($pid, $signal)                  KILL; waits for the new one, returns its pid
     allow_killed_workers    "exited on signal 9" and "was locked by" are then no failure
     allow_alarms($pattern)  lines of the error log that are then no failure
@@ -512,6 +513,32 @@ sub _newborn ($self) {
     my $known = $self->_pid_file // 0;
     return any { $_ != $known && _title($_) !~ /^nginx: (worker|cache)/ }
         _children($self->{master});
+}
+
+
+# Seen several times: a poll of another worker may come by.
+sub sender ($self) {
+    my $port = sprintf '%04X', $self->{emulator}->port;
+    my %seen;
+
+    for (1 .. 6) {
+        my %to;
+        $self->{emulator}->disconnect(idle => 1);
+        sleep 0.03;
+
+        open my $tcp, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!\n";
+        while (<$tcp>) {
+            my ($remote, $state, $inode) = (split ' ')[2, 3, 9];
+            $to{"socket:[$inode]"} = 1 if $remote =~ /:$port$/ && $state eq '01';
+        }
+
+        for my $pid ($self->worker_pids) {
+            $seen{$pid}++ if grep { $to{$_ // ''} } $self->fds($pid);
+        }
+    }
+
+    my ($sender) = sort { $seen{$b} <=> $seen{$a} } keys %seen;
+    return $sender;
 }
 
 
