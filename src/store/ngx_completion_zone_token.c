@@ -5,7 +5,7 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* between two tries, doubled with each failure, ms */
+/* behind a token, and behind a failure, doubled with each of them, ms */
 #define NGX_COMPLETION_TOKEN_PAUSE      500
 #define NGX_COMPLETION_TOKEN_PAUSE_MAX  60000
 
@@ -96,11 +96,12 @@ ngx_completion_token_due(ngx_completion_token_sh_t *sh,
     sh->lease = 0;
 
     /*
-     * A new key need not wait for what the old one failed in, once: workers
-     * that go on with different keys must not drive each other.
+     * Workers that hold different keys must not drive each other, be it with
+     * failures or by dropping each other's tokens.  But the first try with a
+     * new key need not wait for what the old one failed in.
      */
 
-    return sh->failures == 0
+    return (sh->generation == 0 && sh->failures == 0)
            || ngx_completion_token_left(sh->not_before) <= 0
            || (token->untried
                && ngx_memcmp(sh->tried, token->key,
@@ -168,6 +169,7 @@ ngx_completion_zone_token_store(ngx_completion_zone_t *zone,
     ngx_memcpy(sh->source, token->source, NGX_COMPLETION_TOKEN_DIGEST);
     sh->expires = ngx_current_msec + life;
     sh->renew = ngx_current_msec + renew;
+    sh->not_before = ngx_current_msec + NGX_COMPLETION_TOKEN_PAUSE;
     sh->lease = 0;
     sh->failures = 0;
     sh->fault = 0;

@@ -128,6 +128,48 @@ test_two_keys(void)
 }
 
 
+/* of another account, of which each worker's token drops the other's */
+
+static void
+test_two_sources(void)
+{
+    ngx_uint_t  i, renewals;
+    ngx_str_t   value = ngx_string("t1.token");
+    ngx_msec_t  end;
+
+    make();
+
+    for (i = 0; i < WORKERS; i++) {
+        learn(i, i + 1);
+        memset(workers[i].source, i + 1, NGX_COMPLETION_TOKEN_DIGEST);
+    }
+
+    renewals = 0;
+    end = ngx_current_msec + 10000;
+
+    while ((ngx_msec_int_t) (end - ngx_current_msec) > 0) {
+
+        for (i = 0; i < WORKERS; i++) {
+            ngx_completion_zone_token(zone, &workers[i]);
+
+            if (workers[i].lease) {
+                renewals++;
+                ngx_completion_zone_token_store(zone, &workers[i], &value,
+                                                60000, 30000);
+            }
+        }
+
+        ngx_current_msec += 50;
+    }
+
+    ok(renewals >= WORKERS, "workers with different accounts get tokens each");
+    ok(renewals <= WORKERS + 20, "twice a second, all of them together");
+
+    ngx_completion_zone_token(zone, &workers[0]);
+    ok(workers[0].wait <= 500, "who has to wait learns for how long");
+}
+
+
 static void
 test_store(void)
 {
@@ -151,6 +193,13 @@ test_store(void)
     is_int(ngx_completion_zone_token(zone, &workers[0]), NGX_OK, "for all");
     ok(workers[0].len == value.len && workers[0].lease == 0, "who get a copy");
 
+    is_int(ngx_completion_zone_token_refused(zone, &workers[0],
+                                             workers[0].generation),
+           NGX_OK, "refused at once");
+    ngx_completion_zone_token(zone, &workers[0]);
+    ok(workers[0].lease != 0, "it is got anew at once");
+    ngx_completion_zone_token_store(zone, &workers[0], &value, 60000, 30000);
+
     ngx_current_msec += 30000;
     is_int(fails(0, &pause), 1, "a renewal that fails");
     is_int(ngx_completion_zone_token(zone, &workers[1]), NGX_OK, "the old serves");
@@ -169,6 +218,7 @@ main(void)
 
     test_new_key();
     test_two_keys();
+    test_two_sources();
     test_store();
 
     shim_slab_reset(0);
