@@ -101,8 +101,9 @@ ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     ngx_completion_json_handler_pt handler, void *data, const char **reason);
 
 /*
- * A SHA-256 of what an object says, the order of members and white space left
- * out; numbers as they are spelled.  Returns as above; digest: 32 bytes.
+ * A SHA-256 of what an object says, the order of members (but of those with
+ * one name) and white space left out; numbers as they are spelled.  Returns as
+ * above; digest: 32 bytes.
  */
 ngx_int_t ngx_completion_json_digest(ngx_pool_t *pool, ngx_str_t *text,
     u_char *digest);

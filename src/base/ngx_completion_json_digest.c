@@ -9,14 +9,22 @@
 /*
  * Every value has a digest: a scalar that of its type and content, an array
  * that of its elements' chained in order, an object that of its members'
- * sorted.  Only the members of the objects that are open take memory: a text
- * of a million empty arrays must not take a gigabyte.
+ * sorted by name.  Only the members of the objects that are open take memory:
+ * a text of a million empty arrays must not take a gigabyte.
  */
 
 typedef struct {
-    ngx_array_t                    members;  /* of digests */
+    u_char                         name[12];  /* begins the name's digest */
+    u_char                         index[4];  /* of a name given twice, the
+                                                 last may be what counts */
+    u_char                         pair[NGX_COMPLETION_SHA256];
+} ngx_completion_json_digested_t;
+
+
+typedef struct {
+    ngx_array_t                    members;   /* _json_digested_t */
     u_char                         pair[2 * NGX_COMPLETION_SHA256];
-    ngx_uint_t                     array;    /* not an object */
+    ngx_uint_t                     array;     /* not an object */
 } ngx_completion_json_level_t;
 
 
@@ -62,10 +70,12 @@ static ngx_int_t
 ngx_completion_json_digest_event(void *data,
     ngx_completion_json_event_t *event)
 {
-    u_char                         md[NGX_COMPLETION_SHA256];
-    ngx_array_t                   *members;
-    ngx_completion_json_level_t   *level;
-    ngx_completion_json_digest_t  *d;
+    u_char                           md[NGX_COMPLETION_SHA256];
+    ngx_uint_t                       i;
+    ngx_array_t                     *members;
+    ngx_completion_json_level_t     *level;
+    ngx_completion_json_digest_t    *d;
+    ngx_completion_json_digested_t  *member;
 
     d = data;
 
@@ -85,7 +95,8 @@ ngx_completion_json_digest_event(void *data,
             return NGX_OK;
         }
 
-        return ngx_array_init(members, d->pool, 8, NGX_COMPLETION_SHA256);
+        return ngx_array_init(members, d->pool, 8,
+                              sizeof(ngx_completion_json_digested_t));
 
     case NGX_COMPLETION_JSON_ARRAY:
         level = &d->levels[event->depth + 1];
@@ -98,6 +109,12 @@ ngx_completion_json_digest_event(void *data,
         members = &d->levels[event->depth + 1].members;
         ngx_qsort(members->elts, members->nelts, members->size,
                   ngx_completion_json_member_cmp);
+
+        member = members->elts;
+
+        for (i = 0; i < members->nelts; i++) {
+            ngx_memzero(member[i].index, sizeof(member[i].index));
+        }
 
         if (ngx_completion_sha256(members->elts,
                                   members->nelts * members->size, md)
@@ -131,8 +148,10 @@ static ngx_int_t
 ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
     ngx_uint_t depth, u_char *md)
 {
-    u_char                       *member;
-    ngx_completion_json_level_t  *level;
+    u_char                          *out;
+    uint32_t                         index;
+    ngx_completion_json_level_t     *level;
+    ngx_completion_json_digested_t  *member;
 
     if (depth == 0) {
         ngx_memcpy(d->digest, md, NGX_COMPLETION_SHA256);
@@ -142,15 +161,22 @@ ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
     /* behind the member's name, or what the elements so far came to */
 
     level = &d->levels[depth];
-    member = level->pair;
+    out = level->pair;
 
     ngx_memcpy(level->pair + NGX_COMPLETION_SHA256, md, NGX_COMPLETION_SHA256);
 
     if (!level->array) {
+        index = htonl((uint32_t) level->members.nelts);
+
         member = ngx_array_push(&level->members);
         if (member == NULL) {
             return NGX_ERROR;
         }
+
+        ngx_memcpy(member->name, level->pair, sizeof(member->name));
+        ngx_memcpy(member->index, &index, sizeof(member->index));
+
+        out = member->pair;
     }
 
     if (ngx_completion_sha256(level->pair, sizeof(level->pair), md)
@@ -159,7 +185,7 @@ ngx_completion_json_digest_value(ngx_completion_json_digest_t *d,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(member, md, NGX_COMPLETION_SHA256);
+    ngx_memcpy(out, md, NGX_COMPLETION_SHA256);
 
     return NGX_OK;
 }
@@ -198,5 +224,6 @@ ngx_completion_json_digest_scalar(ngx_completion_json_digest_t *d,
 static int ngx_libc_cdecl
 ngx_completion_json_member_cmp(const void *one, const void *two)
 {
-    return ngx_memcmp(one, two, NGX_COMPLETION_SHA256);
+    return ngx_memcmp(one, two,
+                      offsetof(ngx_completion_json_digested_t, pair));
 }

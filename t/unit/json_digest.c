@@ -70,6 +70,8 @@ test_same(void)
     is_same("{\"o\":{\"a\":{\"x\":1,\"y\":2},\"b\":[]},\"p\":true}",
             "{\"p\":true,\"o\":{\"b\":[],\"a\":{\"y\":2,\"x\":1}}}",
             "the order of inner members");
+    is_same("{\"a\":1,\"b\":3,\"a\":2}", "{\"b\":3,\"a\":1,\"a\":2}",
+            "the order of others beside a member given twice");
     is_same("{\"a\":[{\"x\":1,\"y\":2},{}]}", "{\"a\":[{\"y\":2,\"x\":1},{}]}",
             "the order of members in an array");
     is_same("{\"\\u0061\":\"\\u0416\\n\\/\"}", "{\"a\":\"\xd0\x96\\u000a/\"}",
@@ -105,6 +107,10 @@ test_other(void)
     is_other("{\"a\":[{\"k\":1},5]}", "{\"a\":[{\"j\":1},5]}",
              "names within an array");
     is_other("{\"a\":1,\"a\":2}", "{\"a\":2}", "a member given twice");
+    is_other("{\"a\":1,\"a\":2}", "{\"a\":2,\"a\":1}",
+             "the order of a member given twice");
+    is_other("{\"a\":1,\"b\":0,\"a\":2}", "{\"a\":2,\"b\":0,\"a\":1}",
+             "the same with another between");
 }
 
 
