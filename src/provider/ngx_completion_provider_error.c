@@ -6,8 +6,14 @@
 /* a resource id of Yandex: that many lower-case letters and digits */
 #define NGX_COMPLETION_RESOURCE_ID_LEN  20
 
+/* what is shorter may be a part of any word, and is masked as a whole one */
+#define NGX_COMPLETION_MASKED_ANYWHERE  8
+
 #define ngx_completion_cleaning_digit(c)   ((c) >= '0' && (c) <= '9')
 #define ngx_completion_cleaning_letter(c)  ((c) >= 'a' && (c) <= 'z')
+#define ngx_completion_cleaning_word(c)                                       \
+    (ngx_completion_cleaning_digit(c)                                         \
+     || ngx_completion_cleaning_letter(ngx_tolower(c)))
 
 
 typedef struct {
@@ -26,6 +32,8 @@ typedef struct {
 static void ngx_completion_cleaning_step(ngx_completion_cleaning_t *c);
 static ngx_uint_t ngx_completion_cleaning_strict(
     ngx_completion_cleaning_t *c);
+static ngx_uint_t ngx_completion_cleaning_masked(
+    ngx_completion_cleaning_t *c, ngx_str_t *secret);
 static ngx_uint_t ngx_completion_cleaning_starts(
     ngx_completion_cleaning_t *c, ngx_str_t *with);
 static ngx_uint_t ngx_completion_cleaning_resource(
@@ -131,8 +139,8 @@ ngx_completion_provider_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     c.last = text->data + text->len;
 
     while (c.p < c.last
-           && !ngx_completion_cleaning_starts(&c, &c.folder)
-           && !ngx_completion_cleaning_starts(&c, &c.credential))
+           && !ngx_completion_cleaning_masked(&c, &c.folder)
+           && !ngx_completion_cleaning_masked(&c, &c.credential))
     {
         c.p++;
     }
@@ -162,13 +170,13 @@ ngx_completion_provider_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
 static void
 ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
 {
-    if (ngx_completion_cleaning_starts(c, &c->folder)) {
+    if (ngx_completion_cleaning_masked(c, &c->folder)) {
         *c->out++ = '*';
         c->p += c->folder.len;
         return;
     }
 
-    if (ngx_completion_cleaning_starts(c, &c->credential)) {
+    if (ngx_completion_cleaning_masked(c, &c->credential)) {
         *c->out++ = '*';
         c->p += c->credential.len;
         return;
@@ -225,6 +233,23 @@ ngx_completion_cleaning_strict(ngx_completion_cleaning_t *c)
     }
 
     return 0;
+}
+
+
+static ngx_uint_t
+ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c, ngx_str_t *secret)
+{
+    u_char  *end;
+
+    if (!ngx_completion_cleaning_starts(c, secret)) {
+        return 0;
+    }
+
+    end = c->p + secret->len;
+
+    return secret->len >= NGX_COMPLETION_MASKED_ANYWHERE
+           || ((c->p == c->begin || !ngx_completion_cleaning_word(c->p[-1]))
+               && (end == c->last || !ngx_completion_cleaning_word(*end)));
 }
 
 

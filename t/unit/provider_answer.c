@@ -676,6 +676,22 @@ test_reasons(void)
                 "\":1},\"done\":false}", NGX_COMPLETION_PENDING,
                 "names are masked too, but for those of a result");
 
+    provider.folder = str("test");
+    fetch.credential = str("key");
+
+    respond(400, "{\"message\":\"the latest monkey, gpt://test/a keyless key: "
+                 "\xd0\x96key\"}", NULL);
+    is_str(&answer.reason, "the latest monkey, gpt://*/a keyless *: \xd0\x96*",
+           "clean: what is short is masked as a whole word");
+
+    respond(200, "{\"id\":\"a\",\"latest\":\"tests\",\"test\":\"key\"}", NULL);
+    is_document("{\"id\":\"\",\"latest\":\"tests\",\"*\":\"*\","
+                "\"done\":false}", NGX_COMPLETION_PENDING,
+                "and no part of a name");
+
+    provider.folder = str(FOLDER);
+    fetch.credential = str("AQVNsecret");
+
     strcpy(body, "{\"message\":\"");
     for (i = 0; i < 300; i++) {
         strcat(body, "\xd0\x96");
