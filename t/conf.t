@@ -31,6 +31,7 @@ my %file = map { $_->[0] => $t->write_file(@$_) } (
     [ 'array.json',    '["type"]'             ],
     [ 'string.json',   '"type"'               ],
     [ 'empty.json',    ''                     ],
+    [ 'deep.json',     '{"a":' x 62 . '{}' . '}' x 62 ],
     [ 'no.pem',        "not a certificate\n"  ],
 );
 mkdir $t->testdir . '/directory';
@@ -353,7 +354,8 @@ for my $case (
         "\"/a\r\nX: y/\"" ],
     [ owner             => '""' ],
     [ response_format   => "$file{missing}", "$file{'broken.json'}", "$file{'trailing.json'}",
-        "$file{'array.json'}", "$file{'string.json'}", "$file{'empty.json'}", '""' ],
+        "$file{'array.json'}", "$file{'string.json'}", "$file{'empty.json'}", "$file{'deep.json'}",
+        '""' ],
 ) {
     my ($directive, @values) = @$case;
     for my $value (@values) {

@@ -13,6 +13,7 @@ use CompletionAsync::Test;
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
+$t->write_file('deep.json', '{"a":' x 61 . '{}' . '}' x 61);
 $t->write_file('schema.json', <<'EOS');
 {
   "type": "object",
@@ -47,6 +48,8 @@ server {
     location /json   { completion_async yandex; completion_async_response_format json; }
     location /schema { completion_async yandex;
                        completion_async_response_format %%TESTDIR%%/schema.json; }
+    location /deep   { completion_async yandex;
+                       completion_async_response_format %%TESTDIR%%/deep.json; }
 
     location /map {
         completion_async         yandex;
@@ -476,6 +479,10 @@ subtest 'the response format' => sub {
 
     post('text/plain', 'a', path => '/schema');
     like upstream()->{body}, qr/"const":\s*12345678901234567890\b/, 'a schema, as in its file';
+
+    is post('text/plain', 'a', path => '/deep', headers => { 'Idempotency-Key' => 'deep' })
+        ->{status}, 202, 'as deep as a schema may be, under a key';
+    upstream();
 
     $json = $body->('/schema', $own);
     is_deeply $json->{jsonSchema}{schema}{type}, 'object', 'a schema';

@@ -42,6 +42,8 @@ static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
 #define NGX_HTTP_COMPLETION_LOCATIONS                                         \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
+#define NGX_HTTP_COMPLETION_SCHEMA  "{\"jsonSchema\":{\"schema\":%V}}"
+
 
 static ngx_conf_post_t  ngx_http_completion_lifetime = {
     ngx_http_completion_check_lifetime
@@ -717,7 +719,7 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_completion_loc_conf_t *ccf = conf;
 
-    ngx_str_t        *value;
+    ngx_str_t        *value, request;
     const char       *reason;
     ngx_array_t      *members;
     ngx_file_info_t   info;
@@ -739,10 +741,24 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
+    /* as deep as it lies in a request, which has limits as well */
+
+    request.data = ngx_pnalloc(cf->pool, sizeof(NGX_HTTP_COMPLETION_SCHEMA)
+                                         + ccf->schema.len);
+    if (request.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    request.len = ngx_sprintf(request.data, NGX_HTTP_COMPLETION_SCHEMA,
+                              &ccf->schema)
+                  - request.data;
+
     reason = "no memory";
 
     if (ngx_completion_json_members(cf->pool, &ccf->schema, &members, &reason)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_completion_json_members(cf->pool, &request, &members, &reason)
+           != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must hold a JSON schema, an object: %s",
