@@ -36,6 +36,9 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     ngx_completion_fetch_t  *f;
 
     pool = ngx_create_pool(1024, log);
+    if (pool == NULL) {
+        return NULL;
+    }
 
     f = ngx_pcalloc(pool, sizeof(ngx_completion_fetch_t));
     if (f == NULL) {

@@ -64,6 +64,10 @@ ngx_create_pool(size_t size, ngx_log_t *log)
 {
     shim_pool_t  *p;
 
+    if (++shim_allocations == shim_fail_at) {
+        return NULL;
+    }
+
     p = calloc(1, sizeof(shim_pool_t));
     p->pool.max = size;
     p->pool.log = log;

@@ -2,10 +2,9 @@
 #include "tap.h"
 #include "ngx_shim.h"
 #include "fetch_stub.h"
+#include "key_file.h"
 
 #include "../../src/provider/ngx_completion_credential.h"
-
-#include <stdlib.h>
 
 
 #define NOW  1000000000      /* 2001-09-09T01:46:40Z */
@@ -94,6 +93,8 @@ test_times(void)
     lives(1, "\"2001-09-09 13:46:40Z\"", 0);
     lives(1, "\"2001-09-09T13:46:40\"", 0);
     lives(1, "\"2001-09-09T13:46:40+0300\"", 0);
+    lives(1, "\"2001-09-09T13:46:40+0a:00\"", 0);
+    lives(1, "\"2001-09-09T13:46:40+00:a0\"", 0);
     lives(1, "\"2001-09-09T13:46:40Zzzz\"", 0);
     lives(1, "\"tomorrow\"", 0);
     lives(1, "\"\"", 0);
@@ -168,12 +169,194 @@ test_hostile(void)
     }
 
     free(big);
+}
 
-    text = str("{\"access_token\":\"t1.9\",\"expires_in\":43200}");
 
-    ok(answer(0, 500, &text) != NULL, "an error that looks like a token");
-    ok(strstr(answer(0, 404, &text), "no service account on this VM") != NULL,
-       "a 404 of the metadata service is explained");
+static void
+is_fault(ngx_uint_t iam, ngx_uint_t status, const char *expected)
+{
+    char       name[64];
+    ngx_str_t  got, text;
+
+    text = str("{\"access_token\":\"t1.9\",\"expires_in\":43200,"
+               "\"iamToken\":\"t1.9\",\"expiresAt\":"
+               "\"2001-09-09T13:46:40Z\"}");
+
+    got = str(answer(iam, status, &text));
+    snprintf(name, sizeof(name), "%s %d", iam ? "IAM" : "metadata",
+             (int) status);
+    is_str(&got, expected, name);
+}
+
+
+static void
+test_refusals(void)
+{
+    ngx_uint_t               i;
+    ngx_str_t                got;
+    ngx_completion_fetch_t   f;
+
+    static const ngx_uint_t  codes[] = { 400, 401, 403, 404 };
+
+    static const char  refused[] =
+        "the authorized key is refused: deleted, of another account, or the "
+        "clock is wrong";
+
+    for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        is_fault(1, codes[i], refused);
+    }
+
+    is_fault(1, 302, "the token service refuses");
+    is_fault(1, 429, "the token service refuses");
+    is_fault(1, 500, "the token service refuses");
+
+    is_fault(0, 404, "no service account on this VM, attach one");
+    is_fault(0, 403, "the metadata service refuses");
+    is_fault(0, 500, "the metadata service refuses");
+
+    memset(&f, 0, sizeof(f));
+    f.outcome = NGX_COMPLETION_FETCH_UNREACHED;
+
+    got = str(ngx_completion_token_read(&credential, &f, &token, &life));
+    is_str(&got, "no answer", "no answer");
+
+    f.outcome = NGX_COMPLETION_FETCH_BROKEN;
+    f.status = 200;
+    f.fault = "connection reset";
+
+    got = str(ngx_completion_token_read(&credential, &f, &token, &life));
+    is_str(&got, "connection reset", "half an answer is none");
+}
+
+
+/* a key file that is read when the token is asked for */
+
+static ngx_completion_secret_t *
+key(char **text)
+{
+    char                     *pem;
+    EVP_PKEY                 *pkey = EVP_RSA_gen(2048);
+    ngx_completion_secret_t  *secret;
+
+    pem = key_pem(pkey, NULL);
+    *text = key_file("ajekey", "ajesa", pem);
+    free(pem);
+    EVP_PKEY_free(pkey);
+
+    secret = ngx_completion_secret_create(strlen(*text), &shim_log);
+    memcpy(secret->value.data, *text, strlen(*text));
+
+    return secret;
+}
+
+
+static void
+test_requests(void)
+{
+    int                       bad = 0;
+    char                     *text;
+    size_t                    i;
+    ngx_str_t                 got;
+    ngx_uint_t                dots = 0, n;
+    ngx_pool_cleanup_t       *cln;
+    ngx_completion_fetch_t   *f;
+    ngx_completion_secret_t  *secret = key(&text);
+
+    static const ngx_completion_credential_e  kinds[] = {
+        NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN,
+        NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY
+    };
+
+    credential.kind = kinds[0];
+    f = ngx_completion_token_fetch(&credential, NULL, &shim_log);
+    got = str(stub_headers);
+    is_str(&got, "Metadata-Flavor: Google\n", "the machine's token");
+    ok(f->origin == &credential.service && !f->post && f->body.len == 0
+       && f->secret, "a GET whose answer is secret");
+    ngx_completion_fetch_destroy(f);
+
+    credential.kind = kinds[1];
+    f = ngx_completion_token_fetch(&credential, secret, &shim_log);
+    got = str(stub_headers);
+    is_str(&got, "Content-Type: application/json\n", "an account's token");
+    ok(f->origin == &credential.service && f->post && f->secret,
+       "a POST whose answer is secret");
+
+    for (i = 0; i < f->body.len; i++) {
+        dots += (f->body.data[i] == '.');
+    }
+
+    ok(f->body.len > 10 && memcmp(f->body.data, "{\"jwt\":\"ey", 10) == 0
+       && memcmp(f->body.data + f->body.len - 2, "\"}", 2) == 0 && dots == 2,
+       "with a JWT");
+
+    for (cln = f->pool->cleanup; cln; cln = cln->next) {
+        cln->handler(cln->data);
+        cln->handler = NULL;
+    }
+
+    for (i = 0; i < f->body.len && f->body.data[i] == 0; i++) { /* void */ }
+    is_int(i, f->body.len, "which is wiped with the transfer");
+    ngx_completion_fetch_destroy(f);
+
+    for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        credential.kind = kinds[i];
+
+        for (n = 1; n < 100; n++) {
+            shim_allocations = 0;
+            shim_fail_at = n;
+            f = ngx_completion_token_fetch(&credential, secret, &shim_log);
+            shim_fail_at = 0;
+
+            if (shim_allocations < n) {
+                break;
+            }
+
+            bad += (f != NULL);
+        }
+
+        ok(f && n > 2 && n < 100 && !bad, "without memory there is none");
+        ngx_completion_fetch_destroy(f);
+    }
+
+    secret->value.len /= 2;
+    ok(ngx_completion_token_fetch(&credential, secret, &shim_log) == NULL,
+       "nor without a key");
+
+    is_int(stub_transfers, 0, "no transfer is left");
+
+    ngx_completion_secret_destroy(secret);
+    free(text);
+}
+
+
+static void
+test_memory(void)
+{
+    int          bad = 0;
+    ngx_str_t    body;
+    ngx_uint_t   n;
+    const char  *fault;
+
+    body = str("{\"access_token\":\"t1.9\",\"expires_in\":43200}");
+
+    /* answer()'s pool is the first of them */
+
+    for (n = 2; n < 100; n++) {
+        shim_allocations = 0;
+        shim_fail_at = n;
+        fault = answer(0, 200, &body);
+        shim_fail_at = 0;
+
+        if (shim_allocations < n) {
+            break;
+        }
+
+        bad += (fault == NULL || strcmp(fault, "no memory") != 0
+                || token.len);
+    }
+
+    ok(n > 3 && n < 100 && !bad, "without memory a token is not read");
 }
 
 
@@ -185,6 +368,9 @@ main(void)
 
     test_times();
     test_hostile();
+    test_refusals();
+    test_requests();
+    test_memory();
 
     is_int(shim_bytes, 0, "nothing is left of the pools");
 
