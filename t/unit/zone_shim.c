@@ -18,6 +18,9 @@ typedef struct {
 size_t                 shim_slab_used;
 size_t                 shim_slab_limit;
 ngx_uint_t             shim_locked;
+void                 (*shim_on_free)(u_char *data, size_t size);
+void                 (*shim_on_unlock)(void);
+void                  *shim_zone_data;
 u_char                 shim_memory[1 << 18]
                            __attribute__((aligned(4096)));
 
@@ -103,6 +106,10 @@ ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p)
         abort();
     }
 
+    if (shim_on_free) {
+        shim_on_free(p, b->size);
+    }
+
     ngx_queue_remove(&b->queue);
     shim_slab_used -= b->size;
     free(b);
@@ -124,6 +131,10 @@ ngx_shmtx_unlock(ngx_shmtx_t *mtx)
     if (mtx != &shim_slab.mutex || shim_locked-- != 1) {
         abort();
     }
+
+    if (shim_on_unlock) {
+        shim_on_unlock();
+    }
 }
 
 
@@ -131,6 +142,10 @@ ngx_shm_zone_t *
 ngx_shared_memory_add(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
 {
     (void) cf;
+
+    if (++shim_allocations == shim_fail_at) {
+        return NULL;
+    }
 
     memset(&shim_shm_zone, 0, sizeof(ngx_shm_zone_t));
 
@@ -141,6 +156,7 @@ ngx_shared_memory_add(ngx_conf_t *cf, ngx_str_t *name, size_t size, void *tag)
     shim_shm_zone.shm.name = *name;
     shim_shm_zone.shm.log = &shim_log;
     shim_shm_zone.tag = tag;
+    shim_shm_zone.data = shim_zone_data;
 
     return &shim_shm_zone;
 }

@@ -19,6 +19,13 @@ extern size_t           shim_slab_limit;
 
 extern ngx_uint_t       shim_locked;
 
+/* called with what is about to be freed, and where the lock was given back */
+extern void           (*shim_on_free)(u_char *data, size_t size);
+extern void           (*shim_on_unlock)(void);
+
+/* what a zone that is added has been given before, by another directive */
+extern void            *shim_zone_data;
+
 /* the shared memory: a pool's header, and what zones put at the end */
 extern u_char           shim_memory[1 << 18];
 
