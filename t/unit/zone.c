@@ -5,7 +5,7 @@
 #include "tap.h"
 #include "zone_shim.h"
 
-#include "../../src/store/ngx_completion_zone.h"
+#include "../../src/store/ngx_completion_zone_sh.h"
 
 
 static ngx_conf_t              cf;
@@ -49,9 +49,10 @@ logged(const char *text)
 static void
 test_start(void)
 {
-    int             bad = 0;
-    ngx_uint_t      n;
-    ngx_shm_zone_t  old[2];
+    int              bad = 0;
+    ngx_uint_t       n;
+    ngx_shm_zone_t   old[2];
+    ngx_list_part_t  part;
 
     is_int(make(65536, 50), NGX_OK, "a zone starts");
     is_int(shim_log_lines, 0, "without a word");
@@ -59,14 +60,25 @@ test_start(void)
     is_int(make(65536, 100000), NGX_ERROR, "one too small for its quotas");
     ok(logged("zone \"operations\" is too small for its quotas"), "says so");
 
-    for (n = 1; n < 6; n++) {
+    for (n = 1; n < 7; n++) {
         shim_allocations = 0;
-        shim_fail_at = n + 1;
+        shim_fail_at = n;
         bad += (make(65536, 50) != NGX_ERROR);
         shim_fail_at = 0;
     }
 
     ok(!bad, "without memory it does not start");
+
+    shim_zone_data = &cycle;
+    shim_log_text[0] = '\0';
+    is_int(make(65536, 50), NGX_ERROR, "one of another provider");
+    ok(logged("belongs to another provider already, give each provider a zone "
+              "of its own"), "is not shared");
+    shim_zone_data = NULL;
+
+    ngx_cycle = NULL;
+    is_int(make(65536, 50), NGX_OK, "the first cycle of all");
+    ngx_cycle = &cycle;
 
     /* of the cycle before: another one, then one of another size */
 
@@ -85,7 +97,17 @@ test_start(void)
     is_int(make(65536, 50), NGX_OK, "a zone of another size starts");
     ok(logged("starts empty because its size changed"), "and says so");
 
-    cycle.shared_memory.part.nelts = 0;
+    /* the same in two parts of nginx's list */
+
+    memset(&part, 0, sizeof(part));
+    part.elts = &old[1];
+    part.nelts = 1;
+    cycle.shared_memory.part.nelts = 1;
+    cycle.shared_memory.part.next = &part;
+    make(65536, 50);
+    ok(logged("starts empty because its size changed"), "wherever it stands");
+
+    memset(&cycle.shared_memory, 0, sizeof(cycle.shared_memory));
 }
 
 
@@ -240,6 +262,510 @@ test_room(void)
 }
 
 
+/* what a poll found out, by a lease or without */
+
+static ngx_int_t
+update(const char *name, uint64_t lease, ngx_completion_update_e kind,
+    ngx_str_t *document)
+{
+    ngx_str_t                id = str(name);
+    ngx_completion_update_t  u;
+
+    memset(&u, 0, sizeof(u));
+    u.kind = kind;
+    u.verdict = 1;
+
+    if (document) {
+        u.document = *document;
+        u.digest = document->len;
+    }
+
+    return ngx_completion_zone_store(zone, &id, lease, &u);
+}
+
+
+static void
+accepted(uint64_t lease, const char *name)
+{
+    ngx_completion_id_t  id = { str(name), ngx_time(), 0 };
+
+    ngx_completion_zone_accept(zone, lease, &id, 0);
+}
+
+
+static ngx_uint_t
+evicted(ngx_completion_metrics_eviction_e kind)
+{
+    return zone->metrics->evictions[kind];
+}
+
+
+/* a zone of which all room is taken, but for so many bytes */
+
+static void
+fill(size_t rest)
+{
+    ngx_shmtx_lock(&shim_slab.mutex);
+
+    while (shim_slab_limit - shim_slab_used > rest) {
+        ngx_slab_alloc_locked(&shim_slab, ngx_min(4096,
+                              shim_slab_limit - shim_slab_used - rest));
+    }
+
+    ngx_shmtx_unlock(&shim_slab.mutex);
+}
+
+
+static void
+test_full(void)
+{
+    uint64_t                 lease, other;
+    ngx_completion_id_t      id = { str("unknown"), 0, 0 };
+    ngx_completion_due_t     due;
+    ngx_completion_keys_t    keys;
+    ngx_completion_view_t    view;
+    ngx_completion_found_t   found;
+    ngx_msec_t               wait;
+
+    memset(&keys, 0, sizeof(keys));
+    keys.cache.ttl = 60;
+    keys.cache.name[0] = 0x81;
+
+    make(65536, 50);
+    fill(0);
+    memset(&found, 0, sizeof(found));
+    is_int(reserve(0, 0, &lease, &found), NGX_DECLINED, "no room for a submit");
+
+    fill(sizeof(ngx_completion_record_sh_t));
+    make(65536, 50);
+    fill(sizeof(ngx_completion_record_sh_t));
+    is_int(reserve(1, 0, &lease, &found), NGX_DECLINED, "nor for its key");
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, "nothing was kept of it");
+
+    id.submitted = ngx_time();
+    is_int(ngx_completion_zone_accept(zone, 77, &id, 0), NGX_DECLINED,
+           "nor for what an older zone had sent");
+
+    /* an adopted one that upstream does not know goes, and is counted */
+
+    make(65536, 50);
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 1);
+    ngx_current_msec += 10;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "a poll");
+    update("unknown", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL);
+    ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view);
+    is_int(view.state, NGX_COMPLETION_RECORD_MISSING, "of which nobody knows");
+
+    ngx_current_msec += zone->poll_max + 1;
+    fill(0);
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, "has to go");
+    is_int(evicted(NGX_COMPLETION_METRICS_MISSING), 1, "as such");
+
+    /* what the cache knows goes before what is pending */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+    ngx_completion_zone_send(zone, lease);
+    accepted(lease, "d7q1");
+    update("d7q1", lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "the cache knows it");
+
+    ngx_current_msec += zone->poll_max + 1;
+    fill(0);
+    is_int(reserve(0, 0, &other, &found), NGX_OK, "a submit takes its place");
+    is_int(evicted(NGX_COMPLETION_METRICS_CACHED), 1, "as such");
+    is_int(evicted(NGX_COMPLETION_METRICS_PENDING), 0, "nothing else goes");
+    memset(&found, 0, sizeof(found));
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_OK,
+           "the cache does not know it");
+
+    /* but not while its end is to be learned */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+    fill(0);
+    is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
+           "of one on its way the cache knows on");
+    memset(&found, 0, sizeof(found));
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "as others may join it");
+
+    /* who joined it and was refused is told, however full it is */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+    reserve(2, 1, &other, &found);
+    memset(&found, 0, sizeof(found));
+    found.state = NGX_COMPLETION_KEY_REFUSED;
+    ngx_completion_zone_release(zone, lease, &found);
+    reserve(0, 1, &lease, &found);
+    fill(0);
+    is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
+           "nor does news go that somebody waits for");
+}
+
+
+static void
+test_gone(void)
+{
+    uint64_t                lease;
+    ngx_str_t               document = ngx_string("{}"), id;
+    ngx_completion_keys_t   keys;
+    ngx_completion_found_t  found;
+
+    /* the record of what the cache stands for has gone */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+    ngx_completion_zone_send(zone, lease);
+    accepted(lease, "d7q1");
+    update("d7q1", lease, NGX_COMPLETION_UPDATE_FINAL, &document);
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
+
+    id = str("d7q1");
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
+                                               ngx_completion_zone_hash(&id)));
+    ngx_shmtx_unlock(&shim_slab.mutex);
+
+    shim_time(ngx_time() + 11);
+    is_int(reserve(0, 1, &lease, &found), NGX_OK,
+           "is paid anew where its record is gone");
+
+    /* the lease that was given for it knows what became of it */
+
+    reserve(2, 1, &lease, &found);
+    ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && found.lease,
+       "who joins has a lease to ask by");
+    lease = found.lease;
+    ngx_completion_zone_send(zone, lease);
+    accepted(lease, "d7q2");
+
+    memset(&keys, 0, sizeof(keys));
+    keys.idempotency.ttl = 3600;
+    keys.idempotency.name[0] = 2;
+    memset(&found, 0, sizeof(found));
+    found.lease = lease;
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "by which it learns");
+    is_str(&found.id.upstream, "d7q2", "what came of it");
+}
+
+
+static ngx_str_t  large;
+
+
+static void
+unlocked(void)
+{
+    shim_on_unlock = NULL;
+
+    /* between two pieces of a copy, its operation is forgotten */
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &large,
+                                           ngx_completion_zone_hash(&large)));
+    ngx_shmtx_unlock(&shim_slab.mutex);
+}
+
+
+static void
+test_documents(void)
+{
+    size_t                 i;
+    ngx_pool_t            *pool = ngx_create_pool(1024, &shim_log);
+    ngx_str_t              document;
+    ngx_completion_view_t  view;
+
+    large = str("large");
+    document.len = NGX_COMPLETION_COPY_MAX + 1000;
+    document.data = ngx_pnalloc(pool, document.len);
+
+    for (i = 0; i < document.len; i++) {
+        document.data[i] = i * 7 / 250;
+    }
+
+    make(1 << 18, 50);
+    accepted(1, "large");
+    zone->sh->capacity = 1 << 17;
+    update("large", 1, NGX_COMPLETION_UPDATE_FINAL, &document);
+
+    is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
+           "a document in two pieces");
+    ok(view.document.len == document.len
+       && memcmp(view.document.data, document.data, document.len) == 0,
+       "as it was");
+
+    shim_allocations = 0;
+    shim_fail_at = 1;
+    is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_ERROR,
+           "which takes memory");
+    shim_fail_at = 0;
+
+    shim_on_unlock = unlocked;
+    is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
+           "one that goes meanwhile");
+    is_int(view.document.len, 0, "was not kept");
+
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+test_unanswered(void)
+{
+    ngx_str_t              name = ngx_string("adopted");
+    ngx_uint_t             i;
+    ngx_msec_t             wait;
+    ngx_completion_id_t    id = { str("adopted"), 0, 0 };
+    ngx_completion_due_t   due;
+    ngx_completion_view_t  view;
+
+    make(65536, 50);
+    id.submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, &id);
+
+    for (i = 1; i <= NGX_COMPLETION_FAILURES; i++) {
+        ngx_completion_zone_want(zone, &name, 60000);
+
+        if (ngx_completion_zone_take(zone, &due, &wait) != NGX_OK) {
+            break;
+        }
+
+        is_int(update("adopted", due.lease, NGX_COMPLETION_UPDATE_FAILED,
+                      NULL),
+               i == NGX_COMPLETION_FAILURES ? NGX_OK : NGX_DONE,
+               "a poll without an answer");
+
+        ngx_completion_zone_read(zone, &name, 60000, NULL, &view);
+        is_int(view.failing, i == NGX_COMPLETION_FAILURES,
+               i == NGX_COMPLETION_FAILURES ? "the third is told"
+                                            : "is tried again");
+
+        ngx_current_msec += (i < NGX_COMPLETION_FAILURES) ? 30000 : 0;
+    }
+
+    is_int(i, NGX_COMPLETION_FAILURES + 1, "three polls");
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "wanting it does not hurry the next one");
+
+    ngx_current_msec += 30000;
+    ngx_completion_zone_want(zone, &name, 60000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
+           "which is due in its time");
+
+    /* a 404 for what is known to run is doubted for a minute */
+
+    make(65536, 50);
+    accepted(1, "d7q1");
+    update("d7q1", 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    name = str("d7q1");
+
+    for (i = 0; i < 3; i++) {
+        ngx_current_msec += 30000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        is_int(update("d7q1", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND,
+                      NULL), i < 2 ? NGX_DONE : NGX_OK,
+               i < 2 ? "a 404" : "the third 404, a minute after the first");
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+        is_int(view.state, i < 2 ? NGX_COMPLETION_RECORD_PENDING
+                                 : NGX_COMPLETION_RECORD_FINAL,
+               i < 2 ? "changes nothing" : "is final");
+    }
+}
+
+
+static void
+test_deadline(void)
+{
+    ngx_str_t              name = ngx_string("d7q1");
+    ngx_msec_t             wait;
+    ngx_completion_due_t   due;
+
+    make(65536, 50);
+    accepted(1, "d7q1");
+    ngx_current_msec += zone->deadline;
+    update("d7q1", 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+
+    ngx_current_msec += 24 * 3600000;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "behind its deadline nobody polls it");
+
+    ngx_completion_zone_want(zone, &name, 0);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
+           "but for a client");
+    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+
+    ngx_completion_zone_want(zone, &name, 0);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "not for the next one at once");
+
+    ngx_current_msec += zone->poll_max;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
+           "once in the longest gap");
+}
+
+
+/* many behind each other, of whom each is told when its turn will come */
+
+static void
+test_turns(void)
+{
+    int                    i;
+    char                   text[16];
+    ngx_str_t              name;
+    ngx_msec_t             next[300];
+    ngx_uint_t             bad = 0;
+    ngx_completion_view_t  view;
+
+    make(1 << 18, 10);
+
+    for (i = 0; i < 300; i++) {
+        sprintf(text, "op%d", i);
+        accepted(i + 1, text);
+        update(text, i + 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+        ngx_current_msec++;
+    }
+
+    ngx_current_msec += zone->poll_max;
+
+    for (i = 0; i < 300; i++) {
+        sprintf(text, "op%d", i);
+        name = str(text);
+        ngx_completion_zone_read(zone, &name, 60000, NULL, &view);
+        next[i] = view.next;
+    }
+
+    for (i = 1; i < 300; i++) {
+        bad += (next[i] + 1000 < next[i - 1]);
+    }
+
+    ok(!bad, "who is behind in line is not told to come sooner");
+    ok(next[299] > 20000 && next[299] < 45000,
+       "the last of 300 at 10r/s, in half a minute or so");
+}
+
+
+static void
+test_woken(void)
+{
+    uint64_t    seen;
+    uint32_t    hashes[4];
+    ngx_uint_t  i, n;
+
+    make(65536, 50);
+    seen = zone->sh->changes;
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+
+    for (i = 0; i < NGX_COMPLETION_CHANGES; i++) {
+        ngx_completion_zone_note(zone, i);
+    }
+
+    ngx_shmtx_unlock(&shim_slab.mutex);
+
+    n = 4;
+    is_int(ngx_completion_zone_changes(zone, &seen, hashes, &n), NGX_OK,
+           "as many changes as are remembered");
+    ok(n == 4 && hashes[0] == 0 && hashes[3] == 3, "four of them");
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+
+    for (i = 0; i < 5; i++) {
+        ngx_completion_zone_note(zone, 1000 + i);
+    }
+
+    ngx_shmtx_unlock(&shim_slab.mutex);
+
+    n = 4;
+    is_int(ngx_completion_zone_changes(zone, &seen, hashes, &n), NGX_DECLINED,
+           "one more than that");
+    ok(n == 0 && seen == zone->sh->changes, "is to look at all");
+
+    seen = zone->sh->changes + 1;
+    is_int(ngx_completion_zone_changes(zone, &seen, hashes, &n), NGX_DECLINED,
+           "so is a zone that was made anew");
+}
+
+
+static void
+test_census(void)
+{
+    int                       i, n = ngx_pagesize_shift - 3;
+    size_t                    free;
+    uint64_t                  lease;
+    ngx_msec_t                wait;
+    ngx_slab_stat_t           stats[9];
+    ngx_completion_id_t       id = { str("adopted"), 0, 0 };
+    ngx_completion_due_t      due;
+    ngx_completion_found_t    found;
+    ngx_completion_census_t   census;
+
+    make(65536, 50);
+    zone->submit_rates[0].n = 1;
+    zone->submit_rates[0].unit = 1000;
+    zone->nsubmit_rates = 1;
+    zone->submit_queue = 5;
+    zone->submit_queue_time = 10000;
+    ngx_completion_zone_apply(zone);
+
+    /* of pages that are cut up, 1, 2, ... blocks are free */
+
+    memset(stats, 0, sizeof(stats));
+    shim_slab.min_shift = 3;
+    shim_slab.stats = stats;
+    shim_slab.pfree = 4;
+    free = 4 * 4096;
+
+    for (i = 0; i < n; i++) {
+        stats[i].total = 10;
+        stats[i].used = 9 - i;
+        free += (i + 1) << (3 + i);
+    }
+
+    id.submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+
+    for (i = 0; i < 3; i++) {
+        is_int(reserve(i + 1, i + 1, &lease, &found), NGX_OK, "a submit");
+    }
+
+    ngx_completion_zone_census(zone, &census);
+
+    is_int(census.operations[NGX_COMPLETION_RECORD_UNKNOWN], 1, "adopted");
+    is_int(census.operations[NGX_COMPLETION_RECORD_SUBMIT], 3, "submitting");
+    is_int(census.queue, 2, "two of them wait in line");
+    is_int(census.keys[0], 3, "their keys");
+    is_int(census.keys[1], 3, "and what the cache knows of them");
+    is_int(census.size, 65536, "bytes");
+    is_int(census.used, 65536 - free, "in use");
+    is_int(census.late, 0, "nothing is late");
+
+    ngx_current_msec += 250;
+    ngx_completion_zone_census(zone, &census);
+    is_int(census.late, 250, "a poll is overdue");
+
+    ngx_completion_zone_take(zone, &due, &wait);
+    update("adopted", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    ngx_completion_zone_census(zone, &census);
+    is_int(census.late, 0, "and made");
+    is_int(census.operations[NGX_COMPLETION_RECORD_UNKNOWN], 0,
+           "it is adopted no more");
+    is_int(census.operations[NGX_COMPLETION_RECORD_PENDING], 1, "but pending");
+
+    ngx_pid = getpid();
+    zone->worker = NULL;
+    ngx_completion_zone_enter(zone);
+    is_int(zone->worker->pid, getpid(), "a worker comes");
+    ngx_completion_zone_leave(zone);
+    is_int(zone->worker->pid, 0, "and goes");
+}
+
+
 static void
 test_refused(void)
 {
@@ -277,6 +803,14 @@ main(void)
     test_cache();
     test_room();
     test_refused();
+    test_full();
+    test_gone();
+    test_documents();
+    test_unanswered();
+    test_deadline();
+    test_turns();
+    test_woken();
+    test_census();
 
     shim_slab_reset(0);
     ngx_destroy_pool(cf.pool);
