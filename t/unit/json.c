@@ -185,6 +185,8 @@ test_limits(void)
     is_refused("{\"a\":\"b}", "not valid JSON", "a string cut off");
     is_refused("{\"a\":\"\\}", "not valid JSON", "cut off after a backslash");
     is_refused("{\"a\":\"\n\"}", "not valid JSON", "a raw control character");
+    is_refused("{\"a\":\"\\", "not a JSON object", "cut off in an escape");
+    is_refused("{\"a\":\"\\}", "not valid JSON", "whose brace is escaped");
     is_refused("{\"a\":01}", "not valid JSON", "a leading zero");
     is_refused("{\"a\":+1}", "not valid JSON", "a plus sign");
     is_refused("{\"a\":NaN}", "not valid JSON", "NaN");
@@ -391,6 +393,13 @@ test_writer(void)
     rc = ngx_completion_json_writer_finish(w, &out);
     ok(rc == NGX_OK && out.len == 10000 * 13 + 1, "writer: grows");
 
+    w = ngx_completion_json_writer_create(pool);
+    ngx_completion_json_array(w);
+    ngx_completion_json_raw(w, &s);
+    ngx_completion_json_array_end(w);
+    is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
+           "writer: nothing is no value");
+
     s.len = 5000;
     s.data = ngx_pcalloc(pool, s.len);
     memset(s.data, 'x', s.len);
@@ -484,7 +493,8 @@ test_memory(void)
     const char                    *reason;
     ngx_completion_json_writer_t  *w;
 
-    text = str("{\"text\":\"\\u0416\",\"k\\u0416\":[[[\"\\n\"]]]}");
+    text = str("{\"text\":\"\\u0416\",\"k\\u0416\":[[[\"\\n\"]]],\"1\":1,"
+               "\"2\":2,\"3\":3,\"4\":4,\"5\":5,\"6\":6,\"7\":7}");
 
     for (n = 1, bad = 0; n < 100; n++) {
         pool = ngx_create_pool(1024, &shim_log);
@@ -527,6 +537,30 @@ test_memory(void)
     }
 
     ok(n > 3 && n < 100 && !bad, "memory: a copy without it");
+
+    /* three: the writer, the 64 bytes, and what takes their place */
+
+    for (n = 1, bad = 0; n < 100; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        w = ngx_completion_json_writer_sized(pool, 0);
+        ngx_completion_json_cstring(w, "sixty-four bytes are what a writer "
+                                    "begins with, however few it is told, "
+                                    "and these are more than that");
+        rc = ngx_completion_json_writer_finish(w, &out);
+        at = shim_allocations;
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (at < n) {
+            break;
+        }
+
+        bad += (rc != NGX_ERROR);
+    }
+
+    ok(n == 4 && !bad, "memory: a longer text without it");
 
     pool = main_pool;
 }

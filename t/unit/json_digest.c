@@ -178,6 +178,37 @@ test_limits(void)
 }
 
 
+static void
+test_memory(void)
+{
+    int          bad = 0;
+    u_char       md[32];
+    ngx_int_t    rc;
+    ngx_uint_t   n;
+    ngx_pool_t  *main_pool = pool;
+
+    for (n = 1; n < 100; n++) {
+        pool = ngx_create_pool(1024, &shim_log);
+        shim_allocations = 0;
+        shim_fail_at = n;
+        rc = digest("{\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,\"6\":6,\"7\":7,"
+                    "\"8\":8,\"9\":[{\"\\n\":[]}]}", md);
+        shim_fail_at = 0;
+        ngx_destroy_pool(pool);
+
+        if (shim_allocations < n) {
+            break;
+        }
+
+        bad += (rc != NGX_ERROR);
+    }
+
+    pool = main_pool;
+
+    ok(n > 4 && n < 100 && !bad, "without memory there is none");
+}
+
+
 int
 main(void)
 {
@@ -186,6 +217,7 @@ main(void)
     test_same();
     test_other();
     test_limits();
+    test_memory();
 
     ngx_destroy_pool(pool);
 

@@ -811,6 +811,16 @@ test_decided(void)
            "\"message\":\"The operation was lost: the upstream knows it no "
            "more\",\"details\":[]}}", "lost: its document");
     is_int(o.state, NGX_COMPLETION_LOST, "lost: its state");
+
+    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_PENDING,
+                                         784111777, 951782400, &o);
+    is_int(rc, NGX_OK, "pending: made");
+    is_str(&o.document, "{\"id\":\"\","
+           "\"description\":\"Async GPT Completion\","
+           "\"createdAt\":\"1994-11-06T08:49:37Z\",\"createdBy\":\"\","
+           "\"modifiedAt\":\"2000-02-29T00:00:00Z\",\"done\":false,"
+           "\"metadata\":null}", "pending: its document, without an end");
+    is_int(o.state, NGX_COMPLETION_PENDING, "pending: its state");
 }
 
 
@@ -831,7 +841,7 @@ test_memory(void)
         shim_allocations = 0;
         shim_fail_at = n;
         respond(200, "{\"id\":\"a\",\"description\":\"" FOLDER "\","
-                     "\"error\":{\"message\":\"\\n\"}}", "a");
+                     "\"in " FOLDER "\":1,\"error\":{\"message\":\"\\n\"}}", "a");
         at = shim_allocations;
         shim_fail_at = 0;
         ngx_destroy_pool(pool);

@@ -4,6 +4,7 @@
 #include "fetch_stub.h"
 
 #include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/base/ngx_completion_hash.h"
 #include "../../src/base/ngx_completion_json.h"
 
 #include <stdlib.h>
@@ -445,6 +446,7 @@ static void
 test_memory(void)
 {
     int                      bad;
+    u_char                   md[NGX_COMPLETION_SHA256];
     ngx_int_t                rc;
     ngx_str_t                body, reason, id;
     ngx_uint_t               n, at;
@@ -479,23 +481,41 @@ test_memory(void)
 
     for (n = 1, bad = 0; n < 100; n++) {
         shim_allocations = 0;
-        shim_fail_at = n;
-        f = (n % 2) ? ngx_completion_provider_poll(&provider, &secret, &id,
-                                                   &shim_log)
-                    : ngx_completion_provider_submit(&provider, &secret, &body,
+        shim_fail_at = (n + 2) / 3;
+
+        switch (n % 3) {
+
+        case 0:
+            f = ngx_completion_provider_poll(&provider, &secret, &id,
+                                             &shim_log);
+            break;
+
+        case 1:
+            f = ngx_completion_provider_cancel(&provider, &secret, &id,
+                                               &shim_log);
+            break;
+
+        default:
+            f = ngx_completion_provider_submit(&provider, &secret, &body,
                                 (u_char *) "0123456789abcdef0123456789abcdef",
                                 &shim_log);
-        at = shim_allocations;
+        }
+
+        bad += ((f == NULL) != (shim_allocations >= shim_fail_at));
         shim_fail_at = 0;
 
         if (f) {
             ngx_completion_fetch_destroy(f);
         }
-
-        bad += ((f == NULL) != (at >= n));
     }
 
     ok(!bad && stub_transfers == 0, "memory: transfers without it");
+
+    shim_allocations = 0;
+    shim_fail_at = 1;
+    is_int(ngx_completion_provider_fingerprint(&provider, pool, &prompt, md),
+           NGX_ERROR, "memory: a fingerprint without it");
+    shim_fail_at = 0;
 }
 
 

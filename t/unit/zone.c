@@ -392,6 +392,12 @@ test_full(void)
     is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
            "as others may join it");
 
+    memset(&found, 0, sizeof(found));
+    keys.idempotency.ttl = 3600;
+    keys.idempotency.name[0] = 5;
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_OK,
+           "but not for a key that could not be kept");
+
     /* who joined it and was refused is told, however full it is */
 
     make(65536, 50);
@@ -407,11 +413,28 @@ test_full(void)
 }
 
 
+/* as if it had been evicted */
+
+static void
+forget(const char *name)
+{
+    ngx_str_t  id = str(name);
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
+                                               ngx_completion_zone_hash(&id)));
+    ngx_shmtx_unlock(&shim_slab.mutex);
+}
+
+
 static void
 test_gone(void)
 {
-    uint64_t                lease;
-    ngx_str_t               document = ngx_string("{}"), id;
+    uint64_t                lease, other;
+    ngx_str_t               document = ngx_string("{}");
+    ngx_msec_t              wait;
+    ngx_completion_id_t     adopted = { str("d7q3"), 0, 0 };
+    ngx_completion_due_t    due;
     ngx_completion_keys_t   keys;
     ngx_completion_found_t  found;
 
@@ -424,13 +447,7 @@ test_gone(void)
     update("d7q1", lease, NGX_COMPLETION_UPDATE_FINAL, &document);
     is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
 
-    id = str("d7q1");
-    ngx_shmtx_lock(&shim_slab.mutex);
-    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
-                                               ngx_completion_zone_hash(&id)));
-    ngx_shmtx_unlock(&shim_slab.mutex);
-
-    shim_time(ngx_time() + 11);
+    forget("d7q1");
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
            "is paid anew where its record is gone");
 
@@ -451,23 +468,43 @@ test_gone(void)
     is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
            "by which it learns");
     is_str(&found.id.upstream, "d7q2", "what came of it");
+
+    /* and is told of it to the end, when others pay anew already */
+
+    forget("d7q2");
+    is_int(reserve(0, 1, &other, &found), NGX_OK, "that one goes as well");
+    memset(&keys, 0, sizeof(keys));
+    keys.cache.ttl = 60;
+    keys.cache.name[0] = 0x81;
+    memset(&found, 0, sizeof(found));
+    found.lease = lease;
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "who joined it learns of it");
+    is_str(&found.id.upstream, "d7q2", "as before");
+
+    /* upstream does not know any more what the cache stands for */
+
+    ngx_completion_zone_send(zone, other);
+    accepted(other, "d7q3");
+    forget("d7q3");
+    adopted.submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, &adopted);
+    ngx_completion_zone_want(zone, &adopted.upstream, 1000);
+    ngx_completion_zone_take(zone, &due, &wait);
+    update("d7q3", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL);
+    is_int(reserve(0, 1, &lease, &found), NGX_OK,
+           "what upstream does not know is paid anew");
 }
 
 
-static ngx_str_t  large;
-
+/* between two pieces of a copy */
 
 static void
 unlocked(void)
 {
     shim_on_unlock = NULL;
 
-    /* between two pieces of a copy, its operation is forgotten */
-
-    ngx_shmtx_lock(&shim_slab.mutex);
-    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &large,
-                                           ngx_completion_zone_hash(&large)));
-    ngx_shmtx_unlock(&shim_slab.mutex);
+    forget("large");
 }
 
 
@@ -475,11 +512,13 @@ static void
 test_documents(void)
 {
     size_t                 i;
+    size_t                 used;
+    ngx_msec_t             wait;
     ngx_pool_t            *pool = ngx_create_pool(1024, &shim_log);
-    ngx_str_t              document;
+    ngx_completion_due_t   due;
+    ngx_str_t              document, large = ngx_string("large");
     ngx_completion_view_t  view;
 
-    large = str("large");
     document.len = NGX_COMPLETION_COPY_MAX + 1000;
     document.data = ngx_pnalloc(pool, document.len);
 
@@ -508,6 +547,20 @@ test_documents(void)
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
            "one that goes meanwhile");
     is_int(view.document.len, 0, "was not kept");
+
+    /* what a poll brings again */
+
+    document.len = 1000;
+    accepted(2, "same");
+    update("same", 2, NGX_COMPLETION_UPDATE_PENDING, &document);
+    used = shim_slab_used;
+    large = str("same");
+    ngx_completion_zone_want(zone, &large, 60000);
+    ngx_current_msec += zone->poll_max;
+    ngx_completion_zone_take(zone, &due, &wait);
+    is_int(update("same", due.lease, NGX_COMPLETION_UPDATE_PENDING, &document),
+           NGX_DONE, "the same document is no news");
+    is_int(shim_slab_used, used, "and takes no room");
 
     ngx_destroy_pool(pool);
 }
@@ -548,6 +601,7 @@ test_unanswered(void)
     }
 
     is_int(i, NGX_COMPLETION_FAILURES + 1, "three polls");
+    ngx_completion_zone_want(zone, &name, 60000);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
            "wanting it does not hurry the next one");
 
@@ -575,6 +629,21 @@ test_unanswered(void)
                                  : NGX_COMPLETION_RECORD_FINAL,
                i < 2 ? "changes nothing" : "is final");
     }
+
+    /* a result that was not kept, and now is not to be had */
+
+    make(65536, 50);
+    accepted(1, "d7q1");
+    update("d7q1", 1, NGX_COMPLETION_UPDATE_FINAL, NULL);
+    ngx_completion_zone_want(zone, &name, 60000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "a result without room is not fetched again at once");
+    ngx_current_msec += wait;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "but soon");
+    is_int(update("d7q1", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL),
+           NGX_DONE, "of which upstream knows no more");
+    ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "it has ended all the same");
 }
 
 
@@ -619,6 +688,8 @@ test_turns(void)
     ngx_str_t              name;
     ngx_msec_t             next[300];
     ngx_uint_t             bad = 0;
+    ngx_msec_t             wait;
+    ngx_completion_due_t   due;
     ngx_completion_view_t  view;
 
     make(1 << 18, 10);
@@ -644,6 +715,13 @@ test_turns(void)
     }
 
     ok(!bad, "who is behind in line is not told to come sooner");
+
+    for (i = 0; ngx_completion_zone_take(zone, &due, &wait) == NGX_OK; i++) {
+        /* void */
+    }
+
+    is_int(i, 10, "ten are polled at once");
+    ok(wait >= 1000 && wait < 1100, "and the next when a second is over");
     ok(next[299] > 20000 && next[299] < 45000,
        "the last of 300 at 10r/s, in half a minute or so");
 }
