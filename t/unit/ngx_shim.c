@@ -439,7 +439,8 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
                 abort();
             }
 
-            text.len = sprintf(number, "%zu", va_arg(args, size_t));
+            text.len = sprintf(number, zero ? "%0*zu" : "%*zu", width,
+                               va_arg(args, size_t));
             break;
 
         default:

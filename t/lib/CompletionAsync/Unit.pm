@@ -44,7 +44,9 @@ my %KIND = (
 my @UNITS = qw(
     src/base/ngx_completion_[!f]*.c  src/provider/*.c
     src/store/ngx_completion_[!w]*.c
+    src/operation/ngx_completion_meter.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_prompt.c
+    src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
     t/unit/*_shim.c  t/unit/*_stub.c
 );
 
@@ -76,7 +78,8 @@ sub new ($class, %arg) {
     my $nginx = $ENV{NGINX_SRC} || '/usr/share/nginx/src';
     push $self->{flags}->@*,
         qw(-g -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-parameter),
-        (map { "-I$nginx/src/$_" } 'core', 'event', 'event/modules', 'event/quic', 'os/unix'),
+        (map { "-I$nginx/src/$_" } qw(core event event/modules event/quic os/unix),
+            qw(http http/modules http/v2 http/v3)),
         "-I$build";
 
     $self->sanitize;
