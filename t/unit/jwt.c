@@ -44,6 +44,23 @@ is_refused_pem(const char *pem, const char *expected, const char *name)
 }
 
 
+/* as many bits, and no RSA */
+
+static EVP_PKEY *
+diffie_hellman(void)
+{
+    EVP_PKEY      *pkey = NULL;
+    EVP_PKEY_CTX  *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+
+    EVP_PKEY_keygen_init(ctx);
+    EVP_PKEY_CTX_set_group_name(ctx, "ffdhe2048");
+    EVP_PKEY_generate(ctx, &pkey);
+    EVP_PKEY_CTX_free(ctx);
+
+    return pkey;
+}
+
+
 static void
 test_keys(void)
 {
@@ -107,6 +124,12 @@ test_keys(void)
     pkey = EVP_EC_gen("P-256");
     other = key_pem(pkey, NULL);
     is_refused_pem(other, no_rsa, "an elliptic curve");
+    EVP_PKEY_free(pkey);
+    free(other);
+
+    pkey = diffie_hellman();
+    other = key_pem(pkey, NULL);
+    is_refused_pem(other, no_rsa, "2048 bits of another kind");
     EVP_PKEY_free(pkey);
     free(other);
 

@@ -224,7 +224,7 @@ test_failures(void)
     is_int(ngx_completion_zone_token_failed(zone, &b, 2, &pause), NGX_OK,
            "another reason is");
 
-    for (i = 0, first = 2000; i < 20; i++) {
+    for (i = 0, first = 2000; i < 80; i++) {
         time_passes(pause);
         ngx_completion_zone_token(zone, &a);
         ngx_completion_zone_token_failed(zone, &a, 2, &pause);
