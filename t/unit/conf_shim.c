@@ -29,7 +29,9 @@ ngx_conf_full_name(ngx_cycle_t *cycle, ngx_str_t *name, ngx_uint_t conf_prefix)
     (void) name;
     (void) conf_prefix;
 
-    return NGX_OK;
+    /* nginx's allocates the name */
+
+    return (++shim_allocations == shim_fail_at) ? NGX_ERROR : NGX_OK;
 }
 
 

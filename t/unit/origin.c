@@ -270,6 +270,16 @@ test_memory(void)
 
     shim_fail_at = 0;
     ok(!bad, "without memory");
+
+    parse("http://127.0.0.1/");
+    origin.trusted_certificate = str("/none.pem");
+    shim_log_lines = 0;
+    shim_allocations = 0;
+    shim_fail_at = 1;
+    is_int(ngx_completion_origin_init(&cf, &origin, NULL, 0), NGX_ERROR,
+           "without memory for a file's name");
+    shim_fail_at = 0;
+    is_int(shim_log_lines, 0, "it is not opened");
 }
 
 

@@ -15,8 +15,9 @@ static char                      path[64];
 static ngx_completion_secret_t  *secret;
 static ngx_err_t                 err;
 
-/* the look at the file, from 1 on, that finds it just written, or fails */
-static int                       looks, written_at, fails_at;
+/* the look at the file, from 1 on, that finds it just written, or fails; or
+   finds its descriptor gone */
+static int                       looks, written_at, fails_at, gone_at;
 
 /* pages that go: seen, and not wiped */
 static int                       gone, dirty;
@@ -40,6 +41,10 @@ fstat(int fd, struct stat *st)
     if (looks == fails_at) {
         errno = EIO;
         return -1;
+    }
+
+    if (looks == gone_at) {
+        close(fd);
     }
 
     return fstatat(fd, "", st, AT_EMPTY_PATH);
@@ -88,6 +93,7 @@ get(const char *name)
 
     written_at = 0;
     fails_at = 0;
+    gone_at = 0;
 
     return fault;
 }
@@ -145,6 +151,11 @@ test_files(void)
 
     fails_at = 1;
     is_refused(path, "cannot be looked at", EIO, "a disk that fails");
+
+    gone_at = 2;
+    is_refused(path, "is being written", 0, "one that is lost");
+    ok(shim_log_level == NGX_LOG_ALERT && strstr(shim_log_text, path),
+       "an invariant is broken");
 
     unlink(path);
     is_refused(path, "cannot be opened", ENOENT, "none");

@@ -7,6 +7,8 @@
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
+#include <sys/wait.h>
+
 
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
@@ -509,6 +511,16 @@ unlocked(void)
 
 
 static void
+anew(void)
+{
+    shim_on_unlock = NULL;
+
+    forget("large");
+    accepted(3, "large");
+}
+
+
+static void
 test_documents(void)
 {
     size_t                 i;
@@ -546,6 +558,16 @@ test_documents(void)
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
            "one that goes meanwhile");
     is_int(view.document.len, 0, "was not kept");
+
+    /* a zone made anew between two pieces of a poll's, with the same lease */
+
+    accepted(3, "large");
+    shim_on_unlock = anew;
+    is_int(update("large", 3, NGX_COMPLETION_UPDATE_FINAL, &document),
+           NGX_DONE, "its end is kept");
+    ngx_completion_zone_read(zone, &large, 0, pool, &view);
+    ok(view.state == NGX_COMPLETION_RECORD_FINAL && view.document.len == 0,
+       "without half a document");
 
     /* what a poll brings again */
 
@@ -770,6 +792,32 @@ test_woken(void)
 }
 
 
+/* a worker died inside the zone, of which then too little is left */
+
+static void
+test_died(void)
+{
+    int                      status;
+    pid_t                    pid;
+    ngx_completion_census_t  census;
+
+    make(65536, 50);
+    pid = fork();
+
+    if (pid == 0) {
+        zone->sh->busy = 1;
+        shim_allocations = 0;
+        shim_fail_at = 1;
+        ngx_completion_zone_census(zone, &census);
+        _exit(0);
+    }
+
+    waitpid(pid, &status, 0);
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 2,
+       "who cannot make it anew exits, and nginx does not respawn it");
+}
+
+
 static void
 test_census(void)
 {
@@ -889,6 +937,7 @@ main(void)
     test_deadline();
     test_turns();
     test_woken();
+    test_died();
     test_census();
 
     shim_slab_reset(0);
