@@ -200,20 +200,30 @@ ngx_array_create(ngx_pool_t *pool, ngx_uint_t n, size_t size)
 void *
 ngx_array_push(ngx_array_t *a)
 {
+    return ngx_array_push_n(a, 1);
+}
+
+
+void *
+ngx_array_push_n(ngx_array_t *a, ngx_uint_t n)
+{
     void  *elts;
 
-    if (a->nelts == a->nalloc) {
-        elts = ngx_palloc(a->pool, 2 * a->nalloc * a->size);
+    if (a->nelts + n > a->nalloc) {
+        a->nalloc = 2 * ngx_max(a->nalloc, n);
+
+        elts = ngx_palloc(a->pool, a->nalloc * a->size);
         if (elts == NULL) {
             return NULL;
         }
 
         memcpy(elts, a->elts, a->nelts * a->size);
         a->elts = elts;
-        a->nalloc *= 2;
     }
 
-    return (u_char *) a->elts + a->size * a->nelts++;
+    a->nelts += n;
+
+    return (u_char *) a->elts + a->size * (a->nelts - n);
 }
 
 

@@ -118,6 +118,12 @@ test_values(void)
 
     metrics->expiry = 1700000000;
     scrape();
+    has_not("\n" PREFIX "token_expiry_timestamp_seconds{",
+            "nor does a credential of now, whatever there was before");
+
+    services[0].provider.credential.kind =
+                                      NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN;
+    scrape();
     has("token_expiry_timestamp_seconds{provider=\"yandex\"} 1700000000",
         "with one it does");
 }

@@ -1,5 +1,5 @@
 
-/* The token that workers share: who gets it, when, and what they are told. */
+/* The token that workers share: what each of them has, and is told of it. */
 
 
 #include "tap.h"
@@ -10,6 +10,7 @@
 
 #define LEASE  10000
 #define HOUR   3600000
+#define PAUSE  500         /* behind a token */
 
 #define time_passes(ms)  ngx_current_msec += (ms)
 
@@ -106,6 +107,7 @@ test_shared(void)
 
     /* from another account, or service */
 
+    time_passes(PAUSE);
     new_worker(&a, a_buffer);
     a.source[0] = 9;
     is_int(ngx_completion_zone_token(zone, &a), NGX_AGAIN,
@@ -172,6 +174,7 @@ test_long(void)
     value.data = (u_char *) text;
 
     for (value.len = 16384; value.len > 1; value.len /= 4) {
+        time_passes(PAUSE);
         ngx_completion_zone_token(zone, &a);
         ngx_completion_zone_token_store(zone, &a, &value, HOUR, 0);
         ngx_completion_zone_token(zone, &b);
@@ -208,6 +211,7 @@ test_failures(void)
     ok(b.lease == 0 && b.wait == pause, "but then");
 
     b.key[0] = 3;
+    b.untried = 1;
     ngx_completion_zone_token(zone, &b);
     ok(b.lease != 0, "a new key does not wait");
     ngx_completion_zone_token_yield(zone, &b);
@@ -239,9 +243,11 @@ test_failures(void)
     ngx_completion_zone_token(zone, &a);
     is_int(store(&a, "t1.9", HOUR, 0), NGX_DONE, "the end of it is told");
 
+    time_passes(PAUSE);
     ngx_completion_zone_token(zone, &a);
     is_int(store(&a, "t1.9", HOUR, 0), NGX_OK, "once");
 
+    time_passes(PAUSE);
     ngx_completion_zone_token(zone, &a);
     is_int(ngx_completion_zone_token_failed(zone, &a, 2, &pause), NGX_OK,
            "and the next failure is a first one");
@@ -396,11 +402,13 @@ test_wiped(void)
     store(&a, "t1.first", HOUR, 0);
 
     shim_on_free = on_free;
+    time_passes(PAUSE);
 
     ngx_completion_zone_token(zone, &a);
     store(&a, "t1.2", HOUR, 0);
     is_int(freed, 1, "a new token takes the old one's place");
 
+    time_passes(PAUSE);
     ngx_completion_zone_token(zone, &a);
     ngx_completion_zone_token_refused(zone, &a, a.generation);
     is_int(freed, 2, "a refused one goes");
