@@ -105,7 +105,10 @@ test_subrequest(void)
 static void
 test_headers(void)
 {
-    ngx_str_t  value;
+    char        text[301] = "";
+    ngx_int_t   rc;
+    ngx_str_t   value;
+    ngx_uint_t  n, bad = 0;
 
     shim_http_request(&r, pool);
     is_int(ngx_http_completion_header(&r, "accept", &value), NGX_OK,
@@ -127,11 +130,25 @@ test_headers(void)
            "which is read");
     is_int(ctx.format, NGX_HTTP_COMPLETION_JSON, "as one");
 
-    shim_allocations = 0;
-    shim_fail_at = 1;
-    is_int(ngx_http_completion_negotiate(&r, &ctx, &clcf), NGX_ERROR,
-           "without memory it is not");
-    shim_fail_at = 0;
+    memset(text, 'a', sizeof(text) - 1);
+    shim_http_header(&r, "accept", text);
+    ngx_http_completion_header(&r, "accept", &value);
+    is_int(value.len, 34 + 1 + 300, "a long one behind");
+
+    for (n = 1; n < 10; n++) {
+        shim_allocations = 0;
+        shim_fail_at = n;
+        rc = ngx_http_completion_negotiate(&r, &ctx, &clcf);
+        shim_fail_at = 0;
+
+        if (shim_allocations < n) {
+            break;
+        }
+
+        bad += (rc != NGX_ERROR);
+    }
+
+    ok(n > 2 && n < 10 && !bad, "without memory they are not read");
 }
 
 

@@ -111,6 +111,9 @@ test_json(void)
 static void
 test_form(void)
 {
+    char                           many[2 * NGX_COMPLETION_JSON_MAX_MEMBERS
+                                        + sizeof("text=x&b")], *p;
+    ngx_uint_t                     n;
     ngx_completion_json_member_t  *member;
 
     is_prompt(FORM, "text=a+b%20c%2B", "a b c+", "a form");
@@ -123,6 +126,15 @@ test_form(void)
     is_prompt(FORM, "text=%zz%4%", "%zz%4%", "what is no escape");
     is_prompt(FORM, "a=1&b=2&c=3&d=4&e=5&f&text=x", "x", "many fields");
     is_int(inputs->nelts, 7, "all of them");
+
+    for (n = 0, p = many; n < NGX_COMPLETION_JSON_MAX_MEMBERS - 1; n++) {
+        p += sprintf(p, "a&");
+    }
+
+    strcpy(p, "text=x");
+    is_prompt(FORM, many, "x", "as many as may be");
+    strcpy(p, "text=x&b");
+    is_refused(FORM, many, "too many fields", "one more");
 
     is_refused(FORM, "", "the field \"text\" must be given, once", "nothing");
     is_refused(FORM, "to=ru", "the field \"text\" must be given, once",
