@@ -338,7 +338,6 @@ test_full(void)
     memset(&found, 0, sizeof(found));
     is_int(reserve(0, 0, &lease, &found), NGX_DECLINED, "no room for a submit");
 
-    fill(sizeof(ngx_completion_record_sh_t));
     make(65536, 50);
     fill(sizeof(ngx_completion_record_sh_t));
     is_int(reserve(1, 0, &lease, &found), NGX_DECLINED, "nor for its key");
