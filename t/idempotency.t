@@ -427,7 +427,8 @@ subtest 'what a key takes' => sub {
     my $before = $t->slab(1200 * 1024) or plan skip_all => 'memory of a worker cannot be read';
     my @r = map { $t->request(arguments('/measured', "key-$_", "measured $_")) } 1 .. 5;
     is_deeply [ map { $_->{status} } @r ], [ (202) x 5 ], 'accepted';
-    is $t->slab(1200 * 1024)->{128} - $before->{128}, 5, '128 bytes for each';
+    is $t->slab(1200 * 1024)->{256} - $before->{256}, 15,
+        '256 bytes for each, beside the 512 of its operation';
 };
 
 

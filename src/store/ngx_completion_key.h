@@ -5,9 +5,9 @@
  * the operation that came of it.  Digests only; the keys of clients are not
  * kept.
  *
- * A record of an idempotency key takes 128 bytes and is never evicted while
- * it lives.  One of the cache takes as much as an operation's record, so that
- * either can make room for the other, and goes when room is needed.
+ * A record takes as much as an operation's, so that either can make room for
+ * the other.  One of the cache goes when room is needed; one of an idempotency
+ * key is never evicted while it lives.
  */
 
 

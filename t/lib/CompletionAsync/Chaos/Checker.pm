@@ -44,7 +44,7 @@ action does not tell); large (the body is written to a file).
 
 A strike: what (kill, hup, usr2, disk, ...), time, end. A state: when (before, after), used (by
 zone and size of a slot of its slab, how many), descriptors (by process). Only keys may stay in a
-zone until they are met: those of the header take KEY bytes, those of the cache CACHED.
+zone until they are met.
 C<keep> are the seconds that a zone keeps a cancel of ours.
 
 =cut
@@ -58,8 +58,8 @@ use Mojo::JSON qw(encode_json from_json);
 
 our @INVARIANTS = qw(lost crossed twice unasked keys quota backwards status left log);
 
-# slots that a key takes
-use constant { KEY => 128, CACHED => 256 };
+# bytes of the slot that a key takes
+use constant KEY => 256;
 
 # of a window, in seconds: how late a machine under load may read what was sent in time
 my $QUOTA_SLACK = 0.25;
@@ -427,8 +427,8 @@ sub _left ($self) {
     for my $entry (grep { $_->{action} eq 'submit' } @{ $self->{clients} }) {
         my $name = "$entry->{owner} " . ($entry->{text} // '');
         my $try  = $entry->{phase} eq 'storm' ? $entry->{start} : '';
-        $keys{ $entry->{provider} }{+KEY}{"$name $try"}++ if defined $entry->{key};
-        $keys{ $entry->{provider} }{+CACHED}{$name}++ if $entry->{cached};
+        $keys{ $entry->{provider} }{+KEY}{"key $name $try"}++ if defined $entry->{key};
+        $keys{ $entry->{provider} }{+KEY}{"cache $name"}++ if $entry->{cached};
     }
     for my $zone (sort keys %{ $before->{used} }) {
         for my $size (sort { $a <=> $b } keys %{ $before->{used}{$zone} }) {
