@@ -698,10 +698,6 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    if (!cmd->conf) {
-        block->params.nsubmit_rates = cf->args->nelts - 1;
-    }
-
     return NGX_CONF_OK;
 }
 

@@ -5,7 +5,7 @@
 #include "ngx_completion_quota.h"
 
 
-static ngx_msec_t ngx_completion_quota_start(ngx_completion_quota_sh_t *q,
+static ngx_msec_t *ngx_completion_quota_start(ngx_completion_quota_sh_t *q,
     ngx_uint_t ago);
 
 
@@ -52,43 +52,38 @@ ngx_completion_rate_parse(ngx_str_t *value, ngx_completion_rate_t *rate)
 
 
 ngx_int_t
-ngx_completion_quota_set(ngx_slab_pool_t *pool, ngx_completion_quota_sh_t *q,
-    ngx_completion_rate_t *rate)
+ngx_completion_quota_create(ngx_slab_pool_t *pool,
+    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *past)
 {
-    ngx_uint_t                 i, n;
-    ngx_completion_quota_sh_t  old;
-
-    old = *q;
-
-    if (old.rate.n == rate->n) {
-        q->rate.unit = rate->unit;
-        return NGX_OK;
-    }
+    ngx_uint_t  i;
 
     ngx_memzero(q, sizeof(ngx_completion_quota_sh_t));
 
-    if (rate->n) {
+    if (rate->n > 1) {
         q->starts = ngx_slab_calloc_locked(pool, rate->n * sizeof(ngx_msec_t));
-
         if (q->starts == NULL) {
-            *q = old;
             return NGX_ERROR;
         }
     }
 
     q->rate = *rate;
 
-    n = ngx_min(old.used, rate->n);
-
-    for (i = n; i > 0; i--) {
-        ngx_completion_quota_take(q, ngx_completion_quota_start(&old, i));
-    }
-
-    if (old.starts) {
-        ngx_slab_free_locked(pool, old.starts);
+    for (i = ngx_min(past->used, rate->n); i > 0; i--) {
+        ngx_completion_quota_take(q, *ngx_completion_quota_start(past, i));
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_completion_quota_destroy(ngx_slab_pool_t *pool,
+    ngx_completion_quota_sh_t *q)
+{
+    if (q->starts) {
+        ngx_slab_free_locked(pool, q->starts);
+    }
 }
 
 
@@ -101,7 +96,7 @@ ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now)
         return now;
     }
 
-    at = ngx_completion_quota_start(q, q->rate.n) + q->rate.unit
+    at = *ngx_completion_quota_start(q, q->rate.n) + q->rate.unit
          + NGX_COMPLETION_QUOTA_SLACK;
 
     return ((ngx_msec_int_t) (at - now) > 0) ? at : now;
@@ -121,7 +116,7 @@ ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now)
         return next;
     }
 
-    at = ngx_completion_quota_start(q, n)
+    at = *ngx_completion_quota_start(q, n)
          + (q->rate.unit + NGX_COMPLETION_QUOTA_SLACK) * n / q->rate.n;
 
     return ((ngx_msec_int_t) (at - next) > 0) ? at : next;
@@ -135,8 +130,8 @@ ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
         return;
     }
 
-    q->starts[q->next] = at;
     q->next = (q->next + 1) % q->rate.n;
+    *ngx_completion_quota_start(q, 1) = at;
 
     if (q->used < q->rate.n) {
         q->used++;
@@ -146,8 +141,12 @@ ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
 
 /* the last but (ago - 1) start noted */
 
-static ngx_msec_t
+static ngx_msec_t *
 ngx_completion_quota_start(ngx_completion_quota_sh_t *q, ngx_uint_t ago)
 {
-    return q->starts[(q->next + q->rate.n - ago) % q->rate.n];
+    if (q->starts == NULL) {
+        return &q->start;
+    }
+
+    return &q->starts[(q->next + q->rate.n - ago) % q->rate.n];
 }

@@ -31,7 +31,8 @@ typedef struct {
     ngx_completion_rate_t  rate;
     ngx_uint_t             next;   /* where the next start is noted */
     ngx_uint_t             used;   /* of the ring's places */
-    ngx_msec_t            *starts;
+    ngx_msec_t            *starts; /* NULL: a rate of one, which is below */
+    ngx_msec_t             start;
 } ngx_completion_quota_sh_t;
 
 
@@ -40,11 +41,15 @@ char *ngx_completion_rate_parse(ngx_str_t *value,
     ngx_completion_rate_t *rate);
 
 /*
- * Gives the quota a rate; what is known of past starts stays known.  NGX_OK,
- * or NGX_ERROR: no memory in the slab pool.
+ * A quota for the rate that knows the starts which another one knows.  NGX_OK,
+ * or NGX_ERROR: no memory in the slab pool, of which a rate of one needs none.
  */
-ngx_int_t ngx_completion_quota_set(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rate);
+ngx_int_t ngx_completion_quota_create(ngx_slab_pool_t *pool,
+    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *past);
+
+void ngx_completion_quota_destroy(ngx_slab_pool_t *pool,
+    ngx_completion_quota_sh_t *q);
 
 /* The time of the next start allowed: now, or later. */
 ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,

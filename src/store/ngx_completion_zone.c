@@ -14,8 +14,17 @@
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
+static void ngx_completion_zone_small(ngx_completion_zone_t *zone);
+static void ngx_completion_zone_spaced(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
+static ngx_int_t ngx_completion_zone_quota(ngx_completion_zone_t *zone,
+    ngx_completion_quota_sh_t *quota, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *past);
+static ngx_uint_t ngx_completion_zone_quotas_same(
+    ngx_completion_zone_t *zone);
+static ngx_uint_t ngx_completion_zone_quotas_fit(
+    ngx_completion_zone_t *zone);
 static void ngx_completion_zone_rebuild(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone);
 
@@ -89,12 +98,11 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "zone \"%V\" is too small for its quotas, "
-                      "give it more memory", &shm_zone->shm.name);
+        ngx_completion_zone_small(zone);
+        return NGX_ERROR;
     }
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -103,11 +111,12 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 static ngx_int_t
 ngx_completion_zone_check(ngx_completion_zone_t *zone)
 {
-    ngx_uint_t  same;
+    ngx_uint_t  same, fit;
 
     ngx_completion_zone_lock(zone);
 
     same = (ngx_memcmp(zone->sh->identity, zone->identity, 16) == 0);
+    fit = ngx_completion_zone_quotas_fit(zone);
 
     ngx_completion_zone_unlock(zone);
 
@@ -120,7 +129,21 @@ ngx_completion_zone_check(ngx_completion_zone_t *zone)
         return NGX_ERROR;
     }
 
+    if (!fit) {
+        ngx_completion_zone_small(zone);
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
+}
+
+
+static void
+ngx_completion_zone_small(ngx_completion_zone_t *zone)
+{
+    ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
+                  "zone \"%V\" is too small for its quotas, "
+                  "give it more memory", &zone->shm_zone->shm.name);
 }
 
 
@@ -129,22 +152,38 @@ ngx_completion_zone_apply(ngx_completion_zone_t *zone)
 {
     ngx_int_t  rc;
 
+    rc = NGX_OK;
+
     ngx_completion_zone_lock(zone);
-    rc = ngx_completion_zone_quotas(zone);
+
+    if (!ngx_completion_zone_quotas_same(zone)) {
+        rc = ngx_completion_zone_quotas(zone);
+    }
+
     ngx_completion_zone_unlock(zone);
 
     if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "zone \"%V\" has no memory for the new quotas, "
-                      "give it more and another name",
-                      &zone->shm_zone->shm.name);
+        ngx_completion_zone_spaced(zone);
     }
 }
 
 
+static void
+ngx_completion_zone_spaced(ngx_completion_zone_t *zone)
+{
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "zone \"%V\" has no memory for a quota, what it limits is "
+                  "spaced evenly: give it more and another name",
+                  &zone->shm_zone->shm.name);
+}
+
+
+/* NGX_OK, or NGX_ERROR: too small; NGX_DECLINED: for its quotas */
+
 static ngx_int_t
 ngx_completion_zone_make(ngx_completion_zone_t *zone)
 {
+    ngx_int_t                  rc;
     size_t                     size, len;
     ngx_uint_t                 i, n;
     ngx_slab_pool_t           *shpool;
@@ -202,9 +241,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     zone->sh = sh;
 
-    if (ngx_completion_zone_quotas(zone) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    sh->room = shpool->pfree;
+    rc = ngx_completion_zone_quotas(zone);
 
     sh->capacity = shpool->pfree * ngx_pagesize / 4 * 3;
 
@@ -212,43 +250,128 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     shpool->data = sh;
 
-    return NGX_OK;
+    return rc;
 }
 
+
+/* NGX_OK, or NGX_DECLINED: one had no memory, it spaces starts evenly */
 
 static ngx_int_t
 ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
 {
-    ngx_uint_t                 i;
-    ngx_completion_rate_t      none, *rate;
-    ngx_completion_zone_sh_t  *sh;
+    ngx_int_t                   rc;
+    ngx_uint_t                  i;
+    ngx_completion_zone_sh_t   *sh;
+    ngx_completion_quota_sh_t   polls, submits[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_quota_sh_t  *past;
 
     sh = zone->sh;
-    ngx_memzero(&none, sizeof(ngx_completion_rate_t));
+    polls = sh->poll_quota;
+    ngx_memcpy(submits, sh->submit_quotas, sizeof(submits));
 
-    while (ngx_completion_quota_set(zone->shpool, &sh->poll_quota,
-                                    &zone->poll_rate)
-           != NGX_OK)
-    {
-        if (ngx_completion_zone_evict(zone) != NGX_OK) {
-            return NGX_ERROR;
+    rc = ngx_completion_zone_quota(zone, &sh->poll_quota, &zone->poll_rate,
+                                   &polls);
+
+    /* all rates of submits note the same starts: the longest list serves all */
+
+    past = &submits[0];
+
+    for (i = 1; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
+        if (submits[i].used > past->used) {
+            past = &submits[i];
         }
     }
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        rate = (i < zone->nsubmit_rates) ? &zone->submit_rates[i] : &none;
 
-        while (ngx_completion_quota_set(zone->shpool, &sh->submit_quotas[i],
-                                        rate)
-               != NGX_OK)
+        if (ngx_completion_zone_quota(zone, &sh->submit_quotas[i],
+                                      &zone->submit_rates[i], past)
+            != NGX_OK)
         {
-            if (ngx_completion_zone_evict(zone) != NGX_OK) {
-                return NGX_ERROR;
-            }
+            rc = NGX_DECLINED;
+        }
+    }
+
+    ngx_completion_quota_destroy(zone->shpool, &polls);
+
+    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
+        ngx_completion_quota_destroy(zone->shpool, &submits[i]);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_completion_zone_quota(ngx_completion_zone_t *zone,
+    ngx_completion_quota_sh_t *quota, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *past)
+{
+    ngx_completion_rate_t  even;
+
+    while (ngx_completion_quota_create(zone->shpool, quota, rate, past)
+           != NGX_OK)
+    {
+        if (ngx_completion_zone_evict(zone) != NGX_OK) {
+            even.n = 1;
+            even.unit = (rate->unit + rate->n - 1) / rate->n;
+
+            (void) ngx_completion_quota_create(zone->shpool, quota, &even,
+                                               past);
+            return NGX_DECLINED;
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                  i;
+    ngx_completion_zone_sh_t   *sh;
+
+    sh = zone->sh;
+
+    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
+        if (ngx_memcmp(&sh->submit_quotas[i].rate, &zone->submit_rates[i],
+                       sizeof(ngx_completion_rate_t))
+            != 0)
+        {
+            return 0;
+        }
+    }
+
+    return ngx_memcmp(&sh->poll_quota.rate, &zone->poll_rate,
+                      sizeof(ngx_completion_rate_t))
+           == 0;
+}
+
+
+/* as far as whole pages are concerned, of an otherwise empty zone */
+
+static ngx_uint_t
+ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone)
+{
+    size_t                  pages, size;
+    ngx_uint_t              i;
+    ngx_completion_rate_t  *rate;
+
+    pages = 0;
+    rate = &zone->poll_rate;
+
+    for (i = 0; i <= NGX_COMPLETION_SUBMIT_RATES; i++) {
+        size = rate->n * sizeof(ngx_msec_t);
+
+        if (size > ngx_pagesize / 2) {
+            pages += (size + ngx_pagesize - 1) / ngx_pagesize;
+        }
+
+        rate = &zone->submit_rates[i];
+    }
+
+    return pages <= zone->sh->room;
 }
 
 
@@ -281,20 +404,28 @@ ngx_completion_zone_unlock(ngx_completion_zone_t *zone)
 /*
  * A worker died inside the lock, and any structure may be torn.  The first
  * allocations of a fresh slab pool are those of the first start, so they
- * cannot fail now.
+ * cannot fail now; but for quotas, which may be others since.
  */
 
 static void
 ngx_completion_zone_rebuild(ngx_completion_zone_t *zone)
 {
+    ngx_int_t  rc;
+
     ngx_slab_init(zone->shpool);
 
-    if (ngx_completion_zone_make(zone) != NGX_OK) {
+    rc = ngx_completion_zone_make(zone);
+
+    if (rc == NGX_ERROR) {
         ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                       "zone \"%V\" cannot be made anew",
                       &zone->shm_zone->shm.name);
         ngx_shmtx_unlock(&zone->shpool->mutex);
         exit(2);
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_completion_zone_spaced(zone);
     }
 
     ngx_completion_metrics_add(&zone->metrics->rebuilds, 1);

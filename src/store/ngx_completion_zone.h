@@ -52,7 +52,6 @@ typedef struct {
 
     ngx_completion_rate_t      poll_rate;
     ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
-    ngx_uint_t                 nsubmit_rates;
     ngx_uint_t                 reusable;       /* verdict fit for the cache */
     ngx_uint_t                 unknown;        /* outcome of a lost submit */
     ngx_uint_t                 submit_queue;   /* submits */

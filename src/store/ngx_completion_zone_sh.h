@@ -92,7 +92,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_OURS       0x10   /* submitted by way of here */
 
 
-/* 128 bytes; those of the cache have a place in a list behind them */
+/* those of the cache have a place in a list behind them */
 struct ngx_completion_key_sh_s {
     ngx_completion_key_sh_t     *next;      /* in the same bucket */
     ngx_completion_key_sh_t     *sibling;   /* of the same submit */
@@ -186,6 +186,7 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_token_sh_t    token;
 
     size_t                       capacity;  /* bytes of one document */
+    ngx_uint_t                   room;      /* pages for quotas at most */
 
     ngx_uint_t                   counts[NGX_COMPLETION_CENSUS_STATES];
     ngx_uint_t                   nkeys[2];  /* of idempotency, of the cache */

@@ -481,7 +481,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     zone->retention = 60;
     zone->poll_rate = (ngx_completion_rate_t) { POLLS, 1000 };
     zone->submit_rates[0] = (ngx_completion_rate_t) { SUBMITS, 1000 };
-    zone->nsubmit_rates = 1;
     zone->submit_queue = 3;
     zone->submit_queue_time = 10000;
     zone->unknown = 7;

@@ -45,11 +45,21 @@ test_parse(void)
 static ngx_int_t
 set(ngx_uint_t n, ngx_msec_t unit)
 {
-    ngx_int_t              rc;
-    ngx_completion_rate_t  rate = { n, unit };
+    ngx_int_t                  rc;
+    ngx_completion_rate_t      rate = { n, unit };
+    ngx_completion_quota_sh_t  old = quota;
 
     ngx_shmtx_lock(&shim_slab.mutex);
-    rc = ngx_completion_quota_set(&shim_slab, &quota, &rate);
+
+    rc = ngx_completion_quota_create(&shim_slab, &quota, &rate, &old);
+
+    if (rc == NGX_OK) {
+        ngx_completion_quota_destroy(&shim_slab, &old);
+
+    } else {
+        quota = old;
+    }
+
     ngx_shmtx_unlock(&shim_slab.mutex);
 
     return rc;
@@ -143,7 +153,11 @@ test_changed(void)
     is_int(quota.used, 2, "and knows them still");
 
     is_int(set(100000, 1000), NGX_ERROR, "no memory");
-    is_int(quota.rate.n, 4, "leaves it as it was");
+
+    is_int(set(1, 1000), NGX_OK, "a rate of one");
+    is_int(shim_slab_used, 0, "needs none");
+    is_int(ngx_completion_quota_next(&quota, 400),
+           1300 + NGX_COMPLETION_QUOTA_SLACK, "and knows the last one");
 
     is_int(set(0, 0), NGX_OK, "no rate");
     is_int(ngx_completion_quota_next(&quota, 400), 400, "no limit");

@@ -133,20 +133,73 @@ test_reload(void)
 
     zone->poll_rate.n = 100000;
     ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for the new quotas"), "unless there is no room");
+    ok(logged("has no memory for a quota"), "unless there is no room");
+    is_int(zone->sh->poll_quota.rate.n, 1, "polls are spaced then");
+    is_int(zone->sh->poll_quota.rate.unit, (zone->poll_rate.unit + 99999)
+           / 100000, "as evenly as the rate allows");
 
     zone->submit_rates[0].n = 100000;
     zone->submit_rates[0].unit = 1000;
-    zone->nsubmit_rates = 1;
     zone->poll_rate.n = 10;
     shim_log_text[0] = '\0';
     ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for the new quotas"), "those of submits neither");
+    ok(logged("has no memory for a quota"), "those of submits too");
+    is_int(zone->sh->poll_quota.rate.n, 10, "and those with room have it");
+
+    shim_log_text[0] = '\0';
+    zone->sh->busy = 1;
+    ngx_completion_zone_lock(zone);
+    ngx_completion_zone_unlock(zone);
+    ok(logged("was made anew") && zone->sh->submit_quotas[0].rate.n == 1,
+       "a zone that is made anew goes on with such quotas");
+
+    zone->sh->room = 195;
+    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
+           "a reload with quotas that an empty zone cannot hold");
+    ok(logged("is too small for its quotas"), "is refused");
+
+    zone->sh->room = 196;
+    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_OK,
+           "but not with one page more");
 
     zone->identity[0] = 1;
     is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
            "another folder under the same name");
     ok(logged("use another zone name"), "is refused");
+}
+
+
+static void
+test_rates(void)
+{
+    ngx_uint_t             i;
+    ngx_completion_rate_t  hour = { 3, 3600000 }, second = { 10, 1000 };
+
+    make(65536, 50);
+    zone->submit_rates[0] = hour;
+    ngx_completion_zone_apply(zone);
+
+    for (i = 1; i <= 3; i++) {
+        ngx_completion_quota_take(&zone->sh->submit_quotas[0], 100 * i);
+    }
+
+    zone->submit_rates[0] = second;
+    zone->submit_rates[1] = hour;
+    ngx_completion_zone_apply(zone);
+    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[1], 400),
+           3600100 + NGX_COMPLETION_QUOTA_SLACK,
+           "a rate in front of another leaves it what it knows");
+    is_int(zone->sh->submit_quotas[0].used, 3, "and knows it as well");
+
+    memset(&zone->submit_rates[1], 0, sizeof(hour));
+    zone->submit_rates[0] = hour;
+    ngx_completion_zone_apply(zone);
+    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[0], 400),
+           3600100 + NGX_COMPLETION_QUOTA_SLACK, "nor does one that goes");
+
+    i = shim_allocations;
+    ngx_completion_zone_apply(zone);
+    is_int(shim_allocations, i, "the same rates take nothing");
 }
 
 
@@ -833,7 +886,6 @@ test_census(void)
     make(65536, 50);
     zone->submit_rates[0].n = 1;
     zone->submit_rates[0].unit = 1000;
-    zone->nsubmit_rates = 1;
     zone->submit_queue = 5;
     zone->submit_queue_time = 10000;
     ngx_completion_zone_apply(zone);
@@ -926,6 +978,7 @@ main(void)
 
     test_start();
     test_reload();
+    test_rates();
     test_cache();
     test_room();
     test_refused();
