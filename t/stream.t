@@ -38,6 +38,10 @@ http {
             completion_async yandex;
             send_timeout     1s;
         }
+        location /late {
+            completion_async  yandex;
+            lingering_timeout 1s;
+        }
     }
 }
 EOC
@@ -223,6 +227,34 @@ subtest 'HEAD, HTTP/1.0 and keep-alive' => sub {
     is_operation($client->event, $id, 1, 'HTTP/1.1');
     is $client->event(3), undef, 'ends';
     is $client->request(GET => $location)->{status}, 200, 'and the connection serves on';
+};
+
+
+subtest 'a body that comes late' => sub {
+    my ($location, $upstream) = submit();
+    $location =~ s{^/translate}{/late};
+    my ($whole, $none) = map {
+        $t->client->raw("GET $location HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n"
+            . "Content-Length: 5\r\n\r\n")
+    } 1 .. 2;
+
+    is $_->event->{id}, 'pending', 'a stream begins' for $whole, $none;
+    syswrite $whole->{socket}, 'whole';
+    is $_->event(1.2), undef, 'goes on' for $whole, $none;
+    $emulator->finish($upstream);
+
+    for my $stream ($whole, $none) {
+        is +(($stream->event // {})->{id}), 'done', 'to its end' or next;
+        is $stream->event(3), undef, 'and no further';
+        syswrite $none->{socket}, 'whole' if $stream == $none;
+        is $stream->request(GET => $location)->{status}, 200, 'the connection serves on';
+    }
+
+    my $head = $t->start(HEAD => $location,
+        headers => { Accept => 'text/event-stream', 'Content-Length' => 5 });
+    is $head->response->{status}, 200, 'HEAD';
+    syswrite $head->{socket}, 'whole';
+    is $head->request(GET => $location)->{status}, 200, 'serves on as well';
 };
 
 

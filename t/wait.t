@@ -51,6 +51,10 @@ http {
         location /alone {
             completion_async alone;
         }
+        location /late {
+            completion_async  yandex;
+            lingering_timeout 1s;
+        }
         location /page/ {
             ssi on;
         }
@@ -297,6 +301,41 @@ subtest 'one connection, one request after the other' => sub {
     syswrite $client->{socket}, $more;
     is $client->response->{status}, 200, 'a pipelined request does not end the wait';
     is $client->raw('')->response->{status}, 404, 'and is answered after it';
+};
+
+
+# A body that nobody needs says nothing of how long the client stays.
+subtest 'a poll whose body is late' => sub {
+    my $location = slow(path => '/late');
+    my $late = sub ($prefer) {
+        return $t->client->raw("GET $location HTTP/1.1\r\nHost: a\r\nPrefer: $prefer\r\n"
+            . "Content-Length: 5\r\n\r\n");
+    };
+    my $send = sub ($client, $bytes) { syswrite $client->{socket}, $bytes };
+
+    my ($whole, $part, $none) = map { $late->('wait=3') } 1 .. 3;
+    my @gone = map { $late->('wait=30') } 1 .. 20;
+    sleep 0.3;
+    $send->($_, 'whole') for $whole, @gone;
+    $send->($part, 'pa');
+    sleep 0.3;
+    my $fds = sub { sum map { $t->fd_count($_) } $t->worker_pids };
+    my $before = $fds->();
+    $_->close for @gone;
+    # poll and select do not tell it from the bytes before it
+    ok wait_until(sub { $fds->() <= $before - 20 + 3 }, 2), 'one that hangs up is noticed'
+        or diag "$before before, ", $fds->() if ($ENV{TEST_NGINX_EVENTS} // 'epoll') eq 'epoll';
+
+    for my $case ([ 'there by now', $whole, '' ], [ 'half there', $part, 'rt!' ],
+        [ 'missing', $none, 'empty' ])
+    {
+        my ($name, $client, $rest) = @$case;
+        my $r = $client->response;
+        is $r->{status}, 200, "$name: answered" or diag $r->{error};
+        cmp_ok $r->{time}, '>', 2.9, 'after its time';
+        $send->($client, $rest);
+        is $client->request(GET => $location)->{status}, 200, 'and so is the next request';
+    }
 };
 
 

@@ -284,6 +284,12 @@ ngx_int_t ngx_http_completion_problem(ngx_http_request_t *r,
 /* NULL: there are no more. */
 const char *ngx_http_completion_problem_code(ngx_uint_t problem);
 
+/*
+ * Once the answer is sure: while a request is held, nginx's discarding would
+ * leave a timer on the connection, and take no notice of a client that leaves.
+ */
+void ngx_http_completion_discard_body(ngx_http_request_t *r);
+
 ngx_int_t ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status);
 ngx_int_t ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);

@@ -69,8 +69,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
     }
 
     if (r->method == NGX_HTTP_OPTIONS) {
-        rc = ngx_http_discard_request_body(r);
-        return (rc == NGX_OK) ? ngx_http_completion_empty(r, 204) : rc;
+        return ngx_http_completion_empty(r, 204);
     }
 
     if (rc == NGX_DECLINED) {
@@ -93,11 +92,6 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     if (resource == NGX_HTTP_COMPLETION_SUBMIT) {
         return ngx_http_completion_submit(r, ctx);
-    }
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
     }
 
     rc = ngx_http_completion_verify(r, ctx, &id);

@@ -418,14 +418,6 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         return status;
     }
 
-    /* as nginx's own errors: no "100 Continue", and what is broken ends it */
-
-    r->expect_tested = 1;
-
-    if (ngx_http_discard_request_body(r) != NGX_OK) {
-        r->keepalive = 0;
-    }
-
     if (ngx_http_completion_add_header(r, "Cache-Control", &no_store)
         != NGX_OK
         || ngx_http_completion_problem_body(r, p, detail, &body) != NGX_OK)
@@ -541,9 +533,24 @@ ngx_http_completion_problem_code(ngx_uint_t problem)
 }
 
 
+/* as nginx's own errors: no "100 Continue", and what is broken ends it */
+
+void
+ngx_http_completion_discard_body(ngx_http_request_t *r)
+{
+    r->expect_tested = 1;
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+}
+
+
 ngx_int_t
 ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status)
 {
+    ngx_http_completion_discard_body(r);
+
     r->headers_out.status = status;
     r->header_only = 1;
     r->disable_not_modified = 1;
@@ -566,6 +573,8 @@ ngx_http_completion_send(ngx_http_request_t *r, ngx_uint_t status,
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_completion_discard_body(r);
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = body->len;

@@ -38,6 +38,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         rc = ngx_http_completion_stream_begin(r, ctx);
 
         if (!ctx->streaming) {
+            ngx_http_completion_discard_body(r);
             return rc;
         }
 
@@ -59,6 +60,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     }
 
     if (ctx->state != NGX_COMPLETION_PENDING || ngx_exiting) {
+        ngx_http_completion_discard_body(r);
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 

@@ -162,9 +162,24 @@ ngx_http_completion_hold(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    r->read_event_handler = r->discard_body
-                                ? ngx_http_discarded_request_body_handler
-                                : ngx_http_test_reading;
+    if (r->http_version == NGX_HTTP_VERSION_20) {
+
+        /* no more than a word: what comes is not kept for us */
+
+        (void) ngx_http_discard_request_body(r);
+    }
+
+    if (r->discard_body) {
+
+        /* whoever led here began it, and its timer outlives the wait */
+
+        r->keepalive = 0;
+        r->read_event_handler = ngx_http_discarded_request_body_handler;
+
+    } else {
+        r->read_event_handler = ngx_http_test_reading;
+    }
+
     r->write_event_handler = ngx_http_request_empty_handler;
 
     rev = r->connection->read;
