@@ -33,6 +33,17 @@ server {
         completion_async_intercept_errors on;
         error_page 502 /page;
     }
+    location /led {
+        completion_async yandex;
+        completion_async_intercept_errors on;
+        error_page 404 405 = /translate;
+    }
+    location /back {
+        completion_async yandex;
+        completion_async_intercept_errors on;
+        error_page 404 405 = /translate;
+        recursive_error_pages on;
+    }
     location = /page { internal; default_type text/x-page; return 200 "page of $status\n"; }
 }
 EOC
@@ -303,7 +314,15 @@ subtest 'error pages' => sub {
     is $page->(POST => '/nginx', body => 'x', headers => { 'Content-Type' => 'a/b' }), '415 415',
         'a 415';
 
-    my $r = $t->request(PUT => '/nginx');
+    my $r;
+    for my $path ('/led', '/back') {
+        $r = $t->request(DELETE => $path);
+        is $r->{status}, 405, 'another location of ours';
+        is $r->header('Allow'), 'POST, OPTIONS', 'says so itself';
+        is ref $r->{headers}{allow}, '', 'and once';
+    }
+
+    $r = $t->request(PUT => '/nginx');
     is $r->{status}, 418, 'another status';
     is $r->{body}, "page of 418\n", 'with its page';
 

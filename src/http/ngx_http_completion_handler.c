@@ -44,7 +44,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (r->error_page) {
+    if (r->internal) {
         ngx_http_completion_begin_anew(r);
     }
 
@@ -262,16 +262,19 @@ ngx_http_completion_create_ctx(ngx_http_request_t *r,
 }
 
 
-/* "error_page" led here: what was refused elsewhere says nothing of now */
+/* "error_page" may have led here: what was refused elsewhere is not now */
 
 static void
 ngx_http_completion_begin_anew(ngx_http_request_t *r)
 {
-    ngx_uint_t        i;
+    ngx_uint_t        i, n;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *header;
 
-    static ngx_str_t  retry_after = ngx_string("Retry-After");
+    static ngx_str_t  names[] = {
+        ngx_string("Retry-After"),
+        ngx_string("Allow")
+    };
 
     part = &r->headers_out.headers.part;
     header = part->elts;
@@ -288,12 +291,15 @@ ngx_http_completion_begin_anew(ngx_http_request_t *r)
             i = 0;
         }
 
-        if (header[i].key.len == retry_after.len
-            && ngx_strncasecmp(header[i].key.data, retry_after.data,
-                               retry_after.len)
-               == 0)
-        {
-            header[i].hash = 0;
+        for (n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+
+            if (header[i].key.len == names[n].len
+                && ngx_strncasecmp(header[i].key.data, names[n].data,
+                                   names[n].len)
+                   == 0)
+            {
+                header[i].hash = 0;
+            }
         }
     }
 }
