@@ -59,6 +59,15 @@ http {
         location /tight     { completion_async tight; }
         location /closed    { completion_async closed; }
         location /odd       { completion_async "a\\\"b"; }
+        location /first {
+            completion_async closed;
+            completion_async_intercept_errors on;
+            error_page 503 = @second;
+        }
+        location @second {
+            completion_async yandex;
+            completion_async_operations_uri /translate/operations/;
+        }
         location /metrics   { completion_async_metrics; access_log off; }
     }
 }
@@ -410,6 +419,19 @@ subtest 'polls, waits, streams, cancels' => sub {
     $SUBMITS{accepted}++;
     $ended{completed}++;
     ok wait_until(sub { ($emulator->submits)[-1]{end} }), 'it is submitted all the same';
+
+    # Whoever is led to another provider waits there, and no longer at the first.
+    $client = $t->start(POST => '/first', body => 'led on [delay=60]',
+        headers => { Prefer => 'wait=30' });
+    $SUBMITS{accepted}++;
+    ok wait_until(sub { scrape()->value('waiters', provider => 'yandex') == 1 }),
+        'a submit that was led on';
+    is scrape()->sum('waiters'), 1, 'is one client';
+    $emulator->finish(($emulator->submits)[-1]{operation});
+    my $r = $client->response;
+    is $r->{status}, 200, 'with one answer';
+    finished($r->header('Location'));
+    $ended{completed}++;
 
     is $t->request(GET => '/translate/operations/nothing')->{status}, 404, 'a bad id';
     ok settled(), 'all is done';

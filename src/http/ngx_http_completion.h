@@ -209,8 +209,9 @@ ngx_int_t ngx_http_completion_handler(ngx_http_request_t *r);
     (ngx_http_get_module_ctx((ctx)->request,                                  \
                              ngx_http_completion_async_module) == (ctx))
 
-/* Ends a request from an event that is not its own. */
-void ngx_http_completion_finalize(ngx_http_request_t *r, ngx_int_t rc);
+/* Ends a request from an event that is not its own; NGX_DONE: not yet. */
+void ngx_http_completion_finalize(ngx_http_completion_ctx_t *ctx,
+    ngx_int_t rc);
 
 
 /* negotiation: reads Accept and Prefer; NGX_DECLINED: nothing acceptable */

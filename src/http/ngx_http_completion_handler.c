@@ -26,6 +26,7 @@ static void ngx_http_completion_begin_anew(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_verify(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *capability);
 static void ngx_http_completion_cleanup(void *data);
+static void ngx_http_completion_release(ngx_http_completion_ctx_t *ctx);
 
 
 ngx_int_t
@@ -317,9 +318,7 @@ ngx_http_completion_cleanup(void *data)
     }
 
     ngx_completion_wait_end(&ctx->wait);
-
-    ctx->service->zone->worker->waiters -= ctx->held;
-    ctx->service->zone->worker->streams -= ctx->streaming;
+    ngx_http_completion_release(ctx);
 
     if (ctx->timer.timer_set) {
         ngx_del_timer(&ctx->timer);
@@ -327,13 +326,33 @@ ngx_http_completion_cleanup(void *data)
 }
 
 
-void
-ngx_http_completion_finalize(ngx_http_request_t *r, ngx_int_t rc)
+static void
+ngx_http_completion_release(ngx_http_completion_ctx_t *ctx)
 {
-    ngx_connection_t  *c;
+    ctx->service->zone->worker->waiters -= ctx->held;
+    ctx->service->zone->worker->streams -= ctx->streaming;
 
+    ctx->held = 0;
+    ctx->streaming = 0;
+}
+
+
+void
+ngx_http_completion_finalize(ngx_http_completion_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
     c = r->connection;
 
-    ngx_http_finalize_request(r, rc);
+    if (rc != NGX_DONE) {
+
+        /* an "error_page" may have it held elsewhere */
+
+        ngx_http_completion_release(ctx);
+        ngx_http_finalize_request(r, rc);
+    }
+
     ngx_http_run_posted_requests(c);
 }

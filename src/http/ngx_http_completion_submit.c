@@ -358,9 +358,7 @@ ngx_http_completion_submit_handler(ngx_completion_submit_t *submit)
 
     rc = ngx_http_completion_submit_ended(r, ctx, submit);
 
-    if (rc != NGX_DONE) {
-        ngx_http_completion_finalize(r, rc);
-    }
+    ngx_http_completion_finalize(ctx, rc);
 }
 
 

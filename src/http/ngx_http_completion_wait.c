@@ -229,7 +229,6 @@ static void
 ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t            rc;
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     if (!ngx_http_completion_current(ctx)) {
@@ -237,9 +236,8 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
     }
 
     r = ctx->request;
-    c = r->connection;
 
-    ngx_http_set_log_request(c->log, r);
+    ngx_http_set_log_request(r->connection->log, r);
     ngx_http_completion_clock_start(ctx);
 
     rc = ngx_http_completion_continue(r, ctx);
@@ -251,9 +249,5 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
         rc = NGX_ERROR;
     }
 
-    if (rc != NGX_DONE) {
-        ngx_http_finalize_request(r, rc);
-    }
-
-    ngx_http_run_posted_requests(c);
+    ngx_http_completion_finalize(ctx, rc);
 }
