@@ -366,6 +366,8 @@ for my $case (
             "completion_async_$directive $value; #!"), @says);
     }
 }
+refused("keys for $_", provider() . submits("completion_async_idempotency $_; #!"),
+    'completion_async_idempotency', qr/\b72h\b/) for '259201', '73h', '100y';
 refused('a message that is no UTF-8', provider() . submits(
     "completion_async_message system \"\xff\xfe\"; #!"), 'completion_async_message', qr/UTF-8/);
 

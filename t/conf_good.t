@@ -87,7 +87,7 @@ for my $line (
     'completion_async_response_format schema.json',
     'completion_async_owner $remote_user', 'completion_async_wait 0', 'completion_async_wait 55s',
     'completion_async_wait 30s default=30s', 'completion_async_wait 5s default=0',
-    'completion_async_idempotency 24h', 'completion_async_idempotency 0',
+    'completion_async_idempotency 72h', 'completion_async_idempotency 0',
     'completion_async_cache 1h shared', 'completion_async_cache off',
     'completion_async_operations_uri /operations/',
     'completion_async_operations_uri https://api.example.test/operations/',

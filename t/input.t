@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Mojo::JSON qw(decode_json encode_json);
 use Test::More;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
@@ -29,6 +29,13 @@ map $completion_async_input_to $language {
     de       "немецкий";
     default  "язык $completion_async_input_to";
 }
+
+map $completion_async_input_to $early {
+    volatile;
+    ""       "nothing";
+    default  "$completion_async_input_to";
+}
+log_format text "<$completion_async_input_text><$completion_async_input_a>";
 
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -55,6 +62,13 @@ server {
         completion_async         yandex;
         completion_async_message system "Переведи на $language: $completion_async_input_STYLE";
     }
+    location /early {
+        if ($early = de) { return 204; }
+        set                      $before $early;
+        completion_async         yandex;
+        completion_async_message system "$early, $before before";
+    }
+    location /logged { completion_async yandex; access_log %%TESTDIR%%/text.log text; }
     location /model  { completion_async yandex;
                        completion_async_model $completion_async_input_model; }
 
@@ -188,6 +202,25 @@ subtest 'forms' => sub {
     invalid 'an overlong character', $form, 'text=%c0%af';
     invalid 'an encoded surrogate', $form, 'text=%ed%a0%80';
     invalid 'bad UTF-8 in another field', $form, 'text=x&a=%ff';
+
+    takes '1024 fields', 'x', $form, join '&', 'text=x', ('a') x 1023;
+    my $r = post($form, join('&', 'text=x', ('a') x 1024));
+    is $r->{status}, 400, 'one more';
+    is $r->json && $r->json->{detail}, 'too many fields', 'says what is wrong';
+    is upstream(), undef, 'and goes nowhere';
+
+    # What a log sees of a form that fails: the field at fault, and those before it.
+    my @logged = (
+        [ 'text=x&a=1&b=%ff&a=2'                    => '<x><1>' ],
+        [ 'a=%00&text=x&text=y&c'                   => '<y><\x00>' ],
+        [ 'text=x&a=%ff'                            => '<x><\xFF>' ],
+        [ join('&', 'a=1', 'text=x', ('b') x 1_500) => '<x><1>' ],
+        [ 'a=1'                                     => '<-><1>' ],
+    );
+    is post($form, $_->[0], path => '/logged')->{status}, 400, 'one that fails' for @logged;
+    my @line;
+    wait_until(sub { (@line = split /\n/, $t->read_file('text.log')) >= @logged });
+    is_deeply \@line, [ map { $_->[1] } @logged ], 'is logged as far as it was read';
 };
 
 
@@ -207,6 +240,14 @@ subtest 'types that are not taken' => sub {
     $unsupported->('a charset of JSON', 'application/json;charset=utf-16');
     $unsupported->('a charset of a form', 'application/x-www-form-urlencoded; charset=cp1251');
     $unsupported->('a charset behind another parameter', 'text/plain; a=b; charset=cp1251');
+
+    for my $case ([ 415 => '/plain', 'Content-Type: a/b', 5 ], [ 413 => '/zero', 'X: y', 5e9 ]) {
+        my ($status, $path, $header, $length) = @$case;
+        my $r = $t->http("POST $path HTTP/1.1\r\nHost: a\r\nConnection: close\r\n$header\r\n"
+            . "Expect: 100-continue\r\nContent-Length: $length\r\n\r\n");
+        is $r->{status}, $status, "Expect: 100-continue: $status";
+        is "@{ $r->{interim} }", '', 'the body is not asked for';
+    }
 };
 
 
@@ -389,6 +430,10 @@ subtest 'variables of the input' => sub {
         '{"messages":[{"role":"user","text":"a"}],"to":"de","style":"b"}'),
         'Переведи на немецкий: b', 'of a native request';
     is upstream(), undef, 'and that was all';
+
+    post('application/json', '{"text":"a","to":"de"}', path => '/early');
+    is upstream()->{json}{messages}[0]{text}, 'de, nothing before',
+        'a volatile map that was asked before';
 };
 
 

@@ -166,10 +166,18 @@ EOC
         like $output, $expected, 'says why';
     }
     $other->run($other->http_conf(<<'EOC'));
-server { listen 127.0.0.1:%%PORT%%; location / { completion_async_metrics; } }
+server {
+    listen 127.0.0.1:%%PORT%%;
+    location / { completion_async_metrics; }
+    location /guarded { completion_async_metrics; limit_except GET { deny all; } }
+    location /within  { completion_async_metrics; limit_except POST { allow all; } }
+}
 EOC
     is_deeply [ CompletionAsync::Metrics->scrape($other, '/')->names ],
         ['nginx_completion_async_build_info'], 'there may be no provider at all';
+    is $other->request(GET => $_)->{status}, 200, "$_: limit_except lets them through"
+        for '/guarded', '/within';
+    is $other->request(POST => '/guarded')->{status}, 403, 'or not';
     $other->done;
 };
 

@@ -44,6 +44,17 @@ server {
         error_page 404 405 = /translate;
         recursive_error_pages on;
     }
+    location /backed {
+        completion_async yandex;
+        completion_async_owner $http_x_user;
+        completion_async_intercept_errors on;
+        error_page 403 404 415 = @back;
+    }
+    location @back {
+        rewrite ^ /translate break;
+        proxy_set_header Content-Type text/plain;
+        proxy_pass       http://127.0.0.1:%%PORT%%;
+    }
     location = /page { internal; default_type text/x-page; return 200 "page of $status\n"; }
 }
 EOC
@@ -150,6 +161,24 @@ subtest 'negotiation' => sub {
 };
 
 
+subtest 'a header that is repeated' => sub {
+    my ($worker) = $t->worker_pids;
+    my $peak = sub {
+        open my $file, '<', "/proc/$worker/status" or die "/proc/$worker/status: $!\n";
+        return +(map { /^VmHWM:\s+([0-9]+) kB/ ? $1 : () } <$file>)[0];
+    };
+    my $before = $peak->();
+    my @clients = map {
+        $t->start(GET => $pending, headers =>
+            { Prefer => 'wait=1', Accept => [ ('text/plain;q=0.1;a=bc') x 900, 'text/plain' ] })
+    } 1 .. 10;
+
+    is $_->response->{status}, 202, 'is read to its end' for @clients;
+    is scalar(grep { $_->response->header('Preference-Applied') } @clients), 10, 'all were held';
+    cmp_ok $peak->() - $before, '<', 20_000, 'and takes no more than its length (kB)';
+};
+
+
 subtest 'text' => sub {
     my $r = get($pending, 'text/plain');
     is $r->{status}, 202, 'pending: 202';
@@ -227,6 +256,8 @@ subtest 'problems' => sub {
     is_problem($t->request(POST => '/translate', body => ''), 400, 'invalid_request', 'no text');
     is_problem($t->request(POST => '/owned', body => 'x'), 403, 'forbidden', 'no owner');
     is_problem($t->request(GET => "/owned/operations/x"), 403, 'forbidden', 'no owner to poll');
+    is_problem($t->http("POST /translate/else HTTP/1.1\r\nHost: a\r\n"
+        . "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 404, 'operation_not_found', 'a broken body');
     is_problem(get('/translate/operations/x', undef), 404, 'operation_not_found', 'a bad id');
     is_problem(get('/translate/else', undef), 404, 'operation_not_found', 'nowhere');
     is_problem($t->request(PUT => '/translate'), 405, 'method_not_allowed', 'PUT');
@@ -320,6 +351,22 @@ subtest 'error pages' => sub {
         is $r->{status}, 405, 'another location of ours';
         is $r->header('Allow'), 'POST, OPTIONS', 'says so itself';
         is ref $r->{headers}{allow}, '', 'and once';
+    }
+
+    # A location that serves instead of ours has the body, too.
+    my %user = ('X-User' => 'me');
+    for my $case (
+        [ 403 => '/backed', {} ],
+        [ 415 => '/backed', { %user, 'Content-Type' => 'image/png' } ],
+        [ 404 => '/backed/else', \%user ],
+        [ 404 => '/backed/operations/x:cancel', \%user ],
+    ) {
+        my ($status, $path, $headers) = @$case;
+        for my $body ('short', 'long' x 10_000) {
+            $r = $t->request(POST => $path, headers => $headers, body => $body);
+            is $r->{status}, 202, "$path: instead of a $status" or diag($r->{error} // $r->{body});
+            ok +($emulator->submits)[-1]{json}{messages}[0]{text} eq $body, 'with its body';
+        }
     }
 
     $r = $t->request(PUT => '/nginx');
