@@ -193,6 +193,10 @@ works('/if', '/if/operations/');
 is $model->(), 'yandexgpt-lite', '... which is not that of its location';
 
 
+is $t->request(POST => '/slash', body => 'text')->{status}, 404,
+    'a location with a slash does not get what comes without';
+
+
 # Ids belong to a provider.
 
 for my $path ("/translate/operations/$id", "/slash/operations/$id", "/if/operations/$id",
