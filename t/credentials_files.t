@@ -111,6 +111,34 @@ subtest 'what is no secret is not taken' => sub {
 };
 
 
+# Sets how many descriptors a worker may have, as its own user: root need not have the right to.
+sub descriptors ($pid, $n) {
+    open my $status, '<', "/proc/$pid/status" or die "worker $pid: $!\n";
+    my %id = map { /^([UG])id:\s+([0-9]+)/ ? ($1 => $2) : () } <$status>;
+    my @as = $> ? () : ('setpriv', "--reuid=$id{U}", "--regid=$id{G}", '--clear-groups');
+    system(@as, 'prlimit', "--pid=$pid", "--nofile=$n:") == 0 or die "prlimit: $?\n";
+}
+
+
+subtest 'a change while there are no descriptors' => sub {
+    my $t = CompletionAsync::Credentials->new(issue_tokens => 0);
+    my ($first, $second) = ('AQVNkept0kept0kept0', 'AQVNthen0then0then0');
+    $t->secret($first, $second);
+    $t->define(CREDENTIAL => 'api_key file:' . rewrite($t, $first) . ';');
+    $t->run($CONF);
+    my @workers = $t->worker_pids;
+
+    descriptors($_, 4) for @workers;
+    rewrite($t, $second);
+    ok wait_until(sub { $t->errors(qr/it\.key.*cannot be opened.*Too many open files/) }), 'an error';
+    sleep 0.7;
+    descriptors($_, 1024) for @workers;
+    ok soon($t, "Api-Key $second", 1.5), 'it is taken when there are some again';
+    is scalar($t->errors), 1, 'and no other error';
+    $t->done;
+};
+
+
 subtest 'a key of a service account' => sub {
     my $t = CompletionAsync::Credentials->new;
     my $key = sub ($name, $account) { $t->account_key($name, service_account_id => $account) };

@@ -156,8 +156,13 @@ ngx_completion_secret_read(ngx_str_t *name, ngx_log_t *log,
     read = ngx_completion_secret_create(NGX_COMPLETION_SECRET_FILE_MAX + 1,
                                         log);
 
-    fault = read ? ngx_completion_secret_fill(fd, read, info, err)
-                 : "cannot be read for lack of memory";
+    if (read) {
+        fault = ngx_completion_secret_fill(fd, read, info, err);
+
+    } else {
+        *err = NGX_ENOMEM;
+        fault = "cannot be read";
+    }
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,

@@ -363,9 +363,18 @@ ngx_completion_holder_look(ngx_completion_holder_t *holder,
                                        &info, &err);
     if (fault) {
 
-        /* the next change, of its mode as well, brings us back here */
+        /*
+         * The next change, of its mode as well, brings us back here.  What is
+         * wrong with the system, not with the file, goes without one.
+         */
 
-        holder->info = info;
+        if (err && err != NGX_EACCES) {
+            ngx_memzero(&holder->info, sizeof(ngx_file_info_t));
+
+        } else {
+            holder->info = info;
+        }
+
         ngx_completion_holder_fault(holder, fault, err);
         return NGX_DECLINED;
     }
