@@ -198,6 +198,17 @@ subtest 'who may read a file' => sub {
     is $warned->($t->testdir . '/closed/it.key'), 1, 'behind a closed directory: a warning';
     is $warned->($t->testdir . '/link.key'), 1, 'and by a link: a warning';
 
+    # Other than the secret, this one is of no use if workers cannot read it.
+    rewrite($t, 'AQVNlate0late0late0');
+    my ($certificate) = $t->certificate('closed/authority');
+    $t->define(CREDENTIAL => "api_key file:$path; trusted_certificate $certificate;");
+    my $told = sub { scalar grep { /\[warn\].*\Q$certificate\E" cannot be read .*"www-data".*verified/ }
+        split /\n/, ($t->nginx_t($CONF))[1] };
+    is $told->(), 1, 'trusted_certificate behind a closed directory: a warning';
+    chmod 0755, $t->testdir . '/closed';
+    is $told->(), 0, 'opened: none';
+    chmod 0700, $t->testdir . '/closed';
+
     # The value of the start serves, and a reload takes the new one.
     $t->secret('AQVNlate0late0late0', 'AQVNnext0next0next0');
     $t->define(CREDENTIAL => 'api_key file:' . $t->testdir . '/closed/it.key;');

@@ -313,6 +313,7 @@ void
 ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
     ngx_http_completion_main_conf_t *cmcf)
 {
+    ngx_str_t                     *trusted;
     ngx_uint_t                     i;
     ngx_core_conf_t               *ccf;
     ngx_completion_service_t     **service;
@@ -340,6 +341,18 @@ ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
                           "\"%V\" cannot be read by the workers' user \"%s\": "
                           "changes of it need a reload, in %V:%ui", &c->file,
                           ccf->username, &place[i].file, place[i].line);
+        }
+
+        /* libcurl reads it, in a worker */
+
+        trusted = &service[i]->provider.submit.trusted_certificate;
+
+        if (trusted->len && !ngx_http_completion_readable(ccf, trusted)) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                          "\"%V\" cannot be read by the workers' user \"%s\": "
+                          "no upstream can be verified with it, in %V:%ui",
+                          trusted, ccf->username, &place[i].file,
+                          place[i].line);
         }
     }
 }
