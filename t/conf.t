@@ -128,6 +128,8 @@ refused('two credentials', provider(also => "iam_token file:$file{'good.key'};")
     qr/credential/);
 refused('two providers of one name', provider() . provider(zone => 'zone other 1m;'),
     'completion_async_provider', qr/duplicate/, qr/yandex/);
+refused('a provider whose name is no UTF-8', provider(name => "a\xff") . ' #!',
+    'completion_async_provider', qr/UTF-8/);
 refused('two providers in one zone', provider() . provider(name => 'second'), 'operations',
     qr/another provider/);
 refused('an unknown directive in the block', provider(also => 'folders b1g;'), 'folders',

@@ -223,6 +223,12 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     service = cmcf->services.elts;
 
+    /* one that is not would cost a scrape the metrics of all others */
+
+    if (ngx_completion_utf8_check(value[1].data, value[1].len) != NGX_OK) {
+        return "takes a name in UTF-8";
+    }
+
     for (i = 0; i < cmcf->services.nelts; i++) {
         if (service[i]->name.len == value[1].len
             && ngx_strncmp(service[i]->name.data, value[1].data, value[1].len)
