@@ -137,6 +137,16 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
         is core($t, $t->master_pid, 0, @secrets), '', 'nor does one of the master';
         like core($t, $worker, 1, @secrets), qr/\b0\b.*\d/,
             'control: with what is left out of cores, they are found';
+
+        # But a worker that crashes is one that has something to do.
+        $t->emulator->fault(submit => 'every', delay => 10);
+        my $submits = $t->emulator->submits;
+        my @open = map { $t->start(POST => '/translate', body => "open $_") } 1 .. 4;
+        ok $t->emulator->wait_for(submit => $submits + 4), 'four submits are under way';
+        sleep 0.2;
+        is core($t, $worker, 0, @secrets[ 1 .. $#secrets ]), '', 'a core holds none then';
+        CompletionAsync::Client->gather(\@open);
+        is scalar(grep { $_->response->{status} == 202 } @open), 4, 'all are accepted';
         $t->done;
     };
 }

@@ -113,8 +113,9 @@ ngx_int_t
 ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     const char *scheme, ngx_str_t *credential)
 {
-    u_char                      *line, *last;
     size_t                       size;
+    u_char                      *line, *last;
+    ngx_completion_secret_t     *secret;
     ngx_completion_fetch_job_t  *job;
 
     job = (ngx_completion_fetch_job_t *) f;
@@ -125,20 +126,23 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
 
     size = sizeof("Authorization:  ") + ngx_strlen(scheme) + credential->len;
 
-    line = ngx_pnalloc(f->pool, size);
-    if (line == NULL) {
+    /* it stands there while upstream is at work, and a worker may crash */
+
+    secret = ngx_completion_secret_create(size, f->log);
+
+    if (secret == NULL
+        || ngx_completion_secret_attach(f->pool, secret) != NGX_OK)
+    {
         return NGX_ERROR;
     }
+
+    line = secret->value.data;
 
     last = ngx_sprintf(line, "Authorization: %s %V", scheme, credential);
     *last = '\0';
 
     f->credential.data = last - credential->len;
     f->credential.len = credential->len;
-
-    if (ngx_completion_secret_wipe_with(f->pool, line, size) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     return ngx_completion_fetch_append(job, line);
 }
