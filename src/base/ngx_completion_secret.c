@@ -8,6 +8,10 @@
 #include "ngx_completion_secret.h"
 
 
+/* pages kept for the next secrets: each transfer has one */
+#define NGX_COMPLETION_SECRET_SPARES  32
+
+
 typedef struct {
     u_char  *data;
     size_t   len;
@@ -20,6 +24,10 @@ static const char *ngx_completion_secret_fill(ngx_fd_t fd,
     ngx_completion_secret_t *secret, ngx_file_info_t *info, ngx_err_t *err);
 
 
+static ngx_completion_secret_t  *ngx_completion_secret_spares;
+static ngx_uint_t                ngx_completion_secret_nspares;
+
+
 ngx_completion_secret_t *
 ngx_completion_secret_create(size_t size, ngx_log_t *log)
 {
@@ -28,16 +36,24 @@ ngx_completion_secret_create(size_t size, ngx_log_t *log)
 
     mapped = ngx_align(sizeof(ngx_completion_secret_t) + size, ngx_pagesize);
 
-    secret = mmap(NULL, mapped, PROT_READ|PROT_WRITE,
-                  MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+    secret = ngx_completion_secret_spares;
 
-    if (secret == MAP_FAILED) {
-        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
-                      "mmap(%uz) failed", mapped);
-        return NULL;
+    if (secret && mapped == ngx_pagesize) {
+        ngx_completion_secret_spares = secret->spare;
+        ngx_completion_secret_nspares--;
+
+    } else {
+        secret = mmap(NULL, mapped, PROT_READ|PROT_WRITE,
+                      MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+
+        if (secret == MAP_FAILED) {
+            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                          "mmap(%uz) failed", mapped);
+            return NULL;
+        }
+
+        ngx_completion_secret_undumped(secret, mapped, log);
     }
-
-    ngx_completion_secret_undumped(secret, mapped, log);
 
     secret->mapped = mapped;
     secret->value.data = (u_char *) (secret + 1);
@@ -59,6 +75,17 @@ ngx_completion_secret_destroy(ngx_completion_secret_t *secret)
     mapped = secret->mapped;
 
     OPENSSL_cleanse(secret, mapped);
+
+    if (mapped == ngx_pagesize
+        && ngx_completion_secret_nspares < NGX_COMPLETION_SECRET_SPARES)
+    {
+        secret->spare = ngx_completion_secret_spares;
+        ngx_completion_secret_spares = secret;
+        ngx_completion_secret_nspares++;
+
+        return;
+    }
+
     (void) munmap(secret, mapped);
 }
 

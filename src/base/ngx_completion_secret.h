@@ -3,7 +3,7 @@
  * Secrets: memory for them, and the files they come from.
  *
  * A secret has pages of its own, which core dumps leave out and which are
- * wiped before they go.  It belongs to whoever made it.  Files are read
+ * wiped when it goes.  It belongs to whoever made it.  Files are read
  * whole, without blocking, in the master and in workers alike.
  */
 
@@ -19,10 +19,16 @@
 #define NGX_COMPLETION_SECRET_FILE_MAX  65536      /* bytes */
 
 
-typedef struct {
-    ngx_str_t    value;      /* may be shortened */
-    size_t       mapped;     /* private */
-} ngx_completion_secret_t;
+typedef struct ngx_completion_secret_s  ngx_completion_secret_t;
+
+struct ngx_completion_secret_s {
+    ngx_str_t                 value;      /* may be shortened */
+
+    /* private */
+
+    size_t                    mapped;
+    ngx_completion_secret_t  *spare;      /* the next one */
+};
 
 
 /* Room for so many bytes, the value being as long; NULL: no memory. */

@@ -240,7 +240,7 @@ test_pools(void)
     is_int(gone, before + 1, "and with which it goes");
 
     pool = ngx_create_pool(1024, &shim_log);
-    secret = ngx_completion_secret_create(1, &shim_log);
+    secret = ngx_completion_secret_create(5000, &shim_log);
     shim_allocations = 0;
     shim_fail_at = 1;
     is_int(ngx_completion_secret_attach(pool, secret), NGX_ERROR, "no memory");
@@ -278,6 +278,50 @@ test_pools(void)
 }
 
 
+/* a page is kept for the next one, as many as a burst may need are not */
+
+static void
+test_spares(void)
+{
+    int                       i, j, before, bad = 0;
+    ngx_completion_secret_t  *last, *many[100];
+
+    secret = ngx_completion_secret_create(100, &shim_log);
+    memset(secret->value.data, 'a', 100);
+    ngx_completion_secret_destroy(secret);
+
+    last = secret;
+    secret = ngx_completion_secret_create(200, &shim_log);
+    ok(secret == last && secret->value.len == 200, "the same page");
+
+    for (i = 0; i < 200; i++) {
+        bad += (secret->value.data[i] != 0);
+    }
+
+    is_int(bad, 0, "was wiped");
+    ngx_completion_secret_destroy(secret);
+
+    secret = ngx_completion_secret_create(5000, &shim_log);
+    ok(secret != last, "two pages are others");
+    ngx_completion_secret_destroy(secret);
+
+    for (i = 0; i < 100; i++) {
+        many[i] = ngx_completion_secret_create(8, &shim_log);
+        for (j = 0; j < i; j++) {
+            bad += (many[j] == many[i]);
+        }
+    }
+
+    is_int(bad, 0, "each has its own");
+
+    for (i = 0, before = gone; i < 100; i++) {
+        ngx_completion_secret_destroy(many[i]);
+    }
+
+    is_int(gone - before, 68, "a few stay");
+}
+
+
 int
 main(void)
 {
@@ -290,6 +334,7 @@ main(void)
     test_files();
     test_same();
     test_pools();
+    test_spares();
 
     rmdir(dir);
 
