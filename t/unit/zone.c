@@ -71,6 +71,12 @@ test_start(void)
 
     ok(!bad, "without memory it does not start");
 
+    make(65537, 50);
+    is_int((uintptr_t) zone->metrics % sizeof(ngx_atomic_t), 0,
+           "counters are aligned in a zone of any size");
+    ok((u_char *) (zone->metrics + 1) <= shim_memory + 65537,
+       "and lie within it");
+
     shim_zone_data = &cycle;
     shim_log_text[0] = '\0';
     is_int(make(65536, 50), NGX_ERROR, "one of another provider");
@@ -464,6 +470,29 @@ test_full(void)
     fill(0);
     is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
            "nor does news go that somebody waits for");
+}
+
+
+/* the quotas of a reload, for which something has to go */
+
+static void
+test_quotas(void)
+{
+    u_char     large[6000];
+    ngx_str_t  document = { sizeof(large), large };
+
+    make(65536, 50);
+    memset(large, 'x', sizeof(large));
+    accepted(1, "d7q1");
+    update("d7q1", 1, NGX_COMPLETION_UPDATE_FINAL, &document);
+    ngx_current_msec += 2000;
+    fill(0);
+
+    zone->poll_rate.n = 500;
+    ngx_completion_zone_apply(zone);
+    is_int(zone->sh->poll_quota.rate.n, 500, "new quotas hold in a full zone");
+    is_int(evicted(NGX_COMPLETION_METRICS_RESULT), 1, "for which a result goes");
+    is_int(shim_log_lines, 0, "without a word");
 }
 
 
@@ -948,6 +977,7 @@ static void
 test_refused(void)
 {
     uint64_t                lease, other;
+    ngx_completion_keys_t   keys;
     ngx_completion_found_t  found, end;
 
     make(65536, 50);
@@ -964,6 +994,53 @@ test_refused(void)
     memset(&found, 0, sizeof(found));
     is_int(reserve(1, 0, &other, &found), NGX_OK,
            "a refused submit is forgotten");
+
+    /* who joined it looks again when the news of it is over */
+
+    make(65536, 50);
+    reserve(1, 0, &lease, &found);
+    reserve(1, 0, &other, &found);
+    ok(found.lease == lease, "one joined, and stalls");
+    ngx_completion_zone_release(zone, lease, &end);
+    is_int(reserve(1, 0, &other, &end), NGX_OK, "another pays under the key");
+    ngx_completion_zone_send(zone, other);
+    accepted(other, "d7q1");
+
+    memset(&keys, 0, sizeof(keys));
+    keys.idempotency.ttl = 3600;
+    keys.idempotency.name[0] = 1;
+    shim_time(ngx_time() + 11);
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "what was paid meanwhile");
+    is_str(&found.id.upstream, "d7q1", "is not paid again");
+}
+
+
+/* an operation of another nginx, adopted in the second of its submit */
+
+static void
+test_adopted(void)
+{
+    ngx_msec_t             wait;
+    ngx_completion_id_t    id = { str("d7q1"), 0, 0 };
+    ngx_completion_due_t   due;
+
+    make(65536, 50);
+    id.submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 30000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "its poll");
+    ngx_current_msec += 5;
+    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+
+    ngx_current_msec += 700;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "the next");
+    ngx_current_msec += 5;
+    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_FINAL, NULL);
+
+    is_int(zone->sh->paces[0].count, 1, "teaches how long operations take");
+    is_int(zone->sh->paces[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
+           "which is not for hours");
 }
 
 
@@ -982,7 +1059,9 @@ main(void)
     test_cache();
     test_room();
     test_refused();
+    test_adopted();
     test_full();
+    test_quotas();
     test_gone();
     test_documents();
     test_unanswered();
