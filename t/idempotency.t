@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
+use CompletionAsync::Metrics;
 use CompletionAsync::Test;
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 });
@@ -28,6 +29,7 @@ http {
     completion_async_provider brief { zone brief 1m; request_timeout 1s; %%PROVIDER%% }
     completion_async_provider patient { zone patient 1m; request_timeout 3s; %%PROVIDER%% }
     completion_async_provider measured { zone measured 1200k; %%PROVIDER%% }
+    completion_async_provider tight { zone tight 128k; poll_rate 500r/s; %%PROVIDER%% }
     completion_async_provider paced {
         zone          paced 1m;
         submit_rate   1r/s;
@@ -51,6 +53,8 @@ http {
         location /short { completion_async yandex; completion_async_idempotency 1s; }
         location /brief { completion_async brief; }
         location /measured { completion_async measured; }
+        location /tight { completion_async tight; }
+        location /metrics { completion_async_metrics; }
         location /paced { completion_async paced; }
         location /patient { completion_async patient; }
     }
@@ -373,6 +377,29 @@ subtest 'a reload between first and replay' => sub {
     is_accepted($_, 'around a reload') for @r;
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
     is scalar submits('underway'), 1, 'one submit';
+};
+
+
+subtest 'a key in a full zone' => sub {
+    my $evicted = sub {
+        CompletionAsync::Metrics->scrape($t, '/metrics')
+            ->sum('zone_evictions_total', provider => 'tight');
+    };
+
+    my ($n, @r) = (0);
+    while ($n < 1000 && !$evicted->()) {
+        @r = $t->concurrent(map {
+            [ arguments('/tight', undef, "[delay=0.01] tight $n-$_", Prefer => 'wait=5') ]
+        } 1 .. 10);
+        $n += @r;
+    }
+    is scalar(grep { $_->{status} == 200 } @r), 10, "it is full after $n";
+
+    # its record, itself, and what upstream answers, a result for each at most
+    my $before = $evicted->();
+    is_accepted(submit('/tight', 'tight', '[delay=20] tight'), 'a submit with a key');
+    my $gone = $evicted->() - $before;
+    cmp_ok $gone, '<=', 4, 'few have to go for it';
 };
 
 
