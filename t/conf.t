@@ -475,16 +475,19 @@ subtest 'reloads' => sub {
     ok $first->json->{done}, '... and done';
 
     my @workers = $r->worker_pids;
+    my $another = qr/"operations".*another zone name/;
+    my $more    = qr/"operations" is too small for its quotas, give it more memory/;
     for my $case (
-        [ folder         => 'b1gotherfolder' ],
-        [ operations_url => '/v2/operations' ],
+        [ folder         => 'b1gotherfolder', $another ],
+        [ operations_url => '/v2/operations', $another ],
+        [ also           => 'submit_rate 100000r/m 100000r/h;', $more ],
     ) {
-        my ($directive, $value) = @$case;
+        my ($directive, $value, $says) = @$case;
         $r->conf($r->http_conf(block($directive => $value)));
         my @emerg = $r->reload_refused;
 
-        is @emerg, 1, "a reload that changes $directive is refused";
-        like $emerg[0] // '', qr/"operations".*another zone name/, '... and says what to do';
+        is @emerg, 1, "a reload with $value is refused";
+        like $emerg[0] // '', $says, '... and says what to do';
         is_deeply [ $r->worker_pids ], \@workers, '... the old workers go on';
         is $r->request(GET => $location)->{body}, $first->{body}, '... and know what they knew';
         is $r->request(POST => '/translate', body => $directive)->{status}, 202,
