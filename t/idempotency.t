@@ -30,6 +30,10 @@ http {
     completion_async_provider patient { zone patient 1m; request_timeout 3s; %%PROVIDER%% }
     completion_async_provider measured { zone measured 1200k; %%PROVIDER%% }
     completion_async_provider tight { zone tight 128k; poll_rate 500r/s; %%PROVIDER%% }
+    completion_async_provider keys {
+        zone keys 64k; poll_interval 100ms 1s; poll_rate 500r/s;
+        %%PROVIDER%%
+    }
     completion_async_provider paced {
         zone          paced 1m;
         submit_rate   1r/s;
@@ -54,6 +58,7 @@ http {
         location /brief { completion_async brief; }
         location /measured { completion_async measured; }
         location /tight { completion_async tight; }
+        location /keys  { completion_async keys; }
         location /metrics { completion_async_metrics; }
         location /paced { completion_async paced; }
         location /patient { completion_async patient; }
@@ -447,6 +452,29 @@ subtest 'the death of the sender' => sub {
 
     is_accepted($r[2], 'it was refused');
     is scalar submits('pause'), 2, 'sent once more';
+};
+
+
+# What no key keeps out: the answer to whoever asks for an operation.
+subtest 'a zone full of keys' => sub {
+    my @accepted;
+    my $r;
+    for my $n (1 .. 500) {
+        $r = submit('/keys', "full-$n", "[delay=60] full $n");
+        last if $r->{status} != 202;
+        push @accepted, $r->header('Location');
+    }
+    is_problem($r, 503, 'zone_full', 'another submit');
+    cmp_ok scalar @accepted, '>', 50, 'keys are remembered';
+
+    my (%poll, %replay);
+    for my $n (1 .. @accepted) {
+        $poll{ $t->request(GET => $accepted[ $n - 1 ])->{status} }++;
+        $r = submit('/keys', "full-$n", "[delay=60] full $n");
+        $replay{ join ' ', $r->{status}, $r->header('Idempotency-Replayed') // 'new' }++;
+    }
+    is_deeply \%poll, { 200 => scalar @accepted }, 'each id is answered';
+    is_deeply \%replay, { '202 true' => scalar @accepted }, 'and each key';
 };
 
 

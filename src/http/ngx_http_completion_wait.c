@@ -75,7 +75,7 @@ ngx_http_completion_known(ngx_http_request_t *r,
 }
 
 
-/* rc: NGX_AGAIN, NGX_BUSY or NGX_DECLINED, as the read returned it */
+/* rc: NGX_AGAIN, NGX_BUSY, NGX_ABORT or NGX_DECLINED, as read */
 
 static ngx_int_t
 ngx_http_completion_unknown(ngx_http_request_t *r,
@@ -93,6 +93,11 @@ ngx_http_completion_unknown(ngx_http_request_t *r,
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
                           NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
+    }
+
+    if (rc == NGX_ABORT) {
+        return ngx_http_completion_problem(r, NGX_HTTP_COMPLETION_ZONE_FULL,
+                                           NULL, 1000);
     }
 
     if (!ctx->asked) {

@@ -33,7 +33,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
             ngx_log_error(NGX_LOG_ERR, service->log, 0,
                           "no room for operation \"%V\" in the zone of "
                           "provider \"%V\"", &id->upstream, &service->name);
-            return NGX_BUSY;
+            return NGX_ABORT;
         }
 
         return ngx_completion_operation_ask(service, id, view);

@@ -225,6 +225,14 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     if (record == NULL) {
         record = ngx_completion_zone_alloc(zone,
                                            sizeof(ngx_completion_record_sh_t));
+
+        /* whoever asks now goes ahead of those who have their answer */
+
+        if (record == NULL && ngx_completion_zone_evict_asked(zone) == NGX_OK) {
+            record = ngx_completion_zone_alloc(zone,
+                                           sizeof(ngx_completion_record_sh_t));
+        }
+
         if (record) {
             record->state = NGX_COMPLETION_RECORD_UNKNOWN;
             record->version = ++zone->sh->sequence;

@@ -13,7 +13,7 @@
 static void ngx_completion_zone_evicted(ngx_completion_zone_t *zone,
     ngx_uint_t kind);
 static ngx_completion_record_sh_t *ngx_completion_zone_victim(
-    ngx_completion_zone_t *zone, ngx_uint_t list);
+    ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 
@@ -39,7 +39,7 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     ngx_uint_t                   kind;
     ngx_completion_record_sh_t  *record;
 
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS);
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS, 0);
 
     if (record) {
         ngx_completion_chunks_free(zone, &record->chunks);
@@ -51,11 +51,11 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     }
 
     kind = NGX_COMPLETION_METRICS_FINISHED;
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_FINAL);
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_FINAL, 0);
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_MISSING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING);
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING, 0);
     }
 
     if (record == NULL && ngx_completion_keys_evict(zone) == NGX_OK) {
@@ -65,7 +65,7 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_PENDING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING);
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 0);
     }
 
     if (record == NULL) {
@@ -79,6 +79,24 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 }
 
 
+ngx_int_t
+ngx_completion_zone_evict_asked(ngx_completion_zone_t *zone)
+{
+    ngx_completion_record_sh_t  *record;
+
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
+
+    if (record == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_record_delete(zone, record);
+    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_PENDING);
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_completion_zone_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
 {
@@ -87,7 +105,8 @@ ngx_completion_zone_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
 
 
 static ngx_completion_record_sh_t *
-ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list)
+ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
+    ngx_uint_t wanted)
 {
     ngx_uint_t                   n;
     ngx_queue_t                 *q, *head;
@@ -105,7 +124,7 @@ ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list)
         record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
 
         if (!ngx_completion_record_leased(record)
-            && !ngx_completion_record_wanted(record))
+            && (wanted || !ngx_completion_record_wanted(record)))
         {
             return record;
         }

@@ -202,6 +202,9 @@ void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size);
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
 
+/* When nothing else may go, a pending one that a client has asked about. */
+ngx_int_t ngx_completion_zone_evict_asked(ngx_completion_zone_t *zone);
+
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
 
