@@ -55,7 +55,8 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_MISSING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING, 0);
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING,
+                                            0);
     }
 
     if (record == NULL && ngx_completion_keys_evict(zone) == NGX_OK) {
@@ -65,7 +66,8 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_PENDING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 0);
+        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING,
+                                            0);
     }
 
     if (record == NULL) {
