@@ -142,7 +142,9 @@ ngx_completion_wake_close(void)
         ngx_delete_posted_event(c->read);
     }
 
-    ngx_del_event(c->read, NGX_READ_EVENT, 0);
+    if (c->read->active) {
+        (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
+    }
 
     ngx_free_connection(c);
     c->fd = (ngx_socket_t) -1;
