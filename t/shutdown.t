@@ -61,6 +61,46 @@ sub submit ($t, $text, $key = undef) {
 }
 
 
+subtest 'a promised submit with no time for its answer' => sub {
+    my $t = start('submit_rate 1r/s; submit_queue 10; request_timeout 3s;', MAIN => '');
+    $t->emulator->fault(submit => 'every', delay => 0.9);
+    my @clients = map { submit($t, "text $_") } 1 .. 5;
+    sleep 0.2;
+    ok $t->reload(wait_old => 1), 'a reload';
+
+    my @r = map { $_->response } @clients;
+    my @accepted = grep { $_->{status} == 202 } @r;
+    my @late = grep { $_->{status} == 429 && $_->header('Retry-After') > 0 } @r;
+    note scalar(@accepted), ' accepted';
+    is @accepted + @late, 5, 'each is accepted, or a 429 that says when';
+    cmp_ok scalar @accepted, '>=', 1, 'some have their time';
+    cmp_ok scalar @late, '>=', 1, 'and some have not';
+    is scalar $t->emulator->submits, scalar @accepted, 'only those were sent';
+    $t->done;
+};
+
+
+subtest 'a repeat has the time that it had before' => sub {
+    my $t = start('submit_rate 1r/s; submit_queue 10; request_timeout 6s;', MAIN => '');
+    my $emulator = $t->emulator;
+    $emulator->fault(submit => 1, status => 503, retry_after => 2);
+    $emulator->fault(submit => 4, silent => 1);
+    my $began = time;
+    my $client = submit($t, 'first');
+    ok $emulator->wait_for(submit => 1), 'the first one is sent';
+    # They are ahead of its repeat, which is promised a time while nginx quits.
+    my @others = map { submit($t, "other $_") } 1, 2;
+    ok $emulator->wait_for(submit => 3), 'and two others';
+    kill QUIT => $t->master_pid;
+
+    is $_->response->{status}, 202, 'accepted' for @others;
+    is $client->response->{status}, 502, 'its second try has no answer';
+    cmp_ok time - $began, '<', 7, 'within request_timeout';
+    is scalar $emulator->submits, 4, 'it was sent';
+    $t->done;
+};
+
+
 for my $method (qw(epoll poll select)) {
     subtest "a quitting worker sleeps: $method" => sub {
         my $probe = CompletionAsync::Test->new(emulator => 0);

@@ -281,6 +281,7 @@ ngx_int_t ngx_completion_watcher_spare(ngx_completion_service_t *service,
 /* Between the units of submits: what the zone found becomes the outcome. */
 ngx_int_t ngx_completion_submit_found(ngx_completion_submit_t *submit);
 
+/* The worker is to quit: what is sent later than it may stay is not sent. */
 void ngx_completion_submits_quit(void);
 void ngx_completion_submits_exit(void);
 

@@ -34,6 +34,7 @@ static ngx_msec_int_t ngx_completion_submit_left(
 static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
     ngx_completion_submit_outcome_e outcome);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_withdraw(ngx_completion_submit_t *submit);
 static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
     size_t len);
 
@@ -679,22 +680,13 @@ ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 }
 
 
-/* what is to be sent later than a quitting worker may stay is not sent */
-
 void
 ngx_completion_submits_quit(void)
 {
-    ngx_msec_t                  limit;
-    ngx_queue_t                *q;
-    ngx_msec_int_t              rest;
-    ngx_completion_submit_t    *submit;
-    ngx_completion_provider_t  *p;
-
-    static ngx_msec_t           quit;   /* when it began */
-
-    if (quit == 0) {
-        quit = ngx_current_msec;
-    }
+    ngx_msec_t                limit;
+    ngx_queue_t              *q;
+    ngx_msec_int_t            delay;
+    ngx_completion_submit_t  *submit;
 
     if (ngx_completion_submits.next == NULL) {
         return;
@@ -706,31 +698,44 @@ ngx_completion_submits_quit(void)
     {
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
-        if (!submit->promised || !submit->timer.timer_set) {
+        if (!submit->promised) {
             continue;
         }
 
-        p = &submit->service->provider;
-        limit = quit + p->request_timeout;
+        limit = ngx_current_msec + submit->service->provider.request_timeout;
 
-        /* as for another try: one that is cut short may be paid for */
-
-        rest = submit->timer.timer.key - limit
-               + ngx_min(p->submit.connect_timeout, p->request_timeout / 4);
-
-        if (rest < 0) {
+        if ((ngx_msec_int_t) (submit->deadline - limit) > 0) {
             submit->deadline = limit;
+        }
+
+        delay = submit->timer.timer.key - ngx_current_msec;
+
+        if (delay < ngx_completion_submit_left(submit)) {
             continue;
         }
 
-        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
-        submit->retry_after = submit->timer.timer.key - ngx_current_msec;
-        submit->deadline = ngx_current_msec;
-        submit->promised = 0;
+        ngx_completion_submit_withdraw(submit);
 
-        ngx_del_timer(&submit->timer);
+        submit->deadline = ngx_current_msec;
         ngx_add_timer(&submit->timer, 1);
     }
+}
+
+
+/* the quota lets it go too late */
+
+static void
+ngx_completion_submit_withdraw(ngx_completion_submit_t *submit)
+{
+    ngx_msec_int_t  delay;
+
+    delay = submit->timer.timer.key - ngx_current_msec;
+
+    submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
+    submit->retry_after = ngx_max(delay, 0);
+    submit->promised = 0;
+
+    ngx_del_timer(&submit->timer);
 }
 
 
