@@ -181,27 +181,6 @@ subtest 'the line of the quota' => sub {
 };
 
 
-subtest 'worker_shutdown_timeout' => sub {
-    my $t = start(MAIN => 'worker_shutdown_timeout 1s;', REQUEST_TIMEOUT => '20s');
-    $t->emulator->fault(submit => 2, silent => 1);
-    $t->emulator->fault(poll => 'every', silent => 1);
-    my ($location) = submit($t);
-    my $client = $t->start(POST => '/translate', %TEXT, body => 'text');
-    my $held = $t->start(GET => $location, headers => { Prefer => 'wait=30' });
-    my $stream = $t->stream($location);
-    ok $t->emulator->wait_for(submit => 2), 'a submit is on its way';
-    ok $t->emulator->wait_for(poll => 1), 'and a poll';
-
-    my $told = time;
-    ok $t->stop, 'nginx ends by itself';
-    cmp_ok time - $told, '<', 4, 'soon after that time';
-    is $held->response->{status}, 200, 'who waited has an answer';
-    ok defined $client->response->{error} || $client->response->{status} >= 500,
-        'the submit failed, or its connection';
-    $t->done;
-};
-
-
 subtest 'a worker dies' => sub {
     my $t = start(WORKERS => 1);
     my $emulator = $t->emulator;

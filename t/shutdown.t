@@ -1,4 +1,4 @@
-# The time that a quitting worker has: what does not fit ends, unsent.
+# The time that a quitting worker has, and worker_shutdown_timeout: what does not fit ends, unsent.
 
 use strict;
 use warnings;
@@ -6,10 +6,12 @@ use v5.36;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Credentials;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes 1;
@@ -37,7 +39,7 @@ EOC
 
 
 sub run ($t, $lines, %more) {
-    $t->define(MAIN => '', EVENTS => '', HTTP => '',
+    $t->define(MAIN => 'worker_shutdown_timeout 1s;', EVENTS => '', HTTP => '',
         %more,
         LINES => $t->expand($lines));
     $t->run($CONF);
@@ -58,6 +60,29 @@ sub submit ($t, $text, $key = undef) {
     my $client = $t->start(POST => '/translate', headers => \%headers, body => $text);
     is $t->request(GET => '/translate')->{status}, 405, "\"$text\" is under way";
     return $client;
+}
+
+
+sub cut ($t) {
+    my $told = time;
+    ok $t->reload(wait_old => 1, timeout => 25), 'a reload';
+    cmp_ok time - $told, '<', 4, 'the old worker is gone soon after worker_shutdown_timeout';
+}
+
+
+sub refused ($client, $status, $code, $name) {
+    my $r = $client->response;
+    is $r->{status}, $status, $name or diag $r->{error} // '';
+    is eval { $r->json->{code} }, $code, 'as it is: ' . $code;
+    return $r;
+}
+
+
+sub accepted_anew ($t, $text, $key) {
+    my $r = $t->request(POST => '/translate', body => $text,
+        headers => { 'Content-Type' => 'text/plain', 'Idempotency-Key' => $key });
+    is $r->{status}, 202, 'its key is free again';
+    is $r->header('Idempotency-Replayed'), undef, 'for a submit of its own';
 }
 
 
@@ -134,6 +159,116 @@ sub cpu ($pid) {
     my @field = split ' ', (<$file> =~ s/.*\)//r);
     return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
+
+
+subtest 'cut off on its way' => sub {
+    my $t = start('request_timeout 20s;');
+    $t->emulator->fault(submit => 2, silent => 1);
+    $t->emulator->fault(poll => 'every', silent => 1);
+    my $location = $t->request(POST => '/translate', body => 'text')->header('Location');
+    my $client = submit($t, 'lost', 'key');
+    my $joined = submit($t, 'lost', 'key');
+    my $held = $t->start(GET => $location, headers => { Prefer => 'wait=30' });
+    my $stream = $t->stream($location);
+    ok $t->emulator->wait_for(submit => 2), 'a submit is on its way';
+    ok $t->emulator->wait_for(poll => 1), 'and a poll';
+
+    cut($t);
+    is $held->response->{status}, 200, 'who waited has an answer';
+    refused($client, 502, 'outcome_unknown', 'the submit has one');
+    refused($joined, 502, 'outcome_unknown', 'and who joined it');
+    my $r = submit($t, 'lost', 'key')->response;
+    is $r->{status}, 502, 'what is not known is not sent again';
+    is scalar $t->emulator->submits, 2, 'by nobody';
+    $t->done;
+};
+
+
+subtest 'between two tries' => sub {
+    my $t = start('request_timeout 30s;');
+    my $emulator = $t->emulator;
+    $emulator->fault(submit => '1-2', status => 503, retry_after => 8);
+    $t->hang_up(POST => '/translate', body => 'gone');
+    my $client = submit($t, 'text', 'key');
+    ok wait_until(sub { 2 == grep { $_->{status} } $emulator->submits }), 'upstream refused two';
+    my $joined = submit($t, 'text', 'key');
+
+    cut($t);
+    for ($client, $joined) {
+        my $r = refused($_, 503, 'upstream_unavailable', 'the submit ends, or the joined one');
+        is $r->header('Retry-After'), 8, 'when upstream wants to be asked again';
+    }
+    is scalar $emulator->submits, 2, 'nothing was sent again';
+    accepted_anew($t, 'text', 'key');
+    $t->done;
+};
+
+
+subtest 'in the line of the quota' => sub {
+    my $t = start('submit_rate 1r/m; submit_queue 10 10m; request_timeout 90s;');
+    is submit($t, 'text')->response->{status}, 202, 'one is accepted';
+    my @clients = map { submit($t, "text $_") } 1, 2;
+
+    cut($t);
+    for (@clients) {
+        my $r = refused($_, 429, 'quota_exceeded', 'one that waited ends');
+        cmp_ok $r->header('Retry-After') // 0, '>', 40, 'its time is known';
+    }
+    is scalar $t->emulator->submits, 1, 'neither was sent';
+    $t->done;
+};
+
+
+# Its token has expired, and the next one does not come. With the location of an operation.
+sub tokenless () {
+    my $t = CompletionAsync::Credentials->new(delay => 60, token_ttl => 3);
+    run($t, 'request_timeout 20s; folder %%FOLDER%%; metadata_token ' . $t->metadata_url . ';'
+        . 'submit_url %%UPSTREAM%%/foundationModels/v1/completionAsync;'
+        . 'operations_url %%UPSTREAM%%/operations;');
+    my $location = $t->request(POST => '/translate', body => 'first')->header('Location');
+    $t->emulator->fault(metadata => 1, silent => 1);
+    ok $t->emulator->wait_for(metadata => 2), 'a new token is asked for';
+    sleep 1.5;    # what is left of the old one
+    return ($t, $location);
+}
+
+
+subtest 'without a token' => sub {
+    my ($t) = tokenless();
+    my $client = submit($t, 'text', 'key');
+
+    cut($t);
+    refused($client, 503, 'upstream_unavailable', 'the submit ends');
+    accepted_anew($t, 'text', 'key');
+    is scalar $t->errors('no new token'), 0, 'no other worker had to pause before it asked';
+    $t->done;
+};
+
+
+subtest 'a cancel without a token' => sub {
+    my ($t, $location) = tokenless();
+    is $t->request(DELETE => $location)->{status}, 200, 'cancelled, upstream is still to hear of it';
+
+    my $told = time;
+    ok $t->stop, 'nginx quits by itself';
+    cmp_ok time - $told, '<', 4, 'soon after worker_shutdown_timeout';
+    is scalar $t->emulator->cancels, 0, 'upstream was not told';
+    $t->done;
+};
+
+
+subtest 'before it has a connection' => sub {
+    my $mute = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1') or die "udp: $@\n";
+    my $t = CompletionAsync::Test->new(emulator => {});
+    run($t, 'submit_url http://mute.test/; operations_url http://mute.test/; folder %%FOLDER%%;'
+        . 'api_key file:%%API_KEY_FILE%%; connect_timeout 20s; request_timeout 40s;',
+        HTTP => 'resolver 127.0.0.1:' . $mute->sockport . '; resolver_timeout 20s;');
+    my $client = submit($t, 'text');
+
+    cut($t);
+    refused($client, 503, 'upstream_unavailable', 'the submit ends');
+    $t->done;
+};
 
 
 done_testing;

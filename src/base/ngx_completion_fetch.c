@@ -179,6 +179,25 @@ ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
 
 
 void
+ngx_completion_fetch_close(void)
+{
+    ngx_completion_fetch_line.closed = 1;
+
+    if (ngx_completion_fetch_line.ready) {
+        ngx_completion_fetch_abort("worker_shutdown_timeout");
+        ngx_completion_fetch_turn();
+    }
+}
+
+
+ngx_uint_t
+ngx_completion_fetch_closed(void)
+{
+    return ngx_completion_fetch_line.closed;
+}
+
+
+void
 ngx_completion_fetch_exit(void)
 {
     if (!ngx_completion_fetch_line.ready) {
@@ -264,14 +283,10 @@ ngx_completion_fetch_turn(void)
 
 
 void
-ngx_completion_fetch_abort(const char *fault, ngx_uint_t forever)
+ngx_completion_fetch_abort(const char *fault)
 {
     ngx_queue_t                 *q, *line;
     ngx_completion_fetch_job_t  *job;
-
-    if (forever) {
-        ngx_completion_fetch_line.closed = 1;
-    }
 
     line = &ngx_completion_fetch_line.line;
 

@@ -159,6 +159,13 @@ ngx_int_t ngx_completion_fetch_answer_header(ngx_completion_fetch_t *f,
 void ngx_completion_fetch_destroy(ngx_completion_fetch_t *f);
 
 /*
+ * From an event: worker_shutdown_timeout has passed.  Every transfer is ended
+ * and has reported when this returns; those started later end as UNREACHED.
+ */
+void ngx_completion_fetch_close(void);
+ngx_uint_t ngx_completion_fetch_closed(void);
+
+/*
  * For the module's exit_process: ends everything, reports nothing.  The
  * transfers stay their owners', who may destroy them before or after.
  */

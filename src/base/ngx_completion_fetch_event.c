@@ -535,7 +535,7 @@ ngx_completion_fetch_socket_handler(ngx_event_t *ev)
 
         /* set on every connection at once, by worker_shutdown_timeout */
 
-        ngx_completion_fetch_abort("worker_shutdown_timeout", 1);
+        ngx_completion_fetch_close();
         return;
     }
 
@@ -576,7 +576,7 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
                       "curl_multi_socket_action() failed: %s",
                       curl_multi_strerror(rc));
 
-        ngx_completion_fetch_abort("libcurl failed", 0);
+        ngx_completion_fetch_abort("libcurl failed");
     }
 
     ngx_completion_fetch_turn();

@@ -87,7 +87,7 @@ void ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job,
 void ngx_completion_fetch_turn(void);
 
 /* Ends every transfer; from outside of libcurl. */
-void ngx_completion_fetch_abort(const char *fault, ngx_uint_t forever);
+void ngx_completion_fetch_abort(const char *fault);
 
 /* From libcurl's socket callback: this handle's socket makes no events. */
 void ngx_completion_fetch_unwatched(CURL *easy);

@@ -85,7 +85,7 @@ ngx_completion_cancel_send(ngx_completion_cancel_t *cancel)
 
     left = cancel->deadline - ngx_current_msec;
 
-    if (left <= 0) {
+    if (left <= 0 || ngx_completion_fetch_closed()) {
         ngx_completion_cancel_end(cancel);
         return;
     }

@@ -201,14 +201,36 @@ ngx_completion_holder_key(ngx_completion_holder_t *holder,
 void
 ngx_completion_grants_exit(void)
 {
-    ngx_uint_t                 i;
-    ngx_queue_t               *q;
-    ngx_completion_holder_t   *holder;
-    ngx_completion_renewal_t  *renewal;
+    ngx_uint_t                i;
+    ngx_completion_holder_t  *holder;
 
     if (ngx_completion_grants_event.timer_set) {
         ngx_del_timer(&ngx_completion_grants_event);
     }
+
+    ngx_completion_grants_yield();
+
+    for (i = 0; i < ngx_completion_nholders; i++) {
+        holder = &ngx_completion_holders[i];
+
+        ngx_completion_secret_destroy(holder->copy);
+
+        if (holder->owned) {
+            ngx_completion_secret_destroy(holder->secret);
+        }
+    }
+
+    ngx_completion_nholders = 0;
+}
+
+
+void
+ngx_completion_grants_yield(void)
+{
+    ngx_uint_t                 i;
+    ngx_queue_t               *q;
+    ngx_completion_holder_t   *holder;
+    ngx_completion_renewal_t  *renewal;
 
     for (i = 0; i < ngx_completion_nholders; i++) {
         holder = &ngx_completion_holders[i];
@@ -223,15 +245,7 @@ ngx_completion_grants_exit(void)
                                             &renewal->token);
             ngx_completion_fetch_destroy(renewal->fetch);
         }
-
-        ngx_completion_secret_destroy(holder->copy);
-
-        if (holder->owned) {
-            ngx_completion_secret_destroy(holder->secret);
-        }
     }
-
-    ngx_completion_nholders = 0;
 }
 
 

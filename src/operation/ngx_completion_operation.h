@@ -260,6 +260,9 @@ ngx_int_t ngx_completion_grants_init(ngx_cycle_t *cycle,
     ngx_array_t *services);
 void ngx_completion_grants_exit(void);
 
+/* Whoever else needs a token that is on its way here may ask for it. */
+void ngx_completion_grants_yield(void);
+
 ngx_int_t ngx_completion_watcher_init(ngx_cycle_t *cycle,
     ngx_array_t *services);
 void ngx_completion_watcher_exit(void);
@@ -281,8 +284,12 @@ ngx_int_t ngx_completion_watcher_spare(ngx_completion_service_t *service,
 /* Between the units of submits: what the zone found becomes the outcome. */
 ngx_int_t ngx_completion_submit_found(ngx_completion_submit_t *submit);
 
-/* The worker is to quit: what is sent later than it may stay is not sent. */
+/*
+ * The worker is to quit: what is to be sent later than it may stay is not
+ * sent.  Cut: nothing is, once ngx_completion_fetch_close() was called.
+ */
 void ngx_completion_submits_quit(void);
+void ngx_completion_submits_cut(void);
 void ngx_completion_submits_exit(void);
 
 

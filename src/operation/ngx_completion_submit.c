@@ -15,6 +15,7 @@
 
 
 static ngx_int_t ngx_completion_submit_begin(ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_late(ngx_completion_submit_t *submit);
 static ngx_int_t ngx_completion_submit_join(ngx_completion_submit_t *submit);
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
@@ -111,6 +112,10 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
     ngx_msec_t                 delay, timeout;
     ngx_completion_service_t  *service;
 
+    if (ngx_completion_fetch_closed()) {
+        return ngx_completion_submit_late(submit);
+    }
+
     service = submit->service;
     timeout = service->provider.request_timeout;
 
@@ -151,6 +156,29 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
     }
 
     return NGX_OK;
+}
+
+
+/* nothing is sent any more, but what its keys came to may be known */
+
+static ngx_int_t
+ngx_completion_submit_late(ngx_completion_submit_t *submit)
+{
+    ngx_int_t  rc;
+
+    rc = submit->keyed ? ngx_completion_zone_known(submit->service->zone,
+                                                   &submit->keys,
+                                                   &submit->found)
+                       : NGX_OK;
+
+    if (rc == NGX_DONE && submit->found.state != NGX_COMPLETION_KEY_UNDERWAY) {
+        return ngx_completion_submit_found(submit);
+    }
+
+    submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+    submit->retry_after = NGX_COMPLETION_SUBMIT_LOOK;
+
+    return NGX_DONE;
 }
 
 
@@ -597,6 +625,10 @@ ngx_completion_submit_left(ngx_completion_submit_t *submit)
     ngx_msec_t                  margin;
     ngx_completion_provider_t  *p;
 
+    if (ngx_completion_fetch_closed()) {
+        return 0;
+    }
+
     p = &submit->service->provider;
     margin = ngx_min(p->submit.connect_timeout, p->request_timeout / 4);
 
@@ -718,6 +750,34 @@ ngx_completion_submits_quit(void)
 
         submit->deadline = ngx_current_msec;
         ngx_add_timer(&submit->timer, 1);
+    }
+}
+
+
+void
+ngx_completion_submits_cut(void)
+{
+    ngx_queue_t              *q;
+    ngx_completion_submit_t  *submit;
+
+    if (ngx_completion_submits.next == NULL) {
+        return;
+    }
+
+    /* as their timers would, each ends now that none has time left */
+
+    while (!ngx_queue_empty(&ngx_completion_submits)) {
+        q = ngx_queue_head(&ngx_completion_submits);
+        submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
+
+        if (submit->promised) {
+            ngx_completion_submit_withdraw(submit);
+
+        } else if (submit->timer.timer_set) {
+            ngx_del_timer(&submit->timer);
+        }
+
+        ngx_completion_submit_timer(&submit->timer);
     }
 }
 

@@ -62,7 +62,7 @@ typedef struct {
 } ngx_completion_poll_t;
 
 
-static void ngx_completion_watcher_woken(void);
+static void ngx_completion_watcher_woken(ngx_uint_t cut);
 static void ngx_completion_watcher_timer(ngx_event_t *ev);
 static void ngx_completion_watcher_look(ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher);
@@ -180,11 +180,16 @@ ngx_completion_watcher_changed(ngx_completion_service_t *service)
 
 
 static void
-ngx_completion_watcher_woken(void)
+ngx_completion_watcher_woken(ngx_uint_t cut)
 {
     ngx_uint_t  i;
 
-    if (ngx_exiting) {
+    if (cut) {
+        ngx_completion_grants_yield();
+        ngx_completion_fetch_close();
+        ngx_completion_submits_cut();
+
+    } else if (ngx_exiting) {
         ngx_completion_submits_quit();
     }
 

@@ -14,7 +14,7 @@ static void ngx_completion_wake_ignore(ngx_event_t *wev);
 
 static int                ngx_completion_wake_fd = -1;
 static ngx_connection_t  *ngx_completion_wake_connection;
-static void             (*ngx_completion_wake_listener)(void);
+static void             (*ngx_completion_wake_listener)(ngx_uint_t cut);
 
 
 ngx_int_t
@@ -37,7 +37,8 @@ ngx_completion_wake_open(ngx_cycle_t *cycle)
 
 
 ngx_int_t
-ngx_completion_wake_listen(ngx_cycle_t *cycle, void (*handler)(void))
+ngx_completion_wake_listen(ngx_cycle_t *cycle,
+    void (*handler)(ngx_uint_t cut))
 {
     ngx_event_t       *rev;
     ngx_connection_t  *c;
@@ -100,7 +101,7 @@ ngx_completion_wake_handler(ngx_event_t *rev)
         }
     }
 
-    ngx_completion_wake_listener();
+    ngx_completion_wake_listener(c->error);
 }
 
 
