@@ -120,9 +120,11 @@ static ngx_int_t
 ngx_completion_submit_names(ngx_completion_submit_t *submit, u_char *digest)
 {
     ngx_str_t               request, everybody;
+    ngx_uint_t              shared;
     ngx_completion_keys_t  *keys;
 
     keys = &submit->keys;
+    shared = keys->shared;
 
     request.data = digest;
     request.len = NGX_COMPLETION_SHA256;
@@ -139,10 +141,8 @@ ngx_completion_submit_names(ngx_completion_submit_t *submit, u_char *digest)
     }
 
     if (keys->cache.ttl
-        && ngx_completion_submit_name(keys->cache.name,
-                                      keys->shared ? "s" : "o",
-                                      keys->shared ? &everybody
-                                                   : &submit->owner,
+        && ngx_completion_submit_name(keys->cache.name, shared ? "s" : "o",
+                                      shared ? &everybody : &submit->owner,
                                       &request)
            != NGX_OK)
     {
