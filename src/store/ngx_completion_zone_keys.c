@@ -13,6 +13,8 @@
 
 static ngx_completion_key_sh_t *ngx_completion_key_find(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
+static ngx_completion_key_sh_t *ngx_completion_key_match(
+    ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t **ngx_completion_key_bucket(
     ngx_completion_zone_t *zone, u_char *name);
 static ngx_completion_key_sh_t *ngx_completion_key_create(
@@ -327,11 +329,40 @@ static ngx_completion_key_sh_t *
 ngx_completion_key_find(ngx_completion_zone_t *zone,
     ngx_completion_key_t *key, uint64_t lease)
 {
-    ngx_completion_key_sh_t  *k, *found;
+    ngx_completion_key_sh_t  *found;
 
     if (key->ttl == 0) {
         return NULL;
     }
+
+    for ( ;; ) {
+        found = ngx_completion_key_match(zone, key, lease);
+
+        if (found == NULL
+            || found->state == NGX_COMPLETION_KEY_UNDERWAY
+            || (time_t) found->expires > ngx_time())
+        {
+            return found;
+        }
+
+        ngx_completion_key_delete(zone, found);
+
+        if (lease == 0) {
+            return NULL;
+        }
+
+        /* too late for news of that submit: another one may have followed */
+
+        lease = 0;
+    }
+}
+
+
+static ngx_completion_key_sh_t *
+ngx_completion_key_match(ngx_completion_zone_t *zone,
+    ngx_completion_key_t *key, uint64_t lease)
+{
+    ngx_completion_key_sh_t  *k, *found;
 
     found = NULL;
 
@@ -342,8 +373,7 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
         }
 
         if (lease && k->lease == (uint32_t) lease) {
-            found = k;
-            break;
+            return k;
         }
 
         /* the latest stands first */
@@ -351,16 +381,6 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
         if (found == NULL && k->state != NGX_COMPLETION_KEY_REFUSED) {
             found = k;
         }
-    }
-
-    if (found && found->state != NGX_COMPLETION_KEY_UNDERWAY
-        && (time_t) found->expires <= ngx_time())
-    {
-        ngx_completion_key_delete(zone, found);
-
-        /* the name may stand for a later submit */
-
-        return lease ? ngx_completion_key_find(zone, key, 0) : NULL;
     }
 
     return found;
