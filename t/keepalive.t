@@ -21,6 +21,13 @@ my $e = $t->emulator;
 my $reader = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!\n";
 my $port   = $reader->sockport;
 
+# Upstreams that never answer.
+my @dumb = map {
+    IO::Socket::INET->new(Listen => 512, LocalAddr => '127.0.0.1', Blocking => 0)
+        or die "listen: $!\n"
+} 1 .. 2;
+my ($silent, $mute) = map { $_->sockport } @dumb;
+
 # With the long interval no poll comes in between; the other one polls at once.
 $t->run(<<"EOC");
 %%TEST_GLOBALS%%
@@ -37,9 +44,19 @@ http {
         zone reader 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%; poll_interval 30s 30s;
         submit_url http://127.0.0.1:$port/; operations_url http://127.0.0.1:$port/;
     }
+    completion_async_provider silent {
+        zone silent 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%; request_timeout 60s;
+        submit_url http://127.0.0.1:$silent/; operations_url http://127.0.0.1:$silent/;
+    }
+    completion_async_provider mute {
+        zone mute 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%; request_timeout 60s;
+        submit_url http://127.0.0.1:$mute/; operations_url http://127.0.0.1:$mute/;
+    }
     completion_async_model yandexgpt-lite;
     server {
         listen 127.0.0.1:%%PORT%% backlog=512;
+        location /silent { completion_async silent; }
+        location /mute { completion_async mute; }
         location /reader { completion_async reader; }
         location /quiet { completion_async quiet; }
         location /eager { completion_async eager; }
@@ -190,10 +207,50 @@ subtest 'connections are capped at a quarter of worker_connections' => sub {
         $now += $_->[1];
         $most = $now if $now > $most;
     }
-    cmp_ok $most, '<=', 128, 'never more than the cap at once';
+    cmp_ok $most, '<=', 96, 'never more at once than three quarters of the cap';
     cmp_ok $most, '>=', 64, 'but many at once';
-    cmp_ok connections(@submits), '<=', 128, 'over no more connections';
+    cmp_ok connections(@submits), '<=', 128, 'over no more connections than the cap';
     cmp_ok $e->state->{connections}, '<=', 128, 'of which no more are kept';
+};
+
+# What is in line is not seen from outside: the connections are, all that will come have come when
+# a while brings no other one.
+sub accepted ($listener, $n) {
+    my @accepted;
+    my $until = time + 20;
+    my $quiet = time + 1;
+    while (time < $until && (@accepted < $n || time < $quiet)) {
+        if (my $connection = $listener->accept) {
+            push @accepted, $connection;
+            $quiet = time + 1;
+            next;
+        }
+        sleep 0.01;
+    }
+    return @accepted;
+}
+
+subtest 'silent upstreams leave connections to others' => sub {
+    my (@clients, @held);
+
+    for (['/silent', $dumb[0], 96], ['/mute', $dumb[1], 24]) {
+        my ($location, $listener, $share) = @$_;
+        push @clients, map { $t->start(POST => $location, body => "none $_", timeout => 60) } 1 .. 110;
+        my @accepted = accepted($listener, $share);
+        is scalar @accepted, $share, "$location has its share";
+        push @held, @accepted;
+
+        my $r = submit("beside $location");
+        is $r->{status}, 202, 'a submit to another one';
+        cmp_ok $r->{time}, '<', 30, 'does not wait for those';
+    }
+
+    close $_ for @dumb, @held;
+    CompletionAsync::Client->gather(\@clients, 60);
+    my %status;
+    $status{ $_->response->{status} // '-' }++ for @clients;
+    is_deeply \%status, { 502 => 120, 503 => 100 }, 'what was in line was not sent'
+        or diag explain \%status;
 };
 
 $t->done;

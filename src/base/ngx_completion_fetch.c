@@ -1,7 +1,7 @@
 
 /*
- * A transfer's life: the line before the connection cap, the name, the
- * connection's address, and the report.
+ * A transfer's life: the lines before the connection cap, one an origin, the
+ * name, the connection's address, and the report.
  */
 
 
@@ -9,30 +9,41 @@
 
 
 #define NGX_COMPLETION_FETCH_POOL   2048
-#define NGX_COMPLETION_FETCH_TURNS  64
+#define NGX_COMPLETION_FETCH_LINES  64
+
+
+/* of an origin */
+
+typedef struct {
+    ngx_queue_t                  queue;      /* while a transfer waits */
+    ngx_queue_t                  jobs;
+    ngx_uint_t                   nadmitted;
+    ngx_uint_t                   turn;       /* which of its addresses */
+} ngx_completion_fetch_line_t;
 
 
 typedef struct {
-    ngx_queue_t  line;
-    ngx_queue_t  admitted;
-    ngx_queue_t  done;
-    ngx_uint_t   nadmitted;
-    ngx_uint_t   running;
-    ngx_event_t  report;
+    ngx_queue_t                  waiting;    /* lines, round robin */
+    ngx_queue_t                  admitted;
+    ngx_queue_t                  done;
+    ngx_uint_t                   nadmitted;
+    ngx_event_t                  report;
 
-    /* which of its addresses an origin uses now, by the origin's id */
-    ngx_uint_t   turns[NGX_COMPLETION_FETCH_TURNS];
+    /* by the origin's id; more of them than lines share one */
+    ngx_completion_fetch_line_t  lines[NGX_COMPLETION_FETCH_LINES];
 
-    unsigned     ready:1;
-    unsigned     unwatched:1;
-    unsigned     closed:1;
-} ngx_completion_fetch_line_t;
+    unsigned                     ready:1;
+    unsigned                     unwatched:1;
+    unsigned                     closed:1;
+} ngx_completion_fetch_transfers_t;
 
 
 static void ngx_completion_fetch_free_buffer(void *data);
 static ngx_int_t ngx_completion_fetch_prepare(ngx_log_t *log);
 static ngx_uint_t ngx_completion_fetch_cap(void);
 static void ngx_completion_fetch_admit(void);
+static ngx_completion_fetch_job_t *ngx_completion_fetch_next(void);
+static ngx_uint_t ngx_completion_fetch_share(void);
 static ngx_uint_t ngx_completion_fetch_room(void);
 static void ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job);
@@ -43,11 +54,13 @@ static ngx_uint_t ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx,
     ngx_uint_t n);
 static void ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
     ngx_str_t *address);
-static ngx_uint_t *ngx_completion_fetch_turns(ngx_completion_fetch_job_t *job);
+static ngx_completion_fetch_line_t *ngx_completion_fetch_line(
+    ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_timeout_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
     ngx_completion_fetch_outcome_e outcome, const char *fault);
 static void ngx_completion_fetch_release(ngx_completion_fetch_job_t *job);
+static void ngx_completion_fetch_dequeue(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_post(void);
 static void ngx_completion_fetch_report_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_report(void);
@@ -56,7 +69,7 @@ static void ngx_completion_fetch_expel(void);
 static void ngx_completion_fetch_clear(ngx_queue_t *queue);
 
 
-static ngx_completion_fetch_line_t  ngx_completion_fetch_line;
+static ngx_completion_fetch_transfers_t  ngx_completion_fetch_transfers;
 
 
 ngx_completion_fetch_t *
@@ -108,7 +121,8 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
 void
 ngx_completion_fetch_start(ngx_completion_fetch_t *f)
 {
-    ngx_completion_fetch_job_t  *job;
+    ngx_completion_fetch_job_t   *job;
+    ngx_completion_fetch_line_t  *line;
 
     job = (ngx_completion_fetch_job_t *) f;
 
@@ -129,28 +143,34 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     job->timer.cancelable = !f->hold;
     ngx_add_timer(&job->timer, f->timeout);
 
-    ngx_completion_fetch_line.running++;
-
     if (ngx_completion_fetch_prepare(f->log) != NGX_OK) {
         ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
                                     "libcurl cannot be used");
         return;
     }
 
-    if (ngx_completion_fetch_line.closed) {
+    if (ngx_completion_fetch_transfers.closed) {
         ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
                                     "the worker is shutting down");
         return;
     }
 
     job->state = NGX_COMPLETION_FETCH_IN_LINE;
-    ngx_queue_insert_tail(&ngx_completion_fetch_line.line, &job->queue);
+
+    line = ngx_completion_fetch_line(job);
+
+    if (ngx_queue_empty(&line->jobs)) {
+        ngx_queue_insert_tail(&ngx_completion_fetch_transfers.waiting,
+                              &line->queue);
+    }
+
+    ngx_queue_insert_tail(&line->jobs, &job->queue);
 
     ngx_completion_fetch_admit();
 }
 
 
-/* May come from a foreign callback, so that the line goes on by an event. */
+/* May come from a foreign callback, so that the lines go on by an event. */
 
 void
 ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
@@ -166,7 +186,6 @@ ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
                        "completion fetch: destroyed while running");
 
         ngx_completion_fetch_release(job);
-        ngx_completion_fetch_line.running--;
         ngx_completion_fetch_post();
     }
 
@@ -181,9 +200,9 @@ ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
 void
 ngx_completion_fetch_close(void)
 {
-    ngx_completion_fetch_line.closed = 1;
+    ngx_completion_fetch_transfers.closed = 1;
 
-    if (ngx_completion_fetch_line.ready) {
+    if (ngx_completion_fetch_transfers.ready) {
         ngx_completion_fetch_abort("worker_shutdown_timeout");
         ngx_completion_fetch_turn();
     }
@@ -193,25 +212,33 @@ ngx_completion_fetch_close(void)
 ngx_uint_t
 ngx_completion_fetch_closed(void)
 {
-    return ngx_completion_fetch_line.closed;
+    return ngx_completion_fetch_transfers.closed;
 }
 
 
 void
 ngx_completion_fetch_exit(void)
 {
-    if (!ngx_completion_fetch_line.ready) {
+    ngx_uint_t                    i;
+    ngx_completion_fetch_line_t  *lines;
+
+    if (!ngx_completion_fetch_transfers.ready) {
         return;
     }
 
-    ngx_completion_fetch_line.closed = 1;
+    ngx_completion_fetch_transfers.closed = 1;
 
-    ngx_completion_fetch_clear(&ngx_completion_fetch_line.line);
-    ngx_completion_fetch_clear(&ngx_completion_fetch_line.admitted);
-    ngx_completion_fetch_clear(&ngx_completion_fetch_line.done);
+    lines = ngx_completion_fetch_transfers.lines;
 
-    if (ngx_completion_fetch_line.report.posted) {
-        ngx_delete_posted_event(&ngx_completion_fetch_line.report);
+    for (i = 0; i < NGX_COMPLETION_FETCH_LINES; i++) {
+        ngx_completion_fetch_clear(&lines[i].jobs);
+    }
+
+    ngx_completion_fetch_clear(&ngx_completion_fetch_transfers.admitted);
+    ngx_completion_fetch_clear(&ngx_completion_fetch_transfers.done);
+
+    if (ngx_completion_fetch_transfers.report.posted) {
+        ngx_delete_posted_event(&ngx_completion_fetch_transfers.report);
     }
 
     ngx_completion_fetch_easy_exit();
@@ -237,8 +264,6 @@ ngx_completion_fetch_clear(ngx_queue_t *queue)
         if (job->timer.timer_set) {
             ngx_del_timer(&job->timer);
         }
-
-        ngx_completion_fetch_line.running--;
     }
 }
 
@@ -246,8 +271,8 @@ ngx_completion_fetch_clear(ngx_queue_t *queue)
 void
 ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 {
-    ngx_uint_t              *turn;
-    ngx_completion_fetch_t  *f;
+    ngx_completion_fetch_t       *f;
+    ngx_completion_fetch_line_t  *line;
 
     f = &job->fetch;
 
@@ -259,10 +284,10 @@ ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
     if (job->picked && (f->outcome == NGX_COMPLETION_FETCH_UNREACHED
                         || f->outcome == NGX_COMPLETION_FETCH_CONNECT_TIMEOUT))
     {
-        turn = ngx_completion_fetch_turns(job);
+        line = ngx_completion_fetch_line(job);
 
-        if (*turn == job->turn) {
-            (*turn)++;
+        if (line->turn == job->turn) {
+            line->turn++;
         }
     }
 
@@ -273,7 +298,7 @@ ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 void
 ngx_completion_fetch_turn(void)
 {
-    if (ngx_completion_fetch_line.unwatched) {
+    if (ngx_completion_fetch_transfers.unwatched) {
         ngx_completion_fetch_expel();
     }
 
@@ -285,23 +310,26 @@ ngx_completion_fetch_turn(void)
 void
 ngx_completion_fetch_abort(const char *fault)
 {
-    ngx_queue_t                 *q, *line;
+    ngx_uint_t                   i;
+    ngx_queue_t                 *q, *jobs;
     ngx_completion_fetch_job_t  *job;
 
-    line = &ngx_completion_fetch_line.line;
+    for (i = 0; i < NGX_COMPLETION_FETCH_LINES; i++) {
+        jobs = &ngx_completion_fetch_transfers.lines[i].jobs;
 
-    while (!ngx_queue_empty(line)) {
-        q = ngx_queue_head(line);
-        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+        while (!ngx_queue_empty(jobs)) {
+            q = ngx_queue_head(jobs);
+            job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
-                                    fault);
+            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+                                        fault);
+        }
     }
 
-    line = &ngx_completion_fetch_line.admitted;
+    jobs = &ngx_completion_fetch_transfers.admitted;
 
-    while (!ngx_queue_empty(line)) {
-        q = ngx_queue_head(line);
+    while (!ngx_queue_empty(jobs)) {
+        q = ngx_queue_head(jobs);
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
         if (job->easy == NULL) {
@@ -323,7 +351,7 @@ ngx_completion_fetch_unwatched(CURL *easy)
     ngx_queue_t                 *q, *admitted;
     ngx_completion_fetch_job_t  *job;
 
-    admitted = &ngx_completion_fetch_line.admitted;
+    admitted = &ngx_completion_fetch_transfers.admitted;
 
     for (q = ngx_queue_head(admitted);
          q != ngx_queue_sentinel(admitted);
@@ -333,7 +361,7 @@ ngx_completion_fetch_unwatched(CURL *easy)
 
         if (job->easy == easy) {
             job->unwatched = 1;
-            ngx_completion_fetch_line.unwatched = 1;
+            ngx_completion_fetch_transfers.unwatched = 1;
             return;
         }
     }
@@ -359,22 +387,27 @@ ngx_completion_fetch_free_buffer(void *data)
 static ngx_int_t
 ngx_completion_fetch_prepare(ngx_log_t *log)
 {
-    ngx_completion_fetch_line_t  *line;
+    ngx_uint_t                         i;
+    ngx_completion_fetch_transfers_t  *transfers;
 
-    line = &ngx_completion_fetch_line;
+    transfers = &ngx_completion_fetch_transfers;
 
-    if (!line->ready) {
-        ngx_queue_init(&line->line);
-        ngx_queue_init(&line->admitted);
-        ngx_queue_init(&line->done);
+    if (!transfers->ready) {
+        ngx_queue_init(&transfers->waiting);
+        ngx_queue_init(&transfers->admitted);
+        ngx_queue_init(&transfers->done);
 
-        line->report.handler = ngx_completion_fetch_report_handler;
-        line->report.data = &ngx_completion_fetch_dumb;
-        line->report.log = ngx_cycle->log;
-        line->ready = 1;
+        for (i = 0; i < NGX_COMPLETION_FETCH_LINES; i++) {
+            ngx_queue_init(&transfers->lines[i].jobs);
+        }
+
+        transfers->report.handler = ngx_completion_fetch_report_handler;
+        transfers->report.data = &ngx_completion_fetch_dumb;
+        transfers->report.log = ngx_cycle->log;
+        transfers->ready = 1;
     }
 
-    if (line->closed) {
+    if (transfers->closed) {
         return NGX_OK;
     }
 
@@ -397,23 +430,24 @@ ngx_completion_fetch_cap(void)
 static void
 ngx_completion_fetch_admit(void)
 {
-    ngx_queue_t                  *q;
-    ngx_completion_fetch_job_t   *job;
-    ngx_completion_fetch_line_t  *line;
+    ngx_completion_fetch_job_t        *job;
+    ngx_completion_fetch_transfers_t  *transfers;
 
-    line = &ngx_completion_fetch_line;
+    transfers = &ngx_completion_fetch_transfers;
 
-    while (!ngx_queue_empty(&line->line)
-           && line->nadmitted < ngx_completion_fetch_cap())
-    {
+    for ( ;; ) {
+
         /* whoever stays in line is woken by the end of an admitted one */
 
-        if (line->nadmitted && !ngx_completion_fetch_room()) {
+        if (transfers->nadmitted && !ngx_completion_fetch_room()) {
             return;
         }
 
-        q = ngx_queue_head(&line->line);
-        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
+        job = ngx_completion_fetch_next();
+
+        if (job == NULL) {
+            return;
+        }
 
         if (!ngx_completion_fetch_room()) {
             ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
@@ -427,13 +461,58 @@ ngx_completion_fetch_admit(void)
             continue;
         }
 
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&line->admitted, q);
-        line->nadmitted++;
+        ngx_completion_fetch_dequeue(job);
+
+        ngx_queue_insert_tail(&transfers->admitted, &job->queue);
+        transfers->nadmitted++;
+        ngx_completion_fetch_line(job)->nadmitted++;
         job->state = NGX_COMPLETION_FETCH_ADMITTED;
 
         ngx_completion_fetch_begin(job);
     }
+}
+
+
+static ngx_completion_fetch_job_t *
+ngx_completion_fetch_next(void)
+{
+    ngx_queue_t                  *q, *waiting;
+    ngx_completion_fetch_line_t  *line;
+
+    waiting = &ngx_completion_fetch_transfers.waiting;
+
+    for (q = ngx_queue_head(waiting);
+         q != ngx_queue_sentinel(waiting);
+         q = ngx_queue_next(q))
+    {
+        line = ngx_queue_data(q, ngx_completion_fetch_line_t, queue);
+
+        if (line->nadmitted < ngx_completion_fetch_share()) {
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(waiting, q);
+
+            return ngx_queue_data(ngx_queue_head(&line->jobs),
+                                  ngx_completion_fetch_job_t, queue);
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Three times what is free: an origin gets three quarters of the cap, and one
+ * that comes later three quarters of the rest, until they are even.
+ */
+
+static ngx_uint_t
+ngx_completion_fetch_share(void)
+{
+    ngx_uint_t  cap;
+
+    cap = ngx_completion_fetch_cap();
+
+    return 3 * (cap - ngx_min(cap, ngx_completion_fetch_transfers.nadmitted));
 }
 
 
@@ -450,7 +529,7 @@ ngx_completion_fetch_room(void)
 
     sockets = ngx_completion_fetch_event_sockets();
 
-    wanted = ngx_completion_fetch_line.nadmitted;
+    wanted = ngx_completion_fetch_transfers.nadmitted;
     wanted -= ngx_min(wanted, sockets);
 
     return available > wanted;
@@ -577,7 +656,7 @@ ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
     }
 
     job->picked = 1;
-    job->turn = *ngx_completion_fetch_turns(job);
+    job->turn = ngx_completion_fetch_line(job)->turn;
 
     i = (job->turn + ngx_worker) % n;
 
@@ -648,14 +727,14 @@ ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
 }
 
 
-static ngx_uint_t *
-ngx_completion_fetch_turns(ngx_completion_fetch_job_t *job)
+static ngx_completion_fetch_line_t *
+ngx_completion_fetch_line(ngx_completion_fetch_job_t *job)
 {
     ngx_uint_t  n;
 
-    n = job->fetch.origin->id % NGX_COMPLETION_FETCH_TURNS;
+    n = job->fetch.origin->id % NGX_COMPLETION_FETCH_LINES;
 
-    return &ngx_completion_fetch_line.turns[n];
+    return &ngx_completion_fetch_transfers.lines[n];
 }
 
 
@@ -706,7 +785,7 @@ ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
     f->elapsed = ngx_current_msec - job->started;
 
     job->state = NGX_COMPLETION_FETCH_DONE;
-    ngx_queue_insert_tail(&ngx_completion_fetch_line.done, &job->queue);
+    ngx_queue_insert_tail(&ngx_completion_fetch_transfers.done, &job->queue);
 
     ngx_completion_fetch_post();
 }
@@ -726,11 +805,28 @@ ngx_completion_fetch_release(ngx_completion_fetch_job_t *job)
     }
 
     if (job->state != NGX_COMPLETION_FETCH_NEW) {
-        ngx_queue_remove(&job->queue);
+        ngx_completion_fetch_dequeue(job);
     }
+}
+
+
+static void
+ngx_completion_fetch_dequeue(ngx_completion_fetch_job_t *job)
+{
+    ngx_completion_fetch_line_t  *line;
+
+    ngx_queue_remove(&job->queue);
+
+    line = ngx_completion_fetch_line(job);
 
     if (job->state == NGX_COMPLETION_FETCH_ADMITTED) {
-        ngx_completion_fetch_line.nadmitted--;
+        ngx_completion_fetch_transfers.nadmitted--;
+        line->nadmitted--;
+
+    } else if (job->state == NGX_COMPLETION_FETCH_IN_LINE
+               && ngx_queue_empty(&line->jobs))
+    {
+        ngx_queue_remove(&line->queue);
     }
 }
 
@@ -740,7 +836,8 @@ ngx_completion_fetch_release(ngx_completion_fetch_job_t *job)
 static void
 ngx_completion_fetch_post(void)
 {
-    ngx_post_event(&ngx_completion_fetch_line.report, &ngx_posted_next_events);
+    ngx_post_event(&ngx_completion_fetch_transfers.report,
+                   &ngx_posted_next_events);
 }
 
 
@@ -759,19 +856,19 @@ ngx_completion_fetch_report_handler(ngx_event_t *ev)
 static void
 ngx_completion_fetch_report(void)
 {
-    ngx_queue_t                   batch, *q;
-    ngx_completion_fetch_job_t   *job;
-    ngx_completion_fetch_line_t  *line;
+    ngx_queue_t                        batch, *q;
+    ngx_completion_fetch_job_t        *job;
+    ngx_completion_fetch_transfers_t  *transfers;
 
-    line = &ngx_completion_fetch_line;
+    transfers = &ngx_completion_fetch_transfers;
 
-    if (ngx_queue_empty(&line->done)) {
+    if (ngx_queue_empty(&transfers->done)) {
         return;
     }
 
     ngx_queue_init(&batch);
-    ngx_queue_add(&batch, &line->done);
-    ngx_queue_init(&line->done);
+    ngx_queue_add(&batch, &transfers->done);
+    ngx_queue_init(&transfers->done);
 
     while (!ngx_queue_empty(&batch)) {
         q = ngx_queue_head(&batch);
@@ -779,7 +876,6 @@ ngx_completion_fetch_report(void)
 
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
         job->state = NGX_COMPLETION_FETCH_ENDED;
-        line->running--;
 
         if (job->timer.timer_set) {
             ngx_del_timer(&job->timer);
@@ -820,9 +916,9 @@ ngx_completion_fetch_expel(void)
     ngx_queue_t                 *q, *next, *admitted;
     ngx_completion_fetch_job_t  *job;
 
-    ngx_completion_fetch_line.unwatched = 0;
+    ngx_completion_fetch_transfers.unwatched = 0;
 
-    admitted = &ngx_completion_fetch_line.admitted;
+    admitted = &ngx_completion_fetch_transfers.admitted;
 
     for (q = ngx_queue_head(admitted);
          q != ngx_queue_sentinel(admitted);
