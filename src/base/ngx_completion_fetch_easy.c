@@ -19,6 +19,9 @@
 /* below the idle timeout of servers, in seconds */
 #define NGX_COMPLETION_FETCH_IDLE           30L
 
+/* the name's address may have changed, in seconds */
+#define NGX_COMPLETION_FETCH_LIFETIME       300L
+
 #define NGX_COMPLETION_FETCH_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -382,6 +385,8 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
                            (long) o->connect_timeout);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
                            NGX_COMPLETION_FETCH_IDLE);
+    rc |= curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
+                           NGX_COMPLETION_FETCH_LIFETIME);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                            (curl_off_t) o->max_response_size);
     rc |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 4096L);
