@@ -180,6 +180,8 @@ subtest 'a malformed key is refused' => sub {
     for my $name (sort keys %keys) {
         is_problem(submit('/t', $keys{$name}, 'malformed'), 400, 'invalid_request', $name);
     }
+    is_problem(submit('/t', [ @$_ ], 'malformed'), 400, 'invalid_request', "two keys: @$_")
+        for [ 'a', 'b' ], [ 'a', 'a' ], [ '"a"', '"b"' ], [ '', 'a' ];
     is scalar submits('malformed'), 0, 'nothing was sent';
 
     my $long = join '', map { chr(0x21 + $_ % 94) } 1 .. 255;

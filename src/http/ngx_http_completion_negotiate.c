@@ -106,12 +106,15 @@ ngx_http_completion_header(ngx_http_request_t *r, const char *name,
             ngx_memcpy(p, value->data, value->len);
         }
 
-        p = ngx_array_push_n(joined, 1 + header[i].value.len);
+        p = ngx_array_push_n(joined, 2 + header[i].value.len);
         if (p == NULL) {
             return NGX_ERROR;
         }
 
+        /* the space tells two keys from one that has a comma */
+
         *p++ = ',';
+        *p++ = ' ';
         ngx_memcpy(p, header[i].value.data, header[i].value.len);
 
         value->data = joined->elts;

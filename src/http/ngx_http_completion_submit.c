@@ -245,7 +245,7 @@ ngx_http_completion_submit_keys(ngx_http_request_t *r,
     }
 
     if (key.data && ngx_http_completion_parse_key(&key) != NGX_OK) {
-        ngx_str_set(reason, "the Idempotency-Key must be 1 to 255 "
+        ngx_str_set(reason, "there must be one Idempotency-Key, of 1 to 255 "
                             "visible ASCII characters");
         return NGX_DECLINED;
     }
