@@ -94,6 +94,10 @@ subtest 'DELETE and POST :cancel' => sub {
         is_cancelled($t->request(DELETE => $location), $id, 'DELETE again');
         is_cancelled($t->request(POST => "$location:cancel", body => 'ignored'), $id,
             'POST again');
+        for my $again ([ DELETE => $location ], [ POST => "$location:cancel" ]) {
+            is_cancelled($t->request(@$again, headers => { Accept => 'text/plain' }), $id,
+                "$$again[0], whatever is preferred");
+        }
 
         ok $emulator->wait_for(cancel => 1), 'upstream is told';
         my @cancels = $emulator->cancels($upstream);

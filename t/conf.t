@@ -213,7 +213,7 @@ for my $case (
     [ deadline          => '0', 'never', '-1h' ],
     [ retention         => '0', 'never', '-1h' ],
     [ poll_interval     => '0 1s', '2s 1s', 'x 1s', '1s x', '-1s 1s' ],
-    [ submit_rate       => '0r/s', '10', '10r/d', '1.5r/s', '-1r/s', 'r/s', '10r/s 0r/h' ],
+    [ submit_rate       => 'off 10r/s', '0r/s', '10', '10r/d', '1.5r/s', '-1r/s', 'r/s', '10r/s 0r/h' ],
     [ poll_rate         => '0r/s', '10', '10r/d', '1.5r/s', '-1r/s', 'r/s' ],
     [ submit_queue      => 'x', '-1', '1.5', '10 0', '10 x', '10 -1s' ],
     [ data_logging      => 'maybe' ],

@@ -64,7 +64,7 @@ for my $line (
     'proxy http://127.0.0.1:3128', 'proxy http://proxy.example.test:3128', 'proxy off',
     'connect_timeout 5s', 'request_timeout 500ms', 'max_response_size 64k',
     'poll_interval 500ms 30s', 'poll_interval 1s 1s',
-    'submit_rate 10r/s', 'submit_rate 10r/s 5000r/h', 'submit_rate 600r/m', 'poll_rate 50r/s',
+    'submit_rate off', 'submit_rate 10r/s', 'submit_rate 10r/s 5000r/h', 'submit_rate 600r/m', 'poll_rate 50r/s',
     'submit_queue 0', 'submit_queue 100', 'submit_queue 100 10s', 'deadline 24h', 'deadline 72h',
     'retention 24h', 'retention 1s',
 ) {

@@ -196,6 +196,18 @@ subtest 'text' => sub {
     like $r->header('Location'), qr{^/translate/operations/[\w-]+$}, 'with a Location';
     like $r->header('Retry-After'), qr/^[1-9][0-9]*$/, 'and Retry-After';
 
+    my %again = ('Idempotency-Key' => 'text', 'Accept' => 'text/plain',
+        'Prefer' => 'respond-async');
+    my $location = submit('again [delay=0]', headers => \%again)->header('Location');
+    $t->poll_until_done($location);
+    $r = submit('again [delay=0]', headers => \%again);
+    is $r->{status}, 200, 'a submit again, once it is finished: 200';
+    is $r->text, 'echo: again [delay=0]', 'the text';
+    is $r->header('Location'), $location, 'with its Location';
+    is $r->header($_), undef, "no $_" for 'Retry-After', 'Preference-Applied';
+    $again{Accept} = 'application/json';
+    is submit('again [delay=0]', headers => \%again)->{status}, 202, 'as JSON: 202';
+
     my $hello = 'Привет, "мир" \\ 😀' . "\n";
     utf8::encode(my $bytes = $hello);
     $r = get(finished($bytes), 'text/plain');

@@ -692,6 +692,12 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "takes four rates at most";
     }
 
+    if (!cmd->conf && cf->args->nelts == 2
+        && ngx_strcmp(value[1].data, "off") == 0)
+    {
+        return NGX_CONF_OK;
+    }
+
     for (i = 1; i < cf->args->nelts; i++) {
 
         rate = cmd->conf ? &block->params.poll_rate

@@ -72,9 +72,9 @@ ngx_http_completion_reply(ngx_http_request_t *r,
         status = NGX_HTTP_ACCEPTED;
     }
 
-    if (ctx->format == NGX_HTTP_COMPLETION_TEXT) {
+    if (ctx->format == NGX_HTTP_COMPLETION_TEXT && !ctx->cancel) {
 
-        if (status == NGX_HTTP_OK && ctx->state != NGX_COMPLETION_PENDING) {
+        if (ctx->state != NGX_COMPLETION_PENDING) {
             return ngx_http_completion_reply_text(r, ctx);
         }
 
@@ -331,7 +331,10 @@ ngx_http_completion_preference(ngx_http_request_t *r,
         return ngx_http_completion_add_header(r, "Preference-Applied", &value);
     }
 
-    if (ctx->prefer.respond_async && ctx->submitted) {
+    if (ctx->prefer.respond_async && ctx->submitted
+        && (ctx->format != NGX_HTTP_COMPLETION_TEXT
+            || ctx->state == NGX_COMPLETION_PENDING))
+    {
         return ngx_http_completion_add_header(r, "Preference-Applied", &async);
     }
 
