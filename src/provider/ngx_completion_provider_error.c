@@ -40,7 +40,8 @@ static ngx_uint_t ngx_completion_cleaning_resource(
     ngx_completion_cleaning_t *c);
 static void ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c,
     const char *to);
-static void ngx_completion_cleaning_control(ngx_completion_cleaning_t *c);
+static void ngx_completion_cleaning_controls(ngx_completion_cleaning_t *c,
+    ngx_str_t *text);
 
 
 /* "Error in session internal_id=...&request_id=...&folder_id=...: reason" */
@@ -76,18 +77,20 @@ ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
 
     c.strict = 1;
-    c.begin = text->data;
-    c.p = text->data;
-    c.last = text->data + text->len;
 
-    /* nothing of it makes a text longer */
+    /* two copies, as nothing of it makes a text longer */
 
-    c.start = ngx_pnalloc(pool, text->len);
-    if (c.start == NULL) {
+    c.begin = ngx_pnalloc(pool, 2 * text->len);
+    if (c.begin == NULL) {
         return NGX_ERROR;
     }
 
+    c.p = c.begin;
+    c.last = c.begin;
+    c.start = c.begin + text->len;
     c.out = c.start;
+
+    ngx_completion_cleaning_controls(&c, text);
 
     c.folder = masks->folder;
     c.credential = masks->credential;
@@ -182,13 +185,8 @@ ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
         return;
     }
 
-    if (!c->strict) {
+    if (!c->strict || !ngx_completion_cleaning_strict(c)) {
         *c->out++ = *c->p++;
-        return;
-    }
-
-    if (!ngx_completion_cleaning_strict(c)) {
-        ngx_completion_cleaning_control(c);
     }
 }
 
@@ -323,25 +321,29 @@ ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c, const char *to)
 }
 
 
+/* before all else, as a space may complete what is looked for */
+
 static void
-ngx_completion_cleaning_control(ngx_completion_cleaning_t *c)
+ngx_completion_cleaning_controls(ngx_completion_cleaning_t *c, ngx_str_t *text)
 {
-    u_char  ch;
+    u_char  ch, *p, *last;
 
-    ch = *c->p++;
+    p = text->data;
+    last = p + text->len;
 
-    if (ch < ' ' || ch == 0x7f) {
-        *c->out++ = ' ';
-        return;
+    while (p < last) {
+        ch = *p++;
+
+        /* U+0080 to U+009F are controls as well */
+
+        if (ch == 0xc2 && p < last && *p < 0xa0) {
+            p++;
+            ch = ' ';
+
+        } else if (ch < ' ' || ch == 0x7f) {
+            ch = ' ';
+        }
+
+        *c->last++ = ch;
     }
-
-    /* U+0080 to U+009F are controls as well */
-
-    if (ch == 0xc2 && c->p < c->last && *c->p < 0xa0) {
-        c->p++;
-        *c->out++ = ' ';
-        return;
-    }
-
-    *c->out++ = ch;
 }

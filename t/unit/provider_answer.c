@@ -607,6 +607,8 @@ test_reasons(void)
           "clean: a session prefix and no reason" },
         { "Failed: Error in session internal_id=x: why", "Failed: why",
           "clean: a session prefix further on" },
+        { "Error\\u0085in session\\u0000 internal_id=x: why", "why",
+          "clean: a session prefix with other white space" },
         { "b1gexampleError in session internal_id=x: 0000000000",
           "b1gexample 0000000000",
           "clean: a folder that comes together around a prefix" },
