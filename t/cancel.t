@@ -199,7 +199,9 @@ subtest 'those who wait are woken, whichever worker they are in' => sub {
     my $told = time;
     my $r = $t->request(DELETE => $location);
     CompletionAsync::Client->gather([ @waits, @streams ]);
-    cmp_ok time - $told, '<', 0.7, 'by the event, not by a timer of a second';
+    # Without edges one worker takes the event for all, and the others look every second.
+    my $edges = ($ENV{TEST_NGINX_EVENTS} // 'epoll') eq 'epoll';
+    cmp_ok time - $told, '<', $edges ? 0.7 : 1.7, 'by the event, not by a timer of a second';
     is_cancelled($r, $id, 'DELETE');
 
     my @r = map { $_->response } @waits;
