@@ -62,6 +62,9 @@ my $round = 0;
 
 sub any_of (@list) { return $list[rand @list] }
 
+# What memory lost, and a worker that quits was asking upstream for, is a 503.
+sub reloading () { $round % 20 == 10 }
+
 sub broken ($what, @detail) { diag("$what: @detail") if !$broken{$what}++ }
 
 sub another ($owner) { return $owner eq 'anna' ? 'boris' : 'anna' }
@@ -119,7 +122,8 @@ sub submitted ($r, $place, $owner, $text) {
     if ($status !~ /^20[02]$/) {
         my $code = ($r->json // {})->{code} // '';
         my $expected = $code =~ /^(invalid_request|outcome_unknown)$/
-            || ($place eq 'tight' && $code eq 'zone_full');
+            || ($place eq 'tight' && $code eq 'zone_full')
+            || ($place eq 'tight' && $code eq 'upstream_unavailable' && reloading());
         broken('an unexpected answer to a submit', $text, $status, $code) if !$expected;
         $seen{$code}++;
         return 0;
@@ -217,7 +221,7 @@ while ($round < $rounds && time < $end) {
 
     my @started = map { any_of(@actions)->() } 1 .. 6 + int rand 20;
 
-    if ($round % 20 == 10) {
+    if (reloading()) {
         $t->reload or broken('no reload');
         $reloads++;
     }

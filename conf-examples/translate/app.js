@@ -23,7 +23,7 @@ let shown = null;
 function render() {
     const entry = history.get(shown);
 
-    view.panel(entry, waits.get(shown), results.get(shown));
+    view.panel(entry, waits.get(shown), entry && results.get(shown));
     view.entries(history.all(), shown);
 }
 
