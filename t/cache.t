@@ -345,7 +345,7 @@ subtest 'requests that race' => sub {
         is scalar(grep { $_->{status} == 202 } @r), $racers, 'all accepted';
         is scalar(uniq map { $_->header('Location') // '' } @r), $owners, 'an id per owner';
         is scalar submits($text), 1, 'one submit';
-        is scalar(uniq map { $_->header('X-Worker') // '' } @r), 2, 'over two workers';
+        cmp_ok scalar(uniq map { $_->header('X-Worker') // '' } @r), '>=', 2, 'over two workers';
         is scalar(grep { ($_->header('X-Source') // '') eq 'upstream' } @r), 1, 'one paid';
         cmp_ok scalar(grep { ($_->header('X-Source') // '') eq 'joined' } @r), '>', 0,
             'some have joined';
@@ -400,7 +400,7 @@ subtest 'who joined shares the end, though others come first' => sub {
     my @r = map { $_->response } @joined;
     is scalar(grep { ($_->header('Location') // '') =~ /late0failure/ } @r), 16,
         'the failed one, for all who joined';
-    is scalar(uniq map { $_->header('X-Worker') } @r), 2, 'in two workers';
+    cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>=', 2, 'in two workers';
     @r = map { $_->response } @late;
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'another one for the others';
     is scalar submits($text), 2, 'two submits';
@@ -429,7 +429,7 @@ subtest 'who joined shares it, though its memory is wanted' => sub {
 
     my @r = map { $_->response } @joined;
     is scalar(grep { $_->{status} == 202 } @r), 16, 'all accepted';
-    is scalar(uniq map { $_->header('X-Worker') // '' } @r), 2, 'in two workers';
+    cmp_ok scalar(uniq map { $_->header('X-Worker') // '' } @r), '>=', 2, 'in two workers';
     is scalar submits($text), 1, 'one submit';
 };
 

@@ -245,7 +245,7 @@ subtest 'requests that race for a key' => sub {
     is scalar(grep { $_->{status} == 202 } @r), $racers, 'all accepted';
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
     is scalar submits('race'), 1, 'one submit';
-    is scalar(uniq map { $_->header('X-Worker') // '' } @r), 2, 'over two workers';
+    cmp_ok scalar(uniq map { $_->header('X-Worker') // '' } @r), '>=', 2, 'over two workers';
 
     my @first = grep { ($_->header('X-Source') // '') eq 'upstream' } @r;
     is scalar @first, 1, 'one of them paid';
@@ -299,7 +299,7 @@ subtest 'a refusal is for those who joined, though others come first' => sub {
     my @r = map { $_->response } @late;
     is scalar(grep { $_->{status} == 202 } @r), 12, 'accepted, all who came later';
     is scalar(uniq map { $_->header('Location') } @r), 1, 'with one id';
-    is scalar(uniq map { $_->response->header('X-Worker') } @joined), 2, 'in two workers';
+    cmp_ok scalar(uniq map { $_->response->header('X-Worker') } @joined), '>=', 2, 'in two workers';
     is scalar submits('late news'), 2, 'one submit for each';
 };
 

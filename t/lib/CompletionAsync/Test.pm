@@ -330,6 +330,9 @@ sub conf ($self, $template) {
     }
     my $use = $ENV{TEST_NGINX_EVENTS};
     $conf =~ s/^events\s*\{\K(?!\s*use\s)/ use $use;/m if defined $use;
+    # all that select() can tell apart
+    $conf =~ s/worker_connections\s+\K([0-9]+)/$1 > 1024 ? 1024 : $1/e
+        if ($use // '') eq 'select';
     $self->{single} = $conf =~ /^\s*master_process\s+off/m;
     return $self->write_file('nginx.conf', $conf);
 }
