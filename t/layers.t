@@ -151,7 +151,7 @@ SKIP: {
     is_deeply [
         grep {
             !/^ngx_completion_|^ngx_http_completion_|^ngx_modules$|^ngx_module_(?:names|order)$/
-                && !/^__(?:odr_)?(?:asan|ubsan|sanitizer|gcov)/
+                && !/^__(?:wrap|(?:odr_)?(?:asan|ubsan|sanitizer|gcov))_?/
         } @symbols
     ], [], '... and nothing under a foreign name';
 }

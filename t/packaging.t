@@ -10,7 +10,7 @@ use v5.36;
 use FindBin;
 use Cwd qw(abs_path);
 use Digest::SHA;
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use File::Find qw(find);
 use File::Temp qw(tempdir);
 use JSON::PP qw(decode_json);
@@ -22,6 +22,7 @@ my $module = abs_path($ENV{TEST_NGINX_MODULE} // "$root/build/$name.so");
 my $dir    = tempdir('packaging.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 
 plan skip_all => 'the module is a part of nginx' if $ENV{TEST_NGINX_STATIC};
+plan skip_all => 'not the module that users get' if basename($module) ne "$name.so";
 
 
 sub make (@args) {

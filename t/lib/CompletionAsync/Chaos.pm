@@ -417,7 +417,7 @@ sub _jump ($self, $whom) {
 
 # What nginx holds
 
-sub _used ($self) { return { map { $_ => $self->{test}->slab($SIZE{$_}) } keys %SIZE } }
+sub _used ($self) { return { map { $_ => scalar $self->{test}->slab($SIZE{$_}) } keys %SIZE } }
 
 
 # Of each process, without the connections to upstream that are kept.

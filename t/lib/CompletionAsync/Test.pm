@@ -568,7 +568,7 @@ sub slab ($self, $bytes) {
     open my $memory, '<:raw', "/proc/$pid/mem" or return;
 
     no warnings 'portable';
-    my @areas  = map { /^(\w+)-(\w+) rw-s / ? [ hex $1, hex $2 ] : () } <$maps>;
+    my @areas  = map { /^(\w+)-(\w+) (?:rw|--)-s / ? [ hex $1, hex $2 ] : () } <$maps>;
     my ($area) = grep { $_->[1] - $_->[0] == $bytes } @areas;
     return if !$area;
 
