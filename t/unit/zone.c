@@ -180,6 +180,7 @@ test_rates(void)
 {
     ngx_uint_t             i;
     ngx_completion_rate_t  hour = { 3, 3600000 }, second = { 10, 1000 };
+    ngx_completion_rate_t  one = { 1, 1000 };
 
     make(65536, 50);
     zone->submit_rates[0] = hour;
@@ -206,6 +207,16 @@ test_rates(void)
     i = shim_allocations;
     ngx_completion_zone_apply(zone);
     is_int(shim_allocations, i, "the same rates take nothing");
+
+    zone->submit_rates[0] = one;
+    zone->submit_rates[1] = hour;
+    ngx_completion_zone_apply(zone);
+    memset(&zone->submit_rates[1], 0, sizeof(hour));
+    zone->submit_rates[0] = hour;
+    ngx_completion_zone_apply(zone);
+    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[0], 400),
+           3600100 + NGX_COMPLETION_QUOTA_SLACK,
+           "the longest memory counts, wherever it stands");
 }
 
 
@@ -493,6 +504,46 @@ test_quotas(void)
     is_int(zone->sh->poll_quota.rate.n, 500, "new quotas hold in a full zone");
     is_int(evicted(NGX_COMPLETION_METRICS_RESULT), 1, "for which a result goes");
     is_int(shim_log_lines, 0, "without a word");
+}
+
+
+/* whoever asks goes ahead of those who have their answer, but of nobody else */
+
+static void
+test_asked(void)
+{
+    ngx_completion_id_t    first = { str("first"), 0, 0 };
+    ngx_completion_id_t    second = { str("second"), 0, 0 };
+    ngx_completion_id_t    third = { str("third"), 0, 0 };
+    ngx_completion_due_t   due;
+    ngx_completion_view_t  view;
+    ngx_msec_t             wait;
+
+    make(65536, 50);
+    first.submitted = ngx_time();
+    second.submitted = ngx_time();
+    third.submitted = ngx_time();
+
+    ngx_completion_zone_adopt(zone, &first);
+    ngx_completion_zone_want(zone, &first.upstream, 60000);
+    ngx_current_msec += 10;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "asked for");
+
+    fill(0);
+    is_int(ngx_completion_zone_adopt(zone, &second), NGX_DECLINED,
+           "one that is being asked for stays");
+
+    update("first", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    is_int(ngx_completion_zone_adopt(zone, &second), NGX_OK,
+           "one that was makes room for another");
+    is_int(ngx_completion_zone_read(zone, &first.upstream, 0, NULL, &view),
+           NGX_DECLINED, "and is gone");
+    is_int(evicted(NGX_COMPLETION_METRICS_PENDING), 1, "as such");
+
+    ngx_completion_zone_want(zone, &second.upstream, 60000);
+    fill(0);
+    is_int(ngx_completion_zone_adopt(zone, &third), NGX_DECLINED,
+           "one that is to be asked for stays");
 }
 
 
@@ -1061,6 +1112,7 @@ main(void)
     test_refused();
     test_adopted();
     test_full();
+    test_asked();
     test_quotas();
     test_gone();
     test_documents();
