@@ -315,7 +315,7 @@ sub _client ($self, $number, $do) {
 sub _life ($self, $client) {
     $client->storm($self->{end});
     sleep 0.1 while !$self->_told('calm');
-    $client->calm(25);
+    $client->calm(25 + $self->{seconds} / 4);
     $client->after;
 }
 
