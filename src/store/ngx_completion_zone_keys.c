@@ -414,9 +414,7 @@ ngx_completion_key_create(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t      *k, **bucket;
     ngx_completion_cached_sh_t   *entry;
 
-    /* the size of all that may go: another would need a page of its own */
-
-    k = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
+    k = ngx_completion_zone_alloc(zone);
     if (k == NULL) {
         return NULL;
     }

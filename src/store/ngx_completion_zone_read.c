@@ -223,14 +223,12 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
     if (record == NULL) {
-        record = ngx_completion_zone_alloc(zone,
-                                           sizeof(ngx_completion_record_sh_t));
+        record = ngx_completion_zone_alloc(zone);
 
         /* whoever asks now goes ahead of those who have their answer */
 
         if (record == NULL && ngx_completion_zone_evict_asked(zone) == NGX_OK) {
-            record = ngx_completion_zone_alloc(zone,
-                                           sizeof(ngx_completion_record_sh_t));
+            record = ngx_completion_zone_alloc(zone);
         }
 
         if (record) {

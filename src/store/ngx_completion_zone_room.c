@@ -19,12 +19,17 @@ static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
 
 void *
-ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size)
+ngx_completion_zone_alloc(ngx_completion_zone_t *zone)
 {
     void  *p;
 
+    _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
+                   "a record fits into a chunk");
+    _Static_assert(sizeof(ngx_completion_cached_sh_t) <= NGX_COMPLETION_CHUNK,
+                   "a key fits into a chunk");
+
     for ( ;; ) {
-        p = ngx_slab_calloc_locked(zone->shpool, size);
+        p = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
 
         if (p || ngx_completion_zone_evict(zone) != NGX_OK) {
             return p;

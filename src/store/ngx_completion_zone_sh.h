@@ -196,8 +196,11 @@ struct ngx_completion_zone_sh_s {
 void ngx_completion_zone_lock(ngx_completion_zone_t *zone);
 void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 
-/* Zeroed memory, room being made for it; NULL: nothing may go. */
-void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone, size_t size);
+/*
+ * A zeroed chunk, room being made for it; NULL: nothing may go.  All that may
+ * go has this size: another would need a page, and many to go for it.
+ */
+void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone);
 
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);

@@ -70,8 +70,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_BUSY;
     }
 
-    record = ngx_completion_zone_alloc(zone,
-                                       sizeof(ngx_completion_record_sh_t));
+    record = ngx_completion_zone_alloc(zone);
     if (record == NULL) {
         ngx_completion_zone_unlock(zone);
         return NGX_DECLINED;
@@ -285,8 +284,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
         /* the zone was made anew meanwhile */
 
-        record = ngx_completion_zone_alloc(zone,
-                                           sizeof(ngx_completion_record_sh_t));
+        record = ngx_completion_zone_alloc(zone);
         if (record == NULL) {
             rc = NGX_DECLINED;
             goto done;

@@ -317,7 +317,7 @@ ngx_completion_token_write(ngx_completion_zone_t *zone, ngx_str_t *value,
     last = chunks;
 
     for (rest = value->len; rest; rest -= n) {
-        chunk = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
+        chunk = ngx_completion_zone_alloc(zone);
 
         if (chunk == NULL) {
             ngx_completion_token_drop(zone, chunks);

@@ -112,7 +112,7 @@ ngx_completion_record_write(ngx_completion_zone_t *zone,
     end = ngx_min(*written + NGX_COMPLETION_COPY_MAX, update->document.len);
 
     while (*written < end) {
-        chunk = ngx_completion_zone_alloc(zone, NGX_COMPLETION_CHUNK);
+        chunk = ngx_completion_zone_alloc(zone);
 
         if (chunk == NULL) {
             ngx_completion_chunks_free(zone, &record->work.draft);
