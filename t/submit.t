@@ -84,7 +84,7 @@ my %seed = (
 );
 
 # Connection, Accept and User-Agent belong to whoever speaks HTTP; nothing else may be there.
-my @may = qw(accept connection content-length content-type host user-agent);
+my @may = qw(accept accept-encoding connection content-length content-type host user-agent);
 my @own = qw(x-client-request-id x-data-logging-enabled x-folder-id);
 
 

@@ -38,6 +38,11 @@ typedef struct {
 } ngx_completion_fetch_transfers_t;
 
 
+static void ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job,
+    CURLcode code);
+static void ngx_completion_fetch_turn(void);
+static void ngx_completion_fetch_abort(const char *fault);
+static void ngx_completion_fetch_unwatched(CURL *easy);
 static void ngx_completion_fetch_free_buffer(void *data);
 static ngx_int_t ngx_completion_fetch_prepare(ngx_log_t *log);
 static ngx_uint_t ngx_completion_fetch_cap(void);
@@ -70,6 +75,14 @@ static void ngx_completion_fetch_clear(ngx_queue_t *queue);
 
 
 static ngx_completion_fetch_transfers_t  ngx_completion_fetch_transfers;
+
+static const ngx_completion_fetch_owner_t  ngx_completion_fetch_owner = {
+    ngx_completion_fetch_settle,
+    ngx_completion_fetch_turn,
+    ngx_completion_fetch_abort,
+    ngx_completion_fetch_close,
+    ngx_completion_fetch_unwatched
+};
 
 
 ngx_completion_fetch_t *
@@ -268,7 +281,7 @@ ngx_completion_fetch_clear(ngx_queue_t *queue)
 }
 
 
-void
+static void
 ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 {
     ngx_completion_fetch_t       *f;
@@ -295,7 +308,7 @@ ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 }
 
 
-void
+static void
 ngx_completion_fetch_turn(void)
 {
     if (ngx_completion_fetch_transfers.unwatched) {
@@ -307,7 +320,7 @@ ngx_completion_fetch_turn(void)
 }
 
 
-void
+static void
 ngx_completion_fetch_abort(const char *fault)
 {
     ngx_uint_t                   i;
@@ -345,7 +358,7 @@ ngx_completion_fetch_abort(const char *fault)
 }
 
 
-void
+static void
 ngx_completion_fetch_unwatched(CURL *easy)
 {
     ngx_queue_t                 *q, *admitted;
@@ -416,7 +429,8 @@ ngx_completion_fetch_prepare(ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    return ngx_completion_fetch_event_init(ngx_completion_fetch_cap(), log);
+    return ngx_completion_fetch_event_init(&ngx_completion_fetch_owner,
+                                           ngx_completion_fetch_cap(), log);
 }
 
 
@@ -525,7 +539,7 @@ ngx_completion_fetch_room(void)
 
     available = ngx_cycle->free_connection_n
                 + ngx_cycle->reusable_connections_n
-                + ngx_completion_fetch_event_idle();
+                + ngx_completion_fetch_socket_nidle();
 
     sockets = ngx_completion_fetch_event_sockets();
 

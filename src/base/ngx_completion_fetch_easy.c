@@ -10,11 +10,29 @@
 
 
 #define NGX_COMPLETION_FETCH_SPARE          64
-#define NGX_COMPLETION_FETCH_LOCALS         4096
 #define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
 #define NGX_COMPLETION_FETCH_HEADER_LINES   100
 #define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
 #define NGX_COMPLETION_FETCH_LONG_BODY      65536
+
+/* what libcurl sends from, bytes; 16 KB is the least it takes */
+#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
+
+/* of the calls of libcurl's progress function, one in so many takes a look */
+#define NGX_COMPLETION_FETCH_LOOK           64
+
+/* what one transfer may take of the worker before libcurl returns, ms */
+#define NGX_COMPLETION_FETCH_TURN           25
+
+/*
+ * Bytes that arrive for one of header or body, and how many may come ahead:
+ * single bytes in chunks and TLS records of their own are within it.
+ */
+#define NGX_COMPLETION_FETCH_WRAPPING       64
+#define NGX_COMPLETION_FETCH_AHEAD          262144
+
+/* where tcpi_bytes_received is for Linux; C libraries know less of it */
+#define NGX_COMPLETION_FETCH_RECEIVED       128
 
 /* below the idle timeout of servers, in seconds */
 #define NGX_COMPLETION_FETCH_IDLE           30L
@@ -48,8 +66,13 @@ static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
     u_char *line);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
-static ngx_int_t ngx_completion_fetch_socket_of(
-    ngx_completion_fetch_job_t *job, in_port_t port);
+static ngx_uint_t ngx_completion_fetch_clean(ngx_socket_t s);
+static int ngx_completion_fetch_progress(void *data, curl_off_t download,
+    curl_off_t downloaded, curl_off_t upload, curl_off_t uploaded);
+static ngx_uint_t ngx_completion_fetch_overdue(
+    ngx_completion_fetch_job_t *job);
+static ngx_uint_t ngx_completion_fetch_wrapped(
+    ngx_completion_fetch_job_t *job);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
@@ -60,8 +83,11 @@ static ngx_int_t ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job,
     size_t need);
 static size_t ngx_completion_fetch_line_handler(char *p, size_t size,
     size_t n, void *data);
+static curl_socket_t ngx_completion_fetch_open_nowhere(void *data,
+    curlsocktype purpose, struct curl_sockaddr *addr);
 static ngx_int_t ngx_completion_fetch_field(ngx_completion_fetch_job_t *job,
     u_char *p, u_char *last);
+static ngx_uint_t ngx_completion_fetch_encodings(u_char *p, u_char *last);
 static ngx_uint_t ngx_completion_fetch_printable(u_char *p, u_char *last);
 
 
@@ -70,9 +96,8 @@ static ngx_completion_fetch_spare_t
     ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
 static ngx_uint_t  ngx_completion_fetch_nspares;
 
-/* descriptors of connections, by their local port */
-static ngx_socket_t
-    ngx_completion_fetch_locals[NGX_COMPLETION_FETCH_LOCALS];
+/* counts libcurl's turns */
+static ngx_uint_t  ngx_completion_fetch_act;
 
 
 ngx_int_t
@@ -220,6 +245,7 @@ ngx_int_t
 ngx_completion_fetch_easy_again(ngx_completion_fetch_job_t *job)
 {
     job->fd = (ngx_socket_t) -1;
+    job->opened = 0;
     job->stale = 0;
     job->fault = NULL;
     job->error[0] = '\0';
@@ -264,6 +290,15 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     if (job->final && job->fault == NULL
         && (code == CURLE_OK || ngx_completion_fetch_whole(job)))
     {
+        /* no answer of upstream's is anything but text */
+
+        if (f->response.len >= 3
+            && ngx_memcmp(f->response.data, "\xEF\xBB\xBF", 3) == 0)
+        {
+            f->response.data += 3;
+            f->response.len -= 3;
+        }
+
         f->outcome = NGX_COMPLETION_FETCH_ANSWERED;
         f->fault = NULL;
         return;
@@ -374,6 +409,10 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
     rc |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 
+    /* what is encoded all the same is decoded, and counted after that */
+
+    rc |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
+
     /* empty strings keep libcurl from asking the environment */
 
     rc |= curl_easy_setopt(easy, CURLOPT_PROXY,
@@ -406,7 +445,10 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
                            ngx_completion_fetch_open);
     rc |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION,
-                           ngx_completion_fetch_event_close);
+                           ngx_completion_fetch_socket_close);
+    rc |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION,
+                           ngx_completion_fetch_progress);
+    rc |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 
     return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
 }
@@ -498,6 +540,7 @@ ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
     rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
     rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
 
@@ -634,7 +677,8 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 {
     ngx_completion_fetch_job_t  *job = data;
 
-    ngx_completion_fetch_t  *f;
+    ngx_completion_fetch_t       *f;
+    ngx_completion_fetch_ends_t   ends;
 
     f = &job->fetch;
 
@@ -643,13 +687,20 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         return CURL_PREREQFUNC_ABORT;
     }
 
-    if (ngx_completion_fetch_socket_of(job, (in_port_t) local_port)
-        == NGX_DECLINED)
-    {
-        job->fault = "the connection was closed while idle";
-        job->attempts = 0;
-        job->stale = 1;
-        return CURL_PREREQFUNC_ABORT;
+    ends.remote = remote;
+    ends.local = local;
+    ends.remote_port = remote_port;
+    ends.local_port = local_port;
+
+    if (job->opened == 0) {
+        job->fd = ngx_completion_fetch_socket_find(&ends);
+
+        if (!ngx_completion_fetch_clean(job->fd)) {
+            job->fault = "the connection was closed while idle";
+            job->attempts = 0;
+            job->stale = 1;
+            return CURL_PREREQFUNC_ABORT;
+        }
     }
 
     if (f->fence && f->fence(f) != NGX_OK) {
@@ -658,12 +709,17 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     f->sent = 1;
-    ngx_completion_fetch_event_established(job->fd, (in_port_t) local_port);
+
+    /* of several, it is not known which one this is */
+
+    if (job->opened == 1) {
+        ngx_completion_fetch_socket_keep(job->fd, &ends);
+    }
 
     /* the head and a body that is read by a callback are two writes */
 
     if (f->body.len) {
-        ngx_completion_fetch_event_gather(job->fd);
+        ngx_completion_fetch_socket_gather(job->fd);
     }
 
     return CURL_PREREQFUNC_OK;
@@ -671,37 +727,112 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 
 
 /*
- * The job's connection, of which libcurl tells the local port only: a
- * descriptor that is not found, or is another's by now, stays -1.
- * NGX_DECLINED: a connection used before has something to read although
- * nothing is asked, or its end.  libcurl before 8.0 would take the first for
- * the answer, 8.23 does not look for the second.
+ * Of a connection used before: nothing stands there to be read although
+ * nothing is asked, and neither does its end.  libcurl before 8.0 would take
+ * the first for the answer, 8.23 does not look for the second.
  */
 
-static ngx_int_t
-ngx_completion_fetch_socket_of(ngx_completion_fetch_job_t *job, in_port_t port)
+static ngx_uint_t
+ngx_completion_fetch_clean(ngx_socket_t s)
 {
-    u_char         byte;
-    ssize_t        n;
-    ngx_socket_t  *local;
+    u_char  byte;
 
-    local = &ngx_completion_fetch_locals[port % NGX_COMPLETION_FETCH_LOCALS];
+    return s != (ngx_socket_t) -1
+           && recv(s, &byte, 1, MSG_PEEK|MSG_DONTWAIT) == -1
+           && ngx_socket_errno == NGX_EAGAIN;
+}
 
-    if (job->opened) {
-        *local = job->fd;
-        return NGX_OK;
+
+/*
+ * Called by libcurl whenever it has read something, or might have.  Upstream
+ * and a proxy may send without end what is neither header nor body: replies to
+ * CONNECT, extensions of chunks, compressed nothing.
+ */
+
+static int
+ngx_completion_fetch_progress(void *data, curl_off_t download,
+    curl_off_t downloaded, curl_off_t upload, curl_off_t uploaded)
+{
+    ngx_completion_fetch_job_t  *job = data;
+
+    if (++job->looks % NGX_COMPLETION_FETCH_LOOK) {
+        return 0;
     }
 
-    if (ngx_completion_fetch_event_port(*local) != port) {
-        return NGX_OK;
+    if (ngx_completion_fetch_overdue(job)) {
+        job->fault = "bytes without a pause";
+        return 1;
     }
 
-    job->fd = *local;
+    if (ngx_completion_fetch_wrapped(job)) {
+        job->fault = "bytes that are no answer";
+        return 1;
+    }
 
-    n = recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT);
+    return 0;
+}
 
-    return (n == -1 && ngx_socket_errno == NGX_EAGAIN) ? NGX_OK
-                                                       : NGX_DECLINED;
+
+/*
+ * The loop's time stands still while libcurl does not return to it, and a
+ * worker that had to wait for a processor is not to be blamed.
+ */
+
+static ngx_uint_t
+ngx_completion_fetch_overdue(ngx_completion_fetch_job_t *job)
+{
+    ngx_msec_t       cpu;
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    cpu = (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+    if (job->act != ngx_completion_fetch_act) {
+        job->act = ngx_completion_fetch_act;
+        job->cpu = cpu;
+    }
+
+    return cpu - job->cpu > NGX_COMPLETION_FETCH_TURN;
+}
+
+
+static ngx_uint_t
+ngx_completion_fetch_wrapped(ngx_completion_fetch_job_t *job)
+{
+    u_char     info[NGX_COMPLETION_FETCH_RECEIVED + sizeof(uint64_t)];
+    uint64_t   received, unwrapped;
+    socklen_t  len;
+
+    len = sizeof(info);
+
+    if (getsockopt(job->fd, IPPROTO_TCP, TCP_INFO, info, &len) == -1
+        || len < sizeof(info))
+    {
+        return 0;
+    }
+
+    ngx_memcpy(&received, info + NGX_COMPLETION_FETCH_RECEIVED,
+               sizeof(uint64_t));
+
+    unwrapped = job->header_size + job->fetch.response.len;
+
+    /* the first look is where a kept connection begins */
+
+    if (job->looks == NGX_COMPLETION_FETCH_LOOK) {
+        job->received = received;
+        job->unwrapped = unwrapped;
+    }
+
+    return received - job->received
+           > NGX_COMPLETION_FETCH_AHEAD
+             + NGX_COMPLETION_FETCH_WRAPPING * (unwrapped - job->unwrapped);
+}
+
+
+void
+ngx_completion_fetch_easy_act(void)
+{
+    ngx_completion_fetch_act++;
 }
 
 
@@ -719,9 +850,48 @@ ngx_completion_fetch_open(void *data, curlsocktype purpose,
     }
 
     job->fd = socket(addr->family, addr->socktype, addr->protocol);
-    job->opened = 1;
+    job->opened++;
 
     return job->fd;
+}
+
+
+CURL *
+ngx_completion_fetch_easy_nowhere(void)
+{
+    CURL        *easy;
+    ngx_uint_t   rc;
+
+    easy = curl_easy_init();
+    if (easy == NULL) {
+        return NULL;
+    }
+
+    rc = curl_easy_setopt(easy, CURLOPT_URL, "http://127.0.0.1/");
+    rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
+                           NGX_COMPLETION_FETCH_IDLE);
+    rc |= curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
+                           NGX_COMPLETION_FETCH_LIFETIME);
+    rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
+                           ngx_completion_fetch_open_nowhere);
+
+    if (rc != CURLE_OK) {
+        curl_easy_cleanup(easy);
+        return NULL;
+    }
+
+    return easy;
+}
+
+
+static curl_socket_t
+ngx_completion_fetch_open_nowhere(void *data, curlsocktype purpose,
+    struct curl_sockaddr *addr)
+{
+    return CURL_SOCKET_BAD;
 }
 
 
@@ -787,11 +957,12 @@ ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job, size_t need)
 
     size = ngx_max(job->size * 2, NGX_COMPLETION_FETCH_FIRST_BUFFER);
 
-    /* a length that the server promised is believed up to the limit */
+    /* a length that the server promised is believed once, up to the limit */
 
-    if (curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                          &length)
-        == CURLE_OK
+    if (job->size == 0
+        && curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
+                             &length)
+           == CURLE_OK
         && length > 0
         && length <= (curl_off_t) job->fetch.origin->max_response_size)
     {
@@ -867,6 +1038,15 @@ ngx_completion_fetch_line_handler(char *p, size_t size, size_t n, void *data)
         return len;
     }
 
+    /* a little of the outer one may be any amount of the inner one */
+
+    job->encodings += ngx_completion_fetch_encodings(first, last);
+
+    if (job->encodings > 1) {
+        job->fault = "encoded more than once";
+        return CURL_WRITEFUNC_ERROR;
+    }
+
     if (last - first > 5 && ngx_strncmp(first, "HTTP/", 5) == 0) {
         job->answer.nelts = 0;
         return len;
@@ -927,6 +1107,44 @@ ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
     ngx_memcpy(kv->value.data, data, kv->value.len);
 
     return NGX_OK;
+}
+
+
+/* How many a header line speaks of, "chunked" not counted when alone. */
+
+static ngx_uint_t
+ngx_completion_fetch_encodings(u_char *p, u_char *last)
+{
+    size_t      len;
+    ngx_uint_t  n;
+
+    len = last - p;
+
+    if (len >= sizeof("content-encoding:") - 1
+        && ngx_strncasecmp(p, (u_char *) "content-encoding:",
+                           sizeof("content-encoding:") - 1)
+           == 0)
+    {
+        n = 1;
+
+    } else if (len >= sizeof("transfer-encoding:") - 1
+               && ngx_strncasecmp(p, (u_char *) "transfer-encoding:",
+                                  sizeof("transfer-encoding:") - 1)
+                  == 0)
+    {
+        n = 0;
+
+    } else {
+        return 0;
+    }
+
+    for ( /* void */ ; p < last; p++) {
+        if (*p == ',') {
+            n++;
+        }
+    }
+
+    return n;
 }
 
 

@@ -4,35 +4,28 @@
  *
  * Sockets are registered level-triggered: libcurl reads a part and expects to
  * be called again.  A socket has an nginx connection from the first "watch
- * it" until CURL_POLL_REMOVE, and that of an established connection longer:
- * it idles, its read event armed for the next transfer.  Only sockets that
- * carried a request are kept so: libcurl 7.88 to 8.1 closes one that never
- * connected behind our back, and the descriptor is soon another's.
+ * it" until CURL_POLL_REMOVE, and one that carried a request longer: it idles,
+ * its read event armed for the next transfer.
+ *
+ * libcurl looks at what it keeps when a transfer begins.  So that what upstream
+ * closed is not left open until then, a transfer to nowhere makes it look.
  */
 
 
 #include "ngx_completion_fetch_job.h"
 
 
-typedef struct {
-    ngx_connection_t  *idle;           /* no transfer, still registered */
-    in_port_t          port;           /* local; 0: not established */
-} ngx_completion_fetch_socket_t;
+/* it looks once in a second at most */
+#define NGX_COMPLETION_FETCH_LOOK  1100
 
 
 static int ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what,
     void *data, void *sockp);
 static ngx_connection_t *ngx_completion_fetch_watch(curl_socket_t s);
 static void ngx_completion_fetch_unwatch(ngx_connection_t *c);
-static void ngx_completion_fetch_idle(ngx_connection_t *c);
-static ngx_connection_t *ngx_completion_fetch_wake(
-    ngx_completion_fetch_socket_t *socket);
 static void ngx_completion_fetch_idle_handler(ngx_event_t *ev);
-static ngx_int_t ngx_completion_fetch_evict(void);
-static void ngx_completion_fetch_release(ngx_connection_t *c,
-    ngx_uint_t flags);
-static ngx_completion_fetch_socket_t *ngx_completion_fetch_socket_get(
-    curl_socket_t s);
+static void ngx_completion_fetch_look_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_looked(void);
 static ngx_int_t ngx_completion_fetch_switch(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t on);
 static int ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data);
@@ -45,22 +38,22 @@ static void ngx_completion_fetch_drain(void);
 ngx_connection_t  ngx_completion_fetch_dumb;
 
 
+static const ngx_completion_fetch_owner_t  *ngx_completion_fetch_owner;
+
 static CURLM       *ngx_completion_fetch_multi;
 static ngx_event_t  ngx_completion_fetch_timer;
-static ngx_uint_t   ngx_completion_fetch_sockets;
+static ngx_uint_t   ngx_completion_fetch_nsockets;
 static ngx_uint_t   ngx_completion_fetch_global;
 
-/* by descriptor */
-static ngx_completion_fetch_socket_t  *ngx_completion_fetch_table;
-static ngx_uint_t                      ngx_completion_fetch_table_n;
-static ngx_uint_t                      ngx_completion_fetch_nidle;
-
-/* whose writes are being gathered */
-static ngx_socket_t  ngx_completion_fetch_gathered = (ngx_socket_t) -1;
+/* the transfer to nowhere */
+static CURL        *ngx_completion_fetch_nowhere;
+static ngx_event_t  ngx_completion_fetch_look;
+static ngx_uint_t   ngx_completion_fetch_looking;
 
 
 ngx_int_t
-ngx_completion_fetch_event_init(ngx_uint_t connections, ngx_log_t *log)
+ngx_completion_fetch_event_init(const ngx_completion_fetch_owner_t *owner,
+    ngx_uint_t connections, ngx_log_t *log)
 {
     CURLM       *multi;
     ngx_uint_t   rc;
@@ -104,6 +97,12 @@ ngx_completion_fetch_event_init(ngx_uint_t connections, ngx_log_t *log)
     ngx_completion_fetch_timer.log = ngx_cycle->log;
     ngx_completion_fetch_timer.cancelable = 1;
 
+    ngx_completion_fetch_look.handler = ngx_completion_fetch_look_handler;
+    ngx_completion_fetch_look.data = &ngx_completion_fetch_dumb;
+    ngx_completion_fetch_look.log = ngx_cycle->log;
+    ngx_completion_fetch_look.cancelable = 1;
+
+    ngx_completion_fetch_owner = owner;
     ngx_completion_fetch_multi = multi;
 
     return NGX_OK;
@@ -141,33 +140,9 @@ ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job)
 
 
 ngx_uint_t
-ngx_completion_fetch_event_idle(void)
-{
-    return ngx_completion_fetch_nidle;
-}
-
-
-/* A push to a descriptor that was closed meanwhile does no harm. */
-
-void
-ngx_completion_fetch_event_gather(ngx_socket_t s)
-{
-    if (ngx_completion_fetch_gathered != (ngx_socket_t) -1) {
-        (void) ngx_tcp_push(ngx_completion_fetch_gathered);
-    }
-
-    ngx_completion_fetch_gathered = s;
-
-    if (s != (ngx_socket_t) -1) {
-        (void) ngx_tcp_nopush(s);
-    }
-}
-
-
-ngx_uint_t
 ngx_completion_fetch_event_sockets(void)
 {
-    return ngx_completion_fetch_sockets;
+    return ngx_completion_fetch_nsockets;
 }
 
 
@@ -178,6 +153,16 @@ ngx_completion_fetch_event_exit(void)
         return;
     }
 
+    if (ngx_completion_fetch_look.timer_set) {
+        ngx_del_timer(&ngx_completion_fetch_look);
+    }
+
+    if (ngx_completion_fetch_nowhere) {
+        ngx_completion_fetch_looked();
+        curl_easy_cleanup(ngx_completion_fetch_nowhere);
+        ngx_completion_fetch_nowhere = NULL;
+    }
+
     /* newer versions call back from here, and the sockets go with it */
 
     (void) curl_multi_cleanup(ngx_completion_fetch_multi);
@@ -185,14 +170,12 @@ ngx_completion_fetch_event_exit(void)
 
     (void) ngx_completion_fetch_timeout(NULL, -1, NULL);
 
-    ngx_free(ngx_completion_fetch_table);
-    ngx_completion_fetch_table = NULL;
-    ngx_completion_fetch_table_n = 0;
+    ngx_completion_fetch_socket_exit();
 
-    if (ngx_completion_fetch_sockets) {
+    if (ngx_completion_fetch_nsockets) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "%ui sockets of transfers left at exit",
-                      ngx_completion_fetch_sockets);
+                      ngx_completion_fetch_nsockets);
     }
 }
 
@@ -222,7 +205,7 @@ ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
         c = ngx_completion_fetch_watch(s);
 
         if (c == NULL) {
-            ngx_completion_fetch_unwatched(easy);
+            ngx_completion_fetch_owner->unwatched(easy);
             return 0;
         }
     }
@@ -234,7 +217,7 @@ ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
                                        what & CURL_POLL_OUT)
            != NGX_OK)
     {
-        ngx_completion_fetch_unwatched(easy);
+        ngx_completion_fetch_owner->unwatched(easy);
     }
 
     return 0;
@@ -244,18 +227,14 @@ ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
 static ngx_connection_t *
 ngx_completion_fetch_watch(curl_socket_t s)
 {
-    ngx_connection_t               *c;
-    ngx_completion_fetch_socket_t  *socket;
+    ngx_connection_t  *c;
 
-    socket = ngx_completion_fetch_socket_get(s);
+    c = ngx_completion_fetch_socket_wake(s);
 
-    if (socket && socket->idle) {
-        c = ngx_completion_fetch_wake(socket);
-
-    } else {
+    if (c == NULL) {
         if (ngx_cycle->free_connection_n == 0
             && ngx_cycle->reusable_connections_n == 0
-            && ngx_completion_fetch_evict() != NGX_OK)
+            && ngx_completion_fetch_socket_evict() != NGX_OK)
         {
             return NULL;
         }
@@ -267,7 +246,7 @@ ngx_completion_fetch_watch(curl_socket_t s)
     }
 
     if (curl_multi_assign(ngx_completion_fetch_multi, s, c) != CURLM_OK) {
-        ngx_completion_fetch_release(c, 0);
+        ngx_completion_fetch_socket_release(c, 0);
         return NULL;
     }
 
@@ -278,7 +257,7 @@ ngx_completion_fetch_watch(curl_socket_t s)
     c->read->log = c->log;
     c->write->log = c->log;
 
-    ngx_completion_fetch_sockets++;
+    ngx_completion_fetch_nsockets++;
 
     return c;
 }
@@ -287,14 +266,11 @@ ngx_completion_fetch_watch(curl_socket_t s)
 static void
 ngx_completion_fetch_unwatch(ngx_connection_t *c)
 {
-    ngx_completion_fetch_socket_t  *socket;
+    ngx_completion_fetch_nsockets--;
 
-    ngx_completion_fetch_sockets--;
-
-    socket = ngx_completion_fetch_socket_get(c->fd);
-
-    if (socket && socket->port && c->read->active) {
-        ngx_completion_fetch_idle(c);
+    if (ngx_completion_fetch_socket_idle(c, ngx_completion_fetch_idle_handler)
+        == NGX_OK)
+    {
         return;
     }
 
@@ -303,175 +279,73 @@ ngx_completion_fetch_unwatch(ngx_connection_t *c)
      * tells: then the kernel has forgotten the descriptor already.
      */
 
-    ngx_completion_fetch_release(c, fcntl(c->fd, F_GETFD) == -1
-                                        ? NGX_CLOSE_EVENT : 0);
+    ngx_completion_fetch_socket_release(c, fcntl(c->fd, F_GETFD) == -1
+                                               ? NGX_CLOSE_EVENT : 0);
 }
 
 
-static void
-ngx_completion_fetch_idle(ngx_connection_t *c)
-{
-    (void) ngx_completion_fetch_switch(c->write, NGX_WRITE_EVENT, 0);
-
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
-    }
-
-    c->read->handler = ngx_completion_fetch_idle_handler;
-    c->idle = 1;
-
-    ngx_completion_fetch_table[c->fd].idle = c;
-    ngx_completion_fetch_nidle++;
-}
-
-
-/* of an idle one */
-
-static ngx_connection_t *
-ngx_completion_fetch_wake(ngx_completion_fetch_socket_t *socket)
-{
-    ngx_connection_t  *c;
-
-    c = socket->idle;
-    socket->idle = NULL;
-
-    c->idle = 0;
-    ngx_completion_fetch_nidle--;
-
-    return c;
-}
-
-
-/*
- * Upstream closed it or speaks unasked, which libcurl finds out when it needs
- * the connection; or the worker quits.
- */
+/* Upstream closed it or speaks unasked, or the worker quits. */
 
 static void
 ngx_completion_fetch_idle_handler(ngx_event_t *ev)
 {
+    ngx_uint_t         quitting;
+    ngx_socket_t       s;
     ngx_connection_t  *c;
 
     c = ev->data;
+    s = c->fd;
+    quitting = c->close;
 
-    c = ngx_completion_fetch_wake(&ngx_completion_fetch_table[c->fd]);
-    ngx_completion_fetch_release(c, 0);
+    (void) ngx_completion_fetch_socket_wake(s);
+    ngx_completion_fetch_socket_release(c, 0);
+
+    if (quitting) {
+        return;
+    }
+
+    ngx_completion_fetch_socket_ended(s);
+
+    if (!ngx_completion_fetch_look.timer_set) {
+        ngx_add_timer(&ngx_completion_fetch_look, NGX_COMPLETION_FETCH_LOOK);
+    }
 }
 
 
 static void
-ngx_completion_fetch_release(ngx_connection_t *c, ngx_uint_t flags)
+ngx_completion_fetch_look_handler(ngx_event_t *ev)
 {
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
-    }
-
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
-    }
-
-    if (c->read->active) {
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, flags);
-    }
-
-    if (c->write->active) {
-        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, flags);
-    }
-
-    ngx_free_connection(c);
-    c->fd = (ngx_socket_t) -1;
-}
-
-
-/* gives up one of those that idle */
-
-static ngx_int_t
-ngx_completion_fetch_evict(void)
-{
-    ngx_uint_t                      i;
-    ngx_completion_fetch_socket_t  *socket;
-
-    socket = ngx_completion_fetch_table;
-
-    for (i = 0; i < ngx_completion_fetch_table_n; i++) {
-
-        if (socket[i].idle) {
-            ngx_completion_fetch_release(ngx_completion_fetch_wake(&socket[i]),
-                                         0);
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-void
-ngx_completion_fetch_event_established(ngx_socket_t s, in_port_t port)
-{
-    ngx_uint_t                      n;
-    ngx_completion_fetch_socket_t  *table;
-
-    if (s == (ngx_socket_t) -1) {
+    if (ngx_completion_fetch_looking
+        || ngx_completion_fetch_socket_nended() == 0)
+    {
         return;
     }
 
-    if ((ngx_uint_t) s >= ngx_completion_fetch_table_n) {
-        n = 2 * (s + 1);
+    if (ngx_completion_fetch_nowhere == NULL) {
+        ngx_completion_fetch_nowhere = ngx_completion_fetch_easy_nowhere();
 
-        table = realloc(ngx_completion_fetch_table,
-                        n * sizeof(ngx_completion_fetch_socket_t));
-        if (table == NULL) {
+        if (ngx_completion_fetch_nowhere == NULL) {
             return;
         }
-
-        ngx_memzero(table + ngx_completion_fetch_table_n,
-                    (n - ngx_completion_fetch_table_n)
-                    * sizeof(ngx_completion_fetch_socket_t));
-
-        ngx_completion_fetch_table = table;
-        ngx_completion_fetch_table_n = n;
     }
 
-    ngx_completion_fetch_table[s].port = port;
-}
-
-
-in_port_t
-ngx_completion_fetch_event_port(ngx_socket_t s)
-{
-    ngx_completion_fetch_socket_t  *socket;
-
-    socket = ngx_completion_fetch_socket_get(s);
-
-    return socket ? socket->port : 0;
-}
-
-
-int
-ngx_completion_fetch_event_close(void *data, curl_socket_t s)
-{
-    ngx_completion_fetch_socket_t  *socket;
-
-    socket = ngx_completion_fetch_socket_get(s);
-
-    if (socket) {
-        if (socket->idle) {
-            ngx_completion_fetch_release(ngx_completion_fetch_wake(socket), 0);
-        }
-
-        ngx_memzero(socket, sizeof(ngx_completion_fetch_socket_t));
+    if (curl_multi_add_handle(ngx_completion_fetch_multi,
+                              ngx_completion_fetch_nowhere)
+        == CURLM_OK)
+    {
+        ngx_completion_fetch_looking = 1;
     }
-
-    return close(s);
 }
 
 
-static ngx_completion_fetch_socket_t *
-ngx_completion_fetch_socket_get(curl_socket_t s)
+static void
+ngx_completion_fetch_looked(void)
 {
-    return ((ngx_uint_t) s < ngx_completion_fetch_table_n)
-               ? &ngx_completion_fetch_table[s] : NULL;
+    if (ngx_completion_fetch_looking) {
+        (void) curl_multi_remove_handle(ngx_completion_fetch_multi,
+                                        ngx_completion_fetch_nowhere);
+        ngx_completion_fetch_looking = 0;
+    }
 }
 
 
@@ -535,7 +409,7 @@ ngx_completion_fetch_socket_handler(ngx_event_t *ev)
 
         /* set on every connection at once, by worker_shutdown_timeout */
 
-        ngx_completion_fetch_close();
+        ngx_completion_fetch_owner->close();
         return;
     }
 
@@ -564,10 +438,12 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     int        running;
     CURLMcode  rc;
 
+    ngx_completion_fetch_easy_act();
+
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
 
-    ngx_completion_fetch_event_gather((ngx_socket_t) -1);
+    ngx_completion_fetch_socket_gather((ngx_socket_t) -1);
 
     ngx_completion_fetch_drain();
 
@@ -576,10 +452,11 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
                       "curl_multi_socket_action() failed: %s",
                       curl_multi_strerror(rc));
 
-        ngx_completion_fetch_abort("libcurl failed");
+        ngx_completion_fetch_looked();
+        ngx_completion_fetch_owner->abort("libcurl failed");
     }
 
-    ngx_completion_fetch_turn();
+    ngx_completion_fetch_owner->turn();
 }
 
 
@@ -608,6 +485,17 @@ ngx_completion_fetch_drain(void)
         easy = msg->easy_handle;
         code = msg->data.result;
 
+        if (easy == ngx_completion_fetch_nowhere) {
+            ngx_completion_fetch_looked();
+
+            if (ngx_completion_fetch_socket_nended()) {
+                ngx_add_timer(&ngx_completion_fetch_look,
+                              NGX_COMPLETION_FETCH_LOOK);
+            }
+
+            continue;
+        }
+
         private = NULL;
         (void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
         job = (ngx_completion_fetch_job_t *) private;
@@ -621,6 +509,6 @@ ngx_completion_fetch_drain(void)
             continue;
         }
 
-        ngx_completion_fetch_settle(job, code);
+        ngx_completion_fetch_owner->settle(job, code);
     }
 }

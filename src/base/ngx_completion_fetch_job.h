@@ -4,9 +4,13 @@
  * of, and who calls whom.
  *
  *     fetch.c         a transfer's life: line, name, report
- *     fetch_easy.c    libcurl's easy handle: options, request, answer
  *     fetch_event.c   libcurl's multi handle on nginx's event loop
+ *     fetch_easy.c    libcurl's easy handle: options, request, answer
+ *     fetch_socket.c  the sockets that libcurl keeps
  *     fetch_memory.c  libcurl's memory, wiped before it is freed
+ *
+ * Each knows those below it.  fetch_event.c speaks to the first by a table of
+ * functions that it is given.
  *
  * A job is "admitted" while it is counted against the connection cap.  Its
  * easy handle is in the multi from event_add() to event_remove(), never while
@@ -21,10 +25,6 @@
 #include "ngx_completion_fetch.h"
 
 #include <curl/curl.h>
-
-
-/* what libcurl sends from, bytes; 16 KB is the least it takes */
-#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
 
 
 typedef enum {
@@ -54,10 +54,19 @@ typedef struct {
     size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
     ngx_socket_t                    fd;         /* -1: not known */
+    ngx_uint_t                      opened;     /* connections of its own */
+
+    /* of libcurl's work, see its progress function */
+    ngx_uint_t                      looks;
+    ngx_uint_t                      act;        /* the turn of the last look */
+    ngx_msec_t                      cpu;        /* when that turn began */
+    uint64_t                        received;   /* by the first look */
+    uint64_t                        unwrapped;  /* of it, header and body */
 
     ngx_array_t                     answer;     /* of ngx_keyval_t */
     size_t                          header_size;
     ngx_uint_t                      header_lines;
+    ngx_uint_t                      encodings;  /* of the answer's body */
     u_char                         *buffer;     /* malloc, with a cleanup */
     size_t                          size;
 
@@ -65,7 +74,6 @@ typedef struct {
     unsigned                        fenced:1;
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        unwatched:1;
-    unsigned                        opened:1;   /* a new connection */
     unsigned                        stale:1;    /* an old one, of no use */
 
     const char                     *fault;      /* found in a callback */
@@ -77,20 +85,25 @@ typedef struct {
 extern ngx_connection_t  ngx_completion_fetch_dumb;
 
 
-/* fetch.c, for fetch_event.c */
+/* of fetch.c, for fetch_event.c */
 
-/* The job has left the multi; from outside of libcurl. */
-void ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job,
-    CURLcode code);
+typedef struct {
 
-/* Reports, then lets the line go on; from outside of libcurl. */
-void ngx_completion_fetch_turn(void);
+    /* The job has left the multi; from outside of libcurl. */
+    void  (*settle)(ngx_completion_fetch_job_t *job, CURLcode code);
 
-/* Ends every transfer; from outside of libcurl. */
-void ngx_completion_fetch_abort(const char *fault);
+    /* Reports, then lets the line go on; from outside of libcurl. */
+    void  (*turn)(void);
 
-/* From libcurl's socket callback: this handle's socket makes no events. */
-void ngx_completion_fetch_unwatched(CURL *easy);
+    /* Ends every transfer; from outside of libcurl. */
+    void  (*abort)(const char *fault);
+
+    /* worker_shutdown_timeout has passed. */
+    void  (*close)(void);
+
+    /* From libcurl's socket callback: this handle's makes no events. */
+    void  (*unwatched)(CURL *easy);
+} ngx_completion_fetch_owner_t;
 
 
 /* fetch_easy.c */
@@ -111,40 +124,84 @@ void ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
 void ngx_completion_fetch_easy_exit(void);
 
 
+/* A handle whose transfer ends before it connects; NULL: no memory. */
+CURL *ngx_completion_fetch_easy_nowhere(void);
+
+/* Before libcurl is called to act: what it does until it returns is a turn. */
+void ngx_completion_fetch_easy_act(void);
+
+
 /* fetch_memory.c */
+
+/* what libcurl sends from, bytes; 16 KB is the least it takes */
+#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
 
 CURLcode ngx_completion_fetch_global_init(void);
 
 
 /* fetch_event.c */
 
-ngx_int_t ngx_completion_fetch_event_init(ngx_uint_t connections,
+ngx_int_t ngx_completion_fetch_event_init(
+    const ngx_completion_fetch_owner_t *owner, ngx_uint_t connections,
     ngx_log_t *log);
 ngx_int_t ngx_completion_fetch_event_add(ngx_completion_fetch_job_t *job);
 void ngx_completion_fetch_event_remove(ngx_completion_fetch_job_t *job);
+
+/* Sockets that hold an nginx connection for a transfer now. */
+ngx_uint_t ngx_completion_fetch_event_sockets(void);
+
+void ngx_completion_fetch_event_exit(void);
+
+
+/* fetch_socket.c */
+
+/* as libcurl tells them */
+typedef struct {
+    const char  *remote;
+    const char  *local;
+    int          remote_port;
+    int          local_port;
+} ngx_completion_fetch_ends_t;
+
+
+/*
+ * The socket carries a request now, and will only be closed by _close().
+ * What finds no memory is not kept: _find() gives -1.
+ */
+void ngx_completion_fetch_socket_keep(ngx_socket_t s,
+    ngx_completion_fetch_ends_t *ends);
+ngx_socket_t ngx_completion_fetch_socket_find(
+    ngx_completion_fetch_ends_t *ends);
+int ngx_completion_fetch_socket_close(void *data, curl_socket_t s);
+
+/*
+ * From the end of a transfer to _wake(), _evict() or _close() a kept socket's
+ * connection is idle, and the handler hears of whatever upstream does to it;
+ * NGX_DECLINED: it is not one of those.  NULL: it was not idle.
+ */
+ngx_int_t ngx_completion_fetch_socket_idle(ngx_connection_t *c,
+    ngx_event_handler_pt handler);
+ngx_connection_t *ngx_completion_fetch_socket_wake(ngx_socket_t s);
+
+/* Gives up one that is idle: NGX_OK, or NGX_DECLINED. */
+ngx_int_t ngx_completion_fetch_socket_evict(void);
+
+/* Upstream did: it is of no use, and libcurl is to close it. */
+void ngx_completion_fetch_socket_ended(ngx_socket_t s);
+
+void ngx_completion_fetch_socket_release(ngx_connection_t *c,
+    ngx_uint_t flags);
 
 /*
  * From libcurl's callbacks: what is written to this socket until libcurl
  * returns goes out together; -1: nothing.
  */
-void ngx_completion_fetch_event_gather(ngx_socket_t s);
+void ngx_completion_fetch_socket_gather(ngx_socket_t s);
 
-/*
- * From libcurl's callbacks: the socket, if known, carries a request now, and
- * will only be closed by the third of these.  Until then the second tells its
- * local port; 0: it has none that is known.
- */
-void ngx_completion_fetch_event_established(ngx_socket_t s, in_port_t port);
-in_port_t ngx_completion_fetch_event_port(ngx_socket_t s);
-int ngx_completion_fetch_event_close(void *data, curl_socket_t s);
+ngx_uint_t ngx_completion_fetch_socket_nidle(void);
+ngx_uint_t ngx_completion_fetch_socket_nended(void);
 
-/* Sockets that hold an nginx connection for a transfer now. */
-ngx_uint_t ngx_completion_fetch_event_sockets(void);
-
-/* Those that hold one, and would give it up for another socket. */
-ngx_uint_t ngx_completion_fetch_event_idle(void);
-
-void ngx_completion_fetch_event_exit(void);
+void ngx_completion_fetch_socket_exit(void);
 
 
 #endif /* _NGX_COMPLETION_FETCH_JOB_H_INCLUDED_ */

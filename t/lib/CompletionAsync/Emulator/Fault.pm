@@ -28,6 +28,8 @@ B<What> happens:
     mangle => NAME            html, bad_json, trailing, deep, huge, invalid_utf8, overlong,
                               raw_surrogate, lone_surrogate, nul, duplicate, array, string,
                               number, empty; "size" sets the depth or length
+    encode => NAME            gzip or deflate, with its Content-Encoding; bom (a mark ahead of the
+                              body); or several, "bom,gzip", one after the other
     headers => {NAME: VALUE or [VALUE, ...]}
     header_bytes => N         one header of N bytes more
     poll_interval => N        x-operation-poll-interval
@@ -52,17 +54,25 @@ use strict;
 use warnings;
 use v5.36;
 
+use Compress::Zlib ();
+
 use CompletionAsync::Emulator::Api;
 
 my @KEYS = qw(
     on n operation delay reset close hang silent truncate status reason retry_after dialect grpc
-    message leak body type mangle size headers header_bytes poll_interval length_offset chunked
+    message leak body type mangle size encode headers header_bytes poll_interval length_offset chunked
     connection_close close_idle interim drip drip_bytes version raw lie_id lie_id_json drop_id
     process name
 );
 
 my %KINDS  = map { $_ => 1 } qw(submit poll cancel token metadata other any connect);
 my %STAGES = map { $_ => 1 } qw(accept head request answer);
+
+my %ENCODE = (
+    gzip    => sub ($body) { Compress::Zlib::memGzip($body) },
+    deflate => sub ($body) { Compress::Zlib::compress($body) },
+    bom     => sub ($body) { "\xef\xbb\xbf$body" },
+);
 
 my %MANGLE = (
     html => sub ($body, $size) {
@@ -105,6 +115,9 @@ sub new ($class, %spec) {
     die qq(unknown kind "$spec{on}" in a fault\n) if !$KINDS{ $spec{on} };
     die qq(unknown mangle "$spec{mangle}" in a fault\n)
         if defined $spec{mangle} && !$MANGLE{ $spec{mangle} };
+    for my $name (grep { !$ENCODE{$_} } split /,/, $spec{encode} // '') {
+        die qq(unknown encoding "$name" in a fault\n);
+    }
     for my $verb (grep { defined $spec{$_} } qw(reset close hang)) {
         die qq(unknown stage "$spec{$verb}" in a fault\n) if !$STAGES{ $spec{$verb} };
     }
@@ -179,12 +192,16 @@ sub shape ($self, $answer) {
     $$body = $spec->{body} if defined $spec->{body};
     $$body = $MANGLE{ $spec->{mangle} }->($$body, $spec->{size}) if defined $spec->{mangle};
 
+    my @encode = split /,/, $spec->{encode} // '';
+    $$body = $ENCODE{$_}->($$body) for @encode;
+
     my $type = $spec->{type} // (($spec->{mangle} // '') eq 'html' ? 'text/html' : undef);
     my $headers = $answer->{headers};
     if (defined $type) {
         @$headers = ([ 'Content-Type' => $type ], grep { lc $_->[0] ne 'content-type' } @$headers);
     }
 
+    push @$headers, map { [ 'Content-Encoding' => $_ ] } grep { $_ ne 'bom' } @encode;
     my %more = %{ $spec->{headers} // {} };
     push @$headers, [ 'Retry-After' => $spec->{retry_after} ] if defined $spec->{retry_after};
     push @$headers, [ 'x-operation-poll-interval' => $spec->{poll_interval} ]
