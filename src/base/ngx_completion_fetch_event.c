@@ -65,7 +65,7 @@ ngx_completion_fetch_event_init(const ngx_completion_fetch_owner_t *owner,
     /* not fork-safe: never before the worker is one */
 
     if (!ngx_completion_fetch_global) {
-        if (ngx_completion_fetch_global_init() != CURLE_OK) {
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
             ngx_log_error(NGX_LOG_ERR, log, 0, "libcurl cannot be initialized");
             return NGX_ERROR;
         }

@@ -7,7 +7,6 @@
  *     fetch_event.c   libcurl's multi handle on nginx's event loop
  *     fetch_easy.c    libcurl's easy handle: options, request, answer
  *     fetch_socket.c  the sockets that libcurl keeps
- *     fetch_memory.c  libcurl's memory, wiped before it is freed
  *
  * Each knows those below it.  fetch_event.c speaks to the first by a table of
  * functions that it is given.
@@ -129,14 +128,6 @@ CURL *ngx_completion_fetch_easy_nowhere(void);
 
 /* Before libcurl is called to act: what it does until it returns is a turn. */
 void ngx_completion_fetch_easy_act(void);
-
-
-/* fetch_memory.c */
-
-/* what libcurl sends from, bytes; 16 KB is the least it takes */
-#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
-
-CURLcode ngx_completion_fetch_global_init(void);
 
 
 /* fetch_event.c */
