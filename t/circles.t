@@ -13,7 +13,6 @@ use Test::More;
 
 # What is left of circles. Lines go from here, and none is added.
 my %KNOWN = (
-    base      => [qw(ngx_completion_fetch ngx_completion_fetch_easy ngx_completion_fetch_event)],
     operation => [qw(ngx_completion_cancel ngx_completion_grant ngx_completion_operation
         ngx_completion_submit ngx_completion_watcher)],
     store     => [qw(ngx_completion_record ngx_completion_zone ngx_completion_zone_census

@@ -1,7 +1,7 @@
 
 /*
- * libcurl's easy handle: its options, the request that goes in by callbacks,
- * and the answer that comes out by callbacks.
+ * libcurl's easy handle: its options, and the request that goes in by
+ * callbacks.
  */
 
 
@@ -10,29 +10,10 @@
 
 
 #define NGX_COMPLETION_FETCH_SPARE          64
-#define NGX_COMPLETION_FETCH_HEADER_SIZE    65536
-#define NGX_COMPLETION_FETCH_HEADER_LINES   100
-#define NGX_COMPLETION_FETCH_FIRST_BUFFER   4096
 #define NGX_COMPLETION_FETCH_LONG_BODY      65536
 
 /* what libcurl sends from, bytes; 16 KB is the least it takes */
 #define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
-
-/* of the calls of libcurl's progress function, one in so many takes a look */
-#define NGX_COMPLETION_FETCH_LOOK           64
-
-/* what one transfer may take of the worker before libcurl returns, ms */
-#define NGX_COMPLETION_FETCH_TURN           25
-
-/*
- * Bytes that arrive for one of header or body, and how many may come ahead:
- * single bytes in chunks and TLS records of their own are within it.
- */
-#define NGX_COMPLETION_FETCH_WRAPPING       64
-#define NGX_COMPLETION_FETCH_AHEAD          262144
-
-/* where tcpi_bytes_received is for Linux; C libraries know less of it */
-#define NGX_COMPLETION_FETCH_RECEIVED       128
 
 /* below the idle timeout of servers, in seconds */
 #define NGX_COMPLETION_FETCH_IDLE           30L
@@ -58,7 +39,6 @@ static ngx_int_t ngx_completion_fetch_easy_request(
     ngx_completion_fetch_job_t *job);
 static ngx_int_t ngx_completion_fetch_easy_address(
     ngx_completion_fetch_job_t *job, ngx_str_t *address);
-static ngx_uint_t ngx_completion_fetch_whole(ngx_completion_fetch_job_t *job);
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
     CURLcode code);
 static ngx_uint_t ngx_completion_fetch_one_line(ngx_str_t *value);
@@ -67,37 +47,18 @@ static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
 static ngx_uint_t ngx_completion_fetch_clean(ngx_socket_t s);
-static int ngx_completion_fetch_progress(void *data, curl_off_t download,
-    curl_off_t downloaded, curl_off_t upload, curl_off_t uploaded);
-static ngx_uint_t ngx_completion_fetch_overdue(
-    ngx_completion_fetch_job_t *job);
-static ngx_uint_t ngx_completion_fetch_wrapped(
-    ngx_completion_fetch_job_t *job);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
     void *data);
-static size_t ngx_completion_fetch_write(char *p, size_t size, size_t n,
-    void *data);
-static ngx_int_t ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job,
-    size_t need);
-static size_t ngx_completion_fetch_line_handler(char *p, size_t size,
-    size_t n, void *data);
 static curl_socket_t ngx_completion_fetch_open_nowhere(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
-static ngx_int_t ngx_completion_fetch_field(ngx_completion_fetch_job_t *job,
-    u_char *p, u_char *last);
-static ngx_uint_t ngx_completion_fetch_encodings(u_char *p, u_char *last);
-static ngx_uint_t ngx_completion_fetch_printable(u_char *p, u_char *last);
 
 
 /* the newest at the end; their options are those of their origin */
 static ngx_completion_fetch_spare_t
     ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
 static ngx_uint_t  ngx_completion_fetch_nspares;
-
-/* counts libcurl's turns */
-static ngx_uint_t  ngx_completion_fetch_act;
 
 
 ngx_int_t
@@ -194,33 +155,6 @@ ngx_completion_fetch_one_line(ngx_str_t *value)
 
 
 ngx_int_t
-ngx_completion_fetch_answer_header(ngx_completion_fetch_t *f,
-    const char *name, ngx_str_t *value)
-{
-    size_t                       len;
-    ngx_uint_t                   i;
-    ngx_keyval_t                *kv;
-    ngx_completion_fetch_job_t  *job;
-
-    job = (ngx_completion_fetch_job_t *) f;
-
-    kv = job->answer.elts;
-    len = ngx_strlen(name);
-
-    for (i = job->answer.nelts; i > 0; i--) {
-        if (kv[i - 1].key.len == len
-            && ngx_memcmp(kv[i - 1].key.data, name, len) == 0)
-        {
-            *value = kv[i - 1].value;
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-ngx_int_t
 ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     ngx_str_t *address)
 {
@@ -288,7 +222,7 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     /* a complete answer stands, even if not all of the request was taken */
 
     if (job->final && job->fault == NULL
-        && (code == CURLE_OK || ngx_completion_fetch_whole(job)))
+        && (code == CURLE_OK || ngx_completion_fetch_answer_whole(job)))
     {
         /* no answer of upstream's is anything but text */
 
@@ -437,9 +371,9 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_READFUNCTION,
                            ngx_completion_fetch_read);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION,
-                           ngx_completion_fetch_write);
+                           ngx_completion_fetch_answer_body);
     rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION,
-                           ngx_completion_fetch_line_handler);
+                           ngx_completion_fetch_answer_line);
     rc |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION,
                            ngx_completion_fetch_prereq);
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
@@ -447,7 +381,7 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION,
                            ngx_completion_fetch_socket_close);
     rc |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION,
-                           ngx_completion_fetch_progress);
+                           ngx_completion_fetch_answer_progress);
     rc |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 
     return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
@@ -591,22 +525,6 @@ ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
 }
 
 
-static ngx_uint_t
-ngx_completion_fetch_whole(ngx_completion_fetch_job_t *job)
-{
-    curl_off_t  length;
-
-    if (curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                          &length)
-        != CURLE_OK)
-    {
-        return 0;
-    }
-
-    return length >= 0 && (size_t) length == job->fetch.response.len;
-}
-
-
 static const char *
 ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job, CURLcode code)
 {
@@ -743,99 +661,6 @@ ngx_completion_fetch_clean(ngx_socket_t s)
 }
 
 
-/*
- * Called by libcurl whenever it has read something, or might have.  Upstream
- * and a proxy may send without end what is neither header nor body: replies to
- * CONNECT, extensions of chunks, compressed nothing.
- */
-
-static int
-ngx_completion_fetch_progress(void *data, curl_off_t download,
-    curl_off_t downloaded, curl_off_t upload, curl_off_t uploaded)
-{
-    ngx_completion_fetch_job_t  *job = data;
-
-    if (++job->looks % NGX_COMPLETION_FETCH_LOOK) {
-        return 0;
-    }
-
-    if (ngx_completion_fetch_overdue(job)) {
-        job->fault = "bytes without a pause";
-        return 1;
-    }
-
-    if (ngx_completion_fetch_wrapped(job)) {
-        job->fault = "bytes that are no answer";
-        return 1;
-    }
-
-    return 0;
-}
-
-
-/*
- * The loop's time stands still while libcurl does not return to it, and a
- * worker that had to wait for a processor is not to be blamed.
- */
-
-static ngx_uint_t
-ngx_completion_fetch_overdue(ngx_completion_fetch_job_t *job)
-{
-    ngx_msec_t       cpu;
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    cpu = (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-
-    if (job->act != ngx_completion_fetch_act) {
-        job->act = ngx_completion_fetch_act;
-        job->cpu = cpu;
-    }
-
-    return cpu - job->cpu > NGX_COMPLETION_FETCH_TURN;
-}
-
-
-static ngx_uint_t
-ngx_completion_fetch_wrapped(ngx_completion_fetch_job_t *job)
-{
-    u_char     info[NGX_COMPLETION_FETCH_RECEIVED + sizeof(uint64_t)];
-    uint64_t   received, unwrapped;
-    socklen_t  len;
-
-    len = sizeof(info);
-
-    if (getsockopt(job->fd, IPPROTO_TCP, TCP_INFO, info, &len) == -1
-        || len < sizeof(info))
-    {
-        return 0;
-    }
-
-    ngx_memcpy(&received, info + NGX_COMPLETION_FETCH_RECEIVED,
-               sizeof(uint64_t));
-
-    unwrapped = job->header_size + job->fetch.response.len;
-
-    /* the first look is where a kept connection begins */
-
-    if (job->looks == NGX_COMPLETION_FETCH_LOOK) {
-        job->received = received;
-        job->unwrapped = unwrapped;
-    }
-
-    return received - job->received
-           > NGX_COMPLETION_FETCH_AHEAD
-             + NGX_COMPLETION_FETCH_WRAPPING * (unwrapped - job->unwrapped);
-}
-
-
-void
-ngx_completion_fetch_easy_act(void)
-{
-    ngx_completion_fetch_act++;
-}
-
-
 static curl_socket_t
 ngx_completion_fetch_open(void *data, curlsocktype purpose,
     struct curl_sockaddr *addr)
@@ -910,252 +735,4 @@ ngx_completion_fetch_read(char *p, size_t size, size_t n, void *data)
     job->sent += n;
 
     return n;
-}
-
-
-static size_t
-ngx_completion_fetch_write(char *p, size_t size, size_t n, void *data)
-{
-    ngx_completion_fetch_job_t  *job = data;
-
-    size_t                   len;
-    ngx_completion_fetch_t  *f;
-
-    f = &job->fetch;
-    len = size * n;
-
-    if (len > f->origin->max_response_size - f->response.len) {
-        job->fault = "too large";
-        return CURL_WRITEFUNC_ERROR;
-    }
-
-    if (ngx_completion_fetch_grow(job, f->response.len + len + 1) != NGX_OK) {
-        job->fault = "no memory";
-        return CURL_WRITEFUNC_ERROR;
-    }
-
-    ngx_memcpy(job->buffer + f->response.len, p, len);
-
-    f->response.data = job->buffer;
-    f->response.len += len;
-    f->response.data[f->response.len] = '\0';
-
-    return len;
-}
-
-
-static ngx_int_t
-ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job, size_t need)
-{
-    u_char      *p;
-    size_t       size;
-    curl_off_t   length;
-
-    if (need <= job->size) {
-        return NGX_OK;
-    }
-
-    size = ngx_max(job->size * 2, NGX_COMPLETION_FETCH_FIRST_BUFFER);
-
-    /* a length that the server promised is believed once, up to the limit */
-
-    if (job->size == 0
-        && curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                             &length)
-           == CURLE_OK
-        && length > 0
-        && length <= (curl_off_t) job->fetch.origin->max_response_size)
-    {
-        size = (size_t) length + 1;
-    }
-
-    size = ngx_max(size, need);
-
-    /* a secret grows once, so that no copy of it stays behind */
-
-    if (job->fetch.secret) {
-        size = job->fetch.origin->max_response_size + 1;
-    }
-
-    p = realloc(job->buffer, size);
-    if (p == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, job->fetch.log, ngx_errno,
-                      "realloc(%uz) failed", size);
-        return NGX_ERROR;
-    }
-
-    job->buffer = p;
-    job->size = size;
-
-    return NGX_OK;
-}
-
-
-/*
- * Lines of every response come by here, trailers too: those of the final one
- * are kept, but all of them count.
- */
-
-static size_t
-ngx_completion_fetch_line_handler(char *p, size_t size, size_t n, void *data)
-{
-    ngx_completion_fetch_job_t  *job = data;
-
-    long     status;
-    size_t   len;
-    u_char  *first, *last;
-
-    len = size * n;
-    job->header_size += len;
-    job->header_lines++;
-
-    if (job->header_size > NGX_COMPLETION_FETCH_HEADER_SIZE
-        || job->header_lines > NGX_COMPLETION_FETCH_HEADER_LINES)
-    {
-        job->fault = "too many header lines";
-        return CURL_WRITEFUNC_ERROR;
-    }
-
-    if (job->final) {
-        return len;
-    }
-
-    first = (u_char *) p;
-    last = first + len;
-
-    while (last > first && (last[-1] == CR || last[-1] == LF)) {
-        last--;
-    }
-
-    if (last == first) {
-        if (curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status)
-            == CURLE_OK
-            && status >= 200)
-        {
-            job->final = 1;
-        }
-
-        return len;
-    }
-
-    /* a little of the outer one may be any amount of the inner one */
-
-    job->encodings += ngx_completion_fetch_encodings(first, last);
-
-    if (job->encodings > 1) {
-        job->fault = "encoded more than once";
-        return CURL_WRITEFUNC_ERROR;
-    }
-
-    if (last - first > 5 && ngx_strncmp(first, "HTTP/", 5) == 0) {
-        job->answer.nelts = 0;
-        return len;
-    }
-
-    if (ngx_completion_fetch_field(job, first, last) != NGX_OK) {
-        job->fault = "no memory";
-        return CURL_WRITEFUNC_ERROR;
-    }
-
-    return len;
-}
-
-
-static ngx_int_t
-ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
-    u_char *last)
-{
-    u_char        *colon, *data;
-    ngx_keyval_t  *kv;
-
-    colon = ngx_strlchr(p, last, ':');
-
-    if (colon == NULL || colon == p || *p == ' ' || *p == '\t') {
-        return NGX_OK;
-    }
-
-    data = colon + 1;
-
-    while (data < last && (*data == ' ' || *data == '\t')) {
-        data++;
-    }
-
-    while (last > data && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
-
-    if (!ngx_completion_fetch_printable(data, last)) {
-        return NGX_OK;
-    }
-
-    kv = ngx_array_push(&job->answer);
-    if (kv == NULL) {
-        return NGX_ERROR;
-    }
-
-    kv->key.len = colon - p;
-    kv->key.data = ngx_pnalloc(job->fetch.pool, last - p);
-    if (kv->key.data == NULL) {
-        job->answer.nelts--;
-        return NGX_ERROR;
-    }
-
-    ngx_strlow(kv->key.data, p, kv->key.len);
-
-    kv->value.len = last - data;
-    kv->value.data = kv->key.data + kv->key.len;
-    ngx_memcpy(kv->value.data, data, kv->value.len);
-
-    return NGX_OK;
-}
-
-
-/* How many a header line speaks of, "chunked" not counted when alone. */
-
-static ngx_uint_t
-ngx_completion_fetch_encodings(u_char *p, u_char *last)
-{
-    size_t      len;
-    ngx_uint_t  n;
-
-    len = last - p;
-
-    if (len >= sizeof("content-encoding:") - 1
-        && ngx_strncasecmp(p, (u_char *) "content-encoding:",
-                           sizeof("content-encoding:") - 1)
-           == 0)
-    {
-        n = 1;
-
-    } else if (len >= sizeof("transfer-encoding:") - 1
-               && ngx_strncasecmp(p, (u_char *) "transfer-encoding:",
-                                  sizeof("transfer-encoding:") - 1)
-                  == 0)
-    {
-        n = 0;
-
-    } else {
-        return 0;
-    }
-
-    for ( /* void */ ; p < last; p++) {
-        if (*p == ',') {
-            n++;
-        }
-    }
-
-    return n;
-}
-
-
-static ngx_uint_t
-ngx_completion_fetch_printable(u_char *p, u_char *last)
-{
-    for ( /* void */ ; p < last; p++) {
-        if (*p < ' ' || *p == 0x7f) {
-            return 0;
-        }
-    }
-
-    return 1;
 }

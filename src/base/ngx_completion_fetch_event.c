@@ -438,7 +438,7 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     int        running;
     CURLMcode  rc;
 
-    ngx_completion_fetch_easy_act();
+    ngx_completion_fetch_answer_turn();
 
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);

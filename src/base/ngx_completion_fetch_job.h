@@ -5,7 +5,8 @@
  *
  *     fetch.c         a transfer's life: line, name, report
  *     fetch_event.c   libcurl's multi handle on nginx's event loop
- *     fetch_easy.c    libcurl's easy handle: options, request, answer
+ *     fetch_easy.c    libcurl's easy handle: options, request
+ *     fetch_answer.c  what comes out of it
  *     fetch_socket.c  the sockets that libcurl keeps
  *
  * Each knows those below it.  fetch_event.c speaks to the first by a table of
@@ -126,8 +127,21 @@ void ngx_completion_fetch_easy_exit(void);
 /* A handle whose transfer ends before it connects; NULL: no memory. */
 CURL *ngx_completion_fetch_easy_nowhere(void);
 
+
+/* fetch_answer.c: libcurl's callbacks, each with the job as its data */
+
+size_t ngx_completion_fetch_answer_line(char *p, size_t size, size_t n,
+    void *data);
+size_t ngx_completion_fetch_answer_body(char *p, size_t size, size_t n,
+    void *data);
+int ngx_completion_fetch_answer_progress(void *data, curl_off_t download,
+    curl_off_t downloaded, curl_off_t upload, curl_off_t uploaded);
+
 /* Before libcurl is called to act: what it does until it returns is a turn. */
-void ngx_completion_fetch_easy_act(void);
+void ngx_completion_fetch_answer_turn(void);
+
+/* The body is as long as was announced. */
+ngx_uint_t ngx_completion_fetch_answer_whole(ngx_completion_fetch_job_t *job);
 
 
 /* fetch_event.c */
