@@ -56,14 +56,17 @@ BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
                  libyajl-dev libssl-dev
 RUN_PACKAGES   = perl libmojolicious-perl libcpanel-json-xs-perl curl
 TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime \
-                 libyaml-libyaml-perl gettext-base
+                 libyaml-libyaml-perl gettext-base $(NODE_PACKAGES)
 CHECK_PACKAGES = clang
 DEB_PACKAGES   = build-essential dpkg-dev
 DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
 BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
-                 $(if $(shell command -v npm),,nodejs npm)
+                 $(NODE_PACKAGES)
 SOURCE_PACKAGES = dpkg-dev valgrind debootstrap
+
+# another build of Node.js brings its own npm
+NODE_PACKAGES  = $(if $(shell command -v npm),,nodejs npm)
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
@@ -82,7 +85,7 @@ deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
 deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
                         $(SOURCE_PACKAGES)
 
-deps: deps-packages build/promtool
+deps: deps-packages build/promtool build/clients
 
 deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
 deps-bench deps-source:
@@ -117,6 +120,17 @@ build/promtool: | deps-packages
 	dpkg-deb --fsys-tarfile $$dir/prom*.deb \
 	    | tar -xOf - ./usr/bin/promtool > $$dir/promtool \
 	    && install $$dir/promtool $@
+
+
+# Clients that users have, in the versions of their lock file.  The folder is
+# touched when it is whole: npm may have made it long before.
+
+build/clients: t/clients/package-lock.json | deps-packages
+	@echo "  npm        $@"
+	@rm -rf $@ && mkdir -p $@ && cp t/clients/package*.json $@/
+	@cd $@ && npm ci --loglevel=error --no-audit --no-fund --ignore-scripts \
+	    > /dev/null || { rm -rf $(abspath $@); exit 1; }
+	@touch $@
 
 
 # The main job, as README tells it, against the emulator or the real API.
@@ -296,7 +310,8 @@ clean:
 
 help:
 	@echo 'make             build $(MODULE)'
-	@echo 'make deps        install the Debian packages that are missing'
+	@echo 'make deps        install what is missing: Debian packages, and clients'
+	@echo '                 from npm for the tests, into build/clients'
 	@echo 'make demo        the main job: submit, poll, print; against an'
 	@echo '                 emulator, or with YC_FOLDER_ID and YC_API_KEY set'
 	@echo '                 against the real API'
