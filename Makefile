@@ -56,25 +56,27 @@ BUILD_PACKAGES = gcc libc6-dev nginx nginx-dev libcurl4-openssl-dev \
                  libyajl-dev libssl-dev
 RUN_PACKAGES   = perl libmojolicious-perl libcpanel-json-xs-perl curl
 TEST_PACKAGES  = libio-socket-ssl-perl openssl ca-certificates gdb libfaketime \
-                 libyaml-libyaml-perl gettext-base
+                 libyaml-libyaml-perl gettext-base $(NODE_PACKAGES)
 CHECK_PACKAGES = clang
 DEB_PACKAGES   = build-essential dpkg-dev
 DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
 BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
-                 $(NPM_PACKAGES)
+                 $(NODE_PACKAGES)
 SOURCE_PACKAGES = dpkg-dev valgrind debootstrap
+
+# another build of Node.js brings its own npm
+NODE_PACKAGES  = $(if $(shell command -v npm),,nodejs npm)
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
 
-NPM_PACKAGES   = $(if $(shell command -v npm),,nodejs npm)
 
 # of "make check" alone
 ANALYSIS_PACKAGES = clang-tidy cppcheck libclang-rt-dev
 
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
-                 $(CHECK_PACKAGES) $(PAGE_PACKAGES) $(NPM_PACKAGES)
+                 $(CHECK_PACKAGES) $(PAGE_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
@@ -84,7 +86,7 @@ deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
 deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
                         $(SOURCE_PACKAGES)
 
-deps: deps-packages build/promtool build/clients/installed
+deps: deps-packages build/promtool build/clients
 
 deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
 deps-bench deps-source:
@@ -121,16 +123,14 @@ build/promtool: | deps-packages
 	    && install $$dir/promtool $@
 
 
-# What the tests take from npm, as the lock file has it.
+# Clients that users have, in the versions of their lock file.  The folder is
+# touched when it is whole: npm may have made it long before.
 
-build/clients/installed: t/clients/package.json t/clients/package-lock.json \
-                         | deps-packages
-	@echo "  npm        $(@D)"
-	@mkdir -p $(@D)
-	@cp t/clients/package.json t/clients/package-lock.json $(@D)/
-	@log=$$(mktemp); trap "rm -f $$log" EXIT; \
-	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund > $$log 2>&1 \
-	    || { cat $$log; exit 1; }
+build/clients: t/clients/package-lock.json | deps-packages
+	@echo "  npm        $@"
+	@rm -rf $@ && mkdir -p $@ && cp t/clients/package*.json $@/
+	@cd $@ && npm ci --loglevel=error --no-audit --no-fund --ignore-scripts \
+	    > /dev/null || { rm -rf $(abspath $@); exit 1; }
 	@touch $@
 
 
@@ -311,8 +311,8 @@ clean:
 
 help:
 	@echo 'make             build $(MODULE)'
-	@echo 'make deps        install the Debian packages that are missing, and what the'
-	@echo '                 tests take from npm'
+	@echo 'make deps        install what is missing: Debian packages, and clients'
+	@echo '                 from npm for the tests, into build/clients'
 	@echo 'make demo        the main job: submit, poll, print; against an'
 	@echo '                 emulator, or with YC_FOLDER_ID and YC_API_KEY set'
 	@echo '                 against the real API'

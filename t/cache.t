@@ -404,7 +404,7 @@ subtest 'who joined shares the end, whatever it is' => sub {
     is scalar submits('fails at once'), 1, 'one submit';
     is_accepted(submit('/owner', 'fails at once'), 'who comes later', 'upstream');
 
-    for (['refused', 400, status => 400], ['unknown', 502, reset => 'request']) {
+    for (['refused', 400, status => 400], ['unknown', 424, reset => 'request']) {
         my ($text, $status, @fault) = @$_;
         $upstream->fault(submit => 1, delay => 0.7, @fault);
         @r = $t->concurrent(map { [arguments('/owner', $text)] } 1 .. 20);

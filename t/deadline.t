@@ -214,8 +214,8 @@ sub lost ($t, $minute) {
     is $t->request(GET => $location)->json->{error}{code}, 5, 'for good';
     sleep $minute / 10;
     is scalar $emulator->polls($upstream), $polls, 'upstream is not asked any more';
-    is $t->request(GET => $location, headers => { Accept => 'text/plain' })->{status}, 502,
-        'as text: 502';
+    is $t->request(GET => $location, headers => { Accept => 'text/plain' })->{status}, 424,
+        'as text: 424';
     ok !$t->request(GET => $alive)->json->{done}, 'another one is not';
 }
 

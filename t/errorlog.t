@@ -86,7 +86,7 @@ my $ID = qr/"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"/;
 
 my @ANSWERS = (
     [ 400, 'warn'  ], [ 413, 'warn'  ], [ 422, 'warn'  ], [ 429, 'warn'  ], [ 503, 'warn'  ],
-    [ 301, 'error' ], [ 401, 'error' ], [ 403, 'error' ], [ 409, 'error' ],
+    [ 301, 'error' ], [ 401, 'error' ], [ 403, 'error' ], [ 408, 'error' ], [ 409, 'error' ],
     [ 500, 'error' ], [ 502, 'error' ], [ 504, 'error' ],
 );
 

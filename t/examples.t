@@ -122,7 +122,7 @@ sub models ($conf) {
     $e->fault(submit => 1, reset => 'request', process => 1);
     my $count = () = $e->submits;
     my $r = submit($t, '/translate', %best);
-    is $r->{status}, 502, 'an unknown outcome';
+    is $r->{status}, 424, 'an unknown outcome';
     is $r->json->{code}, 'outcome_unknown', '... is said';
     is scalar(() = $e->submits), $count + 1, '... and goes to no fallback';
 
@@ -293,7 +293,8 @@ sub cors ($conf) {
         is $r->{status}, $status, $what;
         is $allowed->($r), 'https://app.example.com', '... may be read';
         ok $list->($r, 'Access-Control-Expose-Headers')->{$_}, "... with $_"
-            for qw(location retry-after preference-applied etag idempotency-replayed);
+            for qw(location retry-after preference-applied etag idempotency-replayed
+                x-should-retry);
         like $r->{raw}, qr/^Vary: Origin\r$/m, '... and varies with the origin';
         is $allowed->($t->request($method => $path, %other, @body)), undef,
             '... but not by another origin';

@@ -96,7 +96,7 @@ my %CODES = (
     invalid  => '400 invalid_request',
     busy     => '429 quota_exceeded',
     rejected => '502 upstream_rejected',
-    unknown  => '502 outcome_unknown',
+    unknown  => '424 outcome_unknown',
     away     => '503 upstream_unavailable',
     late     => '504 upstream_timeout',
 );
@@ -153,12 +153,13 @@ my @broken = (
     [ 'an id in Cyrillic',                 { lie_id_json => '"д7q"' } ],
     [ 'an error without an id',            { body => '{"error":{"code":8,"message":"no"}}' } ],
     [ 'a 204',                             { status => 204, process => 0 } ],
-    map { [ "a $_", { status => $_ } ] } 500, 501, 502, 504, 505, 507, 520, 599,
+    map { [ "a $_", { status => $_ } ] } 408, 499, 500, 501, 502, 504, 505, 507, 520, 599,
 );
 
 my @answered = (
     map({ [ invalid  => "a $_", { status => $_ } ] } 400, 413, 422),
-    map({ [ rejected => "a $_", { status => $_ } ] } 401 .. 412, 414 .. 421, 423 .. 428, 431, 499),
+    map({ [ rejected => "a $_", { status => $_ } ] } 401 .. 407, 409 .. 412, 414 .. 421,
+        423 .. 428, 431),
     map({ [ rejected => "a $_", { status => $_, headers => { Location => '/operations/x' } } ] }
         300 .. 308),
 );
@@ -186,8 +187,8 @@ subtest 'what upstream refuses is not repeated either' => sub {
 
 subtest 'an accepted connection that ends at once' => sub {
     # A reset may come so early that the connection never was.
-    for ([ close => qr/^502 outcome_unknown$/ ],
-        [ reset => qr/^(?:502 outcome_unknown|503 upstream_unavailable)$/ ])
+    for ([ close => qr/^424 outcome_unknown$/ ],
+        [ reset => qr/^(?:424 outcome_unknown|503 upstream_unavailable)$/ ])
     {
         my ($verb, $expected) = @$_;
         $e->restart;
@@ -529,6 +530,16 @@ subtest 'an adoption without an answer' => sub {
     $e->resume;
     is code($t->poll_until_done($lost, timeout => 30)), 'operation', 'and comes back';
 };
+
+# What SDKs obey: a word on each error, and which word is a matter of its code alone.
+my %REPEAT = map { $_ => 1 } $CODES{busy}, $CODES{away}, $CODES{late};
+my %word;
+$word{ verdict($_) }{ $_->header('x-should-retry') // 'none' } = 1
+    for grep { ($_->{status} // 0) >= 400 } @answers;
+is_deeply \%word, { map { $_ => { $REPEAT{$_} ? 'true' : 'false', 1 } } keys %word },
+    'x-should-retry' or diag explain \%word;
+is scalar(grep { !$word{$_} } @CODES{qw(invalid busy rejected unknown away late)}), 0,
+    'on each code that upstream causes';
 
 my $secrets = join '|', map { quotemeta } $t->folder, $t->api_key;
 is_deeply [ grep { /$secrets|internal_id|folder_id|Api-Key/ } map { $_->{raw} } @answers ], [],

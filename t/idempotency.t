@@ -309,8 +309,8 @@ subtest 'an unknown outcome is kept' => sub {
     $upstream->fault(submit => 1, reset => 'request', delay => 0.5);
     my @r = $t->concurrent(map { [arguments('/t', $key, 'unknown')] } 1 .. 5);
 
-    is_problem($_, 502, 'outcome_unknown', 'one of five') for @r;
-    is_problem(submit('/t', $key, 'unknown'), 502, 'outcome_unknown', 'later');
+    is_problem($_, 424, 'outcome_unknown', 'one of five') for @r;
+    is_problem(submit('/t', $key, 'unknown'), 424, 'outcome_unknown', 'later');
     is_problem(submit('/t', $key, 'else'), 422, 'idempotency_mismatch', 'another request');
     is scalar submits('unknown'), 1, 'never repeated';
     is_accepted(submit('/t', fresh(), 'unknown'), 'a new key');
@@ -442,9 +442,9 @@ subtest 'the death of the sender' => sub {
         [arguments('/patient', 'refused', 'pause')],
     );
 
-    is_problem($r[0], 502, 'outcome_unknown', 'it was sent');
+    is_problem($r[0], 424, 'outcome_unknown', 'it was sent');
     is scalar submits('sent'), 1, 'never repeated';
-    is_problem(submit('/brief', 'sent', 'sent'), 502, 'outcome_unknown', 'again');
+    is_problem(submit('/brief', 'sent', 'sent'), 424, 'outcome_unknown', 'again');
     is_accepted(submit('/brief', fresh(), 'sent'), 'a new key');
 
     my $location = is_accepted($r[1], 'it was not sent');

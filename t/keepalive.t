@@ -146,7 +146,7 @@ subtest 'a submit on a connection that dies is not repeated' => sub {
             $e->fault(submit => 1, $verb => $stage);
             my $r = submit("once, $verb at $stage");
             $e->clear_faults;
-            is "$r->{status} " . code($r), '502 outcome_unknown', "$verb at $stage";
+            is "$r->{status} " . code($r), '424 outcome_unknown', "$verb at $stage";
             sleep 0.2;
             my @submits = submits_since($before);
             is scalar @submits, 1, 'upstream saw it once';
@@ -249,7 +249,7 @@ subtest 'silent upstreams leave connections to others' => sub {
     CompletionAsync::Client->gather(\@clients, 60);
     my %status;
     $status{ $_->response->{status} // '-' }++ for @clients;
-    is_deeply \%status, { 502 => 120, 503 => 100 }, 'what was in line was not sent'
+    is_deeply \%status, { 424 => 120, 503 => 100 }, 'what was in line was not sent'
         or diag explain \%status;
 };
 

@@ -163,7 +163,7 @@ subtest 'an upstream that does not answer' => sub {
     $client->close;
     ok $t->stop, 'nginx quits by itself';
     cmp_ok time - $told, '<', 4.5, 'after request_timeout';
-    is $r->{status}, 502, 'the client is told';
+    is $r->{status}, 424, 'the client is told';
     is $r->json->{code}, 'outcome_unknown', 'what is known';
     $t->done;
 };

@@ -257,7 +257,7 @@ subtest 'submits' => sub {
         [ 400, invalid_request      => 400 ], [ 401, upstream_rejected => 502 ],
         [ 403, upstream_rejected    => 502 ], [ 404, upstream_rejected => 502 ],
         [ 301, upstream_rejected    => 502 ], [ 418, upstream_rejected => 502 ],
-        [ 500, outcome_unknown      => 502 ], [ 507, outcome_unknown   => 502 ],
+        [ 500, outcome_unknown      => 424 ], [ 507, outcome_unknown   => 424 ],
         [ 429, quota_exceeded       => 429 ],
         [ 503, upstream_unavailable => 503 ],
     ) {
@@ -268,13 +268,13 @@ subtest 'submits' => sub {
         $SUBMITS{$result}++;
     }
     $emulator->fault(submit => 1, reset => 'request', name => 'broken');
-    is submit('text')->{status}, 502, 'no answer';
+    is submit('text')->{status}, 424, 'no answer';
     $emulator->fault(submit => 1, close => 'answer', name => 'broken');
-    is submit('text')->{status}, 502, 'half an answer';
+    is submit('text')->{status}, 424, 'half an answer';
     $emulator->fault(submit => 1, hang => 'request', name => 'broken');
-    is submit('text')->{status}, 502, 'no answer in time';
+    is submit('text')->{status}, 424, 'no answer in time';
     $emulator->fault(submit => 1, mangle => 'bad_json');
-    is submit('text')->{status}, 502, 'an answer that is none';
+    is submit('text')->{status}, 424, 'an answer that is none';
     $SUBMITS{outcome_unknown} += 4;
 
     $emulator->fault(submit => '1-2', status => 429);
@@ -321,7 +321,7 @@ subtest 'joined, cached and replayed' => sub {
 
     my @unknown = (headers => { 'Idempotency-Key' => 'unknown' });
     $emulator->fault(submit => 1, reset => 'request', name => 'broken');
-    is submit('unknown', @unknown)->{status}, 502, 'an unknown outcome' for 1 .. 3;
+    is submit('unknown', @unknown)->{status}, 424, 'an unknown outcome' for 1 .. 3;
     $SUBMITS{outcome_unknown} += 3;
 
     my $metrics = scrape();

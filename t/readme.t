@@ -255,10 +255,14 @@ sub reference ($file) {
         [ sort keys %variable ], 'the variables are those of the code';
 
     my ($problems) = $source =~ /ngx_http_completion_problems\[\] = \{\n(.*?)^\};/ms;
-    my %problem = map { reverse /([0-9]+), "(\w+)"/ } split /\n/, $problems;
+    my %problem = map { reverse /([0-9]+), [01], "(\w+)"/ } split /\n/, $problems;
+    my @repeated = $problems =~ /[0-9]+, 1, "(\w+)"/g;
 
     is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Errors') }, \%problem,
         'the errors and their statuses are those of the code';
+
+    my ($true) = $readme{$file} =~ /^`x-should-retry` .*?`true`(.*?)`false`/ms;
+    is_deeply [ sort $true =~ /`(\w+)`/g ], [ sort @repeated ], 'so are those to be repeated';
 
     my ($families) = $source =~ /ngx_http_completion_families\[\] = \{\n(.*?)^\};/ms;
     my %family = $families =~ /\{ "(\w+)", "(\w+)",/g;

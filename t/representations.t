@@ -12,14 +12,34 @@ use CompletionAsync::Test;
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
+$t->define(CLOSED => $t->closed_port, HOLE => $t->black_hole);
+
 $t->run($t->http_conf(<<'EOC'));
 completion_async_provider yandex { zone yandex 8m; %%PROVIDER%% poll_interval 50ms 100ms; }
+completion_async_provider limited { zone limited 1m; %%PROVIDER%% submit_rate 1r/m; }
+completion_async_provider full { zone full 64k; %%PROVIDER%% }
+completion_async_provider closed {
+    zone closed 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%; request_timeout 500ms;
+    submit_url http://127.0.0.1:%%CLOSED%%/; operations_url http://127.0.0.1:%%CLOSED%%/;
+}
+completion_async_provider hole {
+    zone hole 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%;
+    connect_timeout 200ms; request_timeout 500ms;
+    submit_url http://127.0.0.1:%%HOLE%%/; operations_url http://127.0.0.1:%%HOLE%%/;
+}
 server {
     listen 127.0.0.1:%%PORT%%;
     completion_async_model yandexgpt-lite;
 
     location /translate { completion_async yandex; }
     location /owned     { completion_async yandex; completion_async_owner $http_x_user; }
+
+    location /shared    { completion_async yandex; completion_async_cache 1m shared; }
+    location /boundless { completion_async yandex; client_max_body_size 0; }
+    location /limited   { completion_async limited; }
+    location /full      { completion_async full; }
+    location /closed    { completion_async closed; }
+    location /hole      { completion_async hole; }
 
     location /nginx {
         completion_async yandex;
@@ -55,11 +75,39 @@ server {
         proxy_set_header Content-Type text/plain;
         proxy_pass       http://127.0.0.1:%%PORT%%;
     }
+    location /instead {
+        completion_async limited;
+        completion_async_intercept_errors on;
+        error_page 429 = @translate;
+    }
+    location /paged {
+        completion_async limited;
+        completion_async_intercept_errors on;
+        error_page 429 /page;
+    }
+    location /other {
+        completion_async limited;
+        completion_async_intercept_errors on;
+        error_page 429 = @elsewhere;
+    }
+    location @elsewhere {
+        completion_async closed;
+        completion_async_operations_uri /closed/operations/;
+        completion_async_intercept_errors on;
+        error_page 503 /page;
+    }
+    location @translate {
+        completion_async yandex;
+        completion_async_operations_uri /translate/operations/;
+    }
     location = /page { internal; default_type text/x-page; return 200 "page of $status\n"; }
 }
 EOC
 
 my $emulator = $t->emulator;
+
+# What costs nothing, and may succeed later.
+my %REPEAT = map { $_ => 1 } qw(quota_exceeded zone_full upstream_unavailable upstream_timeout);
 
 
 sub submit ($text, %arg) { $t->request(POST => '/translate', body => $text, %arg) }
@@ -93,6 +141,7 @@ sub is_problem ($r, $status, $code, $name) {
     like $json->{type}, qr/^\S+:\S*$code$/, "$name: a URI that names it";
     ok length $json->{title} && length $json->{detail}, "$name: words";
     like $r->header('Cache-Control') // '', qr/no-store/, "$name: not kept" if $status != 404;
+    is $r->header('x-should-retry'), $REPEAT{$code} ? 'true' : 'false', "$name: to be repeated";
 }
 
 
@@ -237,22 +286,27 @@ subtest 'text' => sub {
 
 subtest 'text of a failed operation' => sub {
     my %status = (
-        1 => 410, 2 => 502, 3 => 400, 4 => 504, 5 => 502, 6 => 502, 7 => 502, 8 => 429,
-        9 => 400, 10 => 502, 11 => 400, 12 => 502, 13 => 502, 14 => 502, 15 => 502, 16 => 502,
-        99 => 502,
+        1 => 410, 2 => 424, 3 => 400, 4 => 424, 5 => 424, 6 => 424, 7 => 424, 8 => 424,
+        9 => 400, 10 => 424, 11 => 400, 12 => 424, 13 => 424, 14 => 424, 15 => 424, 16 => 424,
+        99 => 424,
     );
     for my $code (sort { $a <=> $b } keys %status) {
         my $r = get(finished("a [outcome=failed:$code:because of this]"), 'text/plain');
         is $r->{status}, $status{$code}, "gRPC $code: $status{$code}";
         is type($r), 'text/plain', 'as text';
         like $r->{body}, qr/because of this/, 'with the reason';
+        is $r->header('x-should-retry'), 'false', 'and not to be repeated';
     }
 
     my $filtered = finished('a [outcome=filter]');
-    is get($filtered, 'text/plain')->{status}, 422, 'content filter: 422';
-    is get($filtered, undef)->{status}, 200, 'in JSON it is 200';
+    my $r = get($filtered, 'text/plain');
+    is $r->{status}, 422, 'content filter: 422';
+    is $r->header('x-should-retry'), 'false', 'not to be repeated';
+    $r = get($filtered, undef);
+    is $r->{status}, 200, 'in JSON it is 200';
+    is $r->header('x-should-retry'), undef, 'and a success';
 
-    my $r = get(finished('a [outcome=leak:13:why]'), 'text/plain');
+    $r = get(finished('a [outcome=leak:13:why]'), 'text/plain');
     like $r->{body}, qr/why/, 'a reason';
     unlike $r->{body}, qr/internal_id|request_id|folder_id/, 'is cleaned';
 
@@ -290,7 +344,7 @@ subtest 'problems' => sub {
 
     $emulator->fault(submit => 1, status => 500, message => 'inner');
     $r = submit('x');
-    is_problem($r, 502, 'outcome_unknown', 'a broken upstream');
+    is_problem($r, 424, 'outcome_unknown', 'a broken upstream');
     unlike $r->{body}, qr/inner/, 'without its words';
 
     for my $case ([ POST => '/translate', 400, 'invalid_request' ],
@@ -303,6 +357,37 @@ subtest 'problems' => sub {
         is type($r), 'text/plain', 'its type';
         like $r->{body}, qr/\b$code\b/, 'its code';
         unlike $r->{body}, qr/[{}]/, 'no JSON';
+        is $r->header('x-should-retry'), 'false', 'not to be repeated';
+    }
+
+    is_problem(get('/translate', 'image/png'), 405, 'method_not_allowed', 'GET');
+    is_problem($t->request(POST => '/translate', body => 'x', headers => { Accept => 'image/png' }),
+        406, 'not_acceptable', 'an image of it');
+    is_problem($t->request(POST => '/translate', body => 'x', headers => { 'Content-Encoding' =>
+        'gzip' }), 415, 'unsupported_media_type', 'packed');
+
+    my %key = (headers => { 'Idempotency-Key' => 'one' });
+    is submit('x', %key)->{status}, 202, 'a key';
+    is_problem(submit('y', %key), 422, 'idempotency_mismatch', 'the key of another text');
+
+    my $shared = $t->request(POST => '/shared', body => 'x')->header('Location');
+    is_problem($t->request(DELETE => $shared), 409, 'request_conflict', 'what is shared');
+
+    is_problem($t->request(POST => '/boundless', body => 'x' x (4 * 1024 * 1024 + 1)),
+        413, 'request_too_large', 'too long');
+
+    for my $case ([ '/limited', 429, 'quota_exceeded' ], [ '/full', 503, 'zone_full' ],
+        [ '/closed', 503, 'upstream_unavailable' ], [ '/hole', 504, 'upstream_timeout' ])
+    {
+        my ($path, $status, $code) = @$case;
+        my $n = 0;
+        do {
+            $r = $t->request(POST => $path, body => 'x',
+                headers => { 'Idempotency-Key' => 'n' . ++$n });
+        } until $r->{status} != 202 || $n == 1000;
+        is_problem($r, $status, $code, $path);
+        is +($r->header('Retry-After') // '') =~ /^[1-9][0-9]*$/, $status != 504,
+            "$path: Retry-After";
     }
 
     $r = $t->request(HEAD => '/translate/operations/x');
@@ -403,6 +488,23 @@ subtest 'error pages' => sub {
     is $page->(GET => $location, headers => { Accept => 'text/plain' }), '422 422',
         'the status of a failed text';
     is $page->(GET => $location), '200 application/json', 'but not its JSON';
+
+    # What is said instead of an error must not be said to come again.
+    $t->request(POST => '/limited', body => 'takes the quota');
+    my @words = qw(Retry-After x-should-retry);
+    $r = $t->request(POST => '/instead', body => 'x');
+    is $r->{status}, 202, 'another location accepts';
+    is $r->header('x-should-retry'), undef, 'a success says nothing of repeats';
+    is ref $r->{headers}{'retry-after'}, '', 'and has one Retry-After, its own';
+    $r = $t->request(POST => '/instead', body => 'x [delay=0]',
+        headers => { Prefer => 'wait=5' });
+    is $r->{status}, 200, 'or has the result';
+    is $r->header($_), undef, "without $_" for @words;
+    $r = $t->request(POST => '/paged', body => 'x');
+    is $r->{body}, "page of 429\n", 'a page';
+    is $r->header($_), undef, "without $_" for @words;
+    is_problem($t->request(POST => '/other', body => 'x'), 503, 'upstream_unavailable',
+        'an error that error_page led to, and takes no further');
 };
 
 

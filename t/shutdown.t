@@ -119,7 +119,7 @@ subtest 'a repeat has the time that it had before' => sub {
     kill QUIT => $t->master_pid;
 
     is $_->response->{status}, 202, 'accepted' for @others;
-    is $client->response->{status}, 502, 'its second try has no answer';
+    is $client->response->{status}, 424, 'its second try has no answer';
     cmp_ok time - $began, '<', 7, 'within request_timeout';
     is scalar $emulator->submits, 4, 'it was sent';
     $t->done;
@@ -175,10 +175,10 @@ subtest 'cut off on its way' => sub {
 
     cut($t);
     is $held->response->{status}, 200, 'who waited has an answer';
-    refused($client, 502, 'outcome_unknown', 'the submit has one');
-    refused($joined, 502, 'outcome_unknown', 'and who joined it');
+    refused($client, 424, 'outcome_unknown', 'the submit has one');
+    refused($joined, 424, 'outcome_unknown', 'and who joined it');
     my $r = submit($t, 'lost', 'key')->response;
-    is $r->{status}, 502, 'what is not known is not sent again';
+    is $r->{status}, 424, 'what is not known is not sent again';
     is scalar $t->emulator->submits, 2, 'by nobody';
     $t->done;
 };

@@ -351,7 +351,7 @@ subtest 'through a proxy' => sub {
         [ refused => $AWAY, qr/not reached.*407/ ],
         [ gateway => $AWAY, qr/not reached.*502/ ],
         # Sent to a proxy that says nothing: upstream may have got it.
-        [ mute => '502 outcome_unknown' ],
+        [ mute => '424 outcome_unknown' ],
     );
     is scalar(grep { $_->{json}{messages}[0]{text} =~ /by (?:refused|gateway|no_proxy)/ }
         map { $_->submits } $e, $up{good}), 0, 'and nothing goes around it';

@@ -211,7 +211,7 @@ subtest 'what others have paid for' => sub {
     $key{headers}{'Idempotency-Key'} = 'unknown';
     request(POST => '/translate', body => 'a', %key);
     says((request(POST => '/translate', body => 'a', %key))[1], 'an unknown outcome',
-        status => 502, source => 'replayed');
+        status => 424, source => 'replayed');
 
     request(POST => '/limited', body => 'a');
     says((request(POST => '/limited', body => 'a'))[1], 'a quota that is used up', status => 429,
@@ -292,7 +292,7 @@ subtest 'errors' => sub {
     says((request(GET => '/static'))[1], 'a location that is not ours', status => 200);
 
     my %asked = (upstream_time => $TIME, upstream_request_id => $ID, source => 'upstream');
-    for my $case ([ 400 => 400 ], [ 401 => 502 ], [ 403 => 502 ], [ 500 => 502 ]) {
+    for my $case ([ 400 => 400 ], [ 401 => 502 ], [ 403 => 502 ], [ 500 => 424 ]) {
         my ($theirs, $ours) = @$case;
         $emulator->fault(submit => 1, status => $theirs);
         says((request(POST => '/translate', body => 'a'))[1], "a $theirs of upstream",
@@ -301,7 +301,7 @@ subtest 'errors' => sub {
 
     $emulator->fault(submit => 1, reset => 'request');
     my $got = (request(POST => '/translate', body => 'a'))[1];
-    is $got->{status}, 502, 'no answer';
+    is $got->{status}, 424, 'no answer';
     is $got->{upstream_status}, '', 'has no status';
     is $got->{upstream_request_id}, '', 'and no id';
     is $got->{operation}, '', 'no operation is known';

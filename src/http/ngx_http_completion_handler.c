@@ -268,14 +268,11 @@ ngx_http_completion_create_ctx(ngx_http_request_t *r,
 static void
 ngx_http_completion_begin_anew(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, n;
+    ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *header;
 
-    static ngx_str_t  names[] = {
-        ngx_string("Retry-After"),
-        ngx_string("Allow")
-    };
+    static ngx_str_t  allow = ngx_string("Allow");
 
     part = &r->headers_out.headers.part;
     header = part->elts;
@@ -292,15 +289,10 @@ ngx_http_completion_begin_anew(ngx_http_request_t *r)
             i = 0;
         }
 
-        for (n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
-
-            if (header[i].key.len == names[n].len
-                && ngx_strncasecmp(header[i].key.data, names[n].data,
-                                   names[n].len)
-                   == 0)
-            {
-                header[i].hash = 0;
-            }
+        if (header[i].key.len == allow.len
+            && ngx_strncasecmp(header[i].key.data, allow.data, allow.len) == 0)
+        {
+            header[i].hash = 0;
         }
     }
 }

@@ -12,6 +12,7 @@
 
 typedef struct {
     ngx_uint_t   status;
+    ngx_uint_t   repeatable;    /* as it is, and it may succeed later */
     const char  *code;
     const char  *title;
 } ngx_http_completion_problem_t;
@@ -32,26 +33,31 @@ static ngx_int_t ngx_http_completion_problem_body(ngx_http_request_t *r,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
     ngx_uint_t status);
+static ngx_int_t ngx_http_completion_should_retry(ngx_http_request_t *r,
+    ngx_uint_t repeatable);
 static ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *body);
 
 
 static ngx_http_completion_problem_t  ngx_http_completion_problems[] = {
-    { 400, "invalid_request", "The request is not valid" },
-    { 403, "forbidden", "Nobody may use this without a name" },
-    { 404, "operation_not_found", "There is no such operation" },
-    { 405, "method_not_allowed", "The method is not allowed here" },
-    { 406, "not_acceptable", "Nothing acceptable can be served" },
-    { 409, "request_conflict", "The request conflicts with the operation" },
-    { 413, "request_too_large", "The request is too large" },
-    { 415, "unsupported_media_type", "The media type is not supported" },
-    { 422, "idempotency_mismatch", "The key was used for another request" },
-    { 429, "quota_exceeded", "The quota is used up" },
-    { 502, "upstream_rejected", "The upstream rejected the request" },
-    { 502, "outcome_unknown", "The request may have been accepted" },
-    { 503, "upstream_unavailable", "The upstream is not available" },
-    { 503, "zone_full", "No room for another operation" },
-    { 504, "upstream_timeout", "The upstream cannot be reached in time" }
+    { 400, 0, "invalid_request", "The request is not valid" },
+    { 403, 0, "forbidden", "Nobody may use this without a name" },
+    { 404, 0, "operation_not_found", "There is no such operation" },
+    { 405, 0, "method_not_allowed", "The method is not allowed here" },
+    { 406, 0, "not_acceptable", "Nothing acceptable can be served" },
+    { 409, 0, "request_conflict", "The request conflicts with the operation" },
+    { 413, 0, "request_too_large", "The request is too large" },
+    { 415, 0, "unsupported_media_type", "The media type is not supported" },
+    { 422, 0, "idempotency_mismatch", "The key was used for another request" },
+    { 429, 1, "quota_exceeded", "The quota is used up" },
+    { 502, 0, "upstream_rejected", "The upstream rejected the request" },
+
+    /* a status that no stock client, SDK or proxy repeats by itself */
+    { 424, 0, "outcome_unknown", "The request may have been accepted" },
+
+    { 503, 1, "upstream_unavailable", "The upstream is not available" },
+    { 503, 1, "zone_full", "No room for another operation" },
+    { 504, 1, "upstream_timeout", "The upstream cannot be reached in time" }
 };
 
 
@@ -137,13 +143,18 @@ ngx_http_completion_reply_text(ngx_http_request_t *r,
     ngx_str_set(&r->headers_out.charset, "utf-8");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK) {
+    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
+        || (status != NGX_HTTP_OK
+            && ngx_http_completion_should_retry(r, 0) != NGX_OK))
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_completion_send(r, status, &body);
 }
 
+
+/* it was paid for: no status that is repeated without being asked */
 
 static ngx_uint_t
 ngx_http_completion_text_status(ngx_completion_result_t *result)
@@ -165,14 +176,8 @@ ngx_http_completion_text_status(ngx_completion_result_t *result)
     case 11:
         return NGX_HTTP_BAD_REQUEST;
 
-    case 4:
-        return NGX_HTTP_GATEWAY_TIME_OUT;
-
-    case 8:
-        return NGX_HTTP_TOO_MANY_REQUESTS;
-
     default:
-        return NGX_HTTP_BAD_GATEWAY;
+        return 424;
     }
 }
 
@@ -409,21 +414,18 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[problem],
                                1);
 
-    if (retry_after
-        && ngx_http_completion_retry_after(r, retry_after) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    /* an "error_page" may yet want the body */
+    /* an "error_page" may yet want the body, and answers for itself */
 
     if (ngx_http_completion_intercepted(r, status)) {
         return status;
     }
 
-    if (ngx_http_completion_add_header(r, "Cache-Control", &no_store)
-        != NGX_OK
-        || ngx_http_completion_problem_body(r, p, detail, &body) != NGX_OK)
+    if (ngx_http_completion_problem_body(r, p, detail, &body) != NGX_OK
+        || ngx_http_completion_add_header(r, "Cache-Control", &no_store)
+           != NGX_OK
+        || ngx_http_completion_should_retry(r, p->repeatable) != NGX_OK
+        || (retry_after
+            && ngx_http_completion_retry_after(r, retry_after) != NGX_OK))
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -498,7 +500,7 @@ ngx_http_completion_problem_body(ngx_http_request_t *r,
 }
 
 
-/* as proxy_intercept_errors: only what error_page names */
+/* as proxy_intercept_errors: what error_page names, unless it led here */
 
 static ngx_uint_t
 ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
@@ -511,7 +513,7 @@ ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
     ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (!ccf->intercept_errors || clcf->error_pages == NULL) {
+    if (!ccf->intercept_errors || clcf->error_pages == NULL || r->error_page) {
         return 0;
     }
 
@@ -524,6 +526,19 @@ ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
     }
 
     return 0;
+}
+
+
+/* the word that SDKs obey ahead of the status */
+
+static ngx_int_t
+ngx_http_completion_should_retry(ngx_http_request_t *r, ngx_uint_t repeatable)
+{
+    static ngx_str_t  yes = ngx_string("true");
+    static ngx_str_t  no = ngx_string("false");
+
+    return ngx_http_completion_add_header(r, "x-should-retry",
+                                          repeatable ? &yes : &no);
 }
 
 

@@ -107,7 +107,7 @@ typedef enum {
     NGX_COMPLETION_ANSWER_TIMEOUT,      /* no connection in time: the same */
     NGX_COMPLETION_ANSWER_NOT_FOUND,    /* 404 */
     NGX_COMPLETION_ANSWER_UNAUTHORIZED, /* 401: not accepted; not logged */
-    NGX_COMPLETION_ANSWER_REJECTED,     /* any other 3xx, 4xx */
+    NGX_COMPLETION_ANSWER_REJECTED,     /* any other 3xx, 4xx: not accepted */
     NGX_COMPLETION_ANSWER_FENCED,       /* our own fence declined */
     NGX_COMPLETION_ANSWER_UNKNOWN       /* sent, and no readable answer */
 } ngx_completion_answer_e;

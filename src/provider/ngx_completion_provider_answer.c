@@ -112,6 +112,14 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
         answer->kind = NGX_COMPLETION_ANSWER_NOT_FOUND;
         return;
 
+    case 408:
+    case 499:
+
+        /* somebody gave up waiting: what was sent may be under way */
+
+        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+        return;
+
     case 429:
         answer->kind = NGX_COMPLETION_ANSWER_BUSY;
         return;

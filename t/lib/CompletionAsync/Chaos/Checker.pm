@@ -74,15 +74,15 @@ my %PROBLEM = (
     invalid_request => 400, forbidden => 403, operation_not_found => 404,
     method_not_allowed => 405, not_acceptable => 406, request_conflict => 409,
     request_too_large => 413, unsupported_media_type => 415, idempotency_mismatch => 422,
-    quota_exceeded => 429, upstream_rejected => 502, outcome_unknown => 502,
+    quota_exceeded => 429, upstream_rejected => 502, outcome_unknown => 424,
     upstream_unavailable => 503, zone_full => 503, upstream_timeout => 504,
 );
 
 my %STATUS = (
-    submit  => [ 200, 202, 400, 429, 502, 503, 504 ],
+    submit  => [ 200, 202, 400, 424, 429, 502, 503, 504 ],
     ask     => [ 200, 503 ],
     stream  => [ 200, 503 ],
-    text    => [ 200, 202, 400, 410, 422, 429, 502, 503, 504 ],
+    text    => [ 200, 202, 400, 410, 422, 424, 503 ],
     cancel  => [ 200, 503 ],
     foreign => [404],
 );
@@ -250,7 +250,7 @@ sub _submits ($self) {
             next;
         }
         my @sent  = grep { !$REFUSED{ $_->{status} // 0 } } @requests;
-        my @taken = grep { ($_->{status} // 0) !~ /^[34]/ } @sent;
+        my @taken = grep { ($_->{status} // 0) !~ /^(?:3|4(?!08|99))/ } @sent;
         my $lives = $self->_lives(map { $_->{time} } @requests[ 0, -1 ]);
         my %owners = map { $_->{owner} => 1 } @$sent;
         my $once = $sent->[0]{shared} ? 1 : keys %owners;
