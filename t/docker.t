@@ -23,6 +23,8 @@ my $expected = 'Быть или не быть: вот в чём вопрос.';
 my $compose  = YAML::XS::LoadFile("$root/docker/compose.yaml");
 my $t        = CompletionAsync::Test->new(emulator => { delay => 0.2 });
 
+CompletionAsync::Example::page($t, 'page');
+
 my %set = dockerfile_env();
 my %manifest = map { ("$_->{kind} $_->{metadata}{name}" => $_) }
     map { YAML::XS::LoadFile($_) } glob "$root/conf-examples/kubernetes/*.yaml";
@@ -78,7 +80,7 @@ sub whole_conf ($output) {
     $conf =~ s{^    include /tmp/nginx/conf\.d/\*\.conf;$}{$rendered}m or die "no output\n";
     $conf =~ s{^\s+include\s+mime\.types;$}{}m or die "no types\n";
     $conf =~ s{/run/secrets/\S*?(\w+);}{/etc/nginx/$1;}g;
-    $conf =~ s{/usr/share/nginx/translate}{$root/conf-examples/translate}g;
+    $conf =~ s{/usr/share/nginx/translate}{@{[ $t->testdir ]}/page}g;
     return CompletionAsync::Example::render($t, $conf);
 }
 

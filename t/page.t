@@ -29,11 +29,7 @@ my $conf     = CompletionAsync::Example::slurp("$examples/translate.conf");
 
 my $t = CompletionAsync::Test->new(timeout => 280, emulator => { delay => 0.5 });
 
-# nginx's workers may not be able to look into the directory of this checkout.
-mkdir $t->testdir . '/page';
-for my $path (glob "$examples/translate/*") {
-    $t->write_file('page/' . $path =~ s{.*/}{}r, CompletionAsync::Example::slurp($path), 0644);
-}
+CompletionAsync::Example::page($t, 'page');
 my $template = CompletionAsync::Example::render($t, $conf);
 $template =~ s{/usr/share/nginx/translate;}{%%TESTDIR%%/page;} or die "no root\n";
 $t->run($template);

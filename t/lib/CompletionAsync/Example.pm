@@ -25,6 +25,9 @@ C<main_job($t, $path, %arg)> submits Hamlet's line, polls until it is translated
 and at what upstream was asked. C<headers> go with each request, C<port> is that of the server.
 It returns the operation's Location.
 
+C<page($t, $name)> copies the page that translates into that folder of the test's directory: the
+workers may be users who may not look into this checkout.
+
 =cut
 
 use strict;
@@ -32,8 +35,11 @@ use warnings;
 use v5.36;
 use utf8;
 
+use Cwd qw(abs_path);
+use File::Basename qw(basename dirname);
 use Test::More;
 
+my $PAGE       = abs_path(dirname(__FILE__) . '/../../../conf-examples/translate');
 my $TEXT       = 'To be, or not to be: that is the question.';
 my $TRANSLATED = 'Быть или не быть: вот в чём вопрос.';
 
@@ -83,6 +89,12 @@ sub render ($t, $conf, %arg) {
 sub _file ($t, $name, $secret, $files) {
     my $content = $files->{$name} // 'user:' . '0123456789abcdef' x 4 . "\n";
     return $t->write_file($name, $content, $secret ? 0600 : 0644);
+}
+
+
+sub page ($t, $name) {
+    mkdir $t->testdir . "/$name", 0755 or die "$name: $!\n";
+    $t->write_file("$name/" . basename($_), slurp($_), 0644) for glob "$PAGE/*";
 }
 
 

@@ -155,7 +155,9 @@ sub new ($class, %arg) {
 
     weaken($LIVE{$self} = $self);
     $self->{dir} = tempdir('nginx-completion-XXXXXX', TMPDIR => 1);
-    # The workers may be another user's; their sanitizer reports would vanish otherwise.
+    # The workers may be another user's: they read what stands here, whatever the caller's mask,
+    # and their sanitizer reports would vanish otherwise.
+    umask 0022;
     chmod 0755, $self->{dir};
     mkdir "$self->{dir}/sanitizer";
     chmod 01777, "$self->{dir}/sanitizer";
