@@ -151,7 +151,7 @@ check: deps
 lint:
 	@$(if $(LINT),$(PROVE) $(LINT),:)
 
-LINT = $(wildcard t/layers.t t/style.t)
+LINT = $(wildcard t/layers.t t/circles.t t/style.t)
 
 # Each alone too; what they find and is no fault is in t/analysis/suppressions.
 
