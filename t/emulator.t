@@ -348,6 +348,11 @@ subtest 'lying ids' => sub {
     my $id = submit('x')->json->{id};
     next_fault('poll', lie_id => 'other');
     is poll($id)->json->{id}, 'other', 'a poll lies, too';
+
+    next_fault('poll', text => 'liar', lie_id => 'other');
+    my ($honest, $liar) = map { submit($_)->json->{id} } 'honest', 'a liar';
+    is poll($honest)->json->{id}, $honest, 'one of another text does not';
+    is poll($liar)->json->{id}, 'other', 'only that of the text';
 };
 
 

@@ -57,7 +57,8 @@ my $number = 0;
 sub logged ($n) {
     my $until = time + 8;
     while (time < $until) {
-        my ($line) = grep { /^[0-9]+\|$n\|/ } split /\n/, $t->read_file('variables.log');
+        # the last one may still be written
+        my ($line) = grep { /^[0-9]+\|$n\|/ } $t->read_file('variables.log') =~ /^(.*)\n/mg;
         if (defined $line) {
             my ($status, undef, @pair) = split /\|/, $line;
             return { status => $status, map { /^(\w+)=(.*)$/ } @pair };

@@ -64,7 +64,8 @@ the open ones, while everything known stays known.
 
 =head2 Journal
 
-A list of requests in order of their heads: n, kind, time, method, path, version, headers (lower
+A list of requests in order of their heads: n, kind, time (when its bytes arrived, even if they
+were read later), method, path, version, headers (lower
 case), lines (as sent), body, body_complete, operation, status, fault, connection, connected (when
 that was), nth (on that connection), end (keep, close, reset, hang, client: hung up by the client), end_time. With
 C<journal_file> each is a line of JSON when its head was read, and again when it is over.
@@ -237,7 +238,7 @@ sub begin ($self, $request) {
     my $entry = $request->{entry} = {
         n             => 1 + @{ $self->{journal} },
         kind          => $kind,
-        time          => time,
+        time          => $request->{arrived},
         body          => '',
         body_complete => \0,
         operation     => $id,
@@ -319,7 +320,9 @@ sub _answer ($self, $request, $fault) {
 
 sub _fault ($self, $kind, $id = undef) {
     # Every fault counts the request, and the first that means it strikes.
-    my @struck = grep { $_->matches($kind, $id) } @{ $self->{faults} };
+    my $operation = defined $id ? $self->{api}->operation($id) : undef;
+    my $text = $operation ? $operation->{text} : undef;
+    my @struck = grep { $_->matches($kind, $id, $text) } @{ $self->{faults} };
     return $struck[0];
 }
 
@@ -331,7 +334,7 @@ sub _within_quota ($self, $kind, $now) {
     for my $window (@{ $quota->{windows} }) {
         my ($max, $seconds) = @$window;
         my $start = $now - $seconds + $self->{slack};
-        return 0 if grep({ $_ > $start } @$times) >= $max;
+        return 0 if grep({ $_ > $start && $_ <= $now } @$times) >= $max;
     }
     push @$times, $now;
     return 1;

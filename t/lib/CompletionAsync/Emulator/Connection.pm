@@ -18,7 +18,8 @@ use v5.36;
 
 use Mojo::IOLoop::Stream;
 use Scalar::Util qw(weaken);
-use Socket qw(SOL_SOCKET SO_LINGER);
+use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_INFO);
+use Time::HiRes qw(time);
 
 use CompletionAsync::Emulator::Fault;
 
@@ -39,12 +40,22 @@ sub start ($self) {
     $stream->timeout(0);
     weaken(my $weak = $self);
     $stream->on(read => sub ($, $bytes) {
+        $weak->{arrived} = _arrived($weak->{handle});
         $weak->{buffer} .= $bytes;
         $weak->_read;
     });
     $stream->on(error => sub { });
     $stream->on(close => sub { $weak->_closed if $weak });
     $stream->start;
+}
+
+
+# When the kernel got what was read: on a busy machine this process comes by later. Linux counts
+# in ticks, of ten milliseconds at most, and what it says may be one too early.
+sub _arrived ($handle) {
+    my $info = eval { getsockopt $handle, IPPROTO_TCP, TCP_INFO } // '';
+    my $ago  = length $info >= 56 ? unpack 'x52 L', $info : 0;
+    return time - ($ago > 10 ? ($ago - 10) / 1000 : 0);
 }
 
 
@@ -117,6 +128,7 @@ sub _head ($self) {
         body       => '',
         connection => $self->{number},
         connected  => $self->{time},
+        arrived    => $self->{arrived},
         nth        => ++$self->{requests},
         length     => $header{'content-length'} // 0,
         chunked    => scalar(($header{'transfer-encoding'} // '') =~ /chunked/i),

@@ -9,7 +9,8 @@ CompletionAsync::Emulator::Fault - which requests go wrong, and how that looks o
 A fault is one flat hash. B<Which> requests: C<on> (submit, poll, cancel, token,
 metadata, other, any; or connect, which is counted at accept), C<n> (a number, a list
 of numbers, C<"3-">, C<"2-4"> or C<"every">; counted from the moment the fault is set,
-default 1), C<operation> (only polls and cancels of this id).
+default 1), C<operation> (only polls and cancels of this id), C<text> (only polls and cancels of
+an operation whose text holds this: such a fault may be set before the submit).
 
 B<What> happens:
 
@@ -59,8 +60,9 @@ use Compress::Zlib ();
 use CompletionAsync::Emulator::Api;
 
 my @KEYS = qw(
-    on n operation delay reset close hang silent truncate status reason retry_after dialect grpc
-    message leak body type mangle size encode headers header_bytes poll_interval length_offset chunked
+    on n operation text delay reset close hang silent truncate status reason retry_after dialect grpc
+    message leak body type mangle size encode headers header_bytes poll_interval length_offset
+    chunked
     connection_close close_idle interim drip drip_bytes version raw lie_id lie_id_json drop_id
     process name
 );
@@ -130,11 +132,12 @@ sub new ($class, %spec) {
 
 
 # Counts the request, and tells whether it is one of those meant.
-sub matches ($self, $kind, $operation) {
+sub matches ($self, $kind, $operation, $text) {
     my $spec = $self->{spec};
 
     return 0 if $spec->{on} eq 'any' ? $kind eq 'connect' : $spec->{on} ne $kind;
     return 0 if defined $spec->{operation} && $spec->{operation} ne ($operation // '');
+    return 0 if defined $spec->{text} && index($text // '', $spec->{text}) < 0;
 
     my $seen = ++$self->{seen};
     my $n    = $spec->{n};
