@@ -26,7 +26,7 @@ SHELL = /bin/bash
 
 all: $(MODULE)
 
-SOURCES = config $(wildcard src/*/*.[ch])
+SOURCES = config $(wildcard src/*/*.[ch] src/*/*.def)
 
 # nginx's makefile is made anew when files come or go; it knows no more.
 $(BUILD)/Makefile: config $(wildcard src/*) Makefile

@@ -258,7 +258,7 @@ ngx_http_completion_reply_cache(ngx_http_request_t *r,
         return ngx_http_completion_add_header(r, "Cache-Control", &private);
     }
 
-    rest = ctx->id.submitted + NGX_COMPLETION_ID_LIFETIME - ngx_time();
+    rest = ctx->id.submitted + NGX_COMPLETION_LIFETIME - ngx_time();
 
     value.data = ngx_pnalloc(r->pool, sizeof("private, max-age=, immutable")
                                       + NGX_TIME_T_LEN);

@@ -17,9 +17,9 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../model/ngx_completion_id.h"
 #include "../base/ngx_completion_hash.h"
 #include "../provider/ngx_completion_provider.h"
-#include "../store/ngx_completion_id.h"
 #include "../store/ngx_completion_zone.h"
 
 

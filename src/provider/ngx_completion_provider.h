@@ -17,10 +17,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../model/ngx_completion_id.h"
+
 #include "ngx_completion_credential.h"
 
 
-#define NGX_COMPLETION_UPSTREAM_ID_MAX  64
+/* how long upstream keeps a result, seconds */
+#define NGX_COMPLETION_LIFETIME  (72 * 3600)
 
 #define NGX_COMPLETION_SUBMIT_URL                                             \
     "https://llm.api.cloud.yandex.net/foundationModels/v1/completionAsync"
@@ -69,16 +72,6 @@ typedef struct {
     ngx_str_t                        text;         /* UTF-8, checked */
     ngx_str_t                        native;       /* JSON; empty: text */
 } ngx_completion_prompt_t;
-
-
-typedef enum {
-    NGX_COMPLETION_PENDING = 0,
-    NGX_COMPLETION_COMPLETED,
-    NGX_COMPLETION_INCOMPLETE,     /* truncated, partial or filtered */
-    NGX_COMPLETION_FAILED,
-    NGX_COMPLETION_CANCELLED,      /* decided here */
-    NGX_COMPLETION_LOST            /* decided here: upstream knows it no more */
-} ngx_completion_state_e;
 
 
 /*

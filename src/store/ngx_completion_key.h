@@ -18,7 +18,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_id.h"
+#include "../model/ngx_completion_id.h"
 
 
 #define NGX_COMPLETION_KEY_DIGEST  16

@@ -21,7 +21,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_id.h"
+#include "../model/ngx_completion_id.h"
+
 #include "ngx_completion_key.h"
 #include "ngx_completion_metrics.h"
 #include "ngx_completion_quota.h"
@@ -49,6 +50,7 @@ typedef struct {
     ngx_msec_t                 poll_lease;     /* how long a poll may take */
     ngx_msec_t                 deadline;
     time_t                     retention;      /* seconds */
+    time_t                     lifetime;       /* of upstream's results */
 
     ngx_completion_rate_t      poll_rate;
     ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];

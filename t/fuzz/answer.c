@@ -110,7 +110,7 @@ check_document(ngx_completion_operation_t *operation)
           && operation->id_offset < operation->document.len
           && memcmp(operation->document.data + operation->id_offset - 6,
                     "\"id\":\"\"", 7) == 0);
-    HOLDS(ngx_completion_provider_id(&operation->id));
+    HOLDS(ngx_completion_id_check(&operation->id) == NGX_OK);
 
     done = fuzz_member(document, "done");
     HOLDS(YAJL_IS_TRUE(done) || YAJL_IS_FALSE(done));
