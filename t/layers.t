@@ -69,8 +69,10 @@ sub faults ($path, $text) {
         push @fault, "knows $what: $found" if defined $found && $layer ne $where;
     }
 
-    # functions and macros
-    push @fault, map { "defines $_" } grep { index($_, $prefix) != 0 } $code =~ /^(\w+)\(/mg;
+    # functions and macros; what begins a line may also use a macro of ours, or assert
+    push @fault, map { "defines $_" }
+        grep { index($_, $prefix) != 0 && !/^\U$prefix\E/ && $_ ne '_Static_assert' }
+        $code =~ /^(\w+)\(/mg;
     push @fault, map { "defines $_" } grep { !/^_?\U$prefix\E|^_\U$prefix\E/ && !/^\Q$prefix\E/ }
         $code =~ /^\s*#\s*define\s+(\w+)/mg;
     return @fault;
@@ -86,6 +88,8 @@ is_deeply [ faults('store/ngx_completion_zone.c', <<'EOC') ], [], 'what is right
 #include "../base/ngx_completion_buf.h"
 #define NGX_COMPLETION_SIZE  1
 #define ngx_completion_size(x)  1
+NGX_COMPLETION_LIST(a)
+_Static_assert(1, "one");
 /* curl_easy_init() */
 int
 ngx_completion_zone(void)

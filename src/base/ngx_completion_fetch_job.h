@@ -62,7 +62,6 @@ typedef struct {
     size_t                          size;
 
     unsigned                        picked:1;   /* one of many addresses */
-    unsigned                        fenced:1;
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        unwatched:1;
     unsigned                        opened:1;   /* a new connection */

@@ -10,13 +10,6 @@
     "urn:nginx-completion-async:problem:"
 
 
-typedef struct {
-    ngx_uint_t   status;
-    const char  *code;
-    const char  *title;
-} ngx_http_completion_problem_t;
-
-
 static ngx_int_t ngx_http_completion_reply_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_uint_t ngx_http_completion_text_status(
@@ -28,31 +21,12 @@ static ngx_int_t ngx_http_completion_etag(ngx_http_request_t *r,
 static ngx_int_t ngx_http_completion_preference(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_problem_body(ngx_http_request_t *r,
-    ngx_http_completion_problem_t *problem, const char *detail,
+    const ngx_completion_outcome_t *problem, const char *detail,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *body);
-
-
-static ngx_http_completion_problem_t  ngx_http_completion_problems[] = {
-    { 400, "invalid_request", "The request is not valid" },
-    { 403, "forbidden", "Nobody may use this without a name" },
-    { 404, "operation_not_found", "There is no such operation" },
-    { 405, "method_not_allowed", "The method is not allowed here" },
-    { 406, "not_acceptable", "Nothing acceptable can be served" },
-    { 409, "request_conflict", "The request conflicts with the operation" },
-    { 413, "request_too_large", "The request is too large" },
-    { 415, "unsupported_media_type", "The media type is not supported" },
-    { 422, "idempotency_mismatch", "The key was used for another request" },
-    { 429, "quota_exceeded", "The quota is used up" },
-    { 502, "upstream_rejected", "The upstream rejected the request" },
-    { 502, "outcome_unknown", "The request may have been accepted" },
-    { 503, "upstream_unavailable", "The upstream is not available" },
-    { 503, "zone_full", "No room for another operation" },
-    { 504, "upstream_timeout", "The upstream cannot be reached in time" }
-};
 
 
 ngx_int_t
@@ -392,21 +366,21 @@ ngx_http_completion_result(ngx_http_request_t *r,
 
 ngx_int_t
 ngx_http_completion_problem(ngx_http_request_t *r,
-    ngx_http_completion_problem_e problem, const char *detail,
+    ngx_completion_outcome_e outcome, const char *detail,
     ngx_msec_t retry_after)
 {
-    ngx_str_t                       body;
-    ngx_uint_t                      status;
-    ngx_http_completion_ctx_t      *ctx;
-    ngx_http_completion_problem_t  *p;
+    ngx_str_t                        body;
+    ngx_uint_t                       status;
+    ngx_http_completion_ctx_t       *ctx;
+    const ngx_completion_outcome_t  *problem;
 
     static ngx_str_t  no_store = ngx_string("no-store");
 
-    p = &ngx_http_completion_problems[problem];
-    status = p->status;
+    problem = &ngx_completion_outcomes[outcome];
+    status = problem->status;
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[problem],
+    ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[outcome],
                                1);
 
     if (retry_after
@@ -423,7 +397,8 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
     if (ngx_http_completion_add_header(r, "Cache-Control", &no_store)
         != NGX_OK
-        || ngx_http_completion_problem_body(r, p, detail, &body) != NGX_OK)
+        || ngx_http_completion_problem_body(r, problem, detail, &body)
+           != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -436,7 +411,7 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_completion_problem_body(ngx_http_request_t *r,
-    ngx_http_completion_problem_t *problem, const char *detail,
+    const ngx_completion_outcome_t *problem, const char *detail,
     ngx_str_t *body)
 {
     ngx_str_t                      type;
@@ -524,15 +499,6 @@ ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
     }
 
     return 0;
-}
-
-
-const char *
-ngx_http_completion_problem_code(ngx_uint_t problem)
-{
-    return (problem < sizeof(ngx_http_completion_problems)
-                      / sizeof(ngx_http_completion_problems[0]))
-               ? ngx_http_completion_problems[problem].code : NULL;
 }
 
 

@@ -18,7 +18,7 @@
 
 const ngx_completion_outcome_t
     ngx_completion_outcomes[NGX_COMPLETION_OUTCOMES] = {
-    { 200, "", "" },
+    { 200, "ok", "" },
 #include "ngx_completion_outcomes.def"
 };
 

@@ -27,6 +27,9 @@
 
 #define NGX_COMPLETION_STATE_LIST(X)                                          \
     X(PENDING,    "pending",    "pending")                                    \
+    NGX_COMPLETION_END_LIST(X)
+
+#define NGX_COMPLETION_END_LIST(X)                                            \
     X(COMPLETED,  "completed",  "completed")                                  \
     /* truncated, partial or filtered */                                      \
     X(INCOMPLETE, "incomplete", "incomplete")                                 \

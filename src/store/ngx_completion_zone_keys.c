@@ -23,6 +23,7 @@ static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_key_submit(
     ngx_completion_zone_t *zone, ngx_completion_key_sh_t *key);
+static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id);
@@ -59,7 +60,8 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
                        NGX_COMPLETION_KEY_DIGEST)
             != 0)
         {
-            found->state = NGX_COMPLETION_KEY_MISMATCH;
+            found->state = NGX_COMPLETION_KEY_ENDED;
+            found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
             return;
         }
 
@@ -111,9 +113,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         return;
     }
 
-    if (keys->idempotency.ttl
-        && cached->state != NGX_COMPLETION_KEY_REFUSED)
-    {
+    if (keys->idempotency.ttl && !ngx_completion_key_refused(cached)) {
         /* for lack of room the key is not kept, and the request paid */
 
         ngx_queue_remove(&((ngx_completion_cached_sh_t *) cached)->queue);
@@ -205,22 +205,16 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
                                    ngx_time() + NGX_COMPLETION_KEY_NEWS);
         }
 
-        if (end->state == NGX_COMPLETION_KEY_ACCEPTED) {
+        if (end->outcome == NGX_COMPLETION_OK) {
             ngx_completion_key_accept(key, &end->id);
             continue;
         }
 
-        key->state = end->state;
+        key->state = NGX_COMPLETION_KEY_ENDED;
         key->outcome = end->outcome;
         key->submitted = end->retry_after;
 
-        /* an equal request of somebody else may be paid for anew */
-
-        if (key->flags & NGX_COMPLETION_KEY_CACHE) {
-            key->state = NGX_COMPLETION_KEY_REFUSED;
-        }
-
-        if (key->state != NGX_COMPLETION_KEY_REFUSED) {
+        if (!ngx_completion_key_refused(key)) {
             continue;
         }
 
@@ -247,8 +241,8 @@ ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
     if (submit->flags & NGX_COMPLETION_RECORD_SENT) {
-        end.state = NGX_COMPLETION_KEY_UNKNOWN;
-        end.outcome = zone->unknown;
+        end.state = NGX_COMPLETION_KEY_ENDED;
+        end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }
 
     ngx_completion_keys_settle(zone, submit, &end);
@@ -299,24 +293,39 @@ ngx_completion_keys_evict(ngx_completion_zone_t *zone)
 }
 
 
+/* whether its end is for those who joined alone, and others may pay anew */
+
+static ngx_uint_t
+ngx_completion_key_refused(ngx_completion_key_sh_t *key)
+{
+    if (key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome == NGX_COMPLETION_OK)
+    {
+        return 0;
+    }
+
+    /* what may have been accepted under a key is never sent again under it */
+
+    return key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+           || (key->flags & NGX_COMPLETION_KEY_CACHE);
+}
+
+
 /* whether those who joined could pay once more, were it to go now */
 
 static ngx_uint_t
 ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
 {
-    switch (key->state) {
-
-    case NGX_COMPLETION_KEY_UNDERWAY:
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
         return 1;
-
-    case NGX_COMPLETION_KEY_REFUSED:
-        return (time_t) key->expires > ngx_time();
-
-    default: /* NGX_COMPLETION_KEY_ACCEPTED */
-        return (key->flags & NGX_COMPLETION_KEY_JOINED)
-               && ngx_time() - (time_t) key->submitted
-                  <= NGX_COMPLETION_KEY_NEWS;
     }
+
+    if (ngx_completion_key_refused(key)) {
+        return (time_t) key->expires > ngx_time();
+    }
+
+    return (key->flags & NGX_COMPLETION_KEY_JOINED)
+           && ngx_time() - (time_t) key->submitted <= NGX_COMPLETION_KEY_NEWS;
 }
 
 
@@ -378,7 +387,7 @@ ngx_completion_key_match(ngx_completion_zone_t *zone,
 
         /* the latest stands first */
 
-        if (found == NULL && k->state != NGX_COMPLETION_KEY_REFUSED) {
+        if (found == NULL && !ngx_completion_key_refused(k)) {
             found = k;
         }
     }
@@ -496,7 +505,8 @@ static void
 ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id)
 {
-    key->state = NGX_COMPLETION_KEY_ACCEPTED;
+    key->state = NGX_COMPLETION_KEY_ENDED;
+    key->outcome = NGX_COMPLETION_OK;
     key->submitted = id->submitted;
     key->len = id->upstream.len;
     ngx_memcpy(key->u.id, id->upstream.data, key->len);
@@ -509,28 +519,25 @@ ngx_completion_key_tell(ngx_completion_key_sh_t *key,
 {
     found->state = key->state;
 
-    switch (key->state) {
-
-    case NGX_COMPLETION_KEY_ACCEPTED:
-        ngx_memcpy(found->buf, key->u.id, key->len);
-
-        found->id.upstream.data = found->buf;
-        found->id.upstream.len = key->len;
-        found->id.submitted = key->submitted;
-        found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) ? 1 : 0;
-        break;
-
-    case NGX_COMPLETION_KEY_REFUSED:
-    case NGX_COMPLETION_KEY_UNKNOWN:
-        found->outcome = key->outcome;
-        found->retry_after = key->submitted;
-        break;
-
-    default: /* NGX_COMPLETION_KEY_UNDERWAY */
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
         found->lease = key->u.lease;
         key->flags |= NGX_COMPLETION_KEY_JOINED;
-        break;
+        return;
     }
+
+    found->outcome = key->outcome;
+
+    if (key->outcome != NGX_COMPLETION_OK) {
+        found->retry_after = key->submitted;
+        return;
+    }
+
+    ngx_memcpy(found->buf, key->u.id, key->len);
+
+    found->id.upstream.data = found->buf;
+    found->id.upstream.len = key->len;
+    found->id.submitted = key->submitted;
+    found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) ? 1 : 0;
 }
 
 
@@ -543,7 +550,9 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_str_t                    id;
     ngx_completion_record_sh_t  *record;
 
-    if (key->state != NGX_COMPLETION_KEY_ACCEPTED) {
+    if (key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome != NGX_COMPLETION_OK)
+    {
         return 1;
     }
 
@@ -563,7 +572,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     switch (record->state) {
 
     case NGX_COMPLETION_RECORD_FINAL:
-        return record->verdict == zone->reusable
+        return record->verdict == NGX_COMPLETION_COMPLETED
                && ngx_time() - (time_t) record->finished <= ttl;
 
     case NGX_COMPLETION_RECORD_MISSING:

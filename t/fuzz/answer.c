@@ -232,7 +232,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     is_message(answer.reason.data, answer.reason.len);
     is_clean(shim_log_text, strlen(shim_log_text));
 
-    if (answer.kind == NGX_COMPLETION_ANSWER_OPERATION) {
+    if (answer.outcome == NGX_COMPLETION_OK) {
         HOLDS(fetch.status == 200);
         HOLDS(id.len == 0 || fuzz_equal(&id, &answer.operation.id));
 

@@ -47,6 +47,7 @@ my @UNITS = qw(
     src/operation/ngx_completion_meter.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_prompt.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
+    src/http/ngx_http_completion_clock.c
     t/unit/*_shim.c  t/unit/*_stub.c
 );
 
