@@ -19,7 +19,7 @@ my %KNOWN = (
         ngx_completion_zone_keys ngx_completion_zone_read ngx_completion_zone_room
         ngx_completion_zone_schedule ngx_completion_zone_submit)],
     http      => [qw(ngx_http_completion_credential ngx_http_completion_handler
-        ngx_http_completion_metrics ngx_http_completion_provider ngx_http_completion_reply
+        ngx_http_completion_provider
         ngx_http_completion_stream ngx_http_completion_submit ngx_http_completion_wait)],
 );
 

@@ -14,12 +14,16 @@ my $ROOT = "$FindBin::Bin/..";
 
 # Provider and store stand side by side.
 my %BELOW = (
-    base      => [],
-    provider  => ['base'],
-    store     => ['base'],
-    operation => [ 'base', 'provider', 'store' ],
-    http      => [ 'base', 'provider', 'store', 'operation' ],
+    model     => [],
+    base      => ['model'],
+    provider  => [ 'model', 'base' ],
+    store     => [ 'model', 'base' ],
+    operation => [ 'model', 'base', 'provider', 'store' ],
+    http      => [ 'model', 'base', 'provider', 'store', 'operation' ],
 );
+
+# The model's words know nobody; what checks and signs them may hash.
+my %CODE_BELOW = (model => ['base']);
 
 # What only these layers may name, in code.
 my @KNOWN_IN = (
@@ -54,7 +58,8 @@ sub faults ($path, $text) {
         1 while $target =~ s{[^/]+/\.\./}{};
         my ($of) = $target =~ m{^(\w+)/[^/]+$};
         push @fault, "includes $header"
-            if !defined $of || !grep { $_ eq $of } $layer, @{ $BELOW{$layer} };
+            if !defined $of || !grep { $_ eq $of } $layer, @{ $BELOW{$layer} },
+                $path =~ /c$/ ? @{ $CODE_BELOW{$layer} // [] } : ();
     }
     $code =~ s/^\s*#\s*include\s+".*//mg;
 
@@ -64,8 +69,10 @@ sub faults ($path, $text) {
         push @fault, "knows $what: $found" if defined $found && $layer ne $where;
     }
 
-    # functions and macros
-    push @fault, map { "defines $_" } grep { index($_, $prefix) != 0 } $code =~ /^(\w+)\(/mg;
+    # functions and macros; what begins a line may also use a macro of ours, or assert
+    push @fault, map { "defines $_" }
+        grep { index($_, $prefix) != 0 && !/^\U$prefix\E/ && $_ ne '_Static_assert' }
+        $code =~ /^(\w+)\(/mg;
     push @fault, map { "defines $_" } grep { !/^_?\U$prefix\E|^_\U$prefix\E/ && !/^\Q$prefix\E/ }
         $code =~ /^\s*#\s*define\s+(\w+)/mg;
     return @fault;
@@ -81,6 +88,8 @@ is_deeply [ faults('store/ngx_completion_zone.c', <<'EOC') ], [], 'what is right
 #include "../base/ngx_completion_buf.h"
 #define NGX_COMPLETION_SIZE  1
 #define ngx_completion_size(x)  1
+NGX_COMPLETION_LIST(a)
+_Static_assert(1, "one");
 /* curl_easy_init() */
 int
 ngx_completion_zone(void)
@@ -88,6 +97,10 @@ ngx_completion_zone(void)
     ngx_slab_free(p);
 }
 EOC
+is_deeply [ faults('model/ngx_completion_id.c', "#include \"../base/ngx_completion_hash.h\"\n") ], [],
+    '... nor has a hash in the code of the model';
+is_deeply [ faults('base/ngx_completion_fetch.h', "#include \"../model/ngx_completion_model.h\"\n") ],
+    [], '... and everybody knows its words';
 is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H_INCLUDED_\n"
     . "#define _NGX_HTTP_COMPLETION_H_INCLUDED_\n#include \"../store/ngx_completion_zone.h\"\n"
     . "#include \"../operation/x.h\"\nngx_http_request_t *r;\n") ], [], '... in http neither';
@@ -95,6 +108,8 @@ is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H
 for my $case (
     [ 'store/ngx_completion_a.c',     '#include "../provider/ngx_completion_provider.h"' ],
     [ 'provider/ngx_completion_a.c',  '#include "../store/ngx_completion_zone.h"' ],
+    [ 'model/ngx_completion_a.h',     '#include "../base/ngx_completion_hash.h"' ],
+    [ 'model/ngx_completion_a.c',     '#include "../store/ngx_completion_zone.h"' ],
     [ 'base/ngx_completion_a.c',      '#include "../store/ngx_completion_zone.h"' ],
     [ 'operation/ngx_completion_a.c', '#include "../http/ngx_http_completion.h"' ],
     [ 'operation/ngx_completion_a.c', '  #  include "../http/x.h"' ],

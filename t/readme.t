@@ -142,6 +142,15 @@ sub url_of_code ($name) {
 }
 
 
+# What a table of src says, two words a line.
+sub pairs_of ($table, $line) {
+    my $text = CompletionAsync::Example::slurp("$root/src/$table");
+    my @pair;
+    push @pair, [ $1, $2 ] while $text =~ /$line/g;
+    return @pair;
+}
+
+
 # README's side
 
 # [ name, { Syntax, Default, Context, text } ], ...
@@ -254,9 +263,11 @@ sub reference ($file) {
     is_deeply [ sort map { $$_[0] =~ /^`\$(\w+)`$/ } column($file, 'Variables') ],
         [ sort keys %variable ], 'the variables are those of the code';
 
-    my ($problems) = $source =~ /ngx_http_completion_problems\[\] = \{\n(.*?)^\};/ms;
-    my %problem = map { reverse /([0-9]+), [01], "(\w+)"/ } split /\n/, $problems;
-    my @repeated = $problems =~ /[0-9]+, 1, "(\w+)"/g;
+    my $table = 'model/ngx_completion_outcomes.def';
+    my %problem = map { reverse @$_ }
+        pairs_of($table, qr/^NGX_COMPLETION_OUTCOME\(\w+, ([0-9]+), "(\w+)"/m);
+    my @repeated = map { $_->[0] }
+        pairs_of($table, qr/^NGX_COMPLETION_OUTCOME\(\w+, [0-9]+, "(\w+)",\s+"[^"]*", (REPEAT), /m);
 
     is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Errors') }, \%problem,
         'the errors and their statuses are those of the code';
@@ -264,8 +275,8 @@ sub reference ($file) {
     my ($true) = $readme{$file} =~ /^`x-should-retry` .*?`true`(.*?)`false`/ms;
     is_deeply [ sort $true =~ /`(\w+)`/g ], [ sort @repeated ], 'so are those to be repeated';
 
-    my ($families) = $source =~ /ngx_http_completion_families\[\] = \{\n(.*?)^\};/ms;
-    my %family = $families =~ /\{ "(\w+)", "(\w+)",/g;
+    my %family = map { @$_ } pairs_of('store/ngx_completion_counters.def',
+        qr/^NGX_COMPLETION_FAMILY\("(\w+)", "(\w+)"/m);
 
     is_deeply { map { $$_[0] =~ tr/`//dr => $$_[1] } column($file, 'Metrics') },
         { %family, build_info => 'gauge' }, 'the metrics and their types are those of the code';

@@ -63,7 +63,7 @@ static ngx_completion_fetch_line_t *ngx_completion_fetch_line(
     ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_timeout_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
-    ngx_completion_fetch_outcome_e outcome, const char *fault);
+    ngx_completion_outcome_e outcome, const char *fault);
 static void ngx_completion_fetch_release(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_dequeue(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_post(void);
@@ -157,13 +157,13 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     ngx_add_timer(&job->timer, f->timeout);
 
     if (ngx_completion_fetch_prepare(f->log) != NGX_OK) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "libcurl cannot be used");
         return;
     }
 
     if (ngx_completion_fetch_transfers.closed) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "the worker is shutting down");
         return;
     }
@@ -294,8 +294,9 @@ ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 
     /* the next transfer, perhaps this one's repeat, tries another address */
 
-    if (job->picked && (f->outcome == NGX_COMPLETION_FETCH_UNREACHED
-                        || f->outcome == NGX_COMPLETION_FETCH_CONNECT_TIMEOUT))
+    if (job->picked && !f->fenced
+        && (f->outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+            || f->outcome == NGX_COMPLETION_UPSTREAM_TIMEOUT))
     {
         line = ngx_completion_fetch_line(job);
 
@@ -334,7 +335,8 @@ ngx_completion_fetch_abort(const char *fault)
             q = ngx_queue_head(jobs);
             job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
-            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+            ngx_completion_fetch_finish(job,
+                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                         fault);
         }
     }
@@ -346,7 +348,8 @@ ngx_completion_fetch_abort(const char *fault)
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
         if (job->easy == NULL) {
-            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+            ngx_completion_fetch_finish(job,
+                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                         fault);
             continue;
         }
@@ -464,13 +467,15 @@ ngx_completion_fetch_admit(void)
         }
 
         if (!ngx_completion_fetch_room()) {
-            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+            ngx_completion_fetch_finish(job,
+                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                         "worker_connections are not enough");
             continue;
         }
 
         if ((ngx_msec_int_t) (job->timer.timer.key - ngx_current_msec) <= 0) {
-            ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+            ngx_completion_fetch_finish(job,
+                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                         "timed out in line");
             continue;
         }
@@ -572,7 +577,7 @@ ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
     fault = ngx_completion_fetch_pick(job, NULL, &address);
 
     if (fault) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     fault);
         return;
     }
@@ -592,7 +597,7 @@ ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
     ctx = ngx_resolve_start(o->resolver, NULL);
 
     if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     ctx ? "no resolver" : "no memory");
         return;
     }
@@ -609,7 +614,7 @@ ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
         job->ctx = NULL;
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "no memory");
     }
 }
@@ -620,11 +625,11 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
 {
     ngx_str_t                        address;
     const char                      *fault;
+    ngx_completion_outcome_e         outcome;
     ngx_completion_fetch_job_t      *job;
-    ngx_completion_fetch_outcome_e   outcome;
 
     job = ctx->data;
-    outcome = NGX_COMPLETION_FETCH_UNREACHED;
+    outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
 
     if (ctx->state == NGX_OK) {
         fault = ngx_completion_fetch_pick(job, ctx, &address);
@@ -633,7 +638,7 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
         fault = ngx_resolver_strerror(ctx->state);
 
         if (ctx->state == NGX_RESOLVE_TIMEDOUT) {
-            outcome = NGX_COMPLETION_FETCH_CONNECT_TIMEOUT;
+            outcome = NGX_COMPLETION_UPSTREAM_TIMEOUT;
         }
     }
 
@@ -728,14 +733,14 @@ ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
     ngx_str_t *address)
 {
     if (ngx_completion_fetch_easy_open(job, address) != NGX_OK) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "no memory");
         return;
     }
 
     if (ngx_completion_fetch_event_add(job) != NGX_OK) {
         ngx_completion_fetch_easy_close(job, 0);
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "no memory");
     }
 }
@@ -763,7 +768,7 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
               ((u_char *) ev - offsetof(ngx_completion_fetch_job_t, timer));
 
     if (job->state == NGX_COMPLETION_FETCH_IN_LINE) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_FETCH_UNREACHED,
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "timed out in line");
 
     } else if (job->state == NGX_COMPLETION_FETCH_ADMITTED) {
@@ -774,7 +779,7 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
 
         } else {
             ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_FETCH_CONNECT_TIMEOUT,
+                                        NGX_COMPLETION_UPSTREAM_TIMEOUT,
                                         "timed out resolving");
         }
     }
@@ -787,7 +792,7 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
 
 static void
 ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
-    ngx_completion_fetch_outcome_e outcome, const char *fault)
+    ngx_completion_outcome_e outcome, const char *fault)
 {
     ngx_completion_fetch_t  *f;
 
@@ -908,16 +913,12 @@ ngx_completion_fetch_log(ngx_completion_fetch_job_t *job)
 #if (NGX_DEBUG)
     ngx_completion_fetch_t  *f;
 
-    static char  *outcomes[] = {
-        "answered", "unreached", "connect timeout", "fenced", "broken"
-    };
-
     f = &job->fetch;
 
     ngx_log_debug5(NGX_LOG_DEBUG_EVENT, f->log, 0,
                    "completion fetch: %s, status %ui, %uz bytes, %M ms: %s",
-                   outcomes[f->outcome], f->status, f->response.len,
-                   f->elapsed, f->fault ? f->fault : "ok");
+                   ngx_completion_outcomes[f->outcome].code, f->status,
+                   f->response.len, f->elapsed, f->fault ? f->fault : "ok");
 #endif
 }
 

@@ -27,6 +27,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../model/ngx_completion_model.h"
+
 
 typedef struct ngx_completion_fetch_s  ngx_completion_fetch_t;
 
@@ -59,15 +61,6 @@ typedef struct {
 } ngx_completion_origin_t;
 
 
-typedef enum {
-    NGX_COMPLETION_FETCH_ANSWERED = 0,  /* status, headers and whole body */
-    NGX_COMPLETION_FETCH_UNREACHED,     /* no connection, nothing was sent */
-    NGX_COMPLETION_FETCH_CONNECT_TIMEOUT,  /* the same, for lack of time */
-    NGX_COMPLETION_FETCH_FENCED,        /* the fence declined, nothing sent */
-    NGX_COMPLETION_FETCH_BROKEN         /* sent, and no readable answer */
-} ngx_completion_fetch_outcome_e;
-
-
 typedef void (*ngx_completion_fetch_handler_pt)(ngx_completion_fetch_t *f);
 typedef ngx_int_t (*ngx_completion_fetch_fence_pt)(ngx_completion_fetch_t *f);
 
@@ -98,10 +91,16 @@ struct ngx_completion_fetch_s {
     ngx_str_t                        credential;  /* as sent, in a header;
                                                   empty: none */
 
-    /* to read in the handler; status and response may be there in part
-       when the answer broke off */
+    /*
+     * to read in the handler; status and response may be there in part when
+     * the answer broke off.  The outcome is OK: status, headers and the whole
+     * body; UPSTREAM_UNAVAILABLE: no connection, or fenced, nothing was sent;
+     * UPSTREAM_TIMEOUT: the same, for lack of time; OUTCOME_UNKNOWN: sent, and
+     * no readable answer.
+     */
 
-    ngx_completion_fetch_outcome_e   outcome;
+    ngx_completion_outcome_e         outcome;
+    unsigned                         fenced:1; /* the fence declined */
     unsigned                         sent:1;   /* upstream may have seen it;
                                                   at any time */
     ngx_uint_t                       status;

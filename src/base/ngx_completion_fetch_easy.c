@@ -205,16 +205,16 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
         f->status = status;
     }
 
-    if (job->fenced) {
-        f->outcome = NGX_COMPLETION_FETCH_FENCED;
+    if (f->fenced) {
+        f->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         f->fault = "fenced";
         return;
     }
 
     if (job->attempts == 0) {
         f->outcome = (code == CURLE_OPERATION_TIMEDOUT)
-                     ? NGX_COMPLETION_FETCH_CONNECT_TIMEOUT
-                     : NGX_COMPLETION_FETCH_UNREACHED;
+                     ? NGX_COMPLETION_UPSTREAM_TIMEOUT
+                     : NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         f->fault = ngx_completion_fetch_fault(job, code);
         return;
     }
@@ -233,12 +233,12 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
             f->response.len -= 3;
         }
 
-        f->outcome = NGX_COMPLETION_FETCH_ANSWERED;
+        f->outcome = NGX_COMPLETION_OK;
         f->fault = NULL;
         return;
     }
 
-    f->outcome = NGX_COMPLETION_FETCH_BROKEN;
+    f->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     f->fault = ngx_completion_fetch_fault(job, code);
 }
 
@@ -622,7 +622,7 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     if (f->fence && f->fence(f) != NGX_OK) {
-        job->fenced = 1;
+        f->fenced = 1;
         return CURL_PREREQFUNC_ABORT;
     }
 

@@ -71,7 +71,6 @@ typedef struct {
     size_t                          size;
 
     unsigned                        picked:1;   /* one of many addresses */
-    unsigned                        fenced:1;
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        unwatched:1;
     unsigned                        stale:1;    /* an old one, of no use */

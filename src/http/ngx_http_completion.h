@@ -87,35 +87,6 @@ typedef struct {
 } ngx_http_completion_loc_conf_t;
 
 
-typedef enum {
-    NGX_HTTP_COMPLETION_INVALID_REQUEST = 0,
-    NGX_HTTP_COMPLETION_FORBIDDEN,
-    NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND,
-    NGX_HTTP_COMPLETION_METHOD_NOT_ALLOWED,
-    NGX_HTTP_COMPLETION_NOT_ACCEPTABLE,
-    NGX_HTTP_COMPLETION_REQUEST_CONFLICT,
-    NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE,
-    NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE,
-    NGX_HTTP_COMPLETION_IDEMPOTENCY_MISMATCH,
-    NGX_HTTP_COMPLETION_QUOTA_EXCEEDED,
-    NGX_HTTP_COMPLETION_UPSTREAM_REJECTED,
-    NGX_HTTP_COMPLETION_OUTCOME_UNKNOWN,
-    NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE,
-    NGX_HTTP_COMPLETION_ZONE_FULL,
-    NGX_HTTP_COMPLETION_UPSTREAM_TIMEOUT
-} ngx_http_completion_problem_e;
-
-
-typedef enum {
-    NGX_HTTP_COMPLETION_SOURCE_NONE = 0,
-    NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
-    NGX_HTTP_COMPLETION_SOURCE_ZONE,
-    NGX_HTTP_COMPLETION_SOURCE_JOINED,
-    NGX_HTTP_COMPLETION_SOURCE_CACHED,
-    NGX_HTTP_COMPLETION_SOURCE_REPLAYED
-} ngx_http_completion_source_e;
-
-
 typedef struct {
     ngx_http_request_t            *request;
     ngx_completion_service_t      *service;
@@ -133,8 +104,8 @@ typedef struct {
     ngx_str_t                      capability;
     ngx_completion_view_t          view;
     ngx_completion_result_t       *result;   /* read from the document */
-    ngx_uint_t                     state;    /* a completion_state_e */
-    ngx_http_completion_source_e   source;
+    ngx_completion_state_e         state;
+    ngx_completion_source_e        source;
     ngx_uint_t                     upstream_status;
     ngx_msec_t                     upstream_time;
     ngx_str_t                      upstream_request_id;
@@ -230,14 +201,14 @@ ngx_int_t ngx_http_completion_submit(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 
 /*
- * input: the body as a prompt.  NGX_OK; NGX_DECLINED: *problem and *detail
+ * input: the body as a prompt.  NGX_OK; NGX_DECLINED: *outcome and *detail
  * say what is wrong; or an HTTP status.
  */
 ngx_int_t ngx_http_completion_input_type(ngx_http_request_t *r,
     const char **detail);
 ngx_int_t ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_http_completion_problem_e *problem, const char **detail);
+    ngx_completion_outcome_e *outcome, const char **detail);
 
 
 /*
@@ -279,11 +250,8 @@ ngx_int_t ngx_http_completion_document(ngx_http_request_t *r,
 
 /* detail may be NULL; retry_after in ms, 0: none */
 ngx_int_t ngx_http_completion_problem(ngx_http_request_t *r,
-    ngx_http_completion_problem_e problem, const char *detail,
+    ngx_completion_outcome_e outcome, const char *detail,
     ngx_msec_t retry_after);
-
-/* NULL: there are no more. */
-const char *ngx_http_completion_problem_code(ngx_uint_t problem);
 
 /*
  * Once the answer is sure: while a request is held, nginx's discarding would
@@ -302,12 +270,15 @@ ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 
 
-/*
- * metrics.  The clock runs while nginx works on a request, stands while it
- * waits for anything, and ends once, with the answer.
- */
+/* metrics */
+
 ngx_int_t ngx_http_completion_metrics_handler(ngx_http_request_t *r);
 
+
+/*
+ * clock: runs while nginx works on a request, stands while it waits for
+ * anything, and ends once, with the answer.
+ */
 void ngx_http_completion_clock_start(ngx_http_completion_ctx_t *ctx);
 void ngx_http_completion_clock_stop(ngx_http_completion_ctx_t *ctx);
 void ngx_http_completion_clock_end(ngx_http_completion_ctx_t *ctx);

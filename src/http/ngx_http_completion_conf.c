@@ -885,7 +885,7 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_completion_check_lifetime(ngx_conf_t *cf, void *post, void *data)
 {
-    return (*(time_t *) data > NGX_COMPLETION_ID_LIFETIME)
+    return (*(time_t *) data > NGX_COMPLETION_LIFETIME)
                ? "must not be above 72h, as long as upstream keeps results"
                : NGX_CONF_OK;
 }

@@ -61,12 +61,12 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     if (resource == NGX_HTTP_COMPLETION_NOTHING) {
         return ngx_http_completion_problem(r,
-                          NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
+                          NGX_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
     }
 
     if (ngx_http_completion_method(r, resource) != NGX_OK) {
         return ngx_http_completion_problem(r,
-                           NGX_HTTP_COMPLETION_METHOD_NOT_ALLOWED, NULL, 0);
+                           NGX_COMPLETION_METHOD_NOT_ALLOWED, NULL, 0);
     }
 
     if (r->method == NGX_HTTP_OPTIONS) {
@@ -75,7 +75,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
-                           NGX_HTTP_COMPLETION_NOT_ACCEPTABLE,
+                           NGX_COMPLETION_NOT_ACCEPTABLE,
                            "application/json, text/plain and "
                            "text/event-stream are served", 0);
     }
@@ -87,7 +87,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
         if (ctx->owner.len == 0) {
             return ngx_http_completion_problem(r,
-                                    NGX_HTTP_COMPLETION_FORBIDDEN, NULL, 0);
+                                    NGX_COMPLETION_FORBIDDEN, NULL, 0);
         }
     }
 
@@ -99,7 +99,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
-                          NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
+                          NGX_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
     }
 
     if (rc != NGX_OK) {
@@ -110,7 +110,7 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     if (ctx->cancel && ctx->id.shared) {
         return ngx_http_completion_problem(r,
-                          NGX_HTTP_COMPLETION_REQUEST_CONFLICT,
+                          NGX_COMPLETION_REQUEST_CONFLICT,
                           "the operation is shared and cannot be cancelled "
                           "by one of its clients", 0);
     }
@@ -231,7 +231,8 @@ ngx_http_completion_verify(ngx_http_request_t *r,
     ctx->capability = *capability;
 
     return ngx_completion_id_verify(r->pool, service->id_keys, &service->name,
-                                    &ctx->owner, capability, &ctx->id);
+                                    &ctx->owner, NGX_COMPLETION_LIFETIME,
+                                    capability, &ctx->id);
 }
 
 

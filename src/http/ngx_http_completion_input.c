@@ -53,7 +53,7 @@ ngx_http_completion_input_type(ngx_http_request_t *r, const char **detail)
 ngx_int_t
 ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_http_completion_problem_e *problem, const char **detail)
+    ngx_completion_outcome_e *outcome, const char **detail)
 {
     ngx_int_t  rc;
     ngx_str_t  body, charset;
@@ -63,7 +63,7 @@ ngx_http_completion_input(ngx_http_request_t *r,
     rc = ngx_http_completion_read_body(r, &body);
 
     if (rc == NGX_DECLINED) {
-        *problem = NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE;
+        *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
         return NGX_DECLINED;
     }
 
@@ -71,7 +71,7 @@ ngx_http_completion_input(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    *problem = NGX_HTTP_COMPLETION_INVALID_REQUEST;
+    *outcome = NGX_COMPLETION_INVALID_REQUEST;
 
     return ngx_http_completion_parse_body(r->pool,
                                  ngx_http_completion_body_type(r, &charset),

@@ -509,8 +509,7 @@ ngx_http_completion_block_zone(ngx_conf_t *cf,
 
     zone->deadline = (ngx_msec_t) block->deadline * 1000;
     zone->poll_lease = block->request_timeout + 1000;
-    zone->reusable = NGX_COMPLETION_COMPLETED;
-    zone->unknown = NGX_COMPLETION_SUBMIT_UNKNOWN;
+    zone->lifetime = NGX_COMPLETION_LIFETIME;
 
     service->zone = zone;
     ngx_http_completion_identity(service);

@@ -10,14 +10,6 @@
     "urn:nginx-completion-async:problem:"
 
 
-typedef struct {
-    ngx_uint_t   status;
-    ngx_uint_t   repeatable;    /* as it is, and it may succeed later */
-    const char  *code;
-    const char  *title;
-} ngx_http_completion_problem_t;
-
-
 static ngx_int_t ngx_http_completion_reply_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_uint_t ngx_http_completion_text_status(
@@ -29,7 +21,7 @@ static ngx_int_t ngx_http_completion_etag(ngx_http_request_t *r,
 static ngx_int_t ngx_http_completion_preference(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_problem_body(ngx_http_request_t *r,
-    ngx_http_completion_problem_t *problem, const char *detail,
+    const ngx_completion_outcome_t *problem, const char *detail,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
     ngx_uint_t status);
@@ -37,28 +29,6 @@ static ngx_int_t ngx_http_completion_should_retry(ngx_http_request_t *r,
     ngx_uint_t repeatable);
 static ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *body);
-
-
-static ngx_http_completion_problem_t  ngx_http_completion_problems[] = {
-    { 400, 0, "invalid_request", "The request is not valid" },
-    { 403, 0, "forbidden", "Nobody may use this without a name" },
-    { 404, 0, "operation_not_found", "There is no such operation" },
-    { 405, 0, "method_not_allowed", "The method is not allowed here" },
-    { 406, 0, "not_acceptable", "Nothing acceptable can be served" },
-    { 409, 0, "request_conflict", "The request conflicts with the operation" },
-    { 413, 0, "request_too_large", "The request is too large" },
-    { 415, 0, "unsupported_media_type", "The media type is not supported" },
-    { 422, 0, "idempotency_mismatch", "The key was used for another request" },
-    { 429, 1, "quota_exceeded", "The quota is used up" },
-    { 502, 0, "upstream_rejected", "The upstream rejected the request" },
-
-    /* a status that no stock client, SDK or proxy repeats by itself */
-    { 424, 0, "outcome_unknown", "The request may have been accepted" },
-
-    { 503, 1, "upstream_unavailable", "The upstream is not available" },
-    { 503, 1, "zone_full", "No room for another operation" },
-    { 504, 1, "upstream_timeout", "The upstream cannot be reached in time" }
-};
 
 
 ngx_int_t
@@ -263,7 +233,7 @@ ngx_http_completion_reply_cache(ngx_http_request_t *r,
         return ngx_http_completion_add_header(r, "Cache-Control", &private);
     }
 
-    rest = ctx->id.submitted + NGX_COMPLETION_ID_LIFETIME - ngx_time();
+    rest = ctx->id.submitted + NGX_COMPLETION_LIFETIME - ngx_time();
 
     value.data = ngx_pnalloc(r->pool, sizeof("private, max-age=, immutable")
                                       + NGX_TIME_T_LEN);
@@ -397,21 +367,21 @@ ngx_http_completion_result(ngx_http_request_t *r,
 
 ngx_int_t
 ngx_http_completion_problem(ngx_http_request_t *r,
-    ngx_http_completion_problem_e problem, const char *detail,
+    ngx_completion_outcome_e outcome, const char *detail,
     ngx_msec_t retry_after)
 {
-    ngx_str_t                       body;
-    ngx_uint_t                      status;
-    ngx_http_completion_ctx_t      *ctx;
-    ngx_http_completion_problem_t  *p;
+    ngx_str_t                        body;
+    ngx_uint_t                       status;
+    ngx_http_completion_ctx_t       *ctx;
+    const ngx_completion_outcome_t  *problem;
 
     static ngx_str_t  no_store = ngx_string("no-store");
 
-    p = &ngx_http_completion_problems[problem];
-    status = p->status;
+    problem = &ngx_completion_outcomes[outcome];
+    status = problem->status;
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[problem],
+    ngx_completion_metrics_add(&ctx->service->zone->metrics->problems[outcome],
                                1);
 
     /* an "error_page" may yet want the body, and answers for itself */
@@ -420,10 +390,10 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         return status;
     }
 
-    if (ngx_http_completion_problem_body(r, p, detail, &body) != NGX_OK
+    if (ngx_http_completion_problem_body(r, problem, detail, &body) != NGX_OK
         || ngx_http_completion_add_header(r, "Cache-Control", &no_store)
            != NGX_OK
-        || ngx_http_completion_should_retry(r, p->repeatable) != NGX_OK
+        || ngx_http_completion_should_retry(r, problem->repeatable) != NGX_OK
         || (retry_after
             && ngx_http_completion_retry_after(r, retry_after) != NGX_OK))
     {
@@ -438,7 +408,7 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_completion_problem_body(ngx_http_request_t *r,
-    ngx_http_completion_problem_t *problem, const char *detail,
+    const ngx_completion_outcome_t *problem, const char *detail,
     ngx_str_t *body)
 {
     ngx_str_t                      type;
@@ -539,15 +509,6 @@ ngx_http_completion_should_retry(ngx_http_request_t *r, ngx_uint_t repeatable)
 
     return ngx_http_completion_add_header(r, "x-should-retry",
                                           repeatable ? &yes : &no);
-}
-
-
-const char *
-ngx_http_completion_problem_code(ngx_uint_t problem)
-{
-    return (problem < sizeof(ngx_http_completion_problems)
-                      / sizeof(ngx_http_completion_problems[0]))
-               ? ngx_http_completion_problems[problem].code : NULL;
 }
 
 

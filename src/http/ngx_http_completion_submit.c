@@ -50,7 +50,7 @@ ngx_http_completion_submit(ngx_http_request_t *r,
 
     if (rc != NGX_OK) {
         return ngx_http_completion_problem(r,
-                       NGX_HTTP_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
+                       NGX_COMPLETION_UNSUPPORTED_MEDIA_TYPE, detail, 0);
     }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
@@ -59,7 +59,7 @@ ngx_http_completion_submit(ngx_http_request_t *r,
         && r->headers_in.content_length_n > NGX_HTTP_COMPLETION_BODY_MAX)
     {
         return ngx_http_completion_problem(r,
-                              NGX_HTTP_COMPLETION_REQUEST_TOO_LARGE, NULL, 0);
+                              NGX_COMPLETION_REQUEST_TOO_LARGE, NULL, 0);
     }
 
     r->request_body_in_single_buf = 1;
@@ -112,19 +112,19 @@ static ngx_int_t
 ngx_http_completion_submit_start(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    ngx_int_t                      rc;
-    ngx_str_t                      reason;
-    const char                    *detail;
-    ngx_completion_prompt_t        prompt;
-    ngx_completion_submit_t       *submit;
-    ngx_http_completion_problem_e  problem;
+    ngx_int_t                  rc;
+    ngx_str_t                  reason;
+    const char                *detail;
+    ngx_completion_prompt_t    prompt;
+    ngx_completion_submit_t   *submit;
+    ngx_completion_outcome_e   outcome;
 
     ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
 
-    rc = ngx_http_completion_input(r, ctx, &prompt, &problem, &detail);
+    rc = ngx_http_completion_input(r, ctx, &prompt, &outcome, &detail);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_completion_problem(r, problem, detail, 0);
+        return ngx_http_completion_problem(r, outcome, detail, 0);
     }
 
     if (rc == NGX_OK) {
@@ -133,7 +133,7 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
-                                           NGX_HTTP_COMPLETION_INVALID_REQUEST,
+                                           NGX_COMPLETION_INVALID_REQUEST,
                                            "the model is empty", 0);
     }
 
@@ -163,7 +163,7 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     case NGX_DECLINED:
         rc = ngx_http_completion_problem(r,
-                                    NGX_HTTP_COMPLETION_INVALID_REQUEST,
+                                    NGX_COMPLETION_INVALID_REQUEST,
                                     ngx_http_completion_reason(r, &reason), 0);
         break;
 
@@ -366,15 +366,7 @@ static ngx_int_t
 ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit)
 {
-    static ngx_http_completion_source_e  sources[] = {
-        NGX_HTTP_COMPLETION_SOURCE_UPSTREAM,
-        NGX_HTTP_COMPLETION_SOURCE_JOINED,
-        NGX_HTTP_COMPLETION_SOURCE_CACHED,
-        NGX_HTTP_COMPLETION_SOURCE_REPLAYED,
-        NGX_HTTP_COMPLETION_SOURCE_ZONE
-    };
-
-    ctx->source = sources[submit->source];
+    ctx->source = submit->source;
     ctx->sent = (submit->tries != 0);
     ctx->upstream_status = submit->answer.status;
     ctx->upstream_time = submit->elapsed;
@@ -386,7 +378,7 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (submit->outcome != NGX_COMPLETION_SUBMIT_ACCEPTED) {
+    if (submit->outcome != NGX_COMPLETION_OK) {
         return ngx_http_completion_submit_refused(r, submit);
     }
 
@@ -414,7 +406,7 @@ ngx_http_completion_submit_accepted(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (submit->source != NGX_COMPLETION_SUBMIT_SENT) {
+    if (submit->source != NGX_COMPLETION_SOURCE_UPSTREAM) {
         return ngx_http_completion_continue(r, ctx);
     }
 
@@ -444,53 +436,33 @@ static ngx_int_t
 ngx_http_completion_submit_refused(ngx_http_request_t *r,
     ngx_completion_submit_t *submit)
 {
-    char                           *detail;
-    ngx_msec_t                      retry_after;
-    ngx_http_completion_problem_e   problem;
+    char        *detail;
+    ngx_msec_t   retry_after;
 
     detail = NULL;
     retry_after = 0;
 
     switch (submit->outcome) {
 
-    case NGX_COMPLETION_SUBMIT_INVALID:
-        problem = NGX_HTTP_COMPLETION_INVALID_REQUEST;
+    case NGX_COMPLETION_INVALID_REQUEST:
         detail = ngx_http_completion_reason(r, &submit->answer.reason);
         break;
 
-    case NGX_COMPLETION_SUBMIT_QUOTA:
-        problem = NGX_HTTP_COMPLETION_QUOTA_EXCEEDED;
+    case NGX_COMPLETION_QUOTA_EXCEEDED:
+    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
         retry_after = ngx_max(submit->retry_after, 1);
         break;
 
-    case NGX_COMPLETION_SUBMIT_REJECTED:
-        problem = NGX_HTTP_COMPLETION_UPSTREAM_REJECTED;
-        break;
-
-    case NGX_COMPLETION_SUBMIT_UNAVAILABLE:
-        problem = NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE;
-        retry_after = ngx_max(submit->retry_after, 1);
-        break;
-
-    case NGX_COMPLETION_SUBMIT_TIMEOUT:
-        problem = NGX_HTTP_COMPLETION_UPSTREAM_TIMEOUT;
-        break;
-
-    case NGX_COMPLETION_SUBMIT_MISMATCH:
-        problem = NGX_HTTP_COMPLETION_IDEMPOTENCY_MISMATCH;
-        break;
-
-    case NGX_COMPLETION_SUBMIT_FULL:
-        problem = NGX_HTTP_COMPLETION_ZONE_FULL;
+    case NGX_COMPLETION_ZONE_FULL:
         retry_after = 1000;
         break;
 
-    default: /* NGX_COMPLETION_SUBMIT_UNKNOWN */
-        problem = NGX_HTTP_COMPLETION_OUTCOME_UNKNOWN;
+    default:
         break;
     }
 
-    return ngx_http_completion_problem(r, problem, detail, retry_after);
+    return ngx_http_completion_problem(r, submit->outcome, detail,
+                                       retry_after);
 }
 
 

@@ -80,30 +80,6 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
 };
 
 
-/* in the order of ngx_completion_state_e */
-
-static ngx_str_t  ngx_http_completion_states[] = {
-    ngx_string("pending"),
-    ngx_string("completed"),
-    ngx_string("incomplete"),
-    ngx_string("failed"),
-    ngx_string("cancelled"),
-    ngx_string("failed")
-};
-
-
-/* in the order of ngx_http_completion_source_e */
-
-static ngx_str_t  ngx_http_completion_sources[] = {
-    ngx_null_string,
-    ngx_string("upstream"),
-    ngx_string("zone"),
-    ngx_string("joined"),
-    ngx_string("cached"),
-    ngx_string("replayed")
-};
-
-
 ngx_int_t
 ngx_http_completion_add_variables(ngx_conf_t *cf)
 {
@@ -152,12 +128,12 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_COMPLETION_VAR_STATE:
         if (ctx->known) {
-            value = ngx_http_completion_states[ctx->state];
+            value = ngx_completion_states[ctx->state];
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_SOURCE:
-        value = ngx_http_completion_sources[ctx->source];
+        value = ngx_completion_sources[ctx->source];
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATUS:

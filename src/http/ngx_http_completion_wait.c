@@ -40,12 +40,12 @@ ngx_http_completion_continue(ngx_http_request_t *r,
     ctx->result = NULL;
     ctx->known = 1;
 
-    if (ctx->source == NGX_HTTP_COMPLETION_SOURCE_NONE) {
-        ctx->source = ctx->asked ? NGX_HTTP_COMPLETION_SOURCE_UPSTREAM
-                                 : NGX_HTTP_COMPLETION_SOURCE_ZONE;
+    if (ctx->source == NGX_COMPLETION_SOURCE_NONE) {
+        ctx->source = ctx->asked ? NGX_COMPLETION_SOURCE_UPSTREAM
+                                 : NGX_COMPLETION_SOURCE_ZONE;
         ngx_completion_metrics_add(ctx->cancel
-                           ? &ctx->service->zone->metrics->cancels
-                           : &ctx->service->zone->metrics->polls[ctx->asked],
+                          ? &ctx->service->zone->metrics->cancels
+                          : &ctx->service->zone->metrics->polls[ctx->source],
                                    1);
     }
 
@@ -92,11 +92,11 @@ ngx_http_completion_unknown(ngx_http_request_t *r,
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
-                          NGX_HTTP_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
+                          NGX_COMPLETION_OPERATION_NOT_FOUND, NULL, 0);
     }
 
     if (rc == NGX_ABORT) {
-        return ngx_http_completion_problem(r, NGX_HTTP_COMPLETION_ZONE_FULL,
+        return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL,
                                            NULL, 1000);
     }
 
@@ -110,7 +110,7 @@ ngx_http_completion_unknown(ngx_http_request_t *r,
 
     if (rc == NGX_BUSY || left <= 0 || ngx_exiting) {
         return ngx_http_completion_problem(r,
-                                    NGX_HTTP_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                    NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                     "the operation could not be looked up",
                                     ngx_max(next, 1000));
     }

@@ -167,7 +167,7 @@ ngx_completion_cancel_answered(ngx_completion_fetch_t *f)
     ngx_completion_meter_fetch(cancel->service, NGX_COMPLETION_METRICS_CANCEL,
                                f, &answer);
 
-    if (answer.kind == NGX_COMPLETION_ANSWER_UNAUTHORIZED) {
+    if (answer.unauthorized) {
         again = (!cancel->refused
                  && ngx_completion_grant_refused(cancel->service,
                                                  cancel->generation)

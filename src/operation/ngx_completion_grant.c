@@ -601,7 +601,8 @@ ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
     metrics = service->zone->metrics;
     level = recovered ? NGX_LOG_NOTICE : NGX_LOG_INFO;
 
-    ngx_completion_metrics_add(&metrics->renewals[0], 1);
+    ngx_completion_metrics_add(
+                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
     metrics->expiry = ngx_time() + life;
 
     ngx_log_error(level, service->log, 0,
@@ -621,11 +622,13 @@ ngx_completion_renewal_failed(ngx_completion_holder_t *holder,
 
     service = holder->service;
 
-    ngx_completion_metrics_add(&service->zone->metrics->renewals[1], 1);
+    ngx_completion_metrics_add(
+          &service->zone->metrics->renewals[NGX_COMPLETION_METRICS_NOT_RENEWED],
+                               1);
 
     /* of no answer, a text may tell the time that it took */
 
-    if (f && f->outcome != NGX_COMPLETION_FETCH_ANSWERED) {
+    if (f && f->outcome != NGX_COMPLETION_OK) {
         kind = f->outcome;
 
     } else {

@@ -1,7 +1,6 @@
 
 /*
- * What is counted of submits and of requests to upstream, and under which
- * names: the labels stand beside the code that chooses among them.
+ * What is counted of submits and of requests to upstream.
  */
 
 
@@ -12,81 +11,34 @@
 #include "ngx_completion_operation.h"
 
 
-/* in the order of their labels */
-typedef enum {
-    NGX_COMPLETION_METER_UNREACHED = 0,
-    NGX_COMPLETION_METER_CONNECT_TIMEOUT,
-    NGX_COMPLETION_METER_BROKEN,
-    NGX_COMPLETION_METER_ABORTED,
-    NGX_COMPLETION_METER_STATUS,
-    NGX_COMPLETION_METER_CLASS = NGX_COMPLETION_METER_STATUS + 10,
-    NGX_COMPLETION_METER_OTHER = NGX_COMPLETION_METER_CLASS + 4
-} ngx_completion_meter_code_e;
-
-
 static ngx_uint_t ngx_completion_meter_code(ngx_completion_fetch_t *f);
 static void ngx_completion_meter_count(ngx_completion_service_t *service,
     ngx_completion_metrics_request_e kind, ngx_uint_t code);
 
 
-/* sources of accepted ones, then outcomes */
+/* by the code that they are counted under */
 
-const char *
-ngx_completion_meter_submits[NGX_COMPLETION_METRICS_SUBMITS] = {
-    "accepted",
-    "joined",
-    "cached",
-    "replayed",
-    "invalid_request",
-    "quota_exceeded",
-    "upstream_rejected",
-    "outcome_unknown",
-    "upstream_unavailable",
-    "upstream_timeout",
-    "zone_full",
-    "idempotency_mismatch"
-};
-
-const char *
-ngx_completion_meter_codes[NGX_COMPLETION_METRICS_CODES] = {
-    "unreached",
-    "connect_timeout",
-    "broken",
-    "aborted",
-    "200",
-    "400",
-    "401",
-    "403",
-    "404",
-    "429",
-    "500",
-    "502",
-    "503",
-    "504",
-    "2xx",
-    "3xx",
-    "4xx",
-    "5xx",
-    "other"
-};
-
-static ngx_uint_t
-ngx_completion_meter_statuses[NGX_COMPLETION_METER_CLASS
-                              - NGX_COMPLETION_METER_STATUS] = {
-    200, 400, 401, 403, 404, 429, 500, 502, 503, 504
+static const struct {
+    ngx_completion_outcome_e   outcome;
+    ngx_uint_t                 from;
+    ngx_uint_t                 to;
+} ngx_completion_meter_codes[NGX_COMPLETION_METRICS_CODES] = {
+#define NGX_COMPLETION_METER(name, value, outcome, from, to)                  \
+    { NGX_COMPLETION_##outcome, from, to },
+    NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_METER)
 };
 
 
 void
 ngx_completion_meter_submit(ngx_completion_submit_t *submit)
 {
-    ngx_uint_t  i;
+    ngx_completion_metrics_sh_t  *metrics;
 
-    i = (submit->outcome == NGX_COMPLETION_SUBMIT_ACCEPTED)
-            ? submit->source
-            : NGX_COMPLETION_SUBMIT_REPLAYED + submit->outcome;
+    metrics = submit->service->zone->metrics;
 
-    ngx_completion_metrics_add(&submit->service->zone->metrics->submits[i], 1);
+    ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
+                                   ? &metrics->accepted[submit->source]
+                                   : &metrics->refused[submit->outcome], 1);
 }
 
 
@@ -110,7 +62,7 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
 {
     ngx_completion_metrics_sh_t  *metrics;
 
-    if (f->outcome == NGX_COMPLETION_FETCH_FENCED) {
+    if (f->fenced) {
         return;
     }
 
@@ -122,7 +74,7 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
                                    ngx_completion_metrics_upstream,
                                    f->elapsed);
 
-    if (answer->kind == NGX_COMPLETION_ANSWER_UNKNOWN
+    if (answer->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN
         && answer->status >= 200 && answer->status < 300)
     {
         ngx_completion_metrics_add(&metrics->unreadable[kind], 1);
@@ -136,7 +88,7 @@ ngx_completion_meter_aborted(ngx_completion_service_t *service,
 {
     if (f->sent) {
         ngx_completion_meter_count(service, kind,
-                                   NGX_COMPLETION_METER_ABORTED);
+                                   NGX_COMPLETION_METRICS_ABORTED);
     }
 }
 
@@ -150,11 +102,13 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
     tokens = service->zone->metrics->tokens;
 
     if (operation->input_tokens > 0) {
-        ngx_completion_metrics_add(&tokens[0], operation->input_tokens);
+        ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_INPUT],
+                                   operation->input_tokens);
     }
 
     if (operation->completion_tokens > 0) {
-        ngx_completion_metrics_add(&tokens[1], operation->completion_tokens);
+        ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_COMPLETION],
+                                   operation->completion_tokens);
     }
 }
 
@@ -162,36 +116,18 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
 static ngx_uint_t
 ngx_completion_meter_code(ngx_completion_fetch_t *f)
 {
-    ngx_uint_t  i, n;
+    ngx_uint_t  i;
 
-    switch (f->outcome) {
-
-    case NGX_COMPLETION_FETCH_UNREACHED:
-        return NGX_COMPLETION_METER_UNREACHED;
-
-    case NGX_COMPLETION_FETCH_CONNECT_TIMEOUT:
-        return NGX_COMPLETION_METER_CONNECT_TIMEOUT;
-
-    case NGX_COMPLETION_FETCH_ANSWERED:
-        break;
-
-    default: /* NGX_COMPLETION_FETCH_BROKEN */
-        return NGX_COMPLETION_METER_BROKEN;
-    }
-
-    n = NGX_COMPLETION_METER_CLASS - NGX_COMPLETION_METER_STATUS;
-
-    for (i = 0; i < n; i++) {
-        if (ngx_completion_meter_statuses[i] == f->status) {
-            return NGX_COMPLETION_METER_STATUS + i;
+    for (i = 0; i < NGX_COMPLETION_METRICS_OTHER; i++) {
+        if (ngx_completion_meter_codes[i].outcome == f->outcome
+            && ngx_completion_meter_codes[i].from <= f->status
+            && ngx_completion_meter_codes[i].to >= f->status)
+        {
+            break;
         }
     }
 
-    if (f->status < 200 || f->status > 599) {
-        return NGX_COMPLETION_METER_OTHER;
-    }
-
-    return NGX_COMPLETION_METER_CLASS + f->status / 100 - 2;
+    return i;
 }
 
 

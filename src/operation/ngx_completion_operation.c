@@ -136,31 +136,19 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
 
     seconds = ngx_max(answer->retry_after, answer->poll_interval);
     update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
-    update.lost = NGX_COMPLETION_LOST;
+    update.outcome = answer->outcome;
 
-    switch (answer->kind) {
-
-    case NGX_COMPLETION_ANSWER_OPERATION:
-        update.kind = (answer->operation.state == NGX_COMPLETION_PENDING)
-                          ? NGX_COMPLETION_UPDATE_PENDING
-                          : NGX_COMPLETION_UPDATE_FINAL;
-        update.verdict = answer->operation.state;
+    if (answer->outcome == NGX_COMPLETION_OK) {
+        update.state = answer->operation.state;
         update.document = answer->operation.document;
         update.id_offset = answer->operation.id_offset;
-        break;
-
-    case NGX_COMPLETION_ANSWER_NOT_FOUND:
-        update.kind = NGX_COMPLETION_UPDATE_NOT_FOUND;
-        break;
-
-    default:
-        update.kind = NGX_COMPLETION_UPDATE_FAILED;
-        break;
     }
 
     rc = ngx_completion_zone_store(service->zone, id, lease, &update);
 
-    if (update.ended && update.kind == NGX_COMPLETION_UPDATE_NOT_FOUND) {
+    if (update.ended
+        && answer->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
         ngx_log_error(NGX_LOG_ERR, service->log, 0,
                       "upstream does not know operation \"%V\" of provider "
                       "\"%V\" any more, it is lost, status %ui, "
@@ -175,8 +163,8 @@ ngx_completion_operation_told(ngx_completion_service_t *service,
         ngx_completion_watcher_changed(service);
     }
 
-    if (rc != NGX_DECLINED && update.kind == NGX_COMPLETION_UPDATE_FINAL
-        && !update.kept)
+    if (rc != NGX_DECLINED && answer->outcome == NGX_COMPLETION_OK
+        && update.state != NGX_COMPLETION_PENDING && !update.kept)
     {
         ngx_completion_watcher_spare_set(service, id, &update);
     }

@@ -17,9 +17,9 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../model/ngx_completion_id.h"
 #include "../base/ngx_completion_hash.h"
 #include "../provider/ngx_completion_provider.h"
-#include "../store/ngx_completion_id.h"
 #include "../store/ngx_completion_zone.h"
 
 
@@ -98,29 +98,6 @@ typedef void (*ngx_completion_submit_handler_pt)(
     ngx_completion_submit_t *submit);
 
 
-/* where the operation of a submit came from */
-typedef enum {
-    NGX_COMPLETION_SUBMIT_SENT = 0,     /* paid for by this one */
-    NGX_COMPLETION_SUBMIT_JOINED,       /* by one that was on its way */
-    NGX_COMPLETION_SUBMIT_CACHED,       /* by an equal one, earlier */
-    NGX_COMPLETION_SUBMIT_REPLAYED,     /* by one of the same key, earlier */
-    NGX_COMPLETION_SUBMIT_UNSENT        /* refused here, upstream not asked */
-} ngx_completion_submit_source_e;
-
-
-typedef enum {
-    NGX_COMPLETION_SUBMIT_ACCEPTED = 0,
-    NGX_COMPLETION_SUBMIT_INVALID,      /* upstream says: the request */
-    NGX_COMPLETION_SUBMIT_QUOTA,
-    NGX_COMPLETION_SUBMIT_REJECTED,     /* our credentials, configuration */
-    NGX_COMPLETION_SUBMIT_UNKNOWN,      /* it may have been accepted */
-    NGX_COMPLETION_SUBMIT_UNAVAILABLE,
-    NGX_COMPLETION_SUBMIT_TIMEOUT,      /* no connection in time */
-    NGX_COMPLETION_SUBMIT_FULL,         /* no room in the zone */
-    NGX_COMPLETION_SUBMIT_MISMATCH      /* the key is another request's */
-} ngx_completion_submit_outcome_e;
-
-
 struct ngx_completion_submit_s {
     ngx_pool_t                        *pool;
     ngx_completion_service_t          *service;
@@ -147,8 +124,8 @@ struct ngx_completion_submit_s {
 
     /* to read in the handler, or when start() is done */
 
-    ngx_completion_submit_outcome_e    outcome;
-    ngx_completion_submit_source_e     source;
+    ngx_completion_outcome_e           outcome;      /* OK: accepted */
+    ngx_completion_source_e            source;       /* ZONE: not sent */
     ngx_completion_id_t                id;
     ngx_completion_answer_t            answer;       /* of one that was sent */
     ngx_msec_t                         retry_after;  /* ms; 0: not known */
@@ -234,8 +211,7 @@ void ngx_completion_operation_told(ngx_completion_service_t *service,
 
 /*
  * Metrics: how a submit ended; what a request to upstream brought, or that a
- * quitting worker gave it up; what an operation cost.  The names are those of
- * the counters' labels.
+ * quitting worker gave it up; what an operation cost.
  */
 void ngx_completion_meter_submit(ngx_completion_submit_t *submit);
 void ngx_completion_meter_queued(ngx_completion_submit_t *submit,
@@ -247,10 +223,6 @@ void ngx_completion_meter_aborted(ngx_completion_service_t *service,
     ngx_completion_metrics_request_e kind, ngx_completion_fetch_t *f);
 void ngx_completion_meter_tokens(ngx_completion_service_t *service,
     ngx_completion_operation_t *operation);
-
-extern const char
-    *ngx_completion_meter_submits[NGX_COMPLETION_METRICS_SUBMITS];
-extern const char *ngx_completion_meter_codes[NGX_COMPLETION_METRICS_CODES];
 
 
 /* Processes */

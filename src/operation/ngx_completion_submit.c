@@ -33,7 +33,7 @@ static ngx_int_t ngx_completion_submit_again(ngx_completion_submit_t *submit);
 static ngx_msec_int_t ngx_completion_submit_left(
     ngx_completion_submit_t *submit);
 static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
-    ngx_completion_submit_outcome_e outcome);
+    ngx_completion_outcome_e outcome);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
 static void ngx_completion_submit_withdraw(ngx_completion_submit_t *submit);
 static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
@@ -64,7 +64,7 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
     submit->pool = pool;
     submit->service = service;
     submit->fd = (ngx_socket_t) -1;
-    submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
+    submit->source = NGX_COMPLETION_SOURCE_ZONE;
 
     submit->log = *service->log;
     submit->log.handler = ngx_completion_submit_log;
@@ -131,18 +131,18 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
         return ngx_completion_submit_found(submit);
 
     case NGX_BUSY:
-        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
+        submit->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
         submit->retry_after = delay;
         return NGX_DONE;
 
     default:
         ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
                       "no room for a submit, the zone is full");
-        submit->outcome = NGX_COMPLETION_SUBMIT_FULL;
+        submit->outcome = NGX_COMPLETION_ZONE_FULL;
         return NGX_DONE;
     }
 
-    submit->source = NGX_COMPLETION_SUBMIT_SENT;
+    submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
     submit->replayed = 0;
     submit->deadline = ngx_current_msec + delay + timeout;
     submit->promised = 1;
@@ -175,7 +175,7 @@ ngx_completion_submit_late(ngx_completion_submit_t *submit)
         return ngx_completion_submit_found(submit);
     }
 
-    submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+    submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
     submit->retry_after = NGX_COMPLETION_SUBMIT_LOOK;
 
     return NGX_DONE;
@@ -192,7 +192,7 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit)
 
     found = &submit->found;
 
-    joined = (submit->source == NGX_COMPLETION_SUBMIT_JOINED);
+    joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
 
     /* a key that joined by the cache has become known only by that */
 
@@ -200,37 +200,18 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit)
         submit->replayed = found->replayed;
     }
 
-    switch (found->state) {
-
-    case NGX_COMPLETION_KEY_UNDERWAY:
-        submit->source = NGX_COMPLETION_SUBMIT_JOINED;
+    if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        submit->source = NGX_COMPLETION_SOURCE_JOINED;
         return ngx_completion_submit_join(submit);
+    }
 
-    case NGX_COMPLETION_KEY_ACCEPTED:
-        submit->outcome = NGX_COMPLETION_SUBMIT_ACCEPTED;
-        submit->id = found->id;
+    submit->outcome = found->outcome;
+    submit->retry_after = found->retry_after;
+    submit->id = found->id;
 
-        if (!joined) {
-            submit->source = found->replayed ? NGX_COMPLETION_SUBMIT_REPLAYED
-                                             : NGX_COMPLETION_SUBMIT_CACHED;
-        }
-
-        break;
-
-    case NGX_COMPLETION_KEY_MISMATCH:
-        submit->outcome = NGX_COMPLETION_SUBMIT_MISMATCH;
-        break;
-
-    case NGX_COMPLETION_KEY_UNKNOWN:
-        submit->source = joined ? NGX_COMPLETION_SUBMIT_JOINED
-                                : NGX_COMPLETION_SUBMIT_REPLAYED;
-        submit->outcome = NGX_COMPLETION_SUBMIT_UNKNOWN;
-        break;
-
-    default: /* NGX_COMPLETION_KEY_REFUSED */
-        submit->outcome = found->outcome;
-        submit->retry_after = found->retry_after;
-        break;
+    if (!joined && found->outcome != NGX_COMPLETION_IDEMPOTENCY_MISMATCH) {
+        submit->source = found->replayed ? NGX_COMPLETION_SOURCE_REPLAYED
+                                         : NGX_COMPLETION_SOURCE_CACHED;
     }
 
     return NGX_DONE;
@@ -255,7 +236,7 @@ ngx_completion_submit_join(ngx_completion_submit_t *submit)
     if (ngx_completion_wait_key(submit->service, key, &submit->wait)
         != NGX_OK)
     {
-        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+        submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         return NGX_DONE;
     }
 
@@ -302,7 +283,7 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
 
         /* never reported from inside start(): the timer will do it */
 
-        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+        submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         submit->deadline = ngx_current_msec;
         submit->promised = 0;
         ngx_add_timer(&submit->timer, 1);
@@ -317,7 +298,9 @@ ngx_completion_submit_send(ngx_completion_submit_t *submit)
     f->data = submit;
 
     if (submit->tries++) {
-        ngx_completion_metrics_add(&submit->service->zone->metrics->retries[0],
+        ngx_completion_metrics_add(
+                                &submit->service->zone->metrics
+                                    ->retries[NGX_COMPLETION_METRICS_SUBMIT],
                                    1);
     }
 
@@ -336,7 +319,7 @@ ngx_completion_submit_await(ngx_completion_submit_t *submit, ngx_msec_t ms)
 {
     ngx_msec_int_t  left;
 
-    submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
+    submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
     submit->retry_after = ngx_max(ms, NGX_COMPLETION_SUBMIT_LOOK);
     submit->promised = 0;
 
@@ -470,47 +453,16 @@ ngx_completion_submit_answered(ngx_completion_fetch_t *f)
                                f, &submit->answer);
     ngx_completion_fetch_destroy(f);
 
-    switch (submit->answer.kind) {
+    submit->outcome = submit->answer.outcome;
 
-    case NGX_COMPLETION_ANSWER_OPERATION:
+    if (submit->outcome == NGX_COMPLETION_OK) {
         ngx_completion_submit_accepted(submit);
-        submit->outcome = NGX_COMPLETION_SUBMIT_ACCEPTED;
-        break;
+    }
 
-    case NGX_COMPLETION_ANSWER_INVALID:
-        submit->outcome = NGX_COMPLETION_SUBMIT_INVALID;
-        break;
-
-    case NGX_COMPLETION_ANSWER_BUSY:
-        submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
-        break;
-
-    case NGX_COMPLETION_ANSWER_UNAVAILABLE:
-    case NGX_COMPLETION_ANSWER_FENCED:
-        submit->outcome = NGX_COMPLETION_SUBMIT_UNAVAILABLE;
-        break;
-
-    case NGX_COMPLETION_ANSWER_TIMEOUT:
-        submit->outcome = NGX_COMPLETION_SUBMIT_TIMEOUT;
-        break;
-
-    case NGX_COMPLETION_ANSWER_UNAUTHORIZED:
-
-        if (ngx_completion_submit_refused(submit) == NGX_OK) {
-            return;
-        }
-
-        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
-        break;
-
-    case NGX_COMPLETION_ANSWER_NOT_FOUND:
-    case NGX_COMPLETION_ANSWER_REJECTED:
-        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
-        break;
-
-    default: /* NGX_COMPLETION_ANSWER_UNKNOWN */
-        submit->outcome = NGX_COMPLETION_SUBMIT_UNKNOWN;
-        break;
+    if (submit->answer.unauthorized
+        && ngx_completion_submit_refused(submit) == NGX_OK)
+    {
+        return;
     }
 
     if (ngx_completion_submit_again(submit) == NGX_OK) {
@@ -563,7 +515,6 @@ ngx_completion_submit_refused(ngx_completion_submit_t *submit)
            == NGX_OK)
     {
         submit->refused = 1;
-        submit->outcome = NGX_COMPLETION_SUBMIT_REJECTED;
 
         ngx_completion_zone_unsent(submit->service->zone, submit->lease);
         ngx_add_timer(&submit->timer, 1);
@@ -586,9 +537,9 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
 {
     ngx_msec_t  pause;
 
-    if (submit->outcome != NGX_COMPLETION_SUBMIT_QUOTA
-        && submit->outcome != NGX_COMPLETION_SUBMIT_UNAVAILABLE
-        && submit->outcome != NGX_COMPLETION_SUBMIT_TIMEOUT)
+    if (submit->outcome != NGX_COMPLETION_QUOTA_EXCEEDED
+        && submit->outcome != NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+        && submit->outcome != NGX_COMPLETION_UPSTREAM_TIMEOUT)
     {
         return NGX_DECLINED;
     }
@@ -642,16 +593,14 @@ ngx_completion_submit_left(ngx_completion_submit_t *submit)
 
 static void
 ngx_completion_submit_finish(ngx_completion_submit_t *submit,
-    ngx_completion_submit_outcome_e outcome)
+    ngx_completion_outcome_e outcome)
 {
     ngx_completion_found_t  end;
 
-    if (outcome != NGX_COMPLETION_SUBMIT_ACCEPTED) {
+    if (outcome != NGX_COMPLETION_OK) {
         ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-        end.state = (outcome == NGX_COMPLETION_SUBMIT_UNKNOWN)
-                        ? NGX_COMPLETION_KEY_UNKNOWN
-                        : NGX_COMPLETION_KEY_REFUSED;
+        end.state = NGX_COMPLETION_KEY_ENDED;
         end.outcome = outcome;
         end.retry_after = submit->retry_after;
 
@@ -664,7 +613,7 @@ ngx_completion_submit_finish(ngx_completion_submit_t *submit,
     }
 
     if (submit->tries == 0) {
-        submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
+        submit->source = NGX_COMPLETION_SOURCE_ZONE;
     }
 
     ngx_completion_meter_submit(submit);
@@ -793,7 +742,7 @@ ngx_completion_submit_withdraw(ngx_completion_submit_t *submit)
 
     delay = submit->timer.timer.key - ngx_current_msec;
 
-    submit->outcome = NGX_COMPLETION_SUBMIT_QUOTA;
+    submit->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
     submit->retry_after = ngx_max(delay, 0);
     submit->promised = 0;
 

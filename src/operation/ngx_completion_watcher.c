@@ -440,7 +440,7 @@ ngx_completion_poll_answered(ngx_completion_fetch_t *f)
     ngx_completion_meter_fetch(poll->watcher->service,
                                NGX_COMPLETION_METRICS_POLL, f, &answer);
 
-    if (answer.kind == NGX_COMPLETION_ANSWER_UNAUTHORIZED
+    if (answer.unauthorized
         && ngx_completion_grant_refused(service, poll->generation) == NGX_OK)
     {
         ngx_completion_zone_yield(service->zone, &poll->due.id,
@@ -449,7 +449,7 @@ ngx_completion_poll_answered(ngx_completion_fetch_t *f)
 
     } else {
 
-        if (answer.kind == NGX_COMPLETION_ANSWER_UNAUTHORIZED) {
+        if (answer.unauthorized) {
             ngx_log_error(NGX_LOG_ERR, f->log, 0,
                           "upstream answered 401, request id \"%V\"",
                           &answer.request_id);

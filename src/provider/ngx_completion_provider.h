@@ -17,10 +17,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../model/ngx_completion_id.h"
+
 #include "ngx_completion_credential.h"
 
 
-#define NGX_COMPLETION_UPSTREAM_ID_MAX  64
+/* how long upstream keeps a result, seconds */
+#define NGX_COMPLETION_LIFETIME  (72 * 3600)
 
 #define NGX_COMPLETION_SUBMIT_URL                                             \
     "https://llm.api.cloud.yandex.net/foundationModels/v1/completionAsync"
@@ -71,16 +74,6 @@ typedef struct {
 } ngx_completion_prompt_t;
 
 
-typedef enum {
-    NGX_COMPLETION_PENDING = 0,
-    NGX_COMPLETION_COMPLETED,
-    NGX_COMPLETION_INCOMPLETE,     /* truncated, partial or filtered */
-    NGX_COMPLETION_FAILED,
-    NGX_COMPLETION_CANCELLED,      /* decided here */
-    NGX_COMPLETION_LOST            /* decided here: upstream knows it no more */
-} ngx_completion_state_e;
-
-
 /*
  * An Operation as upstream told it, ready to be kept: one JSON text in
  * upstream's order and spelling, with an empty "id" and "createdBy", a "done"
@@ -99,23 +92,22 @@ typedef struct {
 } ngx_completion_operation_t;
 
 
-typedef enum {
-    NGX_COMPLETION_ANSWER_OPERATION = 0,
-    NGX_COMPLETION_ANSWER_INVALID,      /* 400, 413, 422: the request's fault */
-    NGX_COMPLETION_ANSWER_BUSY,         /* 429: not accepted, may be repeated */
-    NGX_COMPLETION_ANSWER_UNAVAILABLE,  /* 503, no connection: the same */
-    NGX_COMPLETION_ANSWER_TIMEOUT,      /* no connection in time: the same */
-    NGX_COMPLETION_ANSWER_NOT_FOUND,    /* 404 */
-    NGX_COMPLETION_ANSWER_UNAUTHORIZED, /* 401: not accepted; not logged */
-    NGX_COMPLETION_ANSWER_REJECTED,     /* any other 3xx, 4xx: not accepted */
-    NGX_COMPLETION_ANSWER_FENCED,       /* our own fence declined */
-    NGX_COMPLETION_ANSWER_UNKNOWN       /* sent, and no readable answer */
-} ngx_completion_answer_e;
-
-
+/*
+ * The outcome is that of the transfer, where there was no answer to read, and
+ * otherwise
+ *
+ *     OK                    an operation
+ *     INVALID_REQUEST       400, 413, 422: the request's fault
+ *     QUOTA_EXCEEDED        429: not accepted, may be repeated
+ *     UPSTREAM_UNAVAILABLE  503: the same
+ *     OPERATION_NOT_FOUND   404, but of a submit
+ *     OUTCOME_UNKNOWN       408, 499, any other 5xx, or nothing readable
+ *     UPSTREAM_REJECTED     401, and any other 3xx, 4xx
+ */
 typedef struct {
-    ngx_completion_answer_e          kind;
-    ngx_completion_operation_t       operation;    /* of ANSWER_OPERATION */
+    ngx_completion_outcome_e         outcome;
+    unsigned                         unauthorized:1;  /* 401; not logged */
+    ngx_completion_operation_t       operation;    /* of OK */
     ngx_str_t                        reason;       /* cleaned; may be empty */
     ngx_uint_t                       status;       /* upstream's; 0: none */
     ngx_str_t                        request_id;   /* upstream's; printable */
@@ -175,8 +167,8 @@ ngx_completion_fetch_t *ngx_completion_provider_cancel(
  * Reads what a transfer made above brought.  Logs what an operator needs to
  * know about a failure, once, to the transfer's log; a 404 only of a submit.
  * Allocates in the given pool, so that the transfer may be destroyed
- * afterwards.  Never fails: for lack of memory the kind is UNKNOWN.  With id
- * set, an Operation of another id is UNKNOWN.
+ * afterwards.  Never fails: for lack of memory the outcome is unknown.  With id
+ * set, an Operation of another id is OUTCOME_UNKNOWN.
  */
 void ngx_completion_provider_answer(ngx_completion_fetch_t *f,
     ngx_pool_t *pool, ngx_str_t *id, ngx_completion_answer_t *answer);

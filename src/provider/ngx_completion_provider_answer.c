@@ -50,10 +50,9 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
     answer->operation.total_tokens = -1;
 
     fault = f->fault ? f->fault : "unknown";
+    answer->outcome = f->outcome;
 
-    switch (f->outcome) {
-
-    case NGX_COMPLETION_FETCH_ANSWERED:
+    if (f->outcome == NGX_COMPLETION_OK) {
         p = f->post ? ngx_completion_provider_of(f, submit)
                     : ngx_completion_provider_of(f, operations);
 
@@ -65,25 +64,9 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
         if (ngx_completion_provider_read(&masks, f, pool, id, answer, &fault)
             != NGX_OK)
         {
-            answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+            answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
+            answer->unauthorized = 0;
         }
-
-        break;
-
-    case NGX_COMPLETION_FETCH_UNREACHED:
-        answer->kind = NGX_COMPLETION_ANSWER_UNAVAILABLE;
-        break;
-
-    case NGX_COMPLETION_FETCH_CONNECT_TIMEOUT:
-        answer->kind = NGX_COMPLETION_ANSWER_TIMEOUT;
-        break;
-
-    case NGX_COMPLETION_FETCH_FENCED:
-        answer->kind = NGX_COMPLETION_ANSWER_FENCED;
-        break;
-
-    default:
-        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
     }
 
     ngx_completion_provider_log(f, answer, fault);
@@ -101,15 +84,20 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
     case 400:
     case 413:
     case 422:
-        answer->kind = NGX_COMPLETION_ANSWER_INVALID;
+        answer->outcome = NGX_COMPLETION_INVALID_REQUEST;
         return;
 
     case 401:
-        answer->kind = NGX_COMPLETION_ANSWER_UNAUTHORIZED;
+        answer->outcome = NGX_COMPLETION_UPSTREAM_REJECTED;
+        answer->unauthorized = 1;
         return;
 
     case 404:
-        answer->kind = NGX_COMPLETION_ANSWER_NOT_FOUND;
+
+        /* of a submit it means that the model has no asynchronous mode */
+
+        answer->outcome = f->post ? NGX_COMPLETION_UPSTREAM_REJECTED
+                                  : NGX_COMPLETION_OPERATION_NOT_FOUND;
         return;
 
     case 408:
@@ -117,26 +105,26 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
 
         /* somebody gave up waiting: what was sent may be under way */
 
-        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+        answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
         return;
 
     case 429:
-        answer->kind = NGX_COMPLETION_ANSWER_BUSY;
+        answer->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
         return;
 
     case 503:
-        answer->kind = NGX_COMPLETION_ANSWER_UNAVAILABLE;
+        answer->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         return;
     }
 
     if (f->status >= 200 && f->status < 300) {
-        answer->kind = NGX_COMPLETION_ANSWER_OPERATION;
+        answer->outcome = NGX_COMPLETION_OK;
 
     } else if (f->status >= 500) {
-        answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+        answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
 
     } else {
-        answer->kind = NGX_COMPLETION_ANSWER_REJECTED;
+        answer->outcome = NGX_COMPLETION_UPSTREAM_REJECTED;
     }
 }
 
@@ -157,7 +145,7 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
         return NGX_ERROR;
     }
 
-    if (answer->kind != NGX_COMPLETION_ANSWER_OPERATION) {
+    if (answer->outcome != NGX_COMPLETION_OK) {
         return ngx_completion_provider_reason(masks, pool, &f->response,
                                               &answer->reason);
     }
@@ -312,46 +300,27 @@ ngx_completion_provider_log(ngx_completion_fetch_t *f,
 {
     ngx_uint_t  level;
 
-    switch (f->outcome) {
-
-    case NGX_COMPLETION_FETCH_FENCED:
-        return;
-
-    case NGX_COMPLETION_FETCH_UNREACHED:
-    case NGX_COMPLETION_FETCH_CONNECT_TIMEOUT:
-        ngx_log_error(NGX_LOG_ERR, f->log, 0, "upstream was not reached: %s",
-                      fault);
-        return;
-
-    case NGX_COMPLETION_FETCH_ANSWERED:
-        break;
-
-    default:
-        ngx_log_error(NGX_LOG_ERR, f->log, 0,
-                      "upstream gave no readable answer: %s", fault);
+    if (f->fenced || answer->unauthorized) {
         return;
     }
 
-    switch (answer->kind) {
+    if (f->outcome != NGX_COMPLETION_OK) {
+        ngx_log_error(NGX_LOG_ERR, f->log, 0, "upstream %s: %s",
+                      (f->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN)
+                          ? "gave no readable answer" : "was not reached",
+                      fault);
+        return;
+    }
 
-    case NGX_COMPLETION_ANSWER_OPERATION:
-    case NGX_COMPLETION_ANSWER_UNAUTHORIZED:
+    switch (answer->outcome) {
+
+    case NGX_COMPLETION_OK:
+    case NGX_COMPLETION_OPERATION_NOT_FOUND:
         return;
 
-    case NGX_COMPLETION_ANSWER_NOT_FOUND:
-
-        /* for a submit it means that the model has no asynchronous mode */
-
-        if (!f->post) {
-            return;
-        }
-
-        level = NGX_LOG_ERR;
-        break;
-
-    case NGX_COMPLETION_ANSWER_INVALID:
-    case NGX_COMPLETION_ANSWER_BUSY:
-    case NGX_COMPLETION_ANSWER_UNAVAILABLE:
+    case NGX_COMPLETION_INVALID_REQUEST:
+    case NGX_COMPLETION_QUOTA_EXCEEDED:
+    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
         level = NGX_LOG_WARN;
         break;
 

@@ -279,7 +279,7 @@ ngx_completion_document_id(ngx_completion_document_t *document,
     ngx_completion_json_event_t *event)
 {
     if (event->type != NGX_COMPLETION_JSON_STRING
-        || !ngx_completion_provider_id(&event->value))
+        || ngx_completion_id_check(&event->value) != NGX_OK)
     {
         document->fault = "an operation's id of a wrong form";
         return NGX_DECLINED;

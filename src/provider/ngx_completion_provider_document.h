@@ -93,9 +93,6 @@ ngx_int_t ngx_completion_facts_event(void *data,
 ngx_completion_state_e ngx_completion_facts_state(
     ngx_completion_facts_t *facts);
 
-/* [A-Za-z0-9_-]{1,64} */
-ngx_uint_t ngx_completion_provider_id(ngx_str_t *id);
-
 /*
  * Reads an Operation and makes a document of it.  NGX_OK; NGX_DECLINED: not
  * readable, and *fault says how, fit for a log; NGX_ERROR: no memory.

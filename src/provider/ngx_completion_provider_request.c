@@ -438,7 +438,7 @@ ngx_completion_provider_get(ngx_completion_provider_t *p, ngx_str_t *secret,
     ngx_str_t               *url;
     ngx_completion_fetch_t  *f;
 
-    if (!ngx_completion_provider_id(id)) {
+    if (ngx_completion_id_check(id) != NGX_OK) {
         return NULL;
     }
 
@@ -530,28 +530,4 @@ ngx_completion_provider_uuid(ngx_completion_fetch_t *f, u_char *request_id)
     }
 
     return ngx_completion_fetch_header(f, "x-client-request-id", &value);
-}
-
-
-ngx_uint_t
-ngx_completion_provider_id(ngx_str_t *id)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (id->len == 0 || id->len > NGX_COMPLETION_UPSTREAM_ID_MAX) {
-        return 0;
-    }
-
-    for (i = 0; i < id->len; i++) {
-        c = id->data[i];
-
-        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z')
-            && (c < 'a' || c > 'z') && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
 }

@@ -194,7 +194,7 @@ static const char *
 ngx_completion_token_status(ngx_completion_credential_t *c,
     ngx_completion_fetch_t *f)
 {
-    if (f->outcome != NGX_COMPLETION_FETCH_ANSWERED) {
+    if (f->outcome != NGX_COMPLETION_OK) {
         return f->fault ? f->fault : "no answer";
     }
 

@@ -24,7 +24,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_id.h"
+#include "../model/ngx_completion_id.h"
 
 
 #define NGX_COMPLETION_KEY_DIGEST  16
@@ -49,10 +49,7 @@ typedef struct {
 typedef enum {
     NGX_COMPLETION_KEY_NONE = 0,   /* nothing known: submit */
     NGX_COMPLETION_KEY_UNDERWAY,   /* a submit is: join it */
-    NGX_COMPLETION_KEY_ACCEPTED,   /* an operation came of it */
-    NGX_COMPLETION_KEY_REFUSED,    /* for those who joined: their fate */
-    NGX_COMPLETION_KEY_UNKNOWN,    /* it may have been accepted */
-    NGX_COMPLETION_KEY_MISMATCH    /* the key was used for another request */
+    NGX_COMPLETION_KEY_ENDED       /* its outcome is known */
 } ngx_completion_key_state_e;
 
 
@@ -61,7 +58,8 @@ typedef struct {
     ngx_completion_key_state_e  state;
     unsigned                    replayed:1;   /* by the idempotency key */
     uint64_t                    lease;        /* of the submit joined */
-    ngx_uint_t                  outcome;      /* of a refusal, opaque */
+    ngx_completion_outcome_e    outcome;      /* of one that has ended; OK:
+                                                 an operation came of it */
     ngx_msec_t                  retry_after;  /* of a refusal, ms */
     ngx_completion_id_t         id;           /* in the buffer below */
     u_char                      buf[NGX_COMPLETION_ID_UPSTREAM];

@@ -2,7 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_metrics.h"
+#include "ngx_completion_zone.h"
 
 
 static ngx_uint_t ngx_completion_metrics_lives(uint32_t pid);
@@ -25,6 +25,153 @@ ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS] = {
     10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000,
     100000, 1000000
 };
+
+
+/* the lists of labels, by their names in the table */
+
+#define NGX_COMPLETION_LABEL(name, value, ...)                                \
+    { NGX_COMPLETION_METRICS_##name, value },
+#define NGX_COMPLETION_LABEL_END(name, value, said)                           \
+    { NGX_COMPLETION_##name, value },
+#define NGX_COMPLETION_LABEL_FINAL(name, value, said)                         \
+    { NGX_COMPLETION_RECORD_FINAL + NGX_COMPLETION_##name, value },
+#define NGX_COMPLETION_LABEL_SUBMIT(name, code)                               \
+    { NGX_COMPLETION_##name, code },
+#define NGX_COMPLETION_LABEL_CLIENT(name, code)
+
+static const ngx_completion_label_t  ngx_completion_label_NONE[] = {
+    { 0, NULL }
+};
+
+static const ngx_completion_label_t  ngx_completion_label_ACCEPTED[] = {
+    { NGX_COMPLETION_SOURCE_UPSTREAM, "accepted" },
+    { NGX_COMPLETION_SOURCE_JOINED, "joined" },
+    { NGX_COMPLETION_SOURCE_CACHED, "cached" },
+    { NGX_COMPLETION_SOURCE_REPLAYED, "replayed" }
+};
+
+static const ngx_completion_label_t  ngx_completion_label_REFUSED[] = {
+#define NGX_COMPLETION_OUTCOME(name, status, code, title, again, of)          \
+    NGX_COMPLETION_LABEL_##of(name, code)
+#include "../model/ngx_completion_outcomes.def"
+#undef NGX_COMPLETION_OUTCOME
+};
+
+static const ngx_completion_label_t  ngx_completion_label_PROBLEM[] = {
+#define NGX_COMPLETION_OUTCOME(name, status, code, title, again, of)          \
+    { NGX_COMPLETION_##name, code },
+#include "../model/ngx_completion_outcomes.def"
+#undef NGX_COMPLETION_OUTCOME
+};
+
+static const ngx_completion_label_t  ngx_completion_label_SOURCE[] = {
+    { NGX_COMPLETION_SOURCE_ZONE, "zone" },
+    { NGX_COMPLETION_SOURCE_UPSTREAM, "upstream" }
+};
+
+static const ngx_completion_label_t  ngx_completion_label_RETRY[] = {
+    { NGX_COMPLETION_METRICS_SUBMIT, "submit" },
+    { NGX_COMPLETION_METRICS_POLL, "poll" }
+};
+
+static const ngx_completion_label_t  ngx_completion_label_STATE[] = {
+    { NGX_COMPLETION_RECORD_SUBMIT, "submitting" },
+    { NGX_COMPLETION_RECORD_UNKNOWN, "adopted" },
+    { NGX_COMPLETION_RECORD_MISSING, "missing" },
+    { NGX_COMPLETION_RECORD_PENDING, "pending" },
+    NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_FINAL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_END[] = {
+    NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_END)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_OVERHEAD[] = {
+    NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_REQUEST[] = {
+    NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_CODE[] = {
+    NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_TOKEN[] = {
+    NGX_COMPLETION_TOKEN_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_KEY[] = {
+    NGX_COMPLETION_KEY_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_EVICTION[] = {
+    NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LABEL)
+};
+
+static const ngx_completion_label_t  ngx_completion_label_RENEWAL[] = {
+    NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LABEL)
+};
+
+
+#define NGX_COMPLETION_LABELS(list, name)                                     \
+    static const ngx_completion_labels_t  ngx_completion_labels_##list = {    \
+        name, ngx_completion_label_##list,                                    \
+        sizeof(ngx_completion_label_##list)                                   \
+        / sizeof(ngx_completion_label_t),                                     \
+        sizeof(char NGX_COMPLETION_BY_##list)                                 \
+    };
+
+NGX_COMPLETION_LABELS(NONE, NULL)
+NGX_COMPLETION_LABELS(ACCEPTED, "result")
+NGX_COMPLETION_LABELS(REFUSED, "result")
+NGX_COMPLETION_LABELS(SOURCE, "source")
+NGX_COMPLETION_LABELS(PROBLEM, "code")
+NGX_COMPLETION_LABELS(OVERHEAD, "kind")
+NGX_COMPLETION_LABELS(REQUEST, "kind")
+NGX_COMPLETION_LABELS(CODE, "code")
+NGX_COMPLETION_LABELS(RETRY, "kind")
+NGX_COMPLETION_LABELS(STATE, "state")
+NGX_COMPLETION_LABELS(END, "state")
+NGX_COMPLETION_LABELS(TOKEN, "kind")
+NGX_COMPLETION_LABELS(KEY, "kind")
+NGX_COMPLETION_LABELS(EVICTION, "kind")
+NGX_COMPLETION_LABELS(RENEWAL, "result")
+
+
+#define NGX_COMPLETION_VALUES(member, first, second, scale, bounds, moment)   \
+    { NULL, NULL, NULL, offsetof(ngx_completion_sample_t, member), scale,     \
+      { &ngx_completion_labels_##first, &ngx_completion_labels_##second },    \
+      bounds, moment },
+
+#define NGX_COMPLETION_FAMILY(name, type, help)                               \
+    { name, type, help, 0, 0, { NULL, NULL }, NULL, 0 },
+#define NGX_COMPLETION_COUNTER(member, first, second, scale)                  \
+    NGX_COMPLETION_VALUES(counters.member, first, second, scale, NULL, 0)
+#define NGX_COMPLETION_MOMENT(member)                                         \
+    NGX_COMPLETION_VALUES(counters.member, NONE, NONE, 1, NULL, 1)
+#define NGX_COMPLETION_HISTOGRAM(member, first, scale)                        \
+    NGX_COMPLETION_VALUES(counters.member, first, NONE, scale,                \
+                          ngx_completion_metrics_##member, 0)
+#define NGX_COMPLETION_GAUGE(member, first, scale)                            \
+    NGX_COMPLETION_VALUES(census.member, first, NONE, scale, NULL, 0)
+
+const ngx_completion_metric_t  ngx_completion_metrics_table[] = {
+#include "ngx_completion_counters.def"
+};
+
+const ngx_uint_t  ngx_completion_metrics_table_n =
+    sizeof(ngx_completion_metrics_table) / sizeof(ngx_completion_metric_t);
+
+
+/* all that stands before the workers is copied as if it were one array */
+_Static_assert(offsetof(ngx_completion_metrics_sh_t, workers)
+               % sizeof(ngx_atomic_t) == 0
+               && sizeof(ngx_completion_histogram_sh_t)
+                  == (NGX_COMPLETION_METRICS_BOUNDS + 2)
+                     * sizeof(ngx_atomic_t),
+               "a counter is not atomic");
 
 
 /* for a worker that found no place of its own */

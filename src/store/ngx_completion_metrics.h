@@ -8,7 +8,7 @@
  * backwards in the life of a zone.  What a zone holds at this moment is
  * counted in it, see ngx_completion_zone_census().
  *
- * Indexes named "opaque" are given their meaning by the layers above.
+ * Which counters there are says ngx_completion_counters.def.
  */
 
 
@@ -19,33 +19,134 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../model/ngx_completion_model.h"
 
-#define NGX_COMPLETION_METRICS_SUBMITS   12
-#define NGX_COMPLETION_METRICS_CODES     19
-#define NGX_COMPLETION_METRICS_PROBLEMS  20
-#define NGX_COMPLETION_METRICS_VERDICTS  6
+
 #define NGX_COMPLETION_METRICS_BOUNDS    15
 #define NGX_COMPLETION_METRICS_WORKERS   128
 
 
+/* Lists of labels of our own: an enumerator, and how a scrape spells it. */
+
 /* requests to upstream */
+#define NGX_COMPLETION_REQUEST_LIST(X)                                        \
+    X(SUBMIT, "submit")                                                       \
+    X(POLL,   "poll")                                                         \
+    X(CANCEL, "cancel")
+
+/* what had to go to make room */
+#define NGX_COMPLETION_EVICTION_LIST(X)                                       \
+    X(RESULT,   "result")                                                     \
+    X(FINISHED, "finished")                                                   \
+    X(MISSING,  "missing")                                                    \
+    X(CACHED,   "cache")                                                      \
+    X(PENDING,  "pending")
+
+#define NGX_COMPLETION_TOKEN_LIST(X)                                          \
+    X(INPUT,      "input")                                                    \
+    X(COMPLETION, "completion")
+
+#define NGX_COMPLETION_KEY_LIST(X)                                            \
+    X(KEY,       "idempotency")                                               \
+    X(CACHE_KEY, "cache")
+
+#define NGX_COMPLETION_RENEWAL_LIST(X)                                        \
+    X(RENEWED,     "ok")                                                      \
+    X(NOT_RENEWED, "failed")
+
+#define NGX_COMPLETION_OVERHEAD_LIST(X)                                       \
+    X(OF_SUBMIT,    "submit")                                                 \
+    X(OF_OPERATION, "operation")
+
+/*
+ * What came of a request to upstream: of which outcome of a transfer, and
+ * between which statuses; the first that fits.
+ */
+#define NGX_COMPLETION_CODE_LIST(X)                                           \
+    X(UNREACHED,       "unreached",       UPSTREAM_UNAVAILABLE, 0,   999)     \
+    X(CONNECT_TIMEOUT, "connect_timeout", UPSTREAM_TIMEOUT,     0,   999)     \
+    X(BROKEN,          "broken",          OUTCOME_UNKNOWN,      0,   999)     \
+    /* by a worker that quits, without an outcome */                          \
+    X(ABORTED,         "aborted",         OUTCOMES,             0,   0)       \
+    X(200,             "200",             OK,                   200, 200)     \
+    X(400,             "400",             OK,                   400, 400)     \
+    X(401,             "401",             OK,                   401, 401)     \
+    X(403,             "403",             OK,                   403, 403)     \
+    X(404,             "404",             OK,                   404, 404)     \
+    X(429,             "429",             OK,                   429, 429)     \
+    X(500,             "500",             OK,                   500, 500)     \
+    X(502,             "502",             OK,                   502, 502)     \
+    X(503,             "503",             OK,                   503, 503)     \
+    X(504,             "504",             OK,                   504, 504)     \
+    X(2XX,             "2xx",             OK,                   200, 299)     \
+    X(3XX,             "3xx",             OK,                   300, 399)     \
+    X(4XX,             "4xx",             OK,                   400, 499)     \
+    X(5XX,             "5xx",             OK,                   500, 599)     \
+    X(OTHER,           "other",           OK,                   0,   999)
+
+
+#define NGX_COMPLETION_LISTED(name, ...)  NGX_COMPLETION_METRICS_##name,
+
+
 typedef enum {
-    NGX_COMPLETION_METRICS_SUBMIT = 0,
-    NGX_COMPLETION_METRICS_POLL,
-    NGX_COMPLETION_METRICS_CANCEL,
+    NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LISTED)
     NGX_COMPLETION_METRICS_REQUESTS
 } ngx_completion_metrics_request_e;
 
 
-/* what had to go to make room */
 typedef enum {
-    NGX_COMPLETION_METRICS_RESULT = 0,
-    NGX_COMPLETION_METRICS_FINISHED,
-    NGX_COMPLETION_METRICS_MISSING,
-    NGX_COMPLETION_METRICS_CACHED,
-    NGX_COMPLETION_METRICS_PENDING,
+    NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LISTED)
     NGX_COMPLETION_METRICS_EVICTIONS
 } ngx_completion_metrics_eviction_e;
+
+
+typedef enum {
+    NGX_COMPLETION_TOKEN_LIST(NGX_COMPLETION_LISTED)
+    NGX_COMPLETION_METRICS_TOKENS
+} ngx_completion_metrics_token_e;
+
+
+typedef enum {
+    NGX_COMPLETION_KEY_LIST(NGX_COMPLETION_LISTED)
+    NGX_COMPLETION_METRICS_KEYS
+} ngx_completion_metrics_key_e;
+
+
+typedef enum {
+    NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LISTED)
+    NGX_COMPLETION_METRICS_RENEWALS
+} ngx_completion_metrics_renewal_e;
+
+
+typedef enum {
+    NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LISTED)
+    NGX_COMPLETION_METRICS_OVERHEADS
+} ngx_completion_metrics_overhead_e;
+
+
+typedef enum {
+    NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LISTED)
+    NGX_COMPLETION_METRICS_CODES
+} ngx_completion_metrics_code_e;
+
+
+/* What a member of the table is an array of, by its list of labels. */
+
+#define NGX_COMPLETION_BY_NONE
+#define NGX_COMPLETION_BY_ACCEPTED  [NGX_COMPLETION_SOURCES]
+#define NGX_COMPLETION_BY_REFUSED   [NGX_COMPLETION_OUTCOMES]
+#define NGX_COMPLETION_BY_SOURCE    [NGX_COMPLETION_SOURCES]
+#define NGX_COMPLETION_BY_PROBLEM   [NGX_COMPLETION_OUTCOMES]
+#define NGX_COMPLETION_BY_OVERHEAD  [NGX_COMPLETION_METRICS_OVERHEADS]
+#define NGX_COMPLETION_BY_REQUEST   [NGX_COMPLETION_METRICS_REQUESTS]
+#define NGX_COMPLETION_BY_CODE      [NGX_COMPLETION_METRICS_CODES]
+#define NGX_COMPLETION_BY_RETRY     [NGX_COMPLETION_METRICS_REQUESTS]
+#define NGX_COMPLETION_BY_STATE     [NGX_COMPLETION_CENSUS_STATES]
+#define NGX_COMPLETION_BY_END       [NGX_COMPLETION_STATES]
+#define NGX_COMPLETION_BY_TOKEN     [NGX_COMPLETION_METRICS_TOKENS]
+#define NGX_COMPLETION_BY_KEY       [NGX_COMPLETION_METRICS_KEYS]
+#define NGX_COMPLETION_BY_EVICTION  [NGX_COMPLETION_METRICS_EVICTIONS]
+#define NGX_COMPLETION_BY_RENEWAL   [NGX_COMPLETION_METRICS_RENEWALS]
 
 
 typedef struct {
@@ -63,31 +164,13 @@ typedef struct {
 
 
 typedef struct {
-    ngx_atomic_t               submits[NGX_COMPLETION_METRICS_SUBMITS];
-    ngx_atomic_t               retries[2];        /* submits, polls */
-    ngx_atomic_t               queued;            /* submits */
-    ngx_atomic_t               queued_time;       /* ms */
-
-    ngx_atomic_t               requests[NGX_COMPLETION_METRICS_REQUESTS]
-                                       [NGX_COMPLETION_METRICS_CODES];
-    ngx_atomic_t               unreadable[NGX_COMPLETION_METRICS_REQUESTS];
-
-    ngx_atomic_t               polls[2];          /* by the zone, upstream */
-    ngx_atomic_t               cancels;
-    ngx_atomic_t               problems[NGX_COMPLETION_METRICS_PROBLEMS];
-
-    ngx_atomic_t               finished[NGX_COMPLETION_METRICS_VERDICTS];
-    ngx_atomic_t               tokens[2];         /* input, completion */
-
-    ngx_atomic_t               evictions[NGX_COMPLETION_METRICS_EVICTIONS];
-    ngx_atomic_t               rebuilds;
-
-    ngx_atomic_t               renewals[2];       /* ok, failed */
-    ngx_atomic_t               expiry;            /* Unix time; 0: no token */
-
-    ngx_completion_histogram_sh_t  operation;     /* ms */
-    ngx_completion_histogram_sh_t  upstream[NGX_COMPLETION_METRICS_REQUESTS];
-    ngx_completion_histogram_sh_t  overhead[2];   /* us; submits, others */
+#define NGX_COMPLETION_COUNTER(member, first, second, scale)                  \
+    ngx_atomic_t  member NGX_COMPLETION_BY_##first NGX_COMPLETION_BY_##second;
+#define NGX_COMPLETION_MOMENT(member)                                         \
+    ngx_atomic_t  member;
+#define NGX_COMPLETION_HISTOGRAM(member, first, scale)                        \
+    ngx_completion_histogram_sh_t  member NGX_COMPLETION_BY_##first;
+#include "ngx_completion_counters.def"
 
     ngx_completion_metrics_worker_sh_t
                                workers[NGX_COMPLETION_METRICS_WORKERS];
@@ -98,7 +181,7 @@ typedef struct {
     (void) ngx_atomic_fetch_add(counter, (ngx_atomic_int_t) (n))
 
 
-/* The upper bounds of the histograms, in their unit. */
+/* The upper bounds of the histograms, by their members, in their unit. */
 extern const ngx_uint_t
     ngx_completion_metrics_operation[NGX_COMPLETION_METRICS_BOUNDS];
 extern const ngx_uint_t

@@ -21,7 +21,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_id.h"
+#include "../model/ngx_completion_id.h"
+
 #include "ngx_completion_key.h"
 #include "ngx_completion_metrics.h"
 #include "ngx_completion_quota.h"
@@ -49,11 +50,10 @@ typedef struct {
     ngx_msec_t                 poll_lease;     /* how long a poll may take */
     ngx_msec_t                 deadline;
     time_t                     retention;      /* seconds */
+    time_t                     lifetime;       /* of upstream's results */
 
     ngx_completion_rate_t      poll_rate;
     ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
-    ngx_uint_t                 reusable;       /* verdict fit for the cache */
-    ngx_uint_t                 unknown;        /* outcome of a lost submit */
     ngx_uint_t                 submit_queue;   /* submits */
     ngx_msec_t                 submit_queue_time;
 } ngx_completion_zone_t;
@@ -70,13 +70,13 @@ typedef enum {
 
 /* those states, and of final ones the verdict behind them */
 #define NGX_COMPLETION_CENSUS_STATES                                          \
-    (NGX_COMPLETION_RECORD_FINAL + NGX_COMPLETION_METRICS_VERDICTS)
+    (NGX_COMPLETION_RECORD_FINAL + NGX_COMPLETION_STATES)
 
 
 /* A copy of a record; the document is in the reader's pool. */
 typedef struct {
     ngx_completion_record_state_e  state;
-    ngx_uint_t                     verdict;    /* of a final one, opaque */
+    ngx_completion_state_e         verdict;    /* of a final one */
     unsigned                       decided:1;  /* by us, not by upstream */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
@@ -92,19 +92,12 @@ typedef struct {
 } ngx_completion_view_t;
 
 
-/* What a poll brought, or what we decided. */
-typedef enum {
-    NGX_COMPLETION_UPDATE_PENDING = 0,
-    NGX_COMPLETION_UPDATE_FINAL,
-    NGX_COMPLETION_UPDATE_NOT_FOUND,
-    NGX_COMPLETION_UPDATE_FAILED       /* no answer to rely on */
-} ngx_completion_update_e;
-
-
+/* What a poll brought. */
 typedef struct {
-    ngx_completion_update_e    kind;
-    ngx_uint_t                 verdict;    /* of UPDATE_FINAL */
-    ngx_uint_t                 lost;       /* the verdict after enough 404s */
+    ngx_completion_outcome_e   outcome;    /* but for OK and
+                                              OPERATION_NOT_FOUND there was
+                                              no answer to rely on */
+    ngx_completion_state_e     state;      /* of OK */
     ngx_str_t                  document;
     size_t                     id_offset;
     ngx_msec_t                 gap;        /* upstream's wish, ms; 0: none */
@@ -116,14 +109,11 @@ typedef struct {
 } ngx_completion_update_t;
 
 
-/* What a zone holds. */
+/* What a zone holds, and who waits for it: the gauges of the table. */
 typedef struct {
-    ngx_uint_t                 operations[NGX_COMPLETION_CENSUS_STATES];
-    ngx_uint_t                 keys[2];    /* of idempotency, of the cache */
-    ngx_uint_t                 queue;      /* submits that wait for a quota */
-    ngx_uint_t                 size;       /* bytes */
-    ngx_uint_t                 used;
-    ngx_uint_t                 late;       /* ms the next poll is overdue */
+#define NGX_COMPLETION_GAUGE(member, first, scale)                            \
+    ngx_uint_t  member NGX_COMPLETION_BY_##first;
+#include "ngx_completion_counters.def"
 } ngx_completion_census_t;
 
 
@@ -248,7 +238,7 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
  * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
-    ngx_str_t *id, ngx_uint_t verdict);
+    ngx_str_t *id, ngx_completion_state_e verdict);
 
 
 /* The token that all workers share */
@@ -322,6 +312,46 @@ void ngx_completion_zone_leave(ngx_completion_zone_t *zone);
 /* What the zone holds now. */
 void ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census);
+
+
+/* All that a scrape says of a zone, and how it says it. */
+
+typedef struct {
+    ngx_completion_metrics_sh_t    counters;
+    ngx_completion_census_t        census;
+} ngx_completion_sample_t;
+
+
+typedef struct {
+    ngx_uint_t                     index;      /* in the member */
+    const char                    *value;
+} ngx_completion_label_t;
+
+
+typedef struct {
+    const char                    *name;       /* NULL: no label */
+    const ngx_completion_label_t  *labels;
+    ngx_uint_t                     n;
+    ngx_uint_t                     size;       /* of the member's dimension */
+} ngx_completion_labels_t;
+
+
+/* A family, or where some of the family's values are. */
+typedef struct {
+    const char                    *name;       /* of a family, or NULL */
+    const char                    *type;
+    const char                    *help;
+
+    size_t                         offset;     /* in the sample */
+    ngx_uint_t                     scale;
+    const ngx_completion_labels_t *labels[2];
+    const ngx_uint_t              *bounds;     /* of a histogram */
+    ngx_uint_t                     moment;     /* left out while it is 0 */
+} ngx_completion_metric_t;
+
+
+extern const ngx_completion_metric_t  ngx_completion_metrics_table[];
+extern const ngx_uint_t               ngx_completion_metrics_table_n;
 
 
 /* Wake-ups */

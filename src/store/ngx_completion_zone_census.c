@@ -11,6 +11,13 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* what a record keeps in a byte each */
+_Static_assert(NGX_COMPLETION_STATES <= 255
+               && NGX_COMPLETION_OUTCOMES <= 255
+               && NGX_COMPLETION_CENSUS_STATES < 255,
+               "a byte is too small");
+
+
 static ngx_uint_t ngx_completion_census_queue(ngx_completion_zone_t *zone);
 static ngx_uint_t ngx_completion_census_free(ngx_slab_pool_t *shpool);
 static ngx_uint_t ngx_completion_census_late(ngx_rbtree_t *tree);
@@ -27,7 +34,7 @@ ngx_completion_record_count(ngx_completion_zone_t *zone,
     i = record->state;
 
     if (i == NGX_COMPLETION_RECORD_FINAL) {
-        i += record->verdict % NGX_COMPLETION_METRICS_VERDICTS;
+        i += record->verdict;
     }
 
     zone->sh->counts[i]++;
@@ -53,13 +60,12 @@ ngx_completion_record_uncount(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_record_ended(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t verdict)
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
     if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
         return NGX_DECLINED;
     }
 
-    verdict %= NGX_COMPLETION_METRICS_VERDICTS;
     ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
 
     return NGX_OK;
@@ -86,7 +92,14 @@ void
 ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census)
 {
-    ngx_completion_zone_sh_t  *sh;
+    ngx_completion_zone_sh_t            *sh;
+    ngx_completion_metrics_worker_sh_t   workers;
+
+    ngx_completion_metrics_workers(zone->metrics, &workers);
+
+    census->waiters = workers.waiters;
+    census->streams = workers.streams;
+    census->queue_limit = zone->submit_queue;
 
     ngx_completion_zone_lock(zone);
 

@@ -31,6 +31,7 @@ static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_key_submit(
     ngx_completion_zone_t *zone, ngx_completion_key_sh_t *key);
+static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id);
@@ -67,7 +68,8 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
                        NGX_COMPLETION_KEY_DIGEST)
             != 0)
         {
-            found->state = NGX_COMPLETION_KEY_MISMATCH;
+            found->state = NGX_COMPLETION_KEY_ENDED;
+            found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
             return;
         }
 
@@ -131,7 +133,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
     /* who has joined it had its key follow then, if there was room */
 
     if (keys->idempotency.ttl == 0
-        || cached->state == NGX_COMPLETION_KEY_REFUSED
+        || ngx_completion_key_refused(cached)
         || (lease && cached->lease == (uint32_t) lease))
     {
         return;
@@ -143,6 +145,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         key = &follower->key;
 
         key->state = cached->state;
+        key->outcome = cached->outcome;
         key->submitted = cached->submitted;
         key->u = cached->u;
         key->lease = cached->lease;
@@ -218,22 +221,16 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
                                    ngx_time() + NGX_COMPLETION_KEY_NEWS);
         }
 
-        if (end->state == NGX_COMPLETION_KEY_ACCEPTED) {
+        if (end->outcome == NGX_COMPLETION_OK) {
             ngx_completion_key_accept(key, &end->id);
             continue;
         }
 
-        key->state = end->state;
+        key->state = NGX_COMPLETION_KEY_ENDED;
         key->outcome = end->outcome;
         key->submitted = end->retry_after;
 
-        /* an equal request of somebody else may be paid for anew */
-
-        if (key->flags & NGX_COMPLETION_KEY_CACHE) {
-            key->state = NGX_COMPLETION_KEY_REFUSED;
-        }
-
-        if (key->state != NGX_COMPLETION_KEY_REFUSED) {
+        if (!ngx_completion_key_refused(key)) {
             continue;
         }
 
@@ -260,8 +257,8 @@ ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
     if (submit->flags & NGX_COMPLETION_RECORD_SENT) {
-        end.state = NGX_COMPLETION_KEY_UNKNOWN;
-        end.outcome = zone->unknown;
+        end.state = NGX_COMPLETION_KEY_ENDED;
+        end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }
 
     ngx_completion_keys_settle(zone, submit, &end);
@@ -378,24 +375,39 @@ ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
 }
 
 
+/* whether its end is for those who joined alone, and others may pay anew */
+
+static ngx_uint_t
+ngx_completion_key_refused(ngx_completion_key_sh_t *key)
+{
+    if (key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome == NGX_COMPLETION_OK)
+    {
+        return 0;
+    }
+
+    /* what may have been accepted under a key is never sent again under it */
+
+    return key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+           || (key->flags & NGX_COMPLETION_KEY_CACHE);
+}
+
+
 /* whether those who joined could pay once more, were it to go now */
 
 static ngx_uint_t
 ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
 {
-    switch (key->state) {
-
-    case NGX_COMPLETION_KEY_UNDERWAY:
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
         return 1;
-
-    case NGX_COMPLETION_KEY_REFUSED:
-        return (time_t) key->expires > ngx_time();
-
-    default: /* NGX_COMPLETION_KEY_ACCEPTED */
-        return (key->flags & NGX_COMPLETION_KEY_JOINED)
-               && ngx_time() - (time_t) key->submitted
-                  <= NGX_COMPLETION_KEY_NEWS;
     }
+
+    if (ngx_completion_key_refused(key)) {
+        return (time_t) key->expires > ngx_time();
+    }
+
+    return (key->flags & NGX_COMPLETION_KEY_JOINED)
+           && ngx_time() - (time_t) key->submitted <= NGX_COMPLETION_KEY_NEWS;
 }
 
 
@@ -457,7 +469,7 @@ ngx_completion_key_match(ngx_completion_zone_t *zone,
 
         /* the latest stands first */
 
-        if (found == NULL && k->state != NGX_COMPLETION_KEY_REFUSED) {
+        if (found == NULL && !ngx_completion_key_refused(k)) {
             found = k;
         }
     }
@@ -504,7 +516,7 @@ ngx_completion_key_create(ngx_completion_zone_t *zone,
 
         /* the end of its operation is not known yet */
 
-        k->expires = ngx_time() + NGX_COMPLETION_ID_LIFETIME;
+        k->expires = ngx_time() + zone->lifetime;
 
         entry = (ngx_completion_cached_sh_t *) k;
         ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
@@ -661,7 +673,8 @@ static void
 ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id)
 {
-    key->state = NGX_COMPLETION_KEY_ACCEPTED;
+    key->state = NGX_COMPLETION_KEY_ENDED;
+    key->outcome = NGX_COMPLETION_OK;
     key->submitted = id->submitted;
     key->len = id->upstream.len;
     ngx_memcpy(key->u.id, id->upstream.data, key->len);
@@ -674,28 +687,25 @@ ngx_completion_key_tell(ngx_completion_key_sh_t *key,
 {
     found->state = key->state;
 
-    switch (key->state) {
-
-    case NGX_COMPLETION_KEY_ACCEPTED:
-        ngx_memcpy(found->buf, key->u.id, key->len);
-
-        found->id.upstream.data = found->buf;
-        found->id.upstream.len = key->len;
-        found->id.submitted = key->submitted;
-        found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) ? 1 : 0;
-        break;
-
-    case NGX_COMPLETION_KEY_REFUSED:
-    case NGX_COMPLETION_KEY_UNKNOWN:
-        found->outcome = key->outcome;
-        found->retry_after = key->submitted;
-        break;
-
-    default: /* NGX_COMPLETION_KEY_UNDERWAY */
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
         found->lease = key->u.lease;
         key->flags |= NGX_COMPLETION_KEY_JOINED;
-        break;
+        return;
     }
+
+    found->outcome = key->outcome;
+
+    if (key->outcome != NGX_COMPLETION_OK) {
+        found->retry_after = key->submitted;
+        return;
+    }
+
+    ngx_memcpy(found->buf, key->u.id, key->len);
+
+    found->id.upstream.data = found->buf;
+    found->id.upstream.len = key->len;
+    found->id.submitted = key->submitted;
+    found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) ? 1 : 0;
 }
 
 
@@ -708,7 +718,9 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_str_t                    id;
     ngx_completion_record_sh_t  *record;
 
-    if (key->state != NGX_COMPLETION_KEY_ACCEPTED) {
+    if (key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome != NGX_COMPLETION_OK)
+    {
         return 1;
     }
 
@@ -728,7 +740,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     switch (record->state) {
 
     case NGX_COMPLETION_RECORD_FINAL:
-        return record->verdict == zone->reusable
+        return record->verdict == NGX_COMPLETION_COMPLETED
                && ngx_time() - (time_t) record->finished <= ttl;
 
     case NGX_COMPLETION_RECORD_MISSING:

@@ -200,7 +200,8 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     record->sent = now;
 
     if (record->failures) {
-        ngx_completion_metrics_add(&zone->metrics->retries[1], 1);
+        ngx_completion_metrics_add(
+                     &zone->metrics->retries[NGX_COMPLETION_METRICS_POLL], 1);
     }
 
     /* a lease that runs out makes the operation due again */

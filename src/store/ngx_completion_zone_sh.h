@@ -74,7 +74,7 @@ struct ngx_completion_record_sh_s {
     ngx_msec_t                   not_before;  /* of the next poll */
 
     u_char                       state;
-    u_char                       verdict;
+    u_char                       verdict;   /* an ngx_completion_state_e */
     u_char                       model;
     u_char                       missing;   /* 404s in a row */
     u_char                       failures;  /* polls without answer in a row */
@@ -104,7 +104,7 @@ struct ngx_completion_key_sh_s {
     uint32_t                     lease;     /* its end, for who joined */
 
     u_char                       state;
-    u_char                       outcome;
+    u_char                       outcome;   /* an ngx_completion_outcome_e */
     u_char                       len;
     u_char                       flags;
 
@@ -208,7 +208,7 @@ struct ngx_completion_zone_sh_s {
     ngx_uint_t                   room;      /* pages for quotas at most */
 
     ngx_uint_t                   counts[NGX_COMPLETION_CENSUS_STATES];
-    ngx_uint_t                   nkeys[2];  /* of idempotency, of the cache */
+    ngx_uint_t                   nkeys[NGX_COMPLETION_METRICS_KEYS];
 };
 
 
@@ -238,7 +238,7 @@ void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
 
 /* The end of an operation is known, which is counted once: NGX_OK. */
 ngx_int_t ngx_completion_record_ended(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t verdict);
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);

@@ -259,7 +259,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
     if (record) {
         ngx_memzero(&end, sizeof(ngx_completion_found_t));
-        end.state = NGX_COMPLETION_KEY_ACCEPTED;
+        end.state = NGX_COMPLETION_KEY_ENDED;
         end.id = *id;
 
         ngx_completion_keys_settle(zone, record, &end);

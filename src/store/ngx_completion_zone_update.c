@@ -29,7 +29,7 @@ static ngx_int_t ngx_completion_record_failed(ngx_completion_zone_t *zone,
 static void ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static void ngx_completion_record_decide(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t verdict);
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 static uint64_t ngx_completion_digest(ngx_str_t *document);
 
 
@@ -141,32 +141,23 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
 
     record->lease = 0;
 
-    switch (update->kind) {
-
-    case NGX_COMPLETION_UPDATE_PENDING:
-
-        if (record->state == NGX_COMPLETION_RECORD_FINAL) {
-
-            /* states only go forward */
-
-            rc = ngx_completion_record_failed(zone, record, update);
-            break;
-        }
-
-        rc = ngx_completion_record_pending(zone, record, update);
-        break;
-
-    case NGX_COMPLETION_UPDATE_FINAL:
-        rc = ngx_completion_record_final(zone, record, update);
-        break;
-
-    case NGX_COMPLETION_UPDATE_NOT_FOUND:
+    if (update->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND) {
         rc = ngx_completion_record_not_found(zone, record, update);
-        break;
 
-    default: /* NGX_COMPLETION_UPDATE_FAILED */
+    } else if (update->outcome != NGX_COMPLETION_OK) {
         rc = ngx_completion_record_failed(zone, record, update);
-        break;
+
+    } else if (update->state != NGX_COMPLETION_PENDING) {
+        rc = ngx_completion_record_final(zone, record, update);
+
+    } else if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        rc = ngx_completion_record_pending(zone, record, update);
+
+    } else {
+
+        /* states only go forward */
+
+        rc = ngx_completion_record_failed(zone, record, update);
     }
 
     ngx_completion_chunks_free(zone, &record->work.draft);
@@ -230,11 +221,11 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
         update->ended = (ngx_completion_record_ended(zone, record,
-                                                     update->verdict)
+                                                     update->state)
                          == NGX_OK);
 
         record->state = NGX_COMPLETION_RECORD_FINAL;
-        record->verdict = update->verdict;
+        record->verdict = update->state;
         record->finished = ngx_time();
         ngx_completion_chunks_free(zone, &record->chunks);
     }
@@ -296,7 +287,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
             && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
         {
             rc = ngx_completion_record_changed(zone, record);
-            ngx_completion_record_decide(zone, record, update->lost);
+            ngx_completion_record_decide(zone, record, NGX_COMPLETION_LOST);
             update->ended = 1;
             return rc;
         }
@@ -368,7 +359,7 @@ ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_uint_t verdict)
+    ngx_completion_state_e verdict)
 {
     ngx_int_t                    rc;
     ngx_completion_record_sh_t  *record;
@@ -397,7 +388,7 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
 
 static void
 ngx_completion_record_decide(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t verdict)
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
     (void) ngx_completion_record_ended(zone, record, verdict);
 

@@ -110,7 +110,7 @@ check_document(ngx_completion_operation_t *operation)
           && operation->id_offset < operation->document.len
           && memcmp(operation->document.data + operation->id_offset - 6,
                     "\"id\":\"\"", 7) == 0);
-    HOLDS(ngx_completion_provider_id(&operation->id));
+    HOLDS(ngx_completion_id_check(&operation->id) == NGX_OK);
 
     done = fuzz_member(document, "done");
     HOLDS(YAJL_IS_TRUE(done) || YAJL_IS_FALSE(done));
@@ -232,7 +232,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     is_message(answer.reason.data, answer.reason.len);
     is_clean(shim_log_text, strlen(shim_log_text));
 
-    if (answer.kind == NGX_COMPLETION_ANSWER_OPERATION) {
+    if (answer.outcome == NGX_COMPLETION_OK) {
         HOLDS(fetch.status == 200);
         HOLDS(id.len == 0 || fuzz_equal(&id, &answer.operation.id));
 

@@ -157,16 +157,17 @@ reserve(slot_t *slot, u_char with)
     }
 
     if (n < KEYS && keys[n].answer
-        && found.state != NGX_COMPLETION_KEY_MISMATCH)
+        && found.outcome != NGX_COMPLETION_IDEMPOTENCY_MISMATCH)
     {
-        HOLDS(found.state == NGX_COMPLETION_KEY_ACCEPTED);
+        HOLDS(found.state == NGX_COMPLETION_KEY_ENDED
+              && found.outcome == NGX_COMPLETION_OK);
         HOLDS(number_of(&found.id.upstream) == keys[n].answer - 1);
     }
 
     /* one that came to what another has paid for may be forgotten */
 
-    if (n < KEYS && keys[n].sent && found.state == NGX_COMPLETION_KEY_ACCEPTED
-        && found.replayed)
+    if (n < KEYS && keys[n].sent && found.state == NGX_COMPLETION_KEY_ENDED
+        && found.outcome == NGX_COMPLETION_OK && found.replayed)
     {
         keys[n].answer = 1 + number_of(&found.id.upstream);
     }
@@ -232,14 +233,15 @@ submit_step(slot_t *slot, u_char what, u_char with)
 
     } else if (what == 3) {
         memset(&end, 0, sizeof(end));
-        end.state = (slot->state == SENT && with & 1)
-                    ? NGX_COMPLETION_KEY_UNKNOWN : NGX_COMPLETION_KEY_REFUSED;
-        end.outcome = 3;
+        end.state = NGX_COMPLETION_KEY_ENDED;
+        end.outcome = (slot->state == SENT && with & 1)
+                      ? NGX_COMPLETION_OUTCOME_UNKNOWN
+                      : NGX_COMPLETION_QUOTA_EXCEEDED;
 
         ngx_completion_zone_release(zone, slot->lease, &end);
 
         if (slot->key < KEYS && slot->state == SENT
-            && end.state == NGX_COMPLETION_KEY_REFUSED)
+            && end.outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
         {
             keys[slot->key].sent = 0;
         }
@@ -273,14 +275,16 @@ store(ngx_completion_due_t *due, u_char with)
 
     n = number_of(&due->id);
     memset(&update, 0, sizeof(update));
-    update.kind = with % 4;
-    update.verdict = 1;
-    update.lost = 5;
+    update.outcome = (with % 4 == 3) ? NGX_COMPLETION_OUTCOME_UNKNOWN
+                     : (with % 4 == 2) ? NGX_COMPLETION_OPERATION_NOT_FOUND
+                     : NGX_COMPLETION_OK;
+    update.state = (with % 4 == 1) ? NGX_COMPLETION_COMPLETED
+                                   : NGX_COMPLETION_PENDING;
     update.gap = (with & 0x80) ? 700 : 0;
 
     /* its length is told by what it is filled with */
 
-    if (update.kind <= NGX_COMPLETION_UPDATE_FINAL) {
+    if (update.outcome == NGX_COMPLETION_OK) {
         len = (with >> 2) * 100;
 
         if (with == 0xff) {
@@ -482,11 +486,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     zone->poll_lease = 30000;
     zone->deadline = 3600000;
     zone->retention = 60;
+    zone->lifetime = 72 * 3600;
     zone->poll_rate = (ngx_completion_rate_t) { POLLS, 1000 };
     zone->submit_rates[0] = (ngx_completion_rate_t) { SUBMITS, 1000 };
     zone->submit_queue = 3;
     zone->submit_queue_time = 10000;
-    zone->unknown = 7;
 
     HOLDS(zone->shm_zone->init(zone->shm_zone, NULL) == NGX_OK);
 

@@ -12,7 +12,6 @@ int                 shim_http_bodies;
 
 ngx_module_t        ngx_http_completion_async_module;
 
-static const char  *shim_http_codes[] = { "invalid_request", "forbidden" };
 
 
 void
@@ -74,13 +73,6 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
              "%s: %.*s\n", name, (int) value->len, value->data);
 
     return NGX_OK;
-}
-
-
-const char *
-ngx_http_completion_problem_code(ngx_uint_t problem)
-{
-    return (problem < 2) ? shim_http_codes[problem] : NULL;
 }
 
 

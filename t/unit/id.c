@@ -2,10 +2,12 @@
 #include "tap.h"
 #include "ngx_shim.h"
 
-#include "../../src/store/ngx_completion_id.h"
+#include "../../src/base/ngx_completion_hash.h"
+#include "../../src/model/ngx_completion_id.h"
 
 
-#define NOW  1700000000
+#define NOW       1700000000
+#define LIFETIME  (72 * 3600)
 
 
 static ngx_pool_t   *pool;
@@ -39,8 +41,8 @@ verify(ngx_str_t *capability)
 {
     ngx_completion_id_t  id;
 
-    return ngx_completion_id_verify(pool, &keys, &provider, &owner, capability,
-                                    &id);
+    return ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+                                    capability, &id);
 }
 
 
@@ -57,15 +59,15 @@ test_round_trip(void)
     is_str(&capability, "d7qAZ_-09s6553f0fb" "ow_QzM8WueAT1ZO5WI6VVbYo",
            "a capability, byte by byte");
 
-    is_int(ngx_completion_id_verify(pool, &keys, &provider, &owner,
+    is_int(ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
                                     &capability, &id),
            NGX_OK, "it verifies");
     is_str(&id.upstream, "d7qAZ_-09", "the upstream's id");
     ok(id.shared && id.submitted == NOW - 5, "its kind and time");
 
     capability = sign("d7q", 0, NOW);
-    ok(ngx_completion_id_verify(pool, &keys, &provider, &owner, &capability,
-                                &id)
+    ok(ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+                                &capability, &id)
        == NGX_OK && !id.shared, "a private one");
 }
 
@@ -121,6 +123,65 @@ test_forged(void)
     other = sign("0123456789012345678901234567890123456789"
                  "0123456789012345678901234", 0, NOW);
     is_int(verify(&other), NGX_DECLINED, "and of 65");
+}
+
+
+/* a capability of any kind, with a tag that is right */
+
+static ngx_str_t
+of_kind(char kind)
+{
+    int         i;
+    u_char      text[128], *p = text, md[NGX_COMPLETION_SHA256];
+    uint32_t    len;
+    ngx_str_t   parts[3], raw, tag, capability;
+
+    static u_char  buf[128];
+
+    capability.data = buf;
+    capability.len = sprintf((char *) buf, "d7q1%c%08x", kind, NOW);
+
+    parts[0] = provider;
+    parts[1] = owner;
+    parts[2] = capability;
+
+    *p++ = 1;
+
+    for (i = 0; i < 3; i++) {
+        len = htonl(parts[i].len);
+        p = ngx_cpymem(p, &len, sizeof(uint32_t));
+        p = ngx_cpymem(p, parts[i].data, parts[i].len);
+    }
+
+    ngx_completion_hmac(&all[0], text, p - text, md);
+
+    raw.data = md;
+    raw.len = 18;
+    tag.data = buf + capability.len;
+    ngx_encode_base64url(&tag, &raw);
+    capability.len += tag.len;
+
+    return capability;
+}
+
+
+static void
+test_kinds(void)
+{
+    int        c, good = 0;
+    ngx_str_t  capability;
+
+    for (c = 1; c < 256; c++) {
+        capability = of_kind(c);
+        good += (verify(&capability) == NGX_OK);
+    }
+
+    is_int(good, 2, "two kinds");
+
+    capability = of_kind('p');
+    is_int(verify(&capability), NGX_OK, "a private one");
+    capability = of_kind('s');
+    is_int(verify(&capability), NGX_OK, "and a shared one");
 }
 
 
@@ -194,6 +255,7 @@ main(void)
 
     test_round_trip();
     test_forged();
+    test_kinds();
     test_keys();
     test_time();
     test_memory();

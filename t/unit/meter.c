@@ -13,35 +13,86 @@ static ngx_completion_service_t      service = { .zone = &zone };
 static ngx_completion_metrics_sh_t   metrics;
 
 
-/* the label of the one counter that has counted one, or NULL */
+/* the labels of a family of counters that has counted one, or NULL */
 
 static const char *
-counted(ngx_atomic_t *counters, const char **labels, ngx_uint_t n)
+counted(const char *family)
 {
-    ngx_uint_t   i;
-    const char  *label = NULL;
+    size_t                          i, k;
+    const char                     *label = NULL;
+    const ngx_atomic_t             *values;
+    const ngx_completion_metric_t  *m = ngx_completion_metrics_table;
+    const ngx_completion_labels_t  *first, *second;
 
-    for (i = 0; i < n; i++) {
-        if (counters[i] == 0) {
-            continue;
+    static char                     text[64];
+    static ngx_completion_sample_t  sample;
+
+    memcpy(&sample.counters, &metrics, sizeof(metrics));
+
+    while (m->name == NULL || strcmp(m->name, family) != 0) {
+        m++;
+    }
+
+    for (m++; m->name == NULL; m++) {
+        values = (ngx_atomic_t *) ((u_char *) &sample + m->offset);
+        first = m->labels[0];
+        second = m->labels[1];
+
+        for (i = 0; i < first->n; i++) {
+            for (k = 0; k < second->n; k++) {
+
+                switch (values[first->labels[i].index * second->size
+                               + second->labels[k].index])
+                {
+                case 0:
+                    break;
+
+                case 1:
+                    if (label == NULL) {
+                        snprintf(text, sizeof(text), "%s%s%s",
+                                 first->labels[i].value,
+                                 second->name ? " " : "",
+                                 second->name ? second->labels[k].value : "");
+                        label = text;
+                        break;
+                    }
+
+                    /* fall through */
+
+                default:
+                    return "more than one";
+                }
+            }
         }
-
-        if (counters[i] != 1 || label) {
-            return "more than one";
-        }
-
-        label = labels[i];
     }
 
     return label;
 }
 
 
+static size_t
+labels(const char *family)
+{
+    size_t                          n = 0;
+    const ngx_completion_metric_t  *m = ngx_completion_metrics_table;
+
+    while (m->name == NULL || strcmp(m->name, family) != 0) {
+        m++;
+    }
+
+    for (m++; m->name == NULL; m++) {
+        n += m->labels[0]->n;
+    }
+
+    return n;
+}
+
+
 static void
-is_code(ngx_completion_fetch_outcome_e outcome, ngx_uint_t status,
+is_code(ngx_completion_outcome_e outcome, ngx_uint_t status,
     const char *expected)
 {
-    char                      name[64];
+    char                      name[64], labels[64];
     ngx_str_t                 got;
     const char               *label;
     ngx_completion_fetch_t    f;
@@ -54,18 +105,18 @@ is_code(ngx_completion_fetch_outcome_e outcome, ngx_uint_t status,
     f.outcome = outcome;
     f.status = status;
     f.elapsed = 7;
-    answer.kind = NGX_COMPLETION_ANSWER_OPERATION;
+    answer.outcome = NGX_COMPLETION_OK;
     answer.status = status;
 
     ngx_completion_meter_fetch(&service, NGX_COMPLETION_METRICS_POLL, &f,
                                &answer);
 
-    label = counted(metrics.requests[NGX_COMPLETION_METRICS_POLL],
-                    ngx_completion_meter_codes, NGX_COMPLETION_METRICS_CODES);
+    label = counted("upstream_requests_total");
     got = str(label ? label : "none");
     snprintf(name, sizeof(name), "outcome %d, status %d", outcome,
              (int) status);
-    is_str(&got, expected, name);
+    snprintf(labels, sizeof(labels), "poll %s", expected);
+    is_str(&got, label ? labels : expected, name);
 
     is_int(metrics.upstream[NGX_COMPLETION_METRICS_POLL].sum, label ? 7 : 0,
            "its time");
@@ -91,13 +142,34 @@ test_codes(void)
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        is_code(NGX_COMPLETION_FETCH_ANSWERED, t[i].status, t[i].label);
+        is_code(NGX_COMPLETION_OK, t[i].status, t[i].label);
     }
 
-    is_code(NGX_COMPLETION_FETCH_UNREACHED, 0, "unreached");
-    is_code(NGX_COMPLETION_FETCH_CONNECT_TIMEOUT, 0, "connect_timeout");
-    is_code(NGX_COMPLETION_FETCH_BROKEN, 200, "broken");
-    is_code(NGX_COMPLETION_FETCH_FENCED, 0, "none");
+    is_code(NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0, "unreached");
+    is_code(NGX_COMPLETION_UPSTREAM_TIMEOUT, 0, "connect_timeout");
+    is_code(NGX_COMPLETION_OUTCOME_UNKNOWN, 200, "broken");
+}
+
+
+static void
+test_fenced(void)
+{
+    ngx_completion_fetch_t   f;
+    ngx_completion_answer_t  answer;
+
+    memset(&metrics, 0, sizeof(metrics));
+    memset(&f, 0, sizeof(f));
+    memset(&answer, 0, sizeof(answer));
+
+    f.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+    f.fenced = 1;
+    f.elapsed = 7;
+
+    ngx_completion_meter_fetch(&service, NGX_COMPLETION_METRICS_POLL, &f,
+                               &answer);
+    ok(counted("upstream_requests_total") == NULL
+       && metrics.upstream[NGX_COMPLETION_METRICS_POLL].sum == 0,
+       "one that its fence declined was none");
 }
 
 
@@ -110,7 +182,7 @@ test_unreadable(void)
     memset(&metrics, 0, sizeof(metrics));
     memset(&f, 0, sizeof(f));
     memset(&answer, 0, sizeof(answer));
-    answer.kind = NGX_COMPLETION_ANSWER_UNKNOWN;
+    answer.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
 
     f.status = 500;
     answer.status = 500;
@@ -131,9 +203,7 @@ test_unreadable(void)
 
     f.sent = 1;
     ngx_completion_meter_aborted(&service, NGX_COMPLETION_METRICS_CANCEL, &f);
-    ok(strcmp(counted(metrics.requests[NGX_COMPLETION_METRICS_CANCEL],
-                      ngx_completion_meter_codes,
-                      NGX_COMPLETION_METRICS_CODES), "aborted") == 0,
+    ok(strcmp(counted("upstream_requests_total"), "cancel aborted") == 0,
        "given up, and sent");
 }
 
@@ -147,26 +217,26 @@ test_submits(void)
     ngx_completion_submit_t   submit;
 
     static const struct {
-        ngx_completion_submit_outcome_e   outcome;
-        ngx_completion_submit_source_e    source;
-        const char                       *label;
+        ngx_completion_outcome_e   outcome;
+        ngx_completion_source_e    source;
+        const char                *label;
     } t[] = {
-        { NGX_COMPLETION_SUBMIT_ACCEPTED, NGX_COMPLETION_SUBMIT_SENT,
+        { NGX_COMPLETION_OK, NGX_COMPLETION_SOURCE_UPSTREAM,
           "accepted" },
-        { NGX_COMPLETION_SUBMIT_ACCEPTED, NGX_COMPLETION_SUBMIT_JOINED,
+        { NGX_COMPLETION_OK, NGX_COMPLETION_SOURCE_JOINED,
           "joined" },
-        { NGX_COMPLETION_SUBMIT_ACCEPTED, NGX_COMPLETION_SUBMIT_CACHED,
+        { NGX_COMPLETION_OK, NGX_COMPLETION_SOURCE_CACHED,
           "cached" },
-        { NGX_COMPLETION_SUBMIT_ACCEPTED, NGX_COMPLETION_SUBMIT_REPLAYED,
+        { NGX_COMPLETION_OK, NGX_COMPLETION_SOURCE_REPLAYED,
           "replayed" },
-        { NGX_COMPLETION_SUBMIT_INVALID, 0, "invalid_request" },
-        { NGX_COMPLETION_SUBMIT_QUOTA, 0, "quota_exceeded" },
-        { NGX_COMPLETION_SUBMIT_REJECTED, 0, "upstream_rejected" },
-        { NGX_COMPLETION_SUBMIT_UNKNOWN, 0, "outcome_unknown" },
-        { NGX_COMPLETION_SUBMIT_UNAVAILABLE, 0, "upstream_unavailable" },
-        { NGX_COMPLETION_SUBMIT_TIMEOUT, 0, "upstream_timeout" },
-        { NGX_COMPLETION_SUBMIT_FULL, 0, "zone_full" },
-        { NGX_COMPLETION_SUBMIT_MISMATCH, 0, "idempotency_mismatch" }
+        { NGX_COMPLETION_INVALID_REQUEST, 0, "invalid_request" },
+        { NGX_COMPLETION_QUOTA_EXCEEDED, 0, "quota_exceeded" },
+        { NGX_COMPLETION_UPSTREAM_REJECTED, 0, "upstream_rejected" },
+        { NGX_COMPLETION_OUTCOME_UNKNOWN, 0, "outcome_unknown" },
+        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0, "upstream_unavailable" },
+        { NGX_COMPLETION_UPSTREAM_TIMEOUT, 0, "upstream_timeout" },
+        { NGX_COMPLETION_ZONE_FULL, 0, "zone_full" },
+        { NGX_COMPLETION_IDEMPOTENCY_MISMATCH, 0, "idempotency_mismatch" }
     };
 
     memset(&submit, 0, sizeof(submit));
@@ -179,13 +249,12 @@ test_submits(void)
 
         ngx_completion_meter_submit(&submit);
 
-        label = counted(metrics.submits, ngx_completion_meter_submits,
-                        NGX_COMPLETION_METRICS_SUBMITS);
+        label = counted("submits_total");
         got = str(label ? label : "none");
         is_str(&got, t[i].label, t[i].label);
     }
 
-    is_int(i, NGX_COMPLETION_METRICS_SUBMITS, "all of them");
+    is_int(i, labels("submits_total"), "all of them");
 
     ngx_completion_meter_queued(&submit, 250);
     ngx_completion_meter_queued(&submit, 500);
@@ -220,6 +289,7 @@ main(void)
     zone.metrics = &metrics;
 
     test_codes();
+    test_fenced();
     test_unreadable();
     test_submits();
     test_tokens();

@@ -78,10 +78,11 @@ test_values(void)
     providers(1, "yandex");
     metrics->tokens[0] = 11;
     metrics->queued_time = 1050;
-    metrics->submits[0] = 3;
-    metrics->requests[NGX_COMPLETION_METRICS_CANCEL][8] = 2;
-    metrics->problems[1] = 5;
-    metrics->finished[1] = 4;
+    metrics->accepted[NGX_COMPLETION_SOURCE_UPSTREAM] = 3;
+    metrics->requests[NGX_COMPLETION_METRICS_CANCEL]
+                     [NGX_COMPLETION_METRICS_404] = 2;
+    metrics->problems[NGX_COMPLETION_FORBIDDEN] = 5;
+    metrics->finished[NGX_COMPLETION_COMPLETED] = 4;
 
     is_int(scrape(), NGX_OK, "a scrape");
     is_int(r.headers_out.status, 200, "its status");

@@ -46,7 +46,7 @@ respond(ngx_uint_t status, const char *body, const char *id)
     ngx_str_t  wanted;
 
     fetch.log = &shim_log;
-    fetch.outcome = NGX_COMPLETION_FETCH_ANSWERED;
+    fetch.outcome = NGX_COMPLETION_OK;
     fetch.status = status;
     fetch.post = (id == NULL);
     fetch.origin = fetch.post ? &provider.submit : &provider.operations;
@@ -76,8 +76,8 @@ static void
 is_document(const char *expected, ngx_completion_state_e state,
     const char *name)
 {
-    if (!ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, name)) {
-        printf("# kind %d, %s\n", answer.kind, shim_log_text);
+    if (!ok(answer.outcome == NGX_COMPLETION_OK, name)) {
+        printf("# outcome %d, %s\n", answer.outcome, shim_log_text);
         return;
     }
 
@@ -119,7 +119,7 @@ test_recorded(void)
     is_int(answer.operation.total_tokens, 41, "total tokens");
 
     respond(202, RECORDED_DONE, "d7q1");
-    is_int(answer.kind, NGX_COMPLETION_ANSWER_OPERATION, "any 2xx will do");
+    is_int(answer.outcome, NGX_COMPLETION_OK, "any 2xx will do");
 }
 
 
@@ -276,7 +276,7 @@ test_states(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         respond(200, t[i].body, NULL);
-        ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+        ok(answer.outcome == NGX_COMPLETION_OK
            && answer.operation.state == t[i].state, t[i].name);
     }
 }
@@ -361,7 +361,7 @@ test_unreadable(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         respond(200, t[i].body, NULL);
-        ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, t[i].name);
+        ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, t[i].name);
     }
 
     ok(shim_log_lines == 1 && shim_log_level == NGX_LOG_ERR
@@ -370,17 +370,17 @@ test_unreadable(void)
        "unreadable: one line in the log");
 
     respond(200, "{\"id\":\"a\"}", "b");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "another operation");
+    ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, "another operation");
     ok(strstr(shim_log_text, ": another operation,") != NULL,
        "another operation is logged as such");
 
     respond(200, "{\"id\":\"ab\"}", "a");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "a longer id");
+    ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, "a longer id");
     respond(200, "{\"id\":\"a\"}", "ab");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "a shorter id");
+    ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, "a shorter id");
 
     respond(200, "{\"id\":\"a\"}", "a");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, "the same operation");
+    ok(answer.outcome == NGX_COMPLETION_OK, "the same operation");
 }
 
 
@@ -391,37 +391,38 @@ test_statuses(void)
     char    name[64];
 
     static const struct {
-        ngx_uint_t               status;
-        ngx_completion_answer_e  kind;
-        ngx_uint_t               level;     /* 0: no line */
+        ngx_uint_t                status;
+        ngx_completion_outcome_e  outcome;
+        ngx_uint_t                level;    /* 0: no line */
     } t[] = {
-        { 100, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 301, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 400, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
-        { 401, NGX_COMPLETION_ANSWER_UNAUTHORIZED, 0 },
-        { 403, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 404, NGX_COMPLETION_ANSWER_NOT_FOUND, 0 },
-        { 408, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 409, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 413, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
-        { 421, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 422, NGX_COMPLETION_ANSWER_INVALID, NGX_LOG_WARN },
-        { 425, NGX_COMPLETION_ANSWER_REJECTED, NGX_LOG_ERR },
-        { 429, NGX_COMPLETION_ANSWER_BUSY, NGX_LOG_WARN },
-        { 499, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 500, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 501, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 502, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 503, NGX_COMPLETION_ANSWER_UNAVAILABLE, NGX_LOG_WARN },
-        { 504, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
-        { 599, NGX_COMPLETION_ANSWER_UNKNOWN, NGX_LOG_ERR },
+        { 100, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 301, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 400, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
+        { 401, NGX_COMPLETION_UPSTREAM_REJECTED, 0 },
+        { 403, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 404, NGX_COMPLETION_OPERATION_NOT_FOUND, 0 },
+        { 408, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 409, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 413, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
+        { 421, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 422, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
+        { 425, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
+        { 429, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_LOG_WARN },
+        { 499, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 500, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 501, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 502, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NGX_LOG_WARN },
+        { 504, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 599, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         respond(t[i].status, "{\"code\":1,\"message\":\"why\"}", "a");
 
         snprintf(name, sizeof(name), "status %d", (int) t[i].status);
-        ok(answer.kind == t[i].kind && answer.status == t[i].status, name);
+        ok(answer.outcome == t[i].outcome && answer.status == t[i].status
+           && answer.unauthorized == (t[i].status == 401), name);
 
         snprintf(name, sizeof(name), "status %d: the log", (int) t[i].status);
         ok(shim_log_lines == (t[i].level != 0)
@@ -430,8 +431,8 @@ test_statuses(void)
     }
 
     respond(404, "", NULL);
-    ok(answer.kind == NGX_COMPLETION_ANSWER_NOT_FOUND && shim_log_lines == 1,
-       "a submit's 404 is logged");
+    ok(answer.outcome == NGX_COMPLETION_UPSTREAM_REJECTED
+       && shim_log_lines == 1, "a submit's 404 is logged");
 }
 
 
@@ -441,24 +442,24 @@ test_outcomes(void)
     size_t  i;
 
     static const struct {
-        ngx_completion_fetch_outcome_e   outcome;
-        ngx_completion_answer_e          kind;
-        const char                      *line;
-        const char                      *name;
+        ngx_completion_outcome_e   outcome;
+        ngx_uint_t                 fenced;
+        const char                *line;
+        const char                *name;
     } t[] = {
-        { NGX_COMPLETION_FETCH_UNREACHED, NGX_COMPLETION_ANSWER_UNAVAILABLE,
+        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0,
           "upstream was not reached: because", "outcome: unreached" },
-        { NGX_COMPLETION_FETCH_CONNECT_TIMEOUT, NGX_COMPLETION_ANSWER_TIMEOUT,
+        { NGX_COMPLETION_UPSTREAM_TIMEOUT, 0,
           "upstream was not reached: because", "outcome: connect timeout" },
-        { NGX_COMPLETION_FETCH_FENCED, NGX_COMPLETION_ANSWER_FENCED,
-          "", "outcome: fenced" },
-        { NGX_COMPLETION_FETCH_BROKEN, NGX_COMPLETION_ANSWER_UNKNOWN,
+        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 1, "", "outcome: fenced" },
+        { NGX_COMPLETION_OUTCOME_UNKNOWN, 0,
           "upstream gave no readable answer: because", "outcome: broken" },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         memset(&answer, 0xa5, sizeof(answer));
         fetch.outcome = t[i].outcome;
+        fetch.fenced = t[i].fenced;
         fetch.fault = "because";
         fetch.status = 200;
         shim_log_lines = 0;
@@ -466,14 +467,14 @@ test_outcomes(void)
 
         ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
 
-        ok(answer.kind == t[i].kind && answer.status == 0
+        ok(answer.outcome == t[i].outcome && answer.status == 0
            && answer.retry_after == -1 && answer.poll_interval == -1
            && answer.reason.len == 0 && answer.request_id.len == 0
            && strcmp(shim_log_text, t[i].line) == 0
            && shim_log_lines == (t[i].line[0] != '\0'), t[i].name);
     }
 
-    fetch.outcome = NGX_COMPLETION_FETCH_BROKEN;
+    fetch.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     fetch.fault = NULL;
     ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
     ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown")
@@ -661,7 +662,7 @@ test_reasons(void)
                  "\"%s\"}}", m[i].message);
         respond(200, body, NULL);
         s = answer.operation.document;
-        ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+        ok(answer.outcome == NGX_COMPLETION_OK
            && !holds(&s, FOLDER) && !holds(&s, "internal_id")
            && !holds(&s, "AQVNsecret") && holds(&s, m[i].reason),
            "the same in an operation");
@@ -854,7 +855,7 @@ test_memory(void)
             break;
         }
 
-        bad += (answer.kind != NGX_COMPLETION_ANSWER_UNKNOWN);
+        bad += (answer.outcome != NGX_COMPLETION_OUTCOME_UNKNOWN);
     }
 
     ok(n > 5 && n < 100 && !bad, "memory: an operation without it");
@@ -872,7 +873,7 @@ test_memory(void)
             break;
         }
 
-        bad += (answer.kind != NGX_COMPLETION_ANSWER_UNKNOWN);
+        bad += (answer.outcome != NGX_COMPLETION_OUTCOME_UNKNOWN);
     }
 
     ok(n > 3 && n < 100 && !bad, "memory: a refusal without it");
@@ -917,7 +918,7 @@ test_large(void)
     strcpy(body + len + n, "\"}}");
 
     respond(200, body, "a");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION
+    ok(answer.outcome == NGX_COMPLETION_OK
        && answer.operation.document.len == len + n + 3 - 1
        && answer.operation.state == NGX_COMPLETION_COMPLETED,
        "an answer of 1.5 MB");
@@ -928,13 +929,13 @@ test_large(void)
     memcpy(body, "{\"id\":", 6);
     strcpy(body + n, "}");
     respond(200, body, "a");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_UNKNOWN, "an answer too deep");
+    ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, "an answer too deep");
 
     memset(body, '9', n);
     memcpy(body, "{\"id\":\"a\",\"error\":{\"code\":", 26);
     strcpy(body + n, "}}");
     respond(200, body, "a");
-    ok(answer.kind == NGX_COMPLETION_ANSWER_OPERATION, "a code too large");
+    ok(answer.outcome == NGX_COMPLETION_OK, "a code too large");
 
     memset(body, 'm', n);
     memcpy(body, "{\"message\":\"", 12);
@@ -993,7 +994,7 @@ test_mangled(void)
 
         respond((n % 5) ? 200 : 400, copy, NULL);
 
-        if (answer.kind == NGX_COMPLETION_ANSWER_OPERATION) {
+        if (answer.outcome == NGX_COMPLETION_OK) {
             bad += ngx_completion_provider_result(pool,
                                    &answer.operation.document, &result)
                    != NGX_OK

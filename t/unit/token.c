@@ -215,12 +215,12 @@ test_refusals(void)
     is_fault(0, 500, "the metadata service refuses");
 
     memset(&f, 0, sizeof(f));
-    f.outcome = NGX_COMPLETION_FETCH_UNREACHED;
+    f.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
 
     got = str(ngx_completion_token_read(&credential, &f, &token, &life));
     is_str(&got, "no answer", "no answer");
 
-    f.outcome = NGX_COMPLETION_FETCH_BROKEN;
+    f.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     f.status = 200;
     f.fault = "connection reset";
 

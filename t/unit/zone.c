@@ -30,7 +30,7 @@ make(size_t size, ngx_uint_t polls)
     zone->poll_lease = 30000;
     zone->deadline = 3600000;
     zone->retention = 60;
-    zone->reusable = 1;
+    zone->lifetime = 72 * 3600;
     zone->poll_rate.n = polls;
     zone->poll_rate.unit = 1000;
 
@@ -263,14 +263,14 @@ test_cache(void)
     ngx_completion_zone_accept(zone, lease, &id, 0);
 
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "a later one");
-    is_int(found.state, NGX_COMPLETION_KEY_ACCEPTED, "has its operation");
+    ok(found.state == NGX_COMPLETION_KEY_ENDED
+       && found.outcome == NGX_COMPLETION_OK, "has its operation");
     is_str(&found.id.upstream, "d7q1", "which is that one");
     is_int(reserve(3, 1, &other, &found), NGX_DONE, "one with a new key, too");
     is_int(reserve(3, 0, &other, &found), NGX_DONE, "and the key keeps it");
 
     memset(&update, 0, sizeof(update));
-    update.kind = NGX_COMPLETION_UPDATE_FINAL;
-    update.verdict = 1;
+    update.state = NGX_COMPLETION_COMPLETED;
     update.document = document;
     is_int(ngx_completion_zone_store(zone, &id.upstream, lease, &update),
            NGX_DONE, "its result, which nobody waits for");
@@ -309,7 +309,7 @@ test_room(void)
         ngx_completion_zone_accept(zone, ++lease, &id, 0);
 
         memset(&update, 0, sizeof(update));
-        update.kind = NGX_COMPLETION_UPDATE_FINAL;
+        update.state = NGX_COMPLETION_COMPLETED;
         update.document.data = large;
         update.document.len = sizeof(large);
         ngx_completion_zone_store(zone, &id.upstream, lease, &update);
@@ -336,16 +336,26 @@ test_room(void)
 
 /* what a poll found out, by a lease or without */
 
+typedef enum {
+    PENDING = 0,
+    FINAL,
+    NOT_FOUND,
+    FAILED
+} found_e;
+
+
 static ngx_int_t
-update(const char *name, uint64_t lease, ngx_completion_update_e kind,
-    ngx_str_t *document)
+update(const char *name, uint64_t lease, found_e found, ngx_str_t *document)
 {
     ngx_str_t                id = str(name);
     ngx_completion_update_t  u;
 
     memset(&u, 0, sizeof(u));
-    u.kind = kind;
-    u.verdict = 1;
+    u.outcome = (found == NOT_FOUND) ? NGX_COMPLETION_OPERATION_NOT_FOUND
+                : (found == FAILED) ? NGX_COMPLETION_OUTCOME_UNKNOWN
+                : NGX_COMPLETION_OK;
+    u.state = (found == FINAL) ? NGX_COMPLETION_COMPLETED
+                               : NGX_COMPLETION_PENDING;
 
     if (document) {
         u.document = *document;
@@ -424,7 +434,7 @@ test_full(void)
     ngx_completion_zone_want(zone, &id.upstream, 1);
     ngx_current_msec += 10;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "a poll");
-    update("unknown", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL);
+    update("unknown", due.lease, NOT_FOUND, NULL);
     ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view);
     is_int(view.state, NGX_COMPLETION_RECORD_MISSING, "of which nobody knows");
 
@@ -439,7 +449,7 @@ test_full(void)
     reserve(0, 1, &lease, &found);
     ngx_completion_zone_send(zone, lease);
     accepted(lease, "d7q1");
-    update("d7q1", lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("d7q1", lease, PENDING, NULL);
     is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
            "the cache knows it");
 
@@ -481,7 +491,8 @@ test_full(void)
     reserve(0, 1, &lease, &found);
     reserve(2, 1, &other, &found);
     memset(&found, 0, sizeof(found));
-    found.state = NGX_COMPLETION_KEY_REFUSED;
+    found.state = NGX_COMPLETION_KEY_ENDED;
+    found.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
     ngx_completion_zone_release(zone, lease, &found);
     reserve(0, 1, &other, &found);
     fill(0);
@@ -493,7 +504,16 @@ test_full(void)
     found.lease = lease;
     is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
            "of which it learns");
-    is_int(found.state, NGX_COMPLETION_KEY_REFUSED, "all the same");
+    ok(found.state == NGX_COMPLETION_KEY_ENDED
+       && found.outcome != NGX_COMPLETION_OK, "all the same");
+}
+
+
+static ngx_uint_t
+is_accepted(ngx_completion_found_t *found)
+{
+    return found->state == NGX_COMPLETION_KEY_ENDED
+           && found->outcome == NGX_COMPLETION_OK;
 }
 
 
@@ -587,7 +607,7 @@ test_followers(void)
 
     for (i = 1; i <= 3 * max; i++) {
         if (follow(2, i, 0, &found) != NGX_DONE
-            || found.state != NGX_COMPLETION_KEY_ACCEPTED)
+            || !is_accepted(&found))
         {
             break;
         }
@@ -624,7 +644,7 @@ test_followers(void)
     is_int(evicted(NGX_COMPLETION_METRICS_PENDING), 0,
            "as long as there is one, nothing else goes");
     is_int(follow(3, 3, 0, &found), NGX_DONE, "in a full zone a key");
-    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && !follows(3, 3),
+    ok(is_accepted(&found) && !follows(3, 3),
        "has the operation and is not kept");
     is_int(reserve(9, 0, &other, &found), NGX_DONE,
            "the key that was paid for is");
@@ -659,10 +679,10 @@ test_followers(void)
     accepted(lease, "d7q1");
 
     follow(1, 1, lease, &found);
-    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && found.lease == 0,
+    ok(is_accepted(&found) && found.lease == 0,
        "and learns the end");
     follow(1, 3, 0, &found);
-    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && found.replayed,
+    ok(is_accepted(&found) && found.replayed,
        "as does the key that is left");
 
     shim_time(ngx_time() + 3601);
@@ -681,7 +701,7 @@ test_quotas(void)
     make(65536, 50);
     memset(large, 'x', sizeof(large));
     accepted(1, "d7q1");
-    update("d7q1", 1, NGX_COMPLETION_UPDATE_FINAL, &document);
+    update("d7q1", 1, FINAL, &document);
     ngx_current_msec += 2000;
     fill(0);
 
@@ -719,7 +739,7 @@ test_asked(void)
     is_int(ngx_completion_zone_adopt(zone, &second), NGX_DECLINED,
            "one that is being asked for stays");
 
-    update("first", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("first", due.lease, PENDING, NULL);
     is_int(ngx_completion_zone_adopt(zone, &second), NGX_OK,
            "one that was makes room for another");
     is_int(ngx_completion_zone_read(zone, &first.upstream, 0, NULL, &view),
@@ -764,7 +784,7 @@ test_gone(void)
     reserve(0, 1, &lease, &found);
     ngx_completion_zone_send(zone, lease);
     accepted(lease, "d7q1");
-    update("d7q1", lease, NGX_COMPLETION_UPDATE_FINAL, &document);
+    update("d7q1", lease, FINAL, &document);
     is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
 
     forget("d7q1");
@@ -811,7 +831,7 @@ test_gone(void)
     ngx_completion_zone_adopt(zone, &adopted);
     ngx_completion_zone_want(zone, &adopted.upstream, 1000);
     ngx_completion_zone_take(zone, &due, &wait);
-    update("d7q3", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL);
+    update("d7q3", due.lease, NOT_FOUND, NULL);
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
            "what upstream does not know is paid anew");
 }
@@ -858,7 +878,7 @@ test_documents(void)
     make(1 << 18, 50);
     accepted(1, "large");
     zone->sh->capacity = 1 << 17;
-    update("large", 1, NGX_COMPLETION_UPDATE_FINAL, &document);
+    update("large", 1, FINAL, &document);
 
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
            "a document in two pieces");
@@ -881,7 +901,7 @@ test_documents(void)
 
     accepted(3, "large");
     shim_on_unlock = anew;
-    is_int(update("large", 3, NGX_COMPLETION_UPDATE_FINAL, &document),
+    is_int(update("large", 3, FINAL, &document),
            NGX_DONE, "its end is kept");
     ngx_completion_zone_read(zone, &large, 0, pool, &view);
     ok(view.state == NGX_COMPLETION_RECORD_FINAL && view.document.len == 0,
@@ -891,13 +911,13 @@ test_documents(void)
 
     document.len = 1000;
     accepted(2, "same");
-    update("same", 2, NGX_COMPLETION_UPDATE_PENDING, &document);
+    update("same", 2, PENDING, &document);
     large = str("same");
     ngx_completion_zone_want(zone, &large, 60000);
     ngx_current_msec += zone->poll_max;
     ngx_completion_zone_take(zone, &due, &wait);
     shim_allocations = 0;
-    is_int(update("same", due.lease, NGX_COMPLETION_UPDATE_PENDING, &document),
+    is_int(update("same", due.lease, PENDING, &document),
            NGX_DONE, "the same document is no news");
     is_int(shim_allocations, 0, "and takes no room");
 
@@ -926,7 +946,7 @@ test_unanswered(void)
             break;
         }
 
-        is_int(update("adopted", due.lease, NGX_COMPLETION_UPDATE_FAILED,
+        is_int(update("adopted", due.lease, FAILED,
                       NULL),
                i == NGX_COMPLETION_FAILURES ? NGX_OK : NGX_DONE,
                "a poll without an answer");
@@ -955,14 +975,14 @@ test_unanswered(void)
 
     make(65536, 50);
     accepted(1, "d7q1");
-    update("d7q1", 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("d7q1", 1, PENDING, NULL);
     name = str("d7q1");
 
     for (i = 0; i < 4; i++) {
         ngx_current_msec += 20000;
         ngx_completion_zone_want(zone, &name, 60000);
         ngx_completion_zone_take(zone, &due, &wait);
-        is_int(update("d7q1", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND,
+        is_int(update("d7q1", due.lease, NOT_FOUND,
                       NULL), i < 3 ? NGX_DONE : NGX_OK,
                i < 3 ? "a 404" : "one that comes a minute after the first");
         ngx_completion_zone_read(zone, &name, 0, NULL, &view);
@@ -975,13 +995,13 @@ test_unanswered(void)
 
     make(65536, 50);
     accepted(1, "d7q1");
-    update("d7q1", 1, NGX_COMPLETION_UPDATE_FINAL, NULL);
+    update("d7q1", 1, FINAL, NULL);
     ngx_completion_zone_want(zone, &name, 60000);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
            "a result without room is not fetched again at once");
     ngx_current_msec += wait;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "but soon");
-    is_int(update("d7q1", due.lease, NGX_COMPLETION_UPDATE_NOT_FOUND, NULL),
+    is_int(update("d7q1", due.lease, NOT_FOUND, NULL),
            NGX_DONE, "of which upstream knows no more");
     ngx_completion_zone_read(zone, &name, 0, NULL, &view);
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "it has ended all the same");
@@ -998,7 +1018,7 @@ test_deadline(void)
     make(65536, 50);
     accepted(1, "d7q1");
     ngx_current_msec += zone->deadline;
-    update("d7q1", 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("d7q1", 1, PENDING, NULL);
 
     ngx_current_msec += 24 * 3600000;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
@@ -1007,7 +1027,7 @@ test_deadline(void)
     ngx_completion_zone_want(zone, &name, 0);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
            "but for a client");
-    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("d7q1", due.lease, PENDING, NULL);
 
     ngx_completion_zone_want(zone, &name, 0);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
@@ -1038,7 +1058,7 @@ test_turns(void)
     for (i = 0; i < 300; i++) {
         sprintf(text, "op%d", i);
         accepted(i + 1, text);
-        update(text, i + 1, NGX_COMPLETION_UPDATE_PENDING, NULL);
+        update(text, i + 1, PENDING, NULL);
         ngx_current_msec++;
     }
 
@@ -1194,7 +1214,7 @@ test_census(void)
     is_int(census.late, 250, "a poll is overdue");
 
     ngx_completion_zone_take(zone, &due, &wait);
-    update("adopted", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("adopted", due.lease, PENDING, NULL);
     ngx_completion_zone_census(zone, &census);
     is_int(census.late, 0, "and made");
     is_int(census.operations[NGX_COMPLETION_RECORD_UNKNOWN], 0,
@@ -1223,8 +1243,8 @@ test_refused(void)
     reserve(1, 0, &other, &found);
 
     memset(&end, 0, sizeof(end));
-    end.state = NGX_COMPLETION_KEY_REFUSED;
-    end.outcome = 4;
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
     end.retry_after = 3000;
     ngx_completion_zone_release(zone, lease, &end);
 
@@ -1268,12 +1288,12 @@ test_adopted(void)
     ngx_completion_zone_want(zone, &id.upstream, 30000);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "its poll");
     ngx_current_msec += 5;
-    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_PENDING, NULL);
+    update("d7q1", due.lease, PENDING, NULL);
 
     ngx_current_msec += 700;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "the next");
     ngx_current_msec += 5;
-    update("d7q1", due.lease, NGX_COMPLETION_UPDATE_FINAL, NULL);
+    update("d7q1", due.lease, FINAL, NULL);
 
     is_int(zone->sh->paces[0].count, 1, "teaches how long operations take");
     is_int(zone->sh->paces[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,

@@ -4,7 +4,8 @@
  *
  *     <upstream id> <kind: 1> <submitted: 8 hex digits> <tag: 24>
  *
- * where the tag is an HMAC-SHA-256, cut to 18 bytes and spelled in base64url,
+ * where the kind is "s" of one given out under a shared cache, and "p" of any
+ * other; the tag is an HMAC-SHA-256, cut to 18 bytes and spelled in base64url,
  * over the provider's name, the owner and all that stands before the tag.
  * Whoever holds the key can verify it; no table is needed.
  *
@@ -20,16 +21,13 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_completion_model.h"
+
 
 #define NGX_COMPLETION_ID_KEY_MIN     32
-#define NGX_COMPLETION_ID_UPSTREAM    64      /* of an upstream id, at most */
 #define NGX_COMPLETION_ID_TAIL        (1 + 8 + 24)
 #define NGX_COMPLETION_ID_MAX                                                 \
     (NGX_COMPLETION_ID_UPSTREAM + NGX_COMPLETION_ID_TAIL)
-
-/* how long upstream keeps a result, and how far clocks may be apart */
-#define NGX_COMPLETION_ID_LIFETIME    (72 * 3600)
-#define NGX_COMPLETION_ID_SKEW        60
 
 
 typedef struct {
@@ -39,7 +37,10 @@ typedef struct {
 } ngx_completion_id_t;
 
 
-/* NGX_OK, or NGX_DECLINED: not 1 to 64 characters of [A-Za-z0-9_-]. */
+/*
+ * The one check of an upstream id: NGX_OK, or NGX_DECLINED: not 1 to 64
+ * characters of [A-Za-z0-9_-].
+ */
 ngx_int_t ngx_completion_id_check(ngx_str_t *upstream);
 
 /* The first key signs.  NGX_OK with *capability in the pool, or NGX_ERROR. */
@@ -48,12 +49,13 @@ ngx_int_t ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
     ngx_str_t *capability);
 
 /*
- * NGX_OK with *id, whose string points into the capability; NGX_DECLINED:
- * malformed, forged, foreign or expired; NGX_ERROR: no memory.
+ * lifetime: how long upstream keeps a result, seconds.  NGX_OK with *id, whose
+ * string points into the capability; NGX_DECLINED: malformed, forged, foreign
+ * or expired; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
-    ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *capability,
-    ngx_completion_id_t *id);
+    ngx_str_t *provider, ngx_str_t *owner, time_t lifetime,
+    ngx_str_t *capability, ngx_completion_id_t *id);
 
 
 #endif /* _NGX_COMPLETION_ID_H_INCLUDED_ */

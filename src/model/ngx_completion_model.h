@@ -1,0 +1,120 @@
+
+/*
+ * The words that all layers share: what an operation is, what became of a
+ * request, where an answer came from.  Each stands in one list, of which its
+ * enumeration and its names are made.
+ *
+ * This header includes none of another folder's, and all may include it.
+ */
+
+
+#ifndef _NGX_COMPLETION_MODEL_H_INCLUDED_
+#define _NGX_COMPLETION_MODEL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* characters of an upstream id, at most; see ngx_completion_id_check() */
+#define NGX_COMPLETION_ID_UPSTREAM  64
+
+/* how far the clocks of those who share an id may be apart, seconds */
+#define NGX_COMPLETION_ID_SKEW      60
+
+
+/* The state of an operation: its name, and what a client is told. */
+
+#define NGX_COMPLETION_STATE_LIST(X)                                          \
+    X(PENDING,    "pending",    "pending")                                    \
+    NGX_COMPLETION_END_LIST(X)
+
+#define NGX_COMPLETION_END_LIST(X)                                            \
+    X(COMPLETED,  "completed",  "completed")                                  \
+    /* truncated, partial or filtered */                                      \
+    X(INCOMPLETE, "incomplete", "incomplete")                                 \
+    X(FAILED,     "failed",     "failed")                                     \
+    /* decided here */                                                        \
+    X(CANCELLED,  "cancelled",  "cancelled")                                  \
+    /* decided here: upstream knows it no more */                             \
+    X(LOST,       "lost",       "failed")
+
+
+/* Where an operation, or a word on a submit, came from. */
+
+#define NGX_COMPLETION_SOURCE_LIST(X)                                         \
+    X(NONE,     "")                                                           \
+    /* it was asked for this request */                                       \
+    X(UPSTREAM, "upstream")                                                   \
+    /* known, or refused, here */                                             \
+    X(ZONE,     "zone")                                                       \
+    /* by a submit that was on its way */                                     \
+    X(JOINED,   "joined")                                                     \
+    /* by an equal one, earlier */                                            \
+    X(CACHED,   "cached")                                                     \
+    /* by one of the same key, earlier */                                     \
+    X(REPLAYED, "replayed")
+
+
+/* Why an operation has no text, and the HTTP status that says so. */
+
+#define NGX_COMPLETION_FAILURE_LIST(X)                                        \
+    X(NONE,      200)                                                         \
+    X(CANCELLED, 410)                                                         \
+    X(INVALID,   400)                                                         \
+    X(FILTERED,  422)                                                         \
+    X(OTHER,     424)
+
+
+#define NGX_COMPLETION_STATE(name, label, said)  NGX_COMPLETION_##name,
+#define NGX_COMPLETION_SOURCE(name, label)  NGX_COMPLETION_SOURCE_##name,
+#define NGX_COMPLETION_FAILURE(name, status)  NGX_COMPLETION_FAILURE_##name,
+
+
+typedef enum {
+    NGX_COMPLETION_STATE_LIST(NGX_COMPLETION_STATE)
+    NGX_COMPLETION_STATES
+} ngx_completion_state_e;
+
+
+typedef enum {
+    NGX_COMPLETION_SOURCE_LIST(NGX_COMPLETION_SOURCE)
+    NGX_COMPLETION_SOURCES
+} ngx_completion_source_e;
+
+
+typedef enum {
+    NGX_COMPLETION_FAILURE_LIST(NGX_COMPLETION_FAILURE)
+    NGX_COMPLETION_FAILURES
+} ngx_completion_failure_e;
+
+
+/* What became of a request, to whichever layer the question is put. */
+
+typedef enum {
+    NGX_COMPLETION_OK = 0,
+#define NGX_COMPLETION_OUTCOME(name, status, code, title, again, of)          \
+    NGX_COMPLETION_##name,
+#include "ngx_completion_outcomes.def"
+#undef NGX_COMPLETION_OUTCOME
+    NGX_COMPLETION_OUTCOMES
+} ngx_completion_outcome_e;
+
+
+typedef struct {
+    ngx_uint_t   status;       /* of HTTP */
+    const char  *code;
+    const char  *title;
+    ngx_uint_t   repeatable;   /* as it is, and it may succeed later */
+} ngx_completion_outcome_t;
+
+
+/* By the enumerations above. */
+extern const ngx_completion_outcome_t
+    ngx_completion_outcomes[NGX_COMPLETION_OUTCOMES];
+extern ngx_str_t ngx_completion_states[NGX_COMPLETION_STATES];
+extern ngx_str_t ngx_completion_sources[NGX_COMPLETION_SOURCES];
+extern const ngx_uint_t ngx_completion_failures[NGX_COMPLETION_FAILURES];
+
+
+#endif /* _NGX_COMPLETION_MODEL_H_INCLUDED_ */
