@@ -124,7 +124,7 @@ sub cpu () {
 
 
 for my $name (sort keys %flood) {
-    my $expected = $flood{$name}[3] eq 'unknown' ? '502 outcome_unknown' : $flood{$name}[3];
+    my $expected = $flood{$name}[3] eq 'unknown' ? '424 outcome_unknown' : $flood{$name}[3];
     subtest $name => sub {
         my $before = cpu();
         my $client = $t->start(POST => "/$name", body => 'text', timeout => 20);

@@ -687,15 +687,21 @@ ngx_completion_fetch_easy_nowhere(void)
     CURL        *easy;
     ngx_uint_t   rc;
 
+    /* a name that no connection is kept for, so that libcurl looks at all */
+
+    static struct curl_slist  resolve = {
+        (char *) "nowhere.invalid:80:127.0.0.1", NULL
+    };
+
     easy = curl_easy_init();
     if (easy == NULL) {
         return NULL;
     }
 
-    rc = curl_easy_setopt(easy, CURLOPT_URL, "http://127.0.0.1/");
+    rc = curl_easy_setopt(easy, CURLOPT_URL, "http://nowhere.invalid/");
+    rc |= curl_easy_setopt(easy, CURLOPT_RESOLVE, &resolve);
     rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
                            NGX_COMPLETION_FETCH_IDLE);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,

@@ -127,6 +127,8 @@ my @WEATHER = (
     { poll_interval => 1 },
     map({ { length_offset => $_ } } -5, 5),
     { chunked => 1 },
+    { encode => 'gzip' },
+    { encode => 'bom' },
     { chunked => 7, drip => 0.01, drip_bytes => 50 },
     { connection_close => 1 },
     { close_idle => 0.05 },
