@@ -137,17 +137,17 @@ sub models ($conf) {
     my %other = (%key, body => encode_json({ text => 'another', quality => 'best' }));
     is submit($t, '/translate', %other)->{status}, 422, '... and another request nothing';
 
-    # As text, a failed operation is a 429, too.
+    # As text, what met the content filter is a 422, too.
     $e->clear_faults;
     $count = () = $e->submits;
-    $r = submit($t, '/translate', json(text => '[outcome=failed:8:no]', quality => 'best'));
+    $r = submit($t, '/translate', json(text => '[outcome=filter]', quality => 'best'));
     my $location = $r->header('Location');
     $t->poll_until_done($location);
     $r = $t->request(GET => $location, headers => { Accept => 'text/plain', Prefer => 'wait=5' });
-    is $r->{status}, 429, 'an operation that failed';
+    is $r->{status}, 422, 'an operation that failed';
     is scalar(() = $e->submits), $count + 1, '... is not submitted again';
 
-    my %wait = json(text => '[outcome=failed:8:no]', quality => 'best');
+    my %wait = json(text => '[outcome=filter]', quality => 'best');
     @{ $wait{headers} }{qw(Accept Prefer)} = ('text/plain', 'wait=5');
     is submit($t, '/translate', %wait)->{status}, 202, 'nor if its client would wait';
     is scalar(() = $e->submits), $count + 2, '... for its end';

@@ -126,11 +126,12 @@ sub lossy_proxy () {
         alarm 20;
 
         my ($request, $answer) = ('', '');
-        until ($request =~ /\r\n\r\n(.*)\z/s && length $1 >= ($request =~ /^Content-Length: *(\d+)/mi)[0]) {
+        until ($request =~ /\r\n\r\n\{.*\}\z/s) {
             sysread $client, $request, 65536, length $request or POSIX::_exit(1);
         }
         my ($text) = $request =~ /"text": *"([^"]+)"/;
-        my $first = sysopen my $mark, $t->testdir . '/lost-' . sha1_hex($text), O_CREAT|O_EXCL|O_WRONLY;
+        my $first = sysopen my $mark, $t->testdir . '/lost-' . sha1_hex($text),
+            O_CREAT | O_EXCL | O_WRONLY;
 
         $request =~ s/^Connection:.*\r\n//mgi;
         $request =~ s/\r\n/\r\nConnection: close\r\n/;
@@ -314,8 +315,9 @@ subtest 'refused for now' => sub {
 
 subtest 'accepted, and failed: as text' => sub {
     my %headers = (Prefer => 'wait=10', Accept => 'text/plain');
-    rows([ map { [ "failed, gRPC $_", "[outcome=failed:$_:no] $_" ] } 1, 3, 4, 5, 8, 9, 10, 13, 14 ],
-        'told', headers => \%headers, should => 'false');
+    my @codes   = (1, 3, 4, 5, 8, 9, 10, 13, 14);
+    rows([ map { [ "failed, gRPC $_", "[outcome=failed:$_:no] $_" ] } @codes ], 'told',
+        headers => \%headers, should => 'false');
     rows([ [ 'filtered', '[outcome=filter]' ] ], 'told', headers => \%headers, should => 'false');
     rows([ [ 'finished', 'all is well' ] ], 'once', headers => \%headers);
 };
