@@ -39,16 +39,20 @@ ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS] = {
     { NGX_COMPLETION_##name, code },
 #define NGX_COMPLETION_LABEL_CLIENT(name, code)
 
-static const ngx_completion_label_t  ngx_completion_label_NONE[] = {
-    { 0, NULL }
-};
+#define NGX_COMPLETION_LABELS(list, name)                                     \
+    static const ngx_completion_labels_t  ngx_completion_labels_##list = {    \
+        name, ngx_completion_label_##list,                                    \
+        sizeof(ngx_completion_label_##list)                                   \
+        / sizeof(ngx_completion_label_t),                                     \
+        sizeof(char NGX_COMPLETION_BY_##list)                                 \
+    };
 
-static const ngx_completion_label_t  ngx_completion_label_ACCEPTED[] = {
-    { NGX_COMPLETION_SOURCE_UPSTREAM, "accepted" },
-    { NGX_COMPLETION_SOURCE_JOINED, "joined" },
-    { NGX_COMPLETION_SOURCE_CACHED, "cached" },
-    { NGX_COMPLETION_SOURCE_REPLAYED, "replayed" }
-};
+#define NGX_COMPLETION_LABELED(list, name, ...)                               \
+    static const ngx_completion_label_t  ngx_completion_label_##list[] = {    \
+        __VA_ARGS__                                                           \
+    };                                                                        \
+    NGX_COMPLETION_LABELS(list, name)
+
 
 static const ngx_completion_label_t  ngx_completion_label_REFUSED[] = {
 #define NGX_COMPLETION_OUTCOME(name, status, code, title, again, of)          \
@@ -64,80 +68,47 @@ static const ngx_completion_label_t  ngx_completion_label_PROBLEM[] = {
 #undef NGX_COMPLETION_OUTCOME
 };
 
-static const ngx_completion_label_t  ngx_completion_label_SOURCE[] = {
-    { NGX_COMPLETION_SOURCE_ZONE, "zone" },
-    { NGX_COMPLETION_SOURCE_UPSTREAM, "upstream" }
-};
 
-static const ngx_completion_label_t  ngx_completion_label_RETRY[] = {
-    { NGX_COMPLETION_METRICS_SUBMIT, "submit" },
-    { NGX_COMPLETION_METRICS_POLL, "poll" }
-};
+NGX_COMPLETION_LABELED(NONE, NULL, { 0, NULL })
 
-static const ngx_completion_label_t  ngx_completion_label_STATE[] = {
-    { NGX_COMPLETION_RECORD_SUBMIT, "submitting" },
-    { NGX_COMPLETION_RECORD_UNKNOWN, "adopted" },
-    { NGX_COMPLETION_RECORD_MISSING, "missing" },
-    { NGX_COMPLETION_RECORD_PENDING, "pending" },
-    NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_FINAL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_END[] = {
-    NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_END)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_OVERHEAD[] = {
-    NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_REQUEST[] = {
-    NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_CODE[] = {
-    NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_TOKEN[] = {
-    NGX_COMPLETION_TOKEN_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_KEY[] = {
-    NGX_COMPLETION_KEY_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_EVICTION[] = {
-    NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LABEL)
-};
-
-static const ngx_completion_label_t  ngx_completion_label_RENEWAL[] = {
-    NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LABEL)
-};
-
-
-#define NGX_COMPLETION_LABELS(list, name)                                     \
-    static const ngx_completion_labels_t  ngx_completion_labels_##list = {    \
-        name, ngx_completion_label_##list,                                    \
-        sizeof(ngx_completion_label_##list)                                   \
-        / sizeof(ngx_completion_label_t),                                     \
-        sizeof(char NGX_COMPLETION_BY_##list)                                 \
-    };
-
-NGX_COMPLETION_LABELS(NONE, NULL)
-NGX_COMPLETION_LABELS(ACCEPTED, "result")
+NGX_COMPLETION_LABELED(ACCEPTED, "result",
+                       { NGX_COMPLETION_SOURCE_UPSTREAM, "accepted" },
+                       { NGX_COMPLETION_SOURCE_JOINED, "joined" },
+                       { NGX_COMPLETION_SOURCE_CACHED, "cached" },
+                       { NGX_COMPLETION_SOURCE_REPLAYED, "replayed" })
 NGX_COMPLETION_LABELS(REFUSED, "result")
-NGX_COMPLETION_LABELS(SOURCE, "source")
 NGX_COMPLETION_LABELS(PROBLEM, "code")
-NGX_COMPLETION_LABELS(OVERHEAD, "kind")
-NGX_COMPLETION_LABELS(REQUEST, "kind")
-NGX_COMPLETION_LABELS(CODE, "code")
-NGX_COMPLETION_LABELS(RETRY, "kind")
-NGX_COMPLETION_LABELS(STATE, "state")
-NGX_COMPLETION_LABELS(END, "state")
-NGX_COMPLETION_LABELS(TOKEN, "kind")
-NGX_COMPLETION_LABELS(KEY, "kind")
-NGX_COMPLETION_LABELS(EVICTION, "kind")
-NGX_COMPLETION_LABELS(RENEWAL, "result")
+NGX_COMPLETION_LABELED(SOURCE, "source",
+                       { NGX_COMPLETION_SOURCE_ZONE, "zone" },
+                       { NGX_COMPLETION_SOURCE_UPSTREAM, "upstream" })
+
+NGX_COMPLETION_LABELED(RETRY, "kind",
+                       { NGX_COMPLETION_METRICS_SUBMIT, "submit" },
+                       { NGX_COMPLETION_METRICS_POLL, "poll" })
+
+NGX_COMPLETION_LABELED(STATE, "state",
+                       { NGX_COMPLETION_RECORD_SUBMIT, "submitting" },
+                       { NGX_COMPLETION_RECORD_UNKNOWN, "adopted" },
+                       { NGX_COMPLETION_RECORD_MISSING, "missing" },
+                       { NGX_COMPLETION_RECORD_PENDING, "pending" },
+                       NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_FINAL))
+NGX_COMPLETION_LABELED(END, "state",
+                       NGX_COMPLETION_END_LIST(NGX_COMPLETION_LABEL_END))
+
+NGX_COMPLETION_LABELED(OVERHEAD, "kind",
+                       NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(REQUEST, "kind",
+                       NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(CODE, "code",
+                       NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(TOKEN, "kind",
+                       NGX_COMPLETION_TOKEN_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(KEY, "kind",
+                       NGX_COMPLETION_KEY_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(EVICTION, "kind",
+                       NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(RENEWAL, "result",
+                       NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LABEL))
 
 
 #define NGX_COMPLETION_VALUES(member, first, second, scale, bounds, moment)   \
