@@ -12,7 +12,7 @@ use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 use CompletionAsync::Test;
 
 my $self = $$;

@@ -282,7 +282,7 @@ sub over ($self, $request, $end) {
 
     $entry->{body} = _text($request->{body}) if !$request->{complete};
     $entry->{status} = $request->{status};
-    @$entry{qw(end end_time)} = ($end, time);
+    @$entry{qw(end end_time)} = ($end, $end eq 'keep' ? $request->{written} // time : time);
     $self->_log($entry);
 }
 

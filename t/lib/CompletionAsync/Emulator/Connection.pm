@@ -208,6 +208,8 @@ sub _play ($self, $steps, $end) {
     my ($delay, $bytes) = @$step;
     my $write = sub (@) {
         return if $self->{closed};
+        # Before the client can have read it, and gone on to something else.
+        $self->{request}{written} = time;
         $self->{stream}->write($bytes => sub { $self->_play($steps, $end) });
     };
     $delay ? Mojo::IOLoop->timer($delay => $write) : $write->();
