@@ -13,6 +13,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Mojo::JSON qw(encode_json);
 use Test::More;
+use Time::HiRes qw(time);
 
 use CompletionAsync::Browser;
 use CompletionAsync::Example;
@@ -27,7 +28,7 @@ my $expected = 'Быть или не быть: вот в чём вопрос.';
 my $examples = "$FindBin::Bin/../conf-examples";
 my $conf     = CompletionAsync::Example::slurp("$examples/translate.conf");
 
-my $t = CompletionAsync::Test->new(timeout => 280, emulator => { delay => 0.5 });
+my $t = CompletionAsync::Test->new(timeout => 420, emulator => { delay => 0.5 });
 
 # nginx's workers may not be able to look into the directory of this checkout.
 mkdir $t->testdir . '/page';
@@ -63,6 +64,7 @@ sub on_page ($name, $code, %arg) {
         $t->emulator->set(delay => $arg{delay} // 0.5, folder => $t->folder, api_key => $t->api_key);
         $b->go($url);
         $b->js('localStorage.clear(), sessionStorage.clear()');
+        $b->cdp('Network.clearBrowserCookies');
         my $preload = $arg{preload} && $b->cdp(
             'Page.addScriptToEvaluateOnNewDocument',
             source => $arg{preload},
@@ -228,7 +230,7 @@ on_page 'cancel' => sub {
     $b->click('#retry');
     ok $b->wait_for(status('^Done$')), 'another try is another operation';
     is scalar $t->emulator->submits, 2, 'and another submit';
-    is $b->js('document.querySelectorAll("#entries li").length'), 2, 'both are in the history';
+    is $b->js('document.querySelectorAll("#entries li").length'), 1, 'in the place of the first';
 }, delay => 30;
 
 
@@ -351,6 +353,150 @@ on_page 'nginx is restarted meanwhile' => sub {
     is $b->text('#result'), $expected, 'the translation';
     is scalar $t->emulator->submits, 1, 'one submit';
 }, delay => 30, failures => 1;
+
+
+# What is paid for
+
+sub submits () { scalar $t->emulator->submits }
+
+sub begin ($what = $text) {
+    submit($what);
+    return $b->wait_for(status('^Translating'));
+}
+
+
+on_page 'a key that is held, and a click that is two' => sub {
+    $b->type('#text', $text);
+    $b->hold(10, 'Control', 'Enter');
+    ok $b->wait_for(status('^Translating')), 'Ctrl+Enter, held for ten';
+    $b->double_click('#submit');
+    $b->js('document.getElementById("text").value = ""');
+    $b->type('#text', "$text ");
+    $b->double_click('#submit');
+    ok $b->wait_for('document.querySelectorAll("#entries [data-state=pending]").length === 2'),
+        'a double click on another text';
+    $t->emulator->finish;
+    ok $b->wait_for(status('^Done$')), 'done';
+    is submits, 2, 'a submit for each text';
+    is $b->js('document.querySelectorAll("#entries li").length'), 2, 'and an entry';
+
+    $b->click('#submit');
+    is $b->text('#status'), 'Done', 'what is done is shown again';
+    $b->js('(document.getElementById("to").value = "de",'
+        . ' document.getElementById("to").dispatchEvent(new Event("change")))');
+    $b->click('#submit');
+    ok $b->wait_for(status('^Translating')), 'another language';
+    is submits, 3, 'is another translation';
+}, delay => 60;
+
+
+on_page 'a key that is held while the submit fails' => sub {
+    $t->emulator->fault(submit => 'every', status => 500);
+    $b->type('#text', $text);
+    $b->hold(10, 'Control', 'Enter');
+    ok $b->wait_for(status('charged twice')), 'told';
+    $b->press([ 'Control', 'Enter' ], [ 'Control', 'Enter' ]);
+    $b->double_click('#submit');
+    is submits, 1, 'what may have been accepted is sent again by its own button only';
+    $t->emulator->clear_faults;
+    $b->click('#retry');
+    ok $b->wait_for(status('^Done$')), 'done';
+    is submits, 2, 'which does';
+}, failures => 1;
+
+
+on_page 'a reload, and the same text again' => sub {
+    $t->emulator->fault(submit => 1, delay => 1);
+    submit();
+    ok $t->emulator->wait_for(submit => 1, 5), 'on its way';
+    $b->reload;
+    is $b->js('document.getElementById("text").value'), $text, 'the text is still there';
+    $b->click('#submit');
+    $b->double_click('#submit');
+    ok $b->wait_for(status('^Translating')), 'and submitted again';
+    $b->reload;
+    $b->click('#submit');
+    $t->emulator->finish;
+    ok $b->wait_for(status('^Done$')), 'done';
+    is submits, 1, 'one submit';
+    is $b->js('document.querySelectorAll("#entries li").length'), 1, 'one entry';
+}, delay => 60;
+
+
+on_page 'back and forward' => sub {
+    ok begin(), 'pending';
+    $b->go('about:blank');
+    $b->back;
+    ok $b->wait_for(status('^Translating')), 'back';
+    $b->click('#submit');
+    $b->go("$url?two");
+    is $b->js('document.getElementById("text").value'), $text, 'another page has the text, too';
+    $b->click('#submit');
+    $b->back;
+    $b->click('#submit');
+    $b->forward;
+    $b->click('#submit');
+    ok $b->wait_for(status('^Translating')), 'forward';
+    $t->emulator->finish;
+    ok $b->wait_for(status('^Done$')), 'done';
+    is submits, 1, 'one submit';
+}, delay => 60;
+
+
+on_page 'two windows' => sub {
+    my $other = $b->window;
+    my $at    = (time + 4) * 1000;
+    my $go    = 'setTimeout(() => document.getElementById("form").requestSubmit(),'
+        . " $at - Date.now())";
+    for my $window ($other, undef) {
+        $b->to_window($window // ());
+        $b->go($url) if $window;
+        $b->type('#text', $text);
+        $b->js($go);
+    }
+    ok time * 1000 < $at, 'in time';
+    ok $b->wait_for(status('^Translating')), 'pending in one';
+    $b->to_window($other);
+    ok $b->wait_for(status('^Translating')), 'and in the other';
+    is submits, 1, 'submitted at once, one submit';
+    is $b->js('document.querySelectorAll("#entries li").length'), 1, 'one entry';
+    $b->click('#submit');
+    $t->emulator->finish;
+    ok $b->wait_for(status('^Done$')), 'done in one';
+    is $b->text('#result'), $expected, 'with the text';
+    $b->close_window;
+    ok $b->wait_for(status('^Done$')), 'and in the other';
+    is $b->text('#result'), $expected, 'with the text';
+    is submits, 1, 'paid once';
+}, delay => 60;
+
+
+on_page 'a window without storage' => sub {
+    ok begin(), 'pending';
+    $b->reload;
+    submit();
+    ok $b->wait_for(status('^Translating')), 'submitted again';
+    is submits, 1, 'the server knows the browser by its address';
+}, delay => 60, preload => 'for (const name of ["localStorage", "sessionStorage"]) {'
+    . ' Object.defineProperty(window, name, { get() { throw new Error("refused"); } }); }'
+    . 'Object.defineProperty(Document.prototype, "cookie", { set() {}, get() { return ""; } });';
+
+
+on_page 'what came to nothing can be had again' => sub {
+    ok begin(), 'pending';
+    $b->click('#cancel');
+    ok $b->wait_for(status('^Cancelled$')), 'cancelled';
+    $b->click('#entries .remove');
+    $t->emulator->set(delay => 0.2);
+    $b->click('#submit');
+    ok $b->wait_for(status('^Done$')), 'removed, and translated after all';
+    is submits, 2, 'by another submit';
+
+    $b->click('#entries .remove');
+    $b->click('#submit');
+    ok $b->wait_for(status('^Done$')), 'removed and asked for again, what is done';
+    is submits, 2, 'costs nothing';
+}, delay => 60;
 
 
 # Polls
@@ -503,7 +649,7 @@ on_page 'by keyboard alone' => sub {
     is_deeply \@back, [qw(to from ru en)], 'and back';
 
     $b->js('document.getElementById("text").focus()');
-    $b->press('Tab', 'Enter');
+    $b->press('!', 'Tab', 'Enter');
     ok $b->wait_for('document.querySelectorAll("#entries li").length === 2'), 'Enter on the button';
     ok $b->wait_for(status('^Done$')), 'submits';
 };

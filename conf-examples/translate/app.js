@@ -92,19 +92,40 @@ function duration(entry, { createdAt, modifiedAt }) {
 }
 
 
-function submit({ text, from, to }) {
-    const id = history.uuid();
+// What is known is shown; what came to nothing is tried anew, but for what may have been accepted:
+// that is sent again by its own button only.
+function submit(ask) {
+    const id = history.identity(ask);
 
-    seen.add(id);
-    history.add({ id, key: id, text, from, to, state: "sending", submitted: Date.now() });
-    show(id);
-    send(id);
+    history.load();
+    const entry = history.get(id);
+    const again = entry?.state === "failed"
+        ? entry.code !== "outcome_unknown"
+        : ["cancelled", "expired"].includes(entry?.state);
+
+    if (entry && !again) {
+        show(id);
+    } else {
+        begin(id, ask, entry);
+    }
 }
 
 
-async function send(id) {
+// What perhaps never arrived is sent under the same key.
+function begin(id, ask, before) {
+    const tries = before?.tries ?? 1;
+
+    history.put(id, before && before.code !== "network" ? tries + 1 : tries, ask);
+    seen.add(id);
+    results.delete(id);
+    send(id, !before);
+    show(id);
+}
+
+
+async function send(id, fresh = false) {
     await run(id, async (signal) => {
-        const accepted = await until_accepted(id, signal);
+        const accepted = await until_accepted(id, signal, fresh);
 
         if (!accepted) {
             return;
@@ -127,13 +148,20 @@ async function send(id) {
 
 
 // The key makes repeats safe, after a network error too.
-async function until_accepted(id, signal) {
-    const entry = history.get(id);
+async function until_accepted(id, signal, fresh) {
     let tries = 0;
 
     while (!signal.aborted) {
+        const entry = history.get(id);
+
         try {
-            return await api.submit(entry);
+            const accepted = await api.submit(entry);
+
+            if (fresh && came_to_nothing(accepted)) {
+                history.put(id, entry.tries + 1, entry);
+                continue;
+            }
+            return accepted;
 
         } catch (problem) {
             if (waits.get(id)?.cancelled) {
@@ -154,6 +182,12 @@ async function until_accepted(id, signal) {
         }
     }
     return null;
+}
+
+
+// An earlier try of the same text, which is in the history no more.
+function came_to_nothing({ replayed, operation }) {
+    return replayed && operation.done && api.outcome(operation).state !== "done";
 }
 
 
@@ -216,22 +250,13 @@ async function stop(id, url) {
 }
 
 
-// What was not accepted is sent again as it is, all else is a new operation.
 function retry(id) {
     const entry = history.get(id);
 
     if (waits.has(id)) {
         api.wake();
-
-    } else if (entry.url) {
-        submit(entry);
-
     } else {
-        const key = entry.code === "network" ? entry.key : history.uuid();
-
-        seen.add(id);
-        history.update(id, { key, state: "sending", submitted: Date.now(), code: undefined });
-        send(id);
+        begin(id, entry, entry);
     }
 }
 
@@ -239,14 +264,23 @@ function retry(id) {
 // A result that is shown again is mostly in the browser's cache.
 function show(id) {
     const before = shown;
-    const entry = history.get(id);
 
     shown = id;
     render();
     if (before !== id && history.get(before)?.state === "pending") {
         watch(before);
     }
-    if (entry?.state === "pending" || (entry?.state === "done" && !results.has(id))) {
+    follow(id);
+}
+
+
+// What another tab sends, this one sends too, under the same key.
+function follow(id) {
+    const state = history.get(id)?.state;
+
+    if (state === "sending" && !work.has(id)) {
+        send(id);
+    } else if (state === "pending" || (state === "done" && !results.has(id))) {
         watch(id);
     }
 }
@@ -310,11 +344,20 @@ view.start({
     source: () => history.get(shown)?.text,
 });
 
-history.on_change(render);
+history.on_change(() => {
+    render();
+    if (!work.has(shown)) {
+        follow(shown);
+    }
+});
 document.addEventListener("visibilitychange", () => {
     if (history.get(shown)?.state === "pending" && !waits.has(shown)) {
         watch(shown);
     }
 });
+
+// The server joins equal requests of one browser, and shows their operations to no other.
+document.cookie = `translate_browser=${history.browser()}; max-age=31536000; samesite=strict`
+    + (location.protocol === "https:" ? "; secure" : "");
 
 resume();

@@ -1,14 +1,17 @@
 // This browser's operations, newest first, in localStorage; in memory where that is refused.
 //
-// An entry: { id, key, text, from, to, state, submitted, url, took, code, detail }
+// An entry: { id, tries, key, text, from, to, state, submitted, url, took, code, detail }
+//   id         a digest of text and languages: these are one entry, in whichever tab
+//   tries      of which the last came to nothing, or is this one
+//   key        the Idempotency-Key of the submit: this browser, the id, the try
 //   state      sending (perhaps not accepted yet), pending, done, failed, cancelled, expired
-//   key        the Idempotency-Key of the submit
 //   submitted  milliseconds since 1970
 //   url        of the operation, once it is accepted
 //   took       milliseconds until it was done
 //   code       why it failed, and the server's own words in detail
 
 const NAME = "translate.history";
+const BROWSER = "translate.browser";
 const ENTRIES_MAX = 50;
 
 export const HOUR = 3600 * 1000;
@@ -18,6 +21,7 @@ const RESULT_LIFE = 72 * HOUR;
 const KEY_LIFE = 24 * HOUR;
 
 let entries = [];
+let visit;
 
 
 export function all() {
@@ -61,9 +65,13 @@ function aged(entry) {
 }
 
 
-export function add(entry) {
+// In place of an earlier try.
+export function put(id, tries, { text, from, to }) {
+    const key = `${browser()}.${id}.${tries}`;
+    const entry = { id, tries, key, text, from, to, state: "sending", submitted: Date.now() };
+
     load();
-    entries = [entry, ...entries].slice(0, ENTRIES_MAX);
+    entries = [entry, ...entries.filter((other) => other.id !== id)].slice(0, ENTRIES_MAX);
     save();
 }
 
@@ -104,12 +112,44 @@ export function on_change(call) {
 }
 
 
+// A name that this browser has given itself: of this visit only, where storage is refused.
+export function browser() {
+    try {
+        const name = localStorage.getItem(BROWSER) ?? visit ?? uuid();
+
+        localStorage.setItem(BROWSER, name);
+        return name;
+    } catch {
+        visit ??= uuid();
+        return visit;
+    }
+}
+
+
 // crypto.randomUUID exists on https and localhost only.
-export function uuid() {
+function uuid() {
     if (crypto.randomUUID) {
         return crypto.randomUUID();
     }
     const bytes = crypto.getRandomValues(new Uint8Array(16));
 
     return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+
+// Tabs that submit at the same moment have no time to agree on anything but what follows from the
+// text.  128 bits, no secret: crypto.subtle exists on https and localhost only, too.
+export function identity({ text, from, to }) {
+    const whole = JSON.stringify([from, to, text]);
+    let [a, b, c, d] = [0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x1f83d9ab];
+
+    for (let i = 0; i < whole.length; i++) {
+        const unit = whole.charCodeAt(i);
+
+        a = b ^ Math.imul(a ^ unit, 0x239b961b);
+        b = c ^ Math.imul(b ^ unit, 0xab0e9789);
+        c = d ^ Math.imul(c ^ unit, 0x38b34ae5);
+        d = a ^ Math.imul(d ^ unit, 0xa1e38b93);
+    }
+    return [a, b, c, d].map((part) => (part >>> 0).toString(16).padStart(8, "0")).join("");
 }

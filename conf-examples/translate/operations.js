@@ -94,7 +94,7 @@ export async function submit({ text, from, to, key }) {
     if (!url) {
         throw new Problem("unknown");
     }
-    return { url, operation };
+    return { url, operation, replayed: response.headers.has("Idempotency-Replayed") };
 }
 
 

@@ -19,14 +19,19 @@ CompletionAsync::Browser - headless Chromium for one test, driven by WebDriver
 =head1 METHODS
 
     new(%opt)               args => [more of Chromium's arguments], timeout (20)
-    go($url), reload
+    go($url), reload, back, forward
+    window                  opens another window, which is then the one spoken to: its handle
+    to_window($handle)      goes on in that one, without a handle in the first
+    close_window            and goes on in the first
     js($js, @arguments)     the value of this expression; "arguments[0]" is the first argument
     wait_for($js, $seconds) until the expression is true; its value, or false
     text($css)              the text of an element, whitespace around it dropped
     click($css)             as a mouse does: dies if something covers it
     type($css, $text)       into an element
+    double_click($css)
     press(@keys)            to whatever has the focus: a character, or the names below; an array
                             is held together: press(['Control', 'Enter'])
+    hold($times, @keys)     one chord held until the last of its keys has come so many times
     focus                   what has the focus: its id, or its tag
     accept_dialog
     cdp($command, %params)  a command of Chromium's DevTools protocol
@@ -164,7 +169,28 @@ sub _do ($self, $method, $path, $data = undef) {
 
 sub go ($self, $url) { $self->_do(POST => '/url', { url => $url }) }
 sub reload ($self)     { $self->_do(POST => '/refresh') }
+sub back ($self)       { $self->_do(POST => '/back') }
+sub forward ($self)    { $self->_do(POST => '/forward') }
 sub accept_dialog ($self) { $self->_do(POST => '/alert/accept') }
+
+
+sub window ($self) {
+    $self->{first} //= $self->_do(GET => '/window');
+    my $new = $self->_do(POST => '/window/new', { type => 'window' });
+    $self->to_window($new->{handle});
+    return $new->{handle};
+}
+
+
+sub to_window ($self, $handle = $self->{first}) {
+    $self->_do(POST => '/window', { handle => $handle });
+}
+
+
+sub close_window ($self) {
+    $self->_do(DELETE => '/window');
+    $self->to_window;
+}
 
 
 sub js ($self, $js, @arguments) {
@@ -200,6 +226,19 @@ sub _element ($self, $css) {
 sub click ($self, $css) { $self->_do(POST => $self->_element($css) . '/click') }
 
 
+sub double_click ($self, $css) {
+    my @press = map { { type => $_, button => 0 } } qw(pointerDown pointerUp);
+    my %origin = (origin => { $ELEMENT => $self->_element($css) =~ s{.*/}{}r });
+
+    $self->_do(POST => '/actions', { actions => [ {
+        type       => 'pointer',
+        id         => 'mouse',
+        parameters => { pointerType => 'mouse' },
+        actions    => [ { type => 'pointerMove', x => 0, y => 0, %origin }, @press, @press ],
+    } ] });
+}
+
+
 sub type ($self, $css, $text) {
     $self->_do(POST => $self->_element($css) . '/value', { text => $text });
 }
@@ -213,6 +252,20 @@ sub press ($self, @keys) {
         push @actions, map({ { type => 'keyDown', value => $_ } } @codes),
             map { { type => 'keyUp', value => $_ } } reverse @codes;
     }
+    $self->_keys(@actions);
+}
+
+
+sub hold ($self, $times, @keys) {
+    my @codes = map { $KEY{$_} // $_ } @keys;
+    my @again = ({ type => 'keyDown', value => $codes[-1] }) x ($times - 1);
+
+    $self->_keys(map({ { type => 'keyDown', value => $_ } } @codes), @again,
+        map { { type => 'keyUp', value => $_ } } reverse @codes);
+}
+
+
+sub _keys ($self, @actions) {
     $self->_do(
         POST => '/actions',
         { actions => [ { type => 'key', id => 'keyboard', actions => \@actions } ] },
