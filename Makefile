@@ -62,17 +62,19 @@ DEB_PACKAGES   = build-essential dpkg-dev
 DOCKER_PACKAGES = buildah runc debootstrap iproute2 perl util-linux \
                   libyaml-libyaml-perl
 BENCH_PACKAGES = wrk libnginx-mod-http-lua lua-cjson libnginx-mod-http-js \
-                 $(if $(shell command -v npm),,nodejs npm)
+                 $(NPM_PACKAGES)
 SOURCE_PACKAGES = dpkg-dev valgrind debootstrap
 
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
 
+NPM_PACKAGES   = $(if $(shell command -v npm),,nodejs npm)
+
 # of "make check" alone
 ANALYSIS_PACKAGES = clang-tidy cppcheck libclang-rt-dev
 
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
-                 $(CHECK_PACKAGES) $(PAGE_PACKAGES)
+                 $(CHECK_PACKAGES) $(PAGE_PACKAGES) $(NPM_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
@@ -82,7 +84,7 @@ deps-bench: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(BENCH_PACKAGES)
 deps-source: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
                         $(SOURCE_PACKAGES)
 
-deps: deps-packages build/promtool
+deps: deps-packages build/promtool build/clients/installed
 
 deps-packages deps-demo deps-build deps-check deps-deb deps-docker \
 deps-bench deps-source:
@@ -117,6 +119,19 @@ build/promtool: | deps-packages
 	dpkg-deb --fsys-tarfile $$dir/prom*.deb \
 	    | tar -xOf - ./usr/bin/promtool > $$dir/promtool \
 	    && install $$dir/promtool $@
+
+
+# What the tests take from npm, as the lock file has it.
+
+build/clients/installed: t/clients/package.json t/clients/package-lock.json \
+                         | deps-packages
+	@echo "  npm        $(@D)"
+	@mkdir -p $(@D)
+	@cp t/clients/package.json t/clients/package-lock.json $(@D)/
+	@log=$$(mktemp); trap "rm -f $$log" EXIT; \
+	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund > $$log 2>&1 \
+	    || { cat $$log; exit 1; }
+	@touch $@
 
 
 # The main job, as README tells it, against the emulator or the real API.
@@ -296,7 +311,8 @@ clean:
 
 help:
 	@echo 'make             build $(MODULE)'
-	@echo 'make deps        install the Debian packages that are missing'
+	@echo 'make deps        install the Debian packages that are missing, and what the'
+	@echo '                 tests take from npm'
 	@echo 'make demo        the main job: submit, poll, print; against an'
 	@echo '                 emulator, or with YC_FOLDER_ID and YC_API_KEY set'
 	@echo '                 against the real API'
