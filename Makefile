@@ -71,12 +71,11 @@ NODE_PACKAGES  = $(if $(shell command -v npm),,nodejs npm)
 # 130 MB, for the test of the page alone
 PAGE_PACKAGES  = chromium chromium-driver
 
-
 # of "make check" alone
 ANALYSIS_PACKAGES = clang-tidy cppcheck libclang-rt-dev
 
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
-                 $(CHECK_PACKAGES) $(PAGE_PACKAGES)
+                 $(CHECK_PACKAGES) $(PAGE_PACKAGES) $(NPM_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)

@@ -8,11 +8,12 @@ import * as view from "./view.js";
 const TRIES = 5;
 
 const DRAFT = "translate.draft";
+const TARGET = "translate.to";
 
-// By entry id, of this visit only: the work going on for it, what it waits for, its result.
+// By entry id, of this visit only: the work going on for it, what it waits for, how far it is.
 const work = new Map();
 const waits = new Map();
-const results = new Map();
+const progress = new Map();
 
 // Operations that were submitted in this visit.
 const seen = new Set();
@@ -23,7 +24,7 @@ let shown = null;
 function render() {
     const entry = history.get(shown);
 
-    view.panel(entry, waits.get(shown), entry && results.get(shown));
+    view.panel(entry, waits.get(shown), progress.get(shown));
     view.entries(history.all(), shown);
 }
 
@@ -54,6 +55,7 @@ async function run(id, task) {
         if (work.get(id) === controller) {
             work.delete(id);
             waits.delete(id);
+            progress.delete(id);
             render();
         }
     }
@@ -73,11 +75,10 @@ function wait(id, problem, seconds) {
 
 
 function finish(id, operation) {
-    const { text, note, ...values } = api.outcome(operation);
+    const values = api.outcome(operation);
     const entry = history.get(id);
 
     if (values.state === "done") {
-        results.set(id, { text, note });
         values.took = entry?.took ?? duration(entry, operation);
     }
     change(id, values);
@@ -117,7 +118,6 @@ function begin(id, ask, before) {
 
     history.put(id, before && before.code !== "network" ? tries + 1 : tries, ask);
     seen.add(id);
-    results.delete(id);
     send(id, !before);
     show(id);
 }
@@ -154,6 +154,9 @@ async function until_accepted(id, signal, fresh) {
     while (!signal.aborted) {
         const entry = history.get(id);
 
+        if (!entry) {
+            return null;
+        }
         try {
             const accepted = await api.submit(entry);
 
@@ -199,10 +202,10 @@ function watch(id) {
         const operation = await api.watch(url, {
             signal,
             visible: id === shown && !document.hidden,
-            onPending: () => {
-                if (waits.delete(id)) {
-                    render();
-                }
+            onPending: (pending) => {
+                waits.delete(id);
+                progress.set(id, api.progress(pending));
+                render();
             },
             onTrouble: (problem, seconds) => wait(id, problem, seconds),
         });
@@ -261,7 +264,7 @@ function retry(id) {
 }
 
 
-// A result that is shown again is mostly in the browser's cache.
+// A translation that is not kept here is asked for again.
 function show(id) {
     const before = shown;
 
@@ -280,29 +283,47 @@ function follow(id) {
 
     if (state === "sending" && !work.has(id)) {
         send(id);
-    } else if (state === "pending" || (state === "done" && !results.has(id))) {
+    } else if (state === "pending" || (state === "done" && history.get(id).result === undefined)) {
         watch(id);
     }
 }
 
 
-// Work that was going on when the page was left.
+function open(id) {
+    const entry = history.get(id);
+
+    if (entry) {
+        show(id);
+        view.fill(entry);
+    }
+}
+
+
+// What the form asks for, or what is still on its way; all that was going on goes on.
 function resume() {
-    history.load();
-    for (const { id, state } of history.all()) {
-        if (state === "sending") {
-            send(id);
-        } else if (state === "pending" && id !== history.all()[0].id) {
-            watch(id);
+    const entries = history.load();
+    const ask = view.ask();
+    const own = history.get(history.identity(ask));
+
+    if (own || ask.text !== "" || !entries[0] || !history.is_open(entries[0])) {
+        show(own?.id ?? null);
+    } else {
+        open(entries[0].id);
+    }
+    for (const { id } of entries.filter(history.is_open)) {
+        if (!work.has(id)) {
+            follow(id);
         }
     }
-    show(history.all()[0]?.id);
 }
 
 
 function remember_draft(draft) {
     try {
         sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+        if (localStorage.getItem(TARGET) !== draft.to) {
+            localStorage.setItem(TARGET, draft.to);
+        }
     } catch {
         // then it is lost with the page
     }
@@ -311,7 +332,9 @@ function remember_draft(draft) {
 
 function draft() {
     try {
-        return JSON.parse(sessionStorage.getItem(DRAFT)) ?? {};
+        const to = localStorage.getItem(TARGET) ?? undefined;
+
+        return { to, ...JSON.parse(sessionStorage.getItem(DRAFT)) };
     } catch {
         return {};
     }
@@ -324,7 +347,15 @@ view.start({
     onSubmit: submit,
     onCancel: () => cancel(shown),
     onRetry: () => retry(shown),
-    onShow: show,
+    onOpen: open,
+    onErase: () => show(null),
+    onAsk: (ask) => {
+        const known = history.get(history.identity(ask));
+
+        if (known) {
+            show(known.id);
+        }
+    },
     onRemove: (id) => {
         if (history.is_open(history.get(id))) {
             cancel(id);
@@ -340,8 +371,6 @@ view.start({
         render();
     },
     onInterface: render,
-    result: () => results.get(shown)?.text,
-    source: () => history.get(shown)?.text,
 });
 
 history.on_change(() => {
@@ -353,6 +382,11 @@ history.on_change(() => {
 document.addEventListener("visibilitychange", () => {
     if (history.get(shown)?.state === "pending" && !waits.has(shown)) {
         watch(shown);
+    }
+});
+addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+        resume();
     }
 });
 

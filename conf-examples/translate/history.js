@@ -1,6 +1,7 @@
 // This browser's operations, newest first, in localStorage; in memory where that is refused.
 //
-// An entry: { id, tries, key, text, from, to, state, submitted, url, took, code, detail }
+// An entry: { id, tries, key, text, from, to, state, submitted, url, took, result, note, code,
+// detail }
 //   id         a digest of text and languages: these are one entry, in whichever tab
 //   tries      of which the last came to nothing, or is this one
 //   key        the Idempotency-Key of the submit: this browser, the id, the try
@@ -8,13 +9,17 @@
 //   submitted  milliseconds since 1970
 //   url        of the operation, once it is accepted
 //   took       milliseconds until it was done
+//   result     the translation, and what is to be said of it in note: the server forgets it
 //   code       why it failed, and the server's own words in detail
 
 const NAME = "translate.history";
 const BROWSER = "translate.browser";
-const ENTRIES_MAX = 50;
 
-export const HOUR = 3600 * 1000;
+// Of a storage of some 5 million characters.
+const ENTRIES_MAX = 50;
+const CHARACTERS_MAX = 1e6;
+
+const HOUR = 3600 * 1000;
 
 // How long the server knows an operation, and how long a key.
 const RESULT_LIFE = 72 * HOUR;
@@ -39,6 +44,12 @@ export function is_open(entry) {
 }
 
 
+// The server still knows it.
+export function is_readable(entry) {
+    return entry.url !== undefined && Date.now() - entry.submitted < RESULT_LIFE;
+}
+
+
 export function load() {
     try {
         const stored = JSON.parse(localStorage.getItem(NAME) ?? "[]");
@@ -55,7 +66,9 @@ export function load() {
 function aged(entry) {
     const age = Date.now() - entry.submitted;
 
-    if (entry.url && entry.state !== "expired" && age > RESULT_LIFE) {
+    const owed = entry.state === "pending" || entry.state === "done";
+
+    if (owed && entry.result === undefined && age > RESULT_LIFE) {
         return { ...entry, state: "expired" };
     }
     if (entry.state === "sending" && age > KEY_LIFE) {
@@ -71,7 +84,7 @@ export function put(id, tries, { text, from, to }) {
     const entry = { id, tries, key, text, from, to, state: "sending", submitted: Date.now() };
 
     load();
-    entries = [entry, ...entries.filter((other) => other.id !== id)].slice(0, ENTRIES_MAX);
+    entries = [entry, ...entries.filter((other) => other.id !== id)];
     save();
 }
 
@@ -93,11 +106,36 @@ export function remove(keep) {
 
 
 function save() {
-    try {
-        localStorage.setItem(NAME, JSON.stringify(entries));
-    } catch {
-        // full, or refused: the page works without
+    while (is_crowded() && drop_oldest()) {
+        // until there is room
     }
+    for (;;) {
+        try {
+            localStorage.setItem(NAME, JSON.stringify(entries));
+            return;
+        } catch (error) {
+            // where storage is refused, the page works without
+            if (error.name !== "QuotaExceededError" || !drop_oldest()) {
+                return;
+            }
+        }
+    }
+}
+
+
+function is_crowded() {
+    const size = entries.reduce(
+        (sum, { text, result = "" }) => sum + text.length + result.length, 0);
+
+    return entries.length > ENTRIES_MAX || size > CHARACTERS_MAX;
+}
+
+
+// What is still to come stays, as does the newest.
+function drop_oldest() {
+    const index = entries.findLastIndex((entry) => !is_open(entry));
+
+    return index > 0 && entries.splice(index, 1).length > 0;
 }
 
 

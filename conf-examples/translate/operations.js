@@ -2,9 +2,11 @@
 
 const SUBMIT = "translate";
 
-// Seconds: of a long poll, of silence before a stream is given up, between tries.
+// Seconds: of a long poll, of silence before a stream is given up, of a stream until a poll shows
+// whether upstream still answers, between tries.
 const WAIT = 20;
 const SILENCE = 5;
+const STREAM = 60;
 const PAUSE_MAX = 15;
 const REQUEST_MAX = 60;
 
@@ -15,6 +17,9 @@ const PASSING = new Set([
 
 // Codes that no later poll of an operation will better.
 const FINAL = new Set(["invalid_request", "forbidden", "operation_not_found", "not_acceptable"]);
+
+// Codes that mean the same to whoever waits.
+const LIKE = { overloaded: "zone_full", redis_unavailable: "upstream_unavailable" };
 
 // What a server before the module answers has no code.
 const BY_STATUS = {
@@ -116,7 +121,7 @@ export async function watch(url, { signal, visible, onPending, onTrouble }) {
     let failures = 0;
 
     while (!signal.aborted) {
-        if (streams > 0) {
+        if (streams > 0 && failures === 0) {
             const last = await follow(url, signal, onPending);
 
             if (last?.done || signal.aborted) {
@@ -133,7 +138,7 @@ export async function watch(url, { signal, visible, onPending, onTrouble }) {
                 return operation;
             }
             failures = 0;
-            onPending();
+            onPending(operation);
             await sleep(retryAfter(response) ?? 1, signal);
 
         } catch (problem) {
@@ -164,17 +169,20 @@ function follow(url, signal, onPending) {
             source.close();
             resolve(last);
         };
-        const timer = setTimeout(end, SILENCE * 1000);
+        let timer = setTimeout(end, SILENCE * 1000);
 
         signal.addEventListener("abort", end);
         source.addEventListener("error", end);
         source.addEventListener("operation", (event) => {
-            clearTimeout(timer);
+            if (!last) {
+                clearTimeout(timer);
+                timer = setTimeout(end, STREAM * 1000);
+            }
             last = parse(event.data);
             if (!last || last.done) {
                 end();
             } else {
-                onPending();
+                onPending(last);
             }
         });
     });
@@ -210,7 +218,7 @@ async function call(url, { signal, headers = {}, ...options }) {
     if (response.ok && json) {
         return { response, operation: json };
     }
-    throw new Problem(json?.code ?? BY_STATUS[response.status] ?? "unknown", {
+    throw new Problem(LIKE[json?.code] ?? json?.code ?? BY_STATUS[response.status] ?? "unknown", {
         detail: json?.detail,
         retryAfter: retryAfter(response),
     });
@@ -235,7 +243,19 @@ function retryAfter(response) {
 }
 
 
-// What a finished operation came to: { state, text, note } or { state, code, detail }.
+// How far a pending operation is: { parts, done, text }, of which a text in one part has none.
+export function progress({ metadata, response }) {
+    const { parts, done, text = response?.alternatives?.[0]?.message?.text } = metadata ?? {};
+
+    return {
+        parts: Number(parts) || 1,
+        done: Number(done) || 0,
+        text: typeof text === "string" && text !== "" ? text : undefined,
+    };
+}
+
+
+// What a finished operation came to: { state, result, note } or { state, code, detail }.
 export function outcome({ response, error }) {
     if (error?.code) {
         return error.code === 1
@@ -252,7 +272,7 @@ export function outcome({ response, error }) {
     }
     return {
         state: "done",
-        text: message.text,
+        result: message.text,
         note: /TRUNCATED|PARTIAL/.test(status) ? "truncated" : "",
     };
 }

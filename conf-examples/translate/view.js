@@ -1,32 +1,37 @@
 // The document: what stands where, in which words.  Texts of others are set as text only.
 
-import { is_open } from "./history.js";
+import { is_open, is_readable } from "./history.js";
 import * as texts from "./texts.js";
 
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he"]);
-const EXCERPT = 80;
+const EXCERPT = 120;
+const FILE_MAX = 1 << 20;
+
+// Longer than this is longer than usual.
+const LONG = 60 * 1000;
 
 const { text } = texts;
 const element = (id) => document.getElementById(id);
 const input = element("text");
 const limit = Number(input.dataset.limit);
+const languages = [element("from"), element("to")];
 
 const rows = new Map();
 
 let on;
 let ticking = null;
-let source = "";
+let source = null;
 
 
 export function start(handlers) {
     on = handlers;
 
-    input.value = on.draft.text ?? "";
-    for (const id of ["from", "to"]) {
-        if (on.draft[id] !== undefined) {
-            element(id).value = on.draft[id];
-        }
-        element(id).addEventListener("change", drafted);
+    for (const select of languages) {
+        select.addEventListener("change", () => {
+            keep_apart(select);
+            drafted();
+            on.onAsk(ask());
+        });
     }
     input.addEventListener("input", drafted);
 
@@ -37,11 +42,23 @@ export function start(handlers) {
     input.addEventListener("keydown", (event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) {
             event.preventDefault();
-            submit();
+            if (!event.repeat) {
+                submit();
+            }
         }
     });
     element("swap").addEventListener("click", swap);
-    element("copy").addEventListener("click", copy);
+    element("erase").addEventListener("click", () => {
+        fill({ ...ask(), text: "" });
+        on.onErase();
+        input.focus();
+    });
+    element("copy").addEventListener("click", () => copy("copy", "result"));
+    element("copy-line").addEventListener("click", () => copy("copy-line", "line"));
+    element("api").addEventListener("click", () => {
+        expand(element("curl").hidden);
+        element("curl").scrollIntoView({ block: "nearest" });
+    });
     element("cancel").addEventListener("click", () => on.onCancel());
     element("retry").addEventListener("click", () => on.onRetry());
     element("clear").addEventListener("click", () => {
@@ -57,10 +74,9 @@ export function start(handlers) {
             on.onInterface();
         });
     }
-    for (const name of ["online", "offline"]) {
-        addEventListener(name, show_offline);
-    }
+    accept_files();
     translate();
+    fill(on.draft);
 }
 
 
@@ -74,17 +90,20 @@ function translate() {
         node.setAttribute("aria-label", text(node.dataset.label));
         node.title = text(node.dataset.label);
     }
+    for (const node of document.querySelectorAll("[data-title]")) {
+        node.title = text(node.dataset.title);
+    }
     for (const option of document.querySelectorAll("option[value]:not([value=''])")) {
         option.textContent = texts.language_name(option.value);
     }
     for (const button of document.querySelectorAll("[data-interface]")) {
         button.setAttribute("aria-pressed", button.dataset.interface === texts.current());
     }
-    input.placeholder = text("placeholder");
-    element("submit").title = text("shortcut");
-    sort(element("from"));
-    sort(element("to"));
-    show_offline();
+    input.placeholder = text(matchMedia("(pointer: coarse)").matches
+        ? "placeholder_touch"
+        : "placeholder");
+    set("keys", text(/Mac|iPhone|iPad/.test(navigator.platform) ? "keys_mac" : "keys"));
+    languages.forEach(sort);
     drafted();
 }
 
@@ -100,86 +119,189 @@ function sort(select) {
 }
 
 
-function show_offline() {
-    element("offline").hidden = navigator.onLine;
-    element("offline").textContent = navigator.onLine ? "" : text("offline");
+// The form
+
+export function ask() {
+    const [from, to] = languages;
+
+    return { text: input.value.replaceAll("\0", ""), from: from.value, to: to.value };
 }
 
 
-// The form
+// A target that is not named is the browser's language.
+export function fill(draft) {
+    const [from, to] = languages;
+
+    input.value = draft.text ?? "";
+    from.value = draft.from ?? "";
+    to.value = draft.to ?? other("");
+    if (to.selectedIndex < 0) {
+        to.value = other("");
+    }
+    keep_apart(from);
+    languages.forEach(remember);
+    drafted();
+}
+
+
+function other(code) {
+    const known = [...element("to").options].map((option) => option.value);
+
+    return [...navigator.languages.map((name) => name.slice(0, 2)), "en", "ru"]
+        .find((name) => name !== code && known.includes(name));
+}
+
+
+// Who takes the language of the other side leaves his own there.
+function keep_apart(changed) {
+    const [from, to] = languages;
+
+    if (from.value === to.value) {
+        const fellow = changed === from ? to : from;
+
+        fellow.value = changed.dataset.before || (fellow === to ? other(from.value) : "");
+    }
+    languages.forEach(remember);
+}
+
+
+function remember(select) {
+    select.dataset.before = select.value;
+}
+
 
 function drafted() {
     const count = input.value.length;
     const excess = count - limit;
 
-    element("counter").textContent = text("counter", {
-        count: texts.number(count),
-        limit: texts.number(limit),
-    });
+    set("counter", text("counter", { count: texts.number(count), limit: texts.number(limit) }));
     element("counter").classList.toggle("bad", excess > 0);
     invalid(excess > 0 ? text("too_long", { count: texts.number(excess) }) : "");
-    element("swap").disabled = element("from").value === "";
-    show_source();
-    on.onDraft({ text: input.value, from: element("from").value, to: element("to").value });
+    element("erase").hidden = count === 0;
+    show_stale();
+    on.onDraft(ask());
 }
 
 
 function invalid(message) {
-    element("invalid").textContent = message;
+    set("invalid", message);
     input.setAttribute("aria-invalid", message !== "");
 }
 
 
 function submit() {
-    const value = input.value.replaceAll("\0", "");
+    const asked = ask();
 
-    if (value.trim() === "" || value.length > limit) {
-        if (value.length <= limit) {
-            invalid(text("empty_text"));
+    const fault = asked.text.trim() === "" ? "empty_text" : asked.from === asked.to ? "same" : "";
+
+    if (fault !== "" || asked.text.length > limit) {
+        if (fault !== "") {
+            invalid(text(fault));
         }
         input.focus();
         return;
     }
     invalid("");
-    on.onSubmit({ text: value, from: element("from").value, to: element("to").value });
+    on.onSubmit(asked);
     if (matchMedia("(max-width: 759px)").matches) {
         element("panel").scrollIntoView({ block: "nearest" });
     }
 }
 
 
-// A result that is shown changes places with its text.
+// A translation that is shown becomes the text; what it was made of is not its translation, and
+// does not stay beside it.
 function swap() {
-    const from = element("from").value;
-    const result = on.result();
+    const { text: value, from, to } = ask();
+    const result = is_shown() ? source.result : undefined;
 
-    element("from").value = element("to").value;
-    element("to").value = from;
-    if (result !== undefined && on.source() === input.value) {
-        input.value = result;
-    }
-    drafted();
+    fill({ text: result ?? value, from: to, to: from || other(to) });
+    on.onErase();
+    on.onAsk(ask());
 }
 
 
-async function copy() {
-    const done = await copied(on.result());
+function is_shown() {
+    const asked = ask();
 
-    element("copy").textContent = text(done ? "copied" : "copy");
-    element("note").textContent = done ? "" : text("not_copied");
-    setTimeout(() => {
-        element("copy").textContent = text("copy");
-    }, 2000);
+    return source !== null && ["text", "from", "to"].every((name) => source[name] === asked[name]);
+}
+
+
+function accept_files() {
+    const card = element("form");
+    const has_file = (event) => event.dataTransfer?.types.includes("Files");
+    let depth = 0;
+
+    const drag = (change) => (event) => {
+        if (has_file(event)) {
+            depth = change === 0 ? 0 : depth + change;
+            card.classList.toggle("target", depth > 0);
+        }
+    };
+
+    card.addEventListener("dragenter", drag(1));
+    card.addEventListener("dragleave", drag(-1));
+    card.addEventListener("drop", drag(0));
+    for (const name of ["dragover", "drop"]) {
+        addEventListener(name, (event) => {
+            if (has_file(event)) {
+                event.preventDefault();
+            }
+        });
+    }
+    card.addEventListener("drop", (event) => {
+        if (has_file(event)) {
+            read(event.dataTransfer.files[0]);
+        }
+    });
+    element("open").addEventListener("click", () => element("file").click());
+    element("file").addEventListener("change", ({ target }) => {
+        read(target.files[0]);
+        target.value = "";
+    });
+}
+
+
+async function read(file) {
+    if (!file) {
+        return;
+    }
+    try {
+        if (file.size > FILE_MAX) {
+            throw new RangeError("too large");
+        }
+        const bytes = await file.arrayBuffer();
+        const value = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+
+        if (value.includes("\0")) {
+            throw new TypeError("not a text");
+        }
+        fill({ ...ask(), text: value.replace(/\r\n?/g, "\n") });
+        on.onAsk(ask());
+        input.setSelectionRange(0, 0);
+    } catch {
+        invalid(text("not_text", { name: file.name }));
+    }
+    input.focus();
+}
+
+
+async function copy(button, from) {
+    const done = await copied(element(from));
+
+    set(button, text(done ? "copied" : "not_copied"));
+    setTimeout(() => set(button, text("copy")), 2000);
 }
 
 
 // The clipboard exists on https and localhost only.
-async function copied(value) {
+async function copied(node) {
     try {
-        await navigator.clipboard.writeText(value);
+        await navigator.clipboard.writeText(node.textContent);
         return true;
     } catch {
-        getSelection().selectAllChildren(element("result"));
+        getSelection().selectAllChildren(node);
         return document.execCommand("copy");
     }
 }
@@ -187,71 +309,112 @@ async function copied(value) {
 
 // One operation
 
-export function panel(entry, wait, result) {
+export function panel(entry, wait, progress) {
     const state = entry?.state ?? "empty";
     const open = entry !== undefined && is_open(entry);
     const waiting = wait?.until !== undefined;
-    const stopping = wait?.cancelled === true;
+    const partial = open ? progress?.text : undefined;
 
+    source = entry ?? null;
     element("panel").dataset.state = waiting ? "waiting" : state;
-    set("pair", entry ? pair(entry) : "");
-    source = entry?.text ?? "";
-    show_source();
-    set("status", status(entry, wait));
-    set("note", note(entry, result));
-    element("progress").hidden = !open || waiting;
+    set("status", status(entry, wait, progress));
+    show_stale();
+    show_progress(open && !waiting, progress);
 
     const shown = element("result");
+    const result = entry?.result ?? partial;
 
-    set("result", result?.text ?? (entry ? "" : text("nothing")));
-    shown.lang = result ? entry.to : texts.current();
-    shown.dir = result && RIGHT_TO_LEFT.has(entry.to) ? "rtl" : "ltr";
+    set("result", result ?? (entry ? "" : text("nothing")));
+    shown.lang = result === undefined ? texts.current() : entry.to;
+    shown.dir = result !== undefined && RIGHT_TO_LEFT.has(entry.to) ? "rtl" : "ltr";
+    shown.setAttribute("aria-busy", partial !== undefined);
 
-    show("copy", Boolean(result));
-    show("cancel", open && !stopping);
+    const readable = (open || state === "done") && is_readable(entry);
+
+    show("copy", entry?.result !== undefined);
+    show("api", readable);
+    set("line", readable ? line(entry.url) : "");
+    if (!readable) {
+        expand(false);
+    }
+    show("cancel", open && wait?.cancelled !== true);
     show("retry", ["failed", "cancelled", "expired"].includes(state) || waiting);
     set("retry", text(waiting ? "now" : "retry"));
     tick(entry, wait);
 }
 
 
-// Beside the same text in the form it would stand there twice.
-function show_source() {
-    set("source", source);
-    element("source").hidden = source === "" || source === input.value;
-}
-
-
-function status(entry, wait) {
+function status(entry, wait, progress) {
     if (!entry) {
         return "";
     }
-    if (wait?.cancelled) {
-        return text("state_cancelling");
-    }
     if (wait) {
-        return text(`wait_${wait.code}`);
+        return text(wait.cancelled ? "state_cancelling" : "state_waiting");
     }
-    if (entry.state === "failed") {
-        return text(entry.code);
+    if (entry.state === "pending" && progress?.parts > 1) {
+        return text("state_parts", progress);
     }
-    return text(entry.state === "expired" ? "expired" : `state_${entry.state}`);
+    return text(entry.note || `state_${entry.state}`);
 }
 
 
 // The words of the service or the server, where ours know less.
-function note(entry, result) {
-    if (result?.note) {
-        return text(result.note);
+function note(entry, wait) {
+    if (!entry || wait?.cancelled) {
+        return "";
     }
-    return entry?.state === "failed" && /^(grpc_\d+|invalid_request|unknown)$/.test(entry.code)
-        ? entry.detail ?? ""
+    if (wait) {
+        return text(wait.code === "network" && !navigator.onLine ? "offline" : `wait_${wait.code}`);
+    }
+    if (entry.state === "failed") {
+        const own = text(entry.code);
+
+        return /^(grpc_\d+|invalid_request|unknown)$/.test(entry.code) && entry.detail
+            ? `${own}\n${entry.detail}`
+            : own;
+    }
+    if (entry.state === "expired") {
+        return text("expired");
+    }
+    return is_open(entry) && Date.now() - entry.submitted > LONG ? text("long") : "";
+}
+
+
+// Beside another text than its own, a translation says so.
+function show_stale() {
+    element("stale").hidden = source?.state !== "done" || is_shown();
+}
+
+
+function show_progress(visible, progress) {
+    const known = progress?.parts > 1;
+
+    element("progress").hidden = !visible;
+    element("progress").classList.toggle("known", known);
+    element("progress").firstElementChild.style.width = known
+        ? `${100 * progress.done / progress.parts}%`
         : "";
 }
 
 
-function pair({ from, to }) {
-    return `${from ? texts.language_name(from) : ""} → ${texts.language_name(to)}`.trim();
+function line(url) {
+    const cookie = document.cookie.split("; ")
+        .find((one) => one.startsWith("translate_browser="));
+    const words = ["curl", ...cookie ? ["-b", quoted(cookie)] : [], "-H", "'Accept: text/plain'",
+        "-H", "'Prefer: wait=50'", quoted(new URL(url, location.href).href)];
+
+    return words.join(" ");
+}
+
+
+function quoted(word) {
+    return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+
+function expand(open) {
+    element("curl").hidden = !open;
+    element("api").setAttribute("aria-expanded", open);
 }
 
 
@@ -276,11 +439,16 @@ function show(id, visible) {
 
 // Seconds go by beside the state, and are not read aloud.
 function tick(entry, wait) {
+    const show_time = () => {
+        set("timer", entry ? elapsed(entry, wait) : "");
+        set("note", note(entry, wait));
+    };
+
     clearInterval(ticking);
     if (entry && is_open(entry)) {
-        ticking = setInterval(() => set("timer", elapsed(entry, wait)), 250);
+        ticking = setInterval(show_time, 250);
     }
-    set("timer", entry ? elapsed(entry, wait) : "");
+    show_time();
 }
 
 
@@ -291,13 +459,21 @@ function elapsed(entry, wait) {
         return text("again_in", { count: texts.number(count) });
     }
     if (is_open(entry)) {
-        const count = Math.max(0, Math.floor((Date.now() - entry.submitted) / 1000));
-
-        return text("seconds", { count: texts.number(count) });
+        return duration(Math.max(0, Math.floor((Date.now() - entry.submitted) / 1000)));
     }
     return entry.state === "done" && entry.took !== undefined
-        ? text("seconds", { count: texts.number(entry.took / 1000, 1) })
+        ? duration(entry.took / 1000, 1)
         : "";
+}
+
+
+// "5 s", "5.2 s", and "1:05" from a minute on.
+function duration(seconds, digits = 0) {
+    const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
+
+    return seconds < 60
+        ? text("seconds", { count: texts.number(seconds, digits) })
+        : `${Math.floor(seconds / 60)}:${rest}`;
 }
 
 
@@ -329,9 +505,9 @@ function make_row(id) {
     const row = element("entry").content.firstElementChild.cloneNode(true);
 
     row.querySelector(".open").addEventListener("click", () => {
-        on.onShow(id);
-        element("panel").focus();
-        element("panel").scrollIntoView({ block: "nearest" });
+        on.onOpen(id);
+        element("panel").focus({ preventScroll: true });
+        element("form").scrollIntoView({ block: "nearest" });
     });
     row.querySelector(".remove").addEventListener("click", () => {
         const next = (row.nextElementSibling ?? row.previousElementSibling)
@@ -348,24 +524,35 @@ function make_row(id) {
 
 
 function fill_row(row, entry, shown) {
-    const excerpt = entry.text.length > EXCERPT
-        ? `${entry.text.slice(0, EXCERPT).trimEnd()}…`
-        : entry.text;
-    const label = text(is_open(entry) ? "cancel_entry" : "remove", { text: excerpt });
+    const label = text(is_open(entry) ? "cancel_entry" : "remove", { text: excerpt(entry.text) });
     const remove = row.querySelector(".remove");
+    const outcome = row.querySelector(".outcome");
 
     row.dataset.state = entry.state;
-    row.querySelector(".excerpt").textContent = excerpt;
+    row.querySelector(".excerpt").textContent = excerpt(entry.text);
+    outcome.textContent = entry.result === undefined
+        ? text(`state_${entry.state}`)
+        : excerpt(entry.result);
+    outcome.lang = entry.result === undefined ? texts.current() : entry.to;
     row.querySelector(".about").textContent = `${pair(entry)} · ${texts.time(entry.submitted)}`;
-    row.querySelector(".outcome").textContent = text(`state_${entry.state}`);
     row.querySelector(".open").setAttribute("aria-current", shown);
     remove.setAttribute("aria-label", label);
     remove.title = label;
 }
 
 
-function keep_focus(node, other) {
+function excerpt(value) {
+    return value.length > EXCERPT ? `${value.slice(0, EXCERPT).trimEnd()}…` : value;
+}
+
+
+function pair({ from, to }) {
+    return `${from ? texts.language_name(from) : ""} → ${texts.language_name(to)}`.trim();
+}
+
+
+function keep_focus(node, other_node) {
     if (node.hidden || node.closest("[hidden]")) {
-        other.focus();
+        other_node.focus();
     }
 }

@@ -23,7 +23,9 @@ CompletionAsync::Browser - headless Chromium for one test, driven by WebDriver
     window                  opens another window, which is then the one spoken to: its handle
     to_window($handle)      goes on in that one, without a handle in the first
     close_window            and goes on in the first
-    js($js, @arguments)     the value of this expression; "arguments[0]" is the first argument
+    js($js, @arguments)     the value of this expression, or of its promise; "arguments[0]" is the
+                            first argument
+    inject($script)         runs a script as it is, whatever the page's policy is
     wait_for($js, $seconds) until the expression is true; its value, or false
     text($css)              the text of an element, whitespace around it dropped
     click($css)             as a mouse does: dies if something covers it
@@ -198,6 +200,11 @@ sub js ($self, $js, @arguments) {
         POST => '/execute/sync',
         { script => "return ($js);", args => \@arguments },
     );
+}
+
+
+sub inject ($self, $script) {
+    $self->_do(POST => '/execute/sync', { script => $script, args => [] });
 }
 
 
