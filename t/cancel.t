@@ -11,7 +11,7 @@ use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 my $emulator = $t->emulator;
@@ -23,6 +23,7 @@ worker_processes 4;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone            operations 1m;
         id_key          file:%%TESTDIR%%/id.key;
@@ -150,11 +151,10 @@ subtest 'a late result is dropped' => sub {
     my $n = $emulator->polls($upstream);
     $emulator->fault(poll => 'every', operation => $upstream, delay => 1);
     $emulator->finish($upstream);
-    my $deadline = time + 5;
-    sleep 0.02 while $emulator->polls($upstream) == $n && time < $deadline;
+    wait_until(sub { $emulator->polls($upstream) > $n });
 
     is_cancelled($t->request(DELETE => $location), $id, 'while the result is on its way');
-    sleep 1.5;
+    wait_until(sub { defined(($emulator->polls($upstream))[-1]{end}) });
     is(($emulator->polls($upstream))[-1]{status}, 200, 'it has come');
     is_cancelled($t->request(GET => $location), $id, 'after it');
     $emulator->clear_faults;
@@ -195,7 +195,7 @@ subtest 'those who wait are woken, whichever worker they are in' => sub {
     my @waits = map { $t->start(GET => $location, headers => { Prefer => 'wait=20' }) } 1 .. 30;
     my @streams = map { $t->stream($location) } 1 .. 10;
 
-    sleep 0.15;
+    $t->until_waiting(40);
     my $told = time;
     my $r = $t->request(DELETE => $location);
     CompletionAsync::Client->gather([ @waits, @streams ]);

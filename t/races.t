@@ -15,7 +15,7 @@ use Mojo::JSON qw(encode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes 2;
@@ -117,10 +117,7 @@ sub finished ($path, @texts) {
 
 
 sub until_true ($what, $check, $timeout = 10) {
-    my $deadline = time + $timeout;
-    my $true;
-    sleep 0.02 while !($true = $check->()) && time < $deadline;
-    ok $true, $what;
+    ok wait_until($check, $timeout), $what;
 }
 
 
