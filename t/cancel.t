@@ -122,13 +122,20 @@ subtest 'other methods' => sub {
 };
 
 
+# As long as a new operation is asked about three times: what was to come is there by then.
+sub a_while () {
+    my (undef, undef, $upstream) = submit('a while');
+    wait_until(sub { $emulator->polls($upstream) >= 3 }) or die "an operation is not watched\n";
+}
+
+
 subtest 'what upstream makes of it does not matter' => sub {
     my ($location, $id, $upstream) = submit('[cancel=ignore]');
 
     is_cancelled($t->request(DELETE => $location), $id, 'ignored upstream');
     $emulator->finish($upstream);
     my $polls = $emulator->polls($upstream);
-    sleep 1.2;
+    a_while();
     is_cancelled($t->request(GET => $location), $id, 'finished upstream');
     # one may have been on its way
     cmp_ok scalar $emulator->polls($upstream), '<=', $polls + 1, 'nobody asks any more';
@@ -139,7 +146,7 @@ subtest 'what upstream makes of it does not matter' => sub {
         $emulator->fault(cancel => 'every', operation => $upstream, %$fault);
         is_cancelled($t->request(DELETE => $location), $id, join ' ', %$fault);
     }
-    sleep 0.5;
+    wait_until(sub { scalar $emulator->cancels($upstream) });
     cmp_ok scalar(grep { !$_->{fault} } $emulator->cancels($upstream)), '==', 0, 'all at fault';
     $emulator->clear_faults;
 };
@@ -184,7 +191,7 @@ subtest 'all at once: upstream is asked once' => sub {
 
     is_cancelled($_, $id, 'each') for @r;
     cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>', 1, 'by several workers';
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels($upstream), 1, 'asked once';
 };
 
@@ -221,7 +228,7 @@ subtest 'an id of somebody else' => sub {
         is $t->request(DELETE => $path)->{status}, 404, 'DELETE';
         is $t->request(POST => "$path:cancel")->{status}, 404, 'POST :cancel';
     }
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels, scalar(grep { $_->{kind} eq 'cancel' }
         ($emulator->journal)[0 .. $journal - 1]), 'upstream is not asked';
     ok !$t->request(GET => $location)->json->{done}, 'and it goes on';
@@ -240,7 +247,7 @@ subtest 'adopted: of another life of nginx' => sub {
     my ($location, $id, $upstream) = @{ $op{pending} };
     is_cancelled($t->request(DELETE => $location), $id, 'pending');
     $emulator->finish($upstream);
-    sleep 0.3;
+    a_while();
     is_cancelled($t->request(GET => $location), $id, 'for good');
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 
@@ -258,7 +265,7 @@ subtest 'adopted: of another life of nginx' => sub {
     ($location, $id, $upstream) = @{ $op{raced} };
     my @r = $t->concurrent(([ DELETE => $location ]) x 10);
     is_cancelled($_, $id, 'all at once') for @r;
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 };
 

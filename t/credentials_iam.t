@@ -249,11 +249,7 @@ subtest 'the zone is made anew' => sub {
         'break ngx_completion_zone_unlock', '-ex', 'continue', '-ex', 'kill');
     like $gdb, qr/Breakpoint 1[.,]/, 'a worker dies inside of the lock';
     my $r;
-    for (1 .. 50) {
-        $r = $t->submit;
-        last if $r->{status} == 202;
-        sleep 0.1;
-    }
+    wait_until(sub { ($r = $t->submit)->{status} == 202 });
     is $r->{status}, 202, 'a submit is accepted';
     like $t->log, qr/it was made anew/, 'by a zone that was made anew';
     is tokens($t), 2, 'with a second token';
