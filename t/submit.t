@@ -270,8 +270,8 @@ subtest 'a client that hangs up' => sub {
     my @before = $emulator->submits;
     my $length = length $t->client->format(POST => '/fix', body => 'half a request');
     $t->hang_up(POST => '/fix', body => 'half a request', at => $length - 5);
-    sleep 0.3;
-    is scalar $emulator->submits, @before, 'half a request is not submitted';
+    is $t->request(POST => '/fix', body => 'a whole one')->{status}, 202, 'one that is whole is';
+    is scalar $emulator->submits, @before + 1, 'half a request is not submitted';
 };
 
 
