@@ -12,7 +12,7 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 });
 my $upstream = $t->emulator;
@@ -61,6 +61,7 @@ worker_processes 2;
 events { worker_connections 4096; }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex { zone operations 1m; %%PROVIDER%% }
     completion_async_provider tight { zone tight 64k; %%PROVIDER%% }
     completion_async_provider flooded { zone flooded 256k; %%PROVIDER%% }
@@ -422,17 +423,16 @@ subtest 'who joined shares the end, though others come first' => sub {
     $upstream->fault(submit => 1, delay => 1.5,
         body => '{"id":"late0failure00000000","done":true,"error":{"code":8,"message":"no"}}');
     my @joined = map { $t->start(arguments('/owner', $text)) } 1 .. 16;
-    sleep 0.02 until submits($text);
-    sleep 0.3;
+    $t->until_waiting(16);
 
     my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 
     kill STOP => $other;
-    sleep 1.7;
+    wait_until(sub { grep { $_->is_over } @joined });
     my @late = map { $t->start(arguments('/owner', $text)) } 1 .. 12;
-    sleep 0.5;
+    wait_until(sub { grep { $_->is_over } @late });
     kill CONT => $other;
     CompletionAsync::Client->gather([@joined, @late], 10);
 
@@ -452,8 +452,7 @@ subtest 'who joined shares it, though its memory is wanted' => sub {
     my $text = 'crowded';
     $upstream->fault(submit => 1, delay => 1.5);
     my @joined = map { $t->start(arguments('/tight', $text)) } 1 .. 16;
-    sleep 0.02 until submits($text);
-    sleep 0.3;
+    $t->until_waiting(16);
 
     my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
@@ -480,7 +479,7 @@ subtest 'a client that hangs up leaves an operation behind' => sub {
 
         $upstream->fault(submit => 1, delay => 0.5);
         $t->hang_up(@arguments, reset => $reset);
-        sleep 0.02 until submits($text);
+        wait_until(sub { scalar submits($text) });
 
         is_accepted($t->request(@arguments), 'an equal request', 'joined');
         is scalar submits($text), 1, 'one submit';

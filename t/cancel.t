@@ -11,7 +11,7 @@ use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 my $emulator = $t->emulator;
@@ -23,6 +23,7 @@ worker_processes 4;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone            operations 1m;
         id_key          file:%%TESTDIR%%/id.key;
@@ -121,13 +122,20 @@ subtest 'other methods' => sub {
 };
 
 
+# As long as a new operation is asked about three times: what was to come is there by then.
+sub a_while () {
+    my (undef, undef, $upstream) = submit('a while');
+    wait_until(sub { $emulator->polls($upstream) >= 3 }) or die "an operation is not watched\n";
+}
+
+
 subtest 'what upstream makes of it does not matter' => sub {
     my ($location, $id, $upstream) = submit('[cancel=ignore]');
 
     is_cancelled($t->request(DELETE => $location), $id, 'ignored upstream');
     $emulator->finish($upstream);
     my $polls = $emulator->polls($upstream);
-    sleep 1.2;
+    a_while();
     is_cancelled($t->request(GET => $location), $id, 'finished upstream');
     # one may have been on its way
     cmp_ok scalar $emulator->polls($upstream), '<=', $polls + 1, 'nobody asks any more';
@@ -138,7 +146,7 @@ subtest 'what upstream makes of it does not matter' => sub {
         $emulator->fault(cancel => 'every', operation => $upstream, %$fault);
         is_cancelled($t->request(DELETE => $location), $id, join ' ', %$fault);
     }
-    sleep 0.5;
+    wait_until(sub { scalar $emulator->cancels($upstream) });
     cmp_ok scalar(grep { !$_->{fault} } $emulator->cancels($upstream)), '==', 0, 'all at fault';
     $emulator->clear_faults;
 };
@@ -150,11 +158,10 @@ subtest 'a late result is dropped' => sub {
     my $n = $emulator->polls($upstream);
     $emulator->fault(poll => 'every', operation => $upstream, delay => 1);
     $emulator->finish($upstream);
-    my $deadline = time + 5;
-    sleep 0.02 while $emulator->polls($upstream) == $n && time < $deadline;
+    wait_until(sub { $emulator->polls($upstream) > $n });
 
     is_cancelled($t->request(DELETE => $location), $id, 'while the result is on its way');
-    sleep 1.5;
+    wait_until(sub { defined(($emulator->polls($upstream))[-1]{end}) });
     is(($emulator->polls($upstream))[-1]{status}, 200, 'it has come');
     is_cancelled($t->request(GET => $location), $id, 'after it');
     $emulator->clear_faults;
@@ -184,7 +191,7 @@ subtest 'all at once: upstream is asked once' => sub {
 
     is_cancelled($_, $id, 'each') for @r;
     cmp_ok scalar(uniq map { $_->header('X-Worker') } @r), '>', 1, 'by several workers';
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels($upstream), 1, 'asked once';
 };
 
@@ -195,7 +202,7 @@ subtest 'those who wait are woken, whichever worker they are in' => sub {
     my @waits = map { $t->start(GET => $location, headers => { Prefer => 'wait=20' }) } 1 .. 30;
     my @streams = map { $t->stream($location) } 1 .. 10;
 
-    sleep 0.15;
+    $t->until_waiting(40);
     my $told = time;
     my $r = $t->request(DELETE => $location);
     CompletionAsync::Client->gather([ @waits, @streams ]);
@@ -221,7 +228,7 @@ subtest 'an id of somebody else' => sub {
         is $t->request(DELETE => $path)->{status}, 404, 'DELETE';
         is $t->request(POST => "$path:cancel")->{status}, 404, 'POST :cancel';
     }
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels, scalar(grep { $_->{kind} eq 'cancel' }
         ($emulator->journal)[0 .. $journal - 1]), 'upstream is not asked';
     ok !$t->request(GET => $location)->json->{done}, 'and it goes on';
@@ -240,7 +247,7 @@ subtest 'adopted: of another life of nginx' => sub {
     my ($location, $id, $upstream) = @{ $op{pending} };
     is_cancelled($t->request(DELETE => $location), $id, 'pending');
     $emulator->finish($upstream);
-    sleep 0.3;
+    a_while();
     is_cancelled($t->request(GET => $location), $id, 'for good');
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 
@@ -258,7 +265,7 @@ subtest 'adopted: of another life of nginx' => sub {
     ($location, $id, $upstream) = @{ $op{raced} };
     my @r = $t->concurrent(([ DELETE => $location ]) x 10);
     is_cancelled($_, $id, 'all at once') for @r;
-    sleep 0.3;
+    a_while();
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 };
 

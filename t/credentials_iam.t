@@ -97,8 +97,7 @@ subtest 'a cold start' => sub {
     my @r = $t->concurrent(map { [ POST => '/translate', body => "text $_" ] } 1 .. 50);
     is_deeply [ map { $_->{status} } @r ], [ (202) x 50 ], '50 submits are accepted';
     is tokens($t), 1, 'one token was asked for';
-    ok $t->emulator->wait_for(submit => 52), 'and two whose client has gone';
-    sleep 0.2;
+    ok $t->emulator->wait_over(submit => 52), 'and two whose client has gone';
     is scalar $t->emulator->submits, 52, 'each was sent once';
     $t->done;
 };
@@ -110,7 +109,7 @@ subtest 'a worker that is to quit' => sub {
     $t->run($CONF);
     ok $t->emulator->wait_for(token => 1), 'a token is asked for';
     my @clients = map { $t->start(POST => '/translate', body => "text $_") } 1 .. 4;
-    sleep 0.2;
+    $t->until_waiting(4);
     ok $t->reload(wait_old => 1), 'a reload';
     # Without edges a worker that quits does not hear of another's token.
     my @expected = ($ENV{TEST_NGINX_EVENTS} // 'epoll') eq 'epoll' ? 202 : (202, 503);
@@ -165,14 +164,13 @@ subtest 'renewal' => sub {
 subtest 'the old one serves while the new one is long in coming, or does not come' => sub {
     my $t = start(token_ttl => 8);
     $t->run($CONF);
-    ok $t->emulator->wait_for(token => 1), 'the first token';
-    sleep 0.2;
+    ok $t->emulator->wait_over(token => 1), 'the first token';
     $t->emulator->fault(token => 'every', status => 500);
     ok $t->emulator->wait_for(token => 3, 15), 'renewing fails';
     is $t->submit->{status}, 202, 'a submit is accepted';
     $t->emulator->clear_faults;
     ok $t->emulator->wait_for(token => 4, 15), 'it is tried again';
-    sleep 1.5;
+    wait_until(sub { $t->log =~ /\[notice\].*got a token/ });
     is $t->submit->{status}, 202, 'all is well';
     is scalar($t->errors(qr/no new token/)), 1, 'one error';
     is scalar(() = $t->log =~ /\[notice\].*got a token/g), 1, 'one notice that it is over';
@@ -249,11 +247,7 @@ subtest 'the zone is made anew' => sub {
         'break ngx_completion_zone_unlock', '-ex', 'continue', '-ex', 'kill');
     like $gdb, qr/Breakpoint 1[.,]/, 'a worker dies inside of the lock';
     my $r;
-    for (1 .. 50) {
-        $r = $t->submit;
-        last if $r->{status} == 202;
-        sleep 0.1;
-    }
+    wait_until(sub { ($r = $t->submit)->{status} == 202 });
     is $r->{status}, 202, 'a submit is accepted';
     like $t->log, qr/it was made anew/, 'by a zone that was made anew';
     is tokens($t), 2, 'with a second token';

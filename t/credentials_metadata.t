@@ -157,7 +157,7 @@ subtest 'who was to renew it dies' => sub {
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'a token is asked for';
     my @r = map { $t->start(POST => '/translate', body => 'text') } 1 .. 4;
-    sleep 0.2;
+    $t->until_waiting(4);
     # Which worker has the lease is not known: those of the clients that live on go on.
     $t->kill_worker($_) for $t->worker_pids;
     ok wait_until(sub { $t->submit->{status} == 202 }),

@@ -12,7 +12,7 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(max min);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes %%WORKERS%%;
@@ -20,6 +20,7 @@ worker_processes %%WORKERS%%;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider short {
         zone          short 1m;
         id_key        file:%%TESTDIR%%/id.key;
@@ -135,7 +136,7 @@ subtest 'retention' => sub {
     is $t->request(GET => $location)->{body}, $body, 'in the zone';
     is scalar $emulator->polls($upstream), $polls, 'upstream is not asked';
 
-    sleep 4;
+    wait_until(sub { !$t->metrics->sum('operations', provider => 'forgetful') });
     $r = $t->request(GET => $location);
     is $r->{status}, 200, 'after its retention it is there all the same';
     is $r->{body}, $body, 'the same';
@@ -155,13 +156,12 @@ subtest 'what upstream denies' => sub {
     my ($other, $other_upstream) = submit($t, '/lasting');
 
     $emulator->forget($upstream);
-    my $from = time;
     my $denied = sub { scalar grep { ($_->{status} // 0) == 404 } $emulator->polls($upstream) };
     my $r;
-    while ($denied->() < 4 && time < $from + 20) {
+    wait_until(sub {
         $r = $t->request(GET => $location);
-        sleep 0.1;
-    }
+        return $denied->() >= 4;
+    }, 20);
     cmp_ok $denied->(), '>=', 4, 'denied four times';
     is $r->{status}, 200, 'within the minute it is there';
     ok !$r->json->{done}, 'pending';
@@ -175,7 +175,8 @@ subtest 'what upstream denies' => sub {
     is join(' ', map { $_->{status} // '-' } @r), '404 404 404 404 404', 'adopted: unknown';
     is $r[0]->json->{code}, 'operation_not_found', 'as any other';
     is scalar $emulator->polls($upstream), $polls + 1, 'asked once';
-    sleep 1.5;
+    my (undef, $watched) = submit($t, '/lasting', 'watched');
+    wait_until(sub { $emulator->polls($watched) >= 3 });
     is $t->request(GET => $location)->{status}, 404, 'it stays unknown';
     is scalar $emulator->polls($upstream), $polls + 1, 'upstream is not asked again';
 
@@ -192,13 +193,11 @@ sub lost ($t, $minute) {
 
     $emulator->forget($upstream);
     my $denied = sub { grep { ($_->{status} // 0) == 404 } $emulator->polls($upstream) };
-    my $from = time;
     my $r;
-    while (time < $from + 1.5 * $minute + 10) {
+    wait_until(sub {
         $r = $t->request(GET => $location);
-        last if $r->json && $r->json->{done};
-        sleep $minute / 100;
-    }
+        return $r->json && $r->json->{done};
+    }, 1.5 * $minute + 10);
     my @denied = $denied->();
     cmp_ok time - ($denied[0]{time} // 0), '>=', $minute * 0.95, 'not before a minute is over';
     cmp_ok scalar @denied, '>=', 3, 'denied three times';

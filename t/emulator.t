@@ -14,6 +14,7 @@ use File::Temp qw(tempdir);
 use MIME::Base64 qw(encode_base64url);
 use Mojo::JSON qw(decode_json encode_json);
 use Test::More;
+use CompletionAsync::Test qw(wait_until);
 use Time::HiRes qw(sleep time);
 
 use CompletionAsync::Client;
@@ -92,8 +93,7 @@ subtest 'the main job' => sub {
 
     my $id = $r->json->{id};
     is poll($id)->json->{done}, Mojo::JSON::false, 'pending at first';
-    sleep 0.25;
-    $r = poll($id);
+    wait_until(sub { ($r = poll($id))->json->{done} });
     like $r->{body}, qr/^\{"done":true,"response":\{"\@type":/, 'done comes first when it is';
     is_deeply $r->json->{response}{alternatives},
         [ {
@@ -468,21 +468,18 @@ subtest 'keep-alive' => sub {
     next_fault('poll', connection_close => 1);
     my $r = $get->($client);
     is $r->{headers}{connection}, 'close', 'Connection: close';
-    sleep 0.05;
-    ok $client->is_closed, 'and closed';
+    ok wait_until(sub { $client->is_closed }), 'and closed';
 
     $client = $open->();
     next_fault('poll', close_idle => 0.2);
     $get->($client);
     ok !$client->is_closed, 'idle';
-    sleep 0.4;
-    ok $client->is_closed, 'closed when idle';
+    ok wait_until(sub { $client->is_closed }), 'closed when idle';
 
     $client = $open->();
     $get->($client);
     $e->disconnect(idle => 1);
-    sleep 0.05;
-    ok $client->is_closed, 'disconnected';
+    ok wait_until(sub { $client->is_closed }), 'disconnected';
 
     $client = $open->();
     $get->($client);
@@ -577,8 +574,8 @@ subtest 'tokens' => sub {
         'no service account';
     $e->set(token_ttl => 0.1);
     $token = $exchange->($jwt->())->json->{iamToken};
-    sleep 0.15;
-    is $bearer->($token), 401, 'tokens expire';
+    is wait_until(sub { my $status = $bearer->($token); $status == 401 && $status }), 401,
+        'tokens expire';
 
     my $sign = sub ($key) {
         my $data = join '.', (split /\./, $jwt->())[ 0, 1 ];

@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 use CompletionAsync::Upstream;
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 }, timeout => 180);
@@ -58,18 +58,12 @@ my $seen = grep { /\[(?:warn|error)\]/ } split /\n/, $t->log;
 # What came into the error log since the last call, once there is something; nginx's own at
 # levels below "warn" is not looked at.
 sub news () {
-    my $until = time + 8;
-    my @lines;
-    do {
-        sleep 0.02;
-        my @all = grep { /\[(?:warn|error)\]/ } split /\n/, $t->log;
-        @lines = @all[ $seen .. $#all ];
-    } until @lines || time > $until;
+    wait_until(sub { $seen < grep { /\[(?:warn|error)\]/ } split /\n/, $t->log });
 
     # Whatever should not come has a moment to do so.
     sleep 0.2;
     my @all = grep { /\[(?:warn|error)\]/ } split /\n/, $t->log;
-    @lines = @all[ $seen .. $#all ];
+    my @lines = @all[ $seen .. $#all ];
     $seen = @all;
     return @lines;
 }

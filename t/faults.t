@@ -409,13 +409,11 @@ subtest 'a poll that fails changes nothing' => sub {
         $e->fault(poll => 'every', operation => $case->{id}, %{ $case->{fault} });
     }
     my %asked;
-    my $deadline = time + 20;
-    while (time < $deadline) {
+    wait_until(sub {
         %asked = ();
         $asked{ $_->{operation} }++ for grep { defined $_->{end} && defined $_->{fault} } $e->polls;
-        last if !grep { ($asked{ $_->{id} } // 0) < 2 } @case;
-        sleep 0.1;
-    }
+        return !grep { ($asked{ $_->{id} } // 0) < 2 } @case;
+    }, 20);
     for my $case (@case) {
         my $r = poll($case->{r}->header('Location'));
         cmp_ok $asked{ $case->{id} } // 0, '>=', 2, "$case->{name}: asked";
@@ -474,10 +472,8 @@ subtest 'the limits of an id' => sub {
     for my $id ('aZ0_-' . 'b' x 59, 'a') {
         my ($r) = under([ [ every => { lie_id => $id } ] ]);
         is verdict($r), $CODES{accepted}, 'an id of ' . length($id) . ' characters';
-        my $deadline = time + 5;
-        my $polled = sub { grep { $_->{path} eq "/operations/$id" } $e->polls };
-        sleep 0.02 while !$polled->() && time < $deadline;
-        ok scalar(() = $polled->()), 'it is polled under that id';
+        ok wait_until(sub { scalar grep { $_->{path} eq "/operations/$id" } $e->polls }),
+            'it is polled under that id';
     }
 };
 

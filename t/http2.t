@@ -29,6 +29,7 @@ $t->run($t->http_conf(<<'EOC'));
 completion_async_provider yandex {
     zone operations 1m; poll_interval 100ms 300ms; %%PROVIDER%%
 }
+%%METRICS%%
 log_format protocol "$connection $server_protocol";
 server {
     listen 127.0.0.1:%%PORT%% ssl http2;
@@ -119,10 +120,8 @@ is decode_json($r->{body})->{error}{code}, 1, 'whoever waited learns of it';
 # A client that goes away takes its streams with it, and nothing else.
 ($location) = submit('three');
 $id = ($t->emulator->submits)[-1]{operation};
-my @fds = map { my $pid = $_; $t->fd_count($pid) } $t->worker_pids;
 my ($pipe, $gone) = curl('-Z', '-H', 'Prefer: wait=15', ($location) x 5);
-wait_until(sub { ($t->worker_pids)[0] && $t->fd_count(($t->worker_pids)[0]) > $fds[0] });
-sleep 0.2;
+$t->until_waiting(5);
 kill KILL => $gone;
 close $pipe;
 $t->emulator->finish($id);

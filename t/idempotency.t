@@ -13,7 +13,7 @@ use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Metrics;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 });
 my $upstream = $t->emulator;
@@ -41,6 +41,7 @@ http {
         request_timeout 1s;
         %%PROVIDER%%
     }
+    %%METRICS%%
     server {
         # the kernel spreads connections over the workers
         listen 127.0.0.1:%%PORT%% reuseport backlog=2048;
@@ -59,7 +60,6 @@ http {
         location /measured { completion_async measured; }
         location /tight { completion_async tight; }
         location /keys  { completion_async keys; }
-        location /metrics { completion_async_metrics; }
         location /paced { completion_async paced; }
         location /patient { completion_async patient; }
     }
@@ -280,17 +280,16 @@ subtest 'a refusal is for those who joined, though others come first' => sub {
     my $key = fresh();
     $upstream->fault(submit => 1, status => 400, delay => 1.5);
     my @joined = map { $t->start(arguments('/t', $key, 'late news')) } 1 .. 16;
-    sleep 0.02 until submits('late news');
-    sleep 0.3;
+    $t->until_waiting(16);
 
     my $sender = $t->sender;
     ok $sender, 'one worker is sending' or return;
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 
     kill STOP => $other;
-    sleep 1.7;
+    wait_until(sub { grep { $_->is_over } @joined });
     my @late = map { $t->start(arguments('/t', $key, 'late news')) } 1 .. 12;
-    sleep 0.5;
+    wait_until(sub { grep { $_->is_over } @late });
     kill CONT => $other;
     CompletionAsync::Client->gather([@joined, @late], 10);
 
@@ -375,7 +374,7 @@ subtest 'a reload between first and replay' => sub {
     $key = fresh();
     $upstream->fault(submit => 1, delay => 2);
     my @clients = map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 6;
-    sleep 0.05 until submits('underway');
+    wait_until(sub { scalar submits('underway') });
     ok $t->reload, 'reloaded again';
     push @clients, map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 4;
 
@@ -389,8 +388,7 @@ subtest 'a reload between first and replay' => sub {
 
 subtest 'a key in a full zone' => sub {
     my $evicted = sub {
-        CompletionAsync::Metrics->scrape($t, '/metrics')
-            ->sum('zone_evictions_total', provider => 'tight');
+        $t->metrics->sum('zone_evictions_total', provider => 'tight');
     };
 
     my ($n, @r) = (0);
@@ -417,24 +415,25 @@ subtest 'the death of the sender' => sub {
     # refused, and to be sent again
     $upstream->fault(submit => 1, status => 503, retry_after => 2);
     my @waits = $t->start(arguments('/patient', 'refused', 'pause'));
-    sleep 0.02 until submits('pause');
-    sleep 0.2;
+    wait_until(sub { grep { defined $_->{end} } submits('pause') });
 
     # on its way: upstream has it, and does not answer
     $upstream->fault(submit => 1, hang => 'request');
     my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
-    sleep 0.02 until submits('sent');
+    wait_until(sub { scalar submits('sent') });
 
     # surely not sent: it stands in the quota's line behind two others
     push @waits, map { $t->start(arguments('/paced', $_, $_ // 'ahead')) }
         undef, undef, 'unsent';
-    sleep 0.02 until submits('ahead');
-    sleep 0.1;
+    wait_until(sub {
+        submits('ahead') == 2 || 1 == grep({ $_->is_over } @waits[ 1, 2 ])
+            && $t->metrics->sum('waiters', provider => 'paced') == 2;
+    });
     kill KILL => $_ for $t->worker_pids;
     is scalar submits('unsent'), 0, 'one was not sent yet';
 
     $sent->response;
-    sleep 0.1 until $t->request(GET => '/none')->{status};
+    wait_until(sub { $t->request(GET => '/none')->{status} });
 
     my @r = $t->concurrent(
         [arguments('/brief', 'sent', 'sent')],

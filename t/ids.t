@@ -10,7 +10,6 @@ use lib "$FindBin::Bin/lib";
 use Digest::SHA qw(hmac_sha256);
 use MIME::Base64 qw(encode_base64url);
 use Test::More;
-use Time::HiRes qw(sleep);
 use CompletionAsync::Metrics;
 use CompletionAsync::Test qw(wait_until);
 
@@ -322,9 +321,10 @@ subtest 'what upstream does not know' => sub {
     my @answers = $t->concurrent(map { [ GET => $path ] } 1 .. 5);
 
     is scalar(grep { face($_) eq face($refusal) } @answers), 5, 'the same 404 for all';
-    for (1 .. 10) {
+    my (undef, $watched) = submit();
+    for my $n (1 .. 10) {
         is status($path), 404, 'and again';
-        sleep 0.1;
+        wait_until(sub { $emulator->polls($watched) >= $n / 3 });
     }
     is scalar $emulator->polls('d7qunknown0000000000'), 1, 'upstream was asked once';
 

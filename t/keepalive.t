@@ -156,9 +156,9 @@ subtest 'a submit on a connection that dies is not repeated' => sub {
 };
 
 subtest 'a poll on a connection that dies is repeated' => sub {
+    $e->fault(poll => 1, text => '[delay=0.2]again', close => 'request');
     my $location = submit('[delay=0.2]again', '/eager')->header('Location');
     my ($id) = map { $_->{operation} } ($e->submits)[-1];
-    $e->fault(poll => 1, operation => $id, close => 'request');
     my $r = $t->poll_until_done($location);
     $e->clear_faults;
     is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: [delay=0.2]again', 'done';

@@ -27,6 +27,7 @@ http {
         %%MORE%%
         %%PROVIDER%%
     }
+    %%METRICS%%
     server {
         listen 127.0.0.1:%%PORT%%;
 
@@ -93,7 +94,7 @@ subtest 'a reload with pending operations' => sub {
     } 1 .. 5;
     my @streams = map { $t->stream($location) } 1 .. 5;
     $_->event for @streams;
-    sleep 0.3;
+    $t->until_waiting(30);
 
     my $told = time;
     kill HUP => $t->master_pid;
@@ -172,7 +173,7 @@ subtest 'an upstream that does not answer' => sub {
 subtest 'the line of the quota' => sub {
     my $t = start(MORE => 'submit_rate 2r/s; submit_queue 10;');
     my @clients = map { $t->start(POST => '/translate', %TEXT, body => "text $_") } 1 .. 4;
-    sleep 0.3;
+    wait_until(sub { (grep { $_->is_over } @clients) + $t->metrics->sum('waiters') == 4 });
     ok $t->stop, 'nginx quits by itself';
     is_deeply [ map { $_->response->{status} } @clients ], [ (202) x 4 ],
         'after those in the line';
@@ -225,7 +226,8 @@ subtest 'a worker dies inside the lock' => sub {
     $t->request(DELETE => $cancelled);
     my @waits = map { $t->start(GET => $pending, headers => { Prefer => 'wait=20' }) } 1 .. 10;
     my @streams = map { $t->stream($pending) } 1 .. 4;
-    sleep 0.3;
+    $_->event for @streams;
+    $t->until_waiting(14);
 
     my ($pid) = $t->worker_pids;
     my $output = `timeout 30 $gdb -nx -q -batch -p $pid -ex 'break ngx_completion_zone_unlock' \\
@@ -310,7 +312,7 @@ for my $how (
         my $ended = $t->stream($cancelled);
         is $stream->event->{id}, 'pending', 'pending';
         is $ended->event->{id}, 'pending', 'pending';
-        sleep 0.2;
+        $t->until_waiting(10);
 
         $t->request(DELETE => $cancelled);
         is $ended->event->{id}, 'done', 'cancelled';

@@ -10,7 +10,7 @@ use lib "$FindBin::Bin/lib";
 use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
@@ -118,8 +118,8 @@ subtest 'pending' => sub {
     like $r->header('Retry-After'), qr/^[1-9][0-9]*$/, 'Retry-After of HEAD';
 
     # Upstream may leave "done" out.
-    my ($absent) = submit('b [done_absent=1]');
-    sleep 0.4;
+    my ($absent, $absent_id) = submit('b [done_absent=1]');
+    wait_until(sub { $emulator->polls($absent_id) >= 2 });
     $json = $t->request(GET => $absent)->json;
     ok exists $json->{done} && !$json->{done}, 'done that is absent is false';
 
@@ -130,8 +130,8 @@ subtest 'pending' => sub {
 
 subtest 'an early error' => sub {
     my ($location, $id) = submit('a [outcome=early_error]');
-    $emulator->wait_for(poll => 1);
-    sleep 0.4;
+    # The second comes when the answer to the first was read.
+    wait_until(sub { $emulator->polls($id) >= 2 });
     my $r = $t->request(GET => $location);
     is $r->json->{done}, Mojo::JSON->false, 'an error while done is false is not the end';
     is $r->header('Cache-Control'), 'no-store', 'and is not kept';
@@ -303,8 +303,7 @@ subtest 'states only go forward' => sub {
     {
         my $before = $emulator->polls($id);
         $emulator->fault(poll => 'every', operation => $id, @$fault);
-        my $until = time + 5;
-        while (time < $until && $emulator->polls($id) < $before + 1) { sleep 0.05 }
+        wait_until(sub { $emulator->polls($id) > $before });
         my $r = $t->request(GET => $location);
         is $r->{status}, 200, "@$fault: what was known is told";
         is $r->json->{done}, Mojo::JSON->false, 'still pending';
@@ -396,11 +395,10 @@ subtest 'retention' => sub {
     is scalar(grep { $_->{time} < $born + 1 } $emulator->polls($id)), $before,
         'within its time it is in the zone';
 
-    my $until = time + 10;
-    while (time < $until && $emulator->polls($id) == $before) {
-        sleep 0.5;
+    wait_until(sub {
         $r = $t->request(GET => $location);
-    }
+        return $emulator->polls($id) > $before;
+    });
     cmp_ok scalar $emulator->polls($id), '>', $before, 'later upstream is asked again';
     is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: a [delay=0]',
         'and the answer is the same';

@@ -10,7 +10,7 @@ use List::Util qw(max min sum uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes %%WORKERS%%;
@@ -18,6 +18,7 @@ worker_processes %%WORKERS%%;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone operations 2m;
         %%QUOTAS%%
@@ -124,7 +125,7 @@ subtest 'the line is full' => sub {
 
     # There is no better moment than the one that is told.
     my @fill = map { submit($t) } 1 .. 9;
-    sleep 0.1;
+    wait_until(sub { $t->metrics->sum('submit_queue_length') == 3 });
     my $last = submit($t)->response;
     is $last->{status}, 429, 'full again';
     sleep $last->header('Retry-After');
@@ -160,7 +161,7 @@ subtest 'the line is too long' => sub {
     is $busy->json->{code}, 'quota_exceeded', 'the others would wait too long';
 
     my @fill = map { submit($t) } 1 .. 6;
-    sleep 0.1;
+    wait_until(sub { 6 == $t->metrics->sum('waiters') + grep { $_->is_over } @fill });
     my $last = submit($t)->response;
     is $last->{status}, 429, 'too long again';
     sleep $last->header('Retry-After');
@@ -197,7 +198,7 @@ subtest 'who leaves the line is submitted all the same' => sub {
     my $t = start('submit_rate 2r/s; submit_queue 10;', submit_quota => 2);
     my @clients = map { submit($t, "number $_.") } 1 .. 5;
 
-    sleep 0.3;
+    wait_until(sub { $t->metrics->sum('submit_queue_length') == 3 });
     $clients[$_]->close for 2, 4;
     ok $t->emulator->wait_for(submit => 5, 6), 'all five come';
     CompletionAsync::Client->gather([ @clients[ 0, 1, 3 ] ]);

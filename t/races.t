@@ -15,7 +15,7 @@ use Mojo::JSON qw(encode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes 2;
@@ -68,6 +68,7 @@ http {
         request_timeout 1500ms;
         %%PROVIDER%%
     }
+    %%METRICS%%
     server {
         listen 127.0.0.1:%%PORT%%%%REUSEPORT%%;
 
@@ -117,10 +118,7 @@ sub finished ($path, @texts) {
 
 
 sub until_true ($what, $check, $timeout = 10) {
-    my $deadline = time + $timeout;
-    my $true;
-    sleep 0.02 while !($true = $check->()) && time < $deadline;
-    ok $true, $what;
+    ok wait_until($check, $timeout), $what;
 }
 
 
@@ -130,10 +128,16 @@ sub until_polled ($id, $n = 1) {
 
 
 sub until_answered ($id, $n = 1) {
-    until_true("poll $n is answered",
-        sub { grep({ defined $_->{end} } $emulator->polls($id)) >= $n });
-    # and read by nginx
-    sleep 0.1;
+    until_true("poll $n is answered", sub {
+        grep({ defined $_->{end} } $emulator->polls($id)) >= $n && all_read();
+    });
+}
+
+
+# What upstream has answered, nginx has read: each transfer is counted at its end.
+sub all_read () {
+    my $answered = grep { defined $_->{end} } $emulator->polls;
+    return $t->metrics->sum('upstream_requests_total', kind => 'poll') >= $answered;
 }
 
 
@@ -172,7 +176,7 @@ subtest 'cancelled while an answer is on its way' => sub {
         until_polled($op{$answer}[1]);
 
         my $waiting = $t->start(GET => $op{$answer}[0], headers => { Prefer => 'wait=5' });
-        sleep 0.05;
+        $t->until_waiting(1);
         is_cancelled($t->request(DELETE => $op{$answer}[0]), "DELETE, $answer");
         my $r = $waiting->response(5);
         is_cancelled($r, "who waits, $answer");
@@ -180,7 +184,9 @@ subtest 'cancelled while an answer is on its way' => sub {
     }
 
     until_answered($op{$_}[1]) for sort keys %op;
-    sleep 0.7;
+    my ($other, $other_id) = submit('/plain', 'other');
+    until_polled($other_id, 3);
+    $t->request(DELETE => $other);
     for my $answer (sort keys %op) {
         my ($location, $id) = @{ $op{$answer} };
         is_cancelled($t->request(GET => $location), "after it, $answer");
@@ -311,7 +317,7 @@ subtest 'eviction passes by what is asked for' => sub {
     until_polled($leased_id);
     my ($waited, $waited_id) = submit('/full', 'waited');
     my $waiting = $t->start(GET => $waited, headers => { Prefer => 'wait=10' });
-    sleep 0.05;
+    $t->until_waiting(1);
 
     # A record and its document take three quarters of a kilobyte.
     my @r = map { my $n = $_; $t->concurrent(map { [ POST => '/full', body => "$n $_" ] } 1 .. 40) }

@@ -12,7 +12,7 @@ use POSIX ();
 use Socket qw(inet_aton);
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
 my $e = $t->emulator;
@@ -184,8 +184,7 @@ subtest 'a name server that says nothing' => sub {
 
 subtest 'a worker ends while it waits for a name' => sub {
     my $client = $t->start(POST => '/deaf.test', body => 'x');
-    my $deadline = time + 5;
-    sleep 0.02 while !questions('deaf.test') && time < $deadline;
+    wait_until(sub { questions('deaf.test') });
     my $start = time;
     kill QUIT => $t->master_pid;
     like verdict($client->response), qr/^50[34] /, 'its client gets an answer';

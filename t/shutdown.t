@@ -90,7 +90,7 @@ subtest 'a promised submit with no time for its answer' => sub {
     my $t = start('submit_rate 1r/s; submit_queue 10; request_timeout 3s;', MAIN => '');
     $t->emulator->fault(submit => 'every', delay => 0.9);
     my @clients = map { submit($t, "text $_") } 1 .. 5;
-    sleep 0.2;
+    $t->emulator->wait_for(submit => 1);
     ok $t->reload(wait_old => 1), 'a reload';
 
     my @r = map { $_->response } @clients;

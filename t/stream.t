@@ -21,6 +21,7 @@ worker_processes 2;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone          operations 16m;
         poll_interval 100ms 500ms;
@@ -277,13 +278,14 @@ subtest 'a cancel ends a stream' => sub {
 subtest 'a slow reader gets all of it, and holds up nobody' => sub {
     my ($location, $upstream) = submit('[delay=60][outcome=huge]');
     my ($id) = $location =~ m{([^/]+)$};
+    my $others = $t->metrics->sum('waiters');
 
     # What is not read stays far below the size of the result.
     my $slow = $t->stream($location);
     my $stuck = $t->stream($location =~ s/translate/impatient/r);
     my $fast = $t->stream($location);
 
-    sleep 0.3;
+    $t->until_waiting($others + 3);
     my $fds = sub { sum map { $t->fd_count($_) } $t->worker_pids };
     my $before = $fds->();
     $emulator->finish($upstream);

@@ -9,7 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes qw(sleep time);
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 my @NAMES = qw(operation state source upstream_status upstream_time upstream_request_id
     input_tokens completion_tokens total_tokens model_version);
@@ -36,6 +36,7 @@ completion_async_provider closed {
 completion_async_provider limited {
     zone limited 1m; %%PROVIDER%% submit_rate 1r/h;
 }
+%%METRICS%%
 server {
     listen 127.0.0.1:%%PORT%%;
     completion_async_message system "Переведи текст";
@@ -55,17 +56,12 @@ my $number = 0;
 
 # What was logged for the request with this number, as a hash; its line comes after the answer.
 sub logged ($n) {
-    my $until = time + 8;
-    while (time < $until) {
-        # the last one may still be written
-        my ($line) = grep { /^[0-9]+\|$n\|/ } $t->read_file('variables.log') =~ /^(.*)\n/mg;
-        if (defined $line) {
-            my ($status, undef, @pair) = split /\|/, $line;
-            return { status => $status, map { /^(\w+)=(.*)$/ } @pair };
-        }
-        sleep 0.02;
-    }
-    return {};
+    # the last one may still be written
+    my $line = wait_until(sub {
+        (grep { /^[0-9]+\|$n\|/ } $t->read_file('variables.log') =~ /^(.*)\n/mg)[0]
+    }) // '';
+    my ($status, undef, @pair) = split /\|/, $line;
+    return { defined $status ? (status => $status) : (), map { /^(\w+)=(.*)$/ } @pair };
 }
 
 
@@ -177,7 +173,7 @@ subtest 'waiting' => sub {
         state => 'pending', source => 'zone', operation => $id);
     $n = ++$number;
     $client = $t->start(GET => "$location?n=$n", headers => { Prefer => 'wait=20' });
-    sleep 0.1;
+    $t->until_waiting(1);
     $emulator->finish($id);
     $client->response(10);
     says(logged($n), 'a poll, to the end', %final, operation => $id, source => 'zone');
@@ -333,7 +329,7 @@ subtest 'a client that goes away' => sub {
     $emulator->fault(submit => 1, delay => 1);
     my $n = ++$number;
     my $client = $t->start(POST => "/translate?n=$n", body => 'a');
-    sleep 0.1;
+    $t->until_waiting(1);
     $client->close;
     my $got = logged($n);
     is $got->{status}, 499, 'during a submit';
@@ -342,7 +338,7 @@ subtest 'a client that goes away' => sub {
     my ($location, $id) = submit('b');
     $n = ++$number;
     $client = $t->start(GET => "$location?n=$n", headers => { Prefer => 'wait=30' });
-    sleep 0.3;
+    $t->until_waiting(1);
     $client->close;
     says(logged($n), 'during a long poll', status => 499, operation => $id, state => 'pending',
         source => 'zone');

@@ -20,6 +20,7 @@ worker_processes 4;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone          operations 1m;
         poll_interval 100ms 1s;
@@ -242,8 +243,8 @@ subtest 'many clients, in every worker, are woken by the end' => sub {
         my $id = ($emulator->submits)[-1]{operation};
         my @clients = map { poll($location, 'wait=20') } 1 .. 60;
 
-        sleep 0.2;
-        is scalar(grep { $_->{response}{status} } @clients), 0, 'all of them wait';
+        $t->until_waiting(60);
+        is scalar(grep { $_->is_over } @clients), 0, 'all of them wait';
 
         $emulator->finish($id);
         CompletionAsync::Client->gather(\@clients, 10);
@@ -268,7 +269,7 @@ subtest 'a client that hangs up leaves nothing, and the others waiting' => sub {
     my @gone = map { poll($location, 'wait=20') } 1 .. 20;
     my @posts = map { submit('wait=20', text => '[delay=60]') } 1 .. 5;
     my $fds = sub { sum map { $t->fd_count($_) } $t->worker_pids };
-    sleep 0.5;
+    $t->until_waiting(28);
     my $before = $fds->();
     $_->reset for splice @gone, 0, 10;
     $_->close for @gone, @posts;
@@ -296,7 +297,7 @@ subtest 'one connection, one request after the other' => sub {
     # The second request comes while the first one is held.
     my $bytes = $client->format(POST => '/translate', %$post);
     $client->raw($bytes);
-    sleep 0.1;
+    $t->until_waiting(1);
     my $more = $client->format(GET => '/translate/operations/none');
     syswrite $client->{socket}, $more;
     is $client->response->{status}, 200, 'a pipelined request does not end the wait';
@@ -315,7 +316,7 @@ subtest 'a poll whose body is late' => sub {
 
     my ($whole, $part, $none) = map { $late->('wait=3') } 1 .. 3;
     my @gone = map { $late->('wait=30') } 1 .. 20;
-    sleep 0.3;
+    $t->until_waiting(23);
     $send->($_, 'whole') for $whole, @gone;
     $send->($part, 'pa');
     sleep 0.3;

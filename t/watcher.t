@@ -83,18 +83,22 @@ subtest 'an operation is watched without any client' => sub {
     ok $emulator->wait_for(submit => 2), 'one whose client is gone as well';
     my $gone = ($emulator->submits)[-1]{operation};
 
-    sleep 2;
+    my $born = ($emulator->submits)[-1]{time};
     for my $id ($upstream, $gone) {
+        wait_until(sub { grep { $_->{time} >= $born + 0.5 && defined $_->{end} } $emulator->polls($id) });
         my @polls = $emulator->polls($id);
         cmp_ok scalar @polls, '>=', 1, 'upstream was asked';
         cmp_ok $polls[-1]{time} - ($emulator->submits)[0]{time}, '>=', 0.5, 'until the end';
     }
-    my @before = $emulator->polls;
+    my @before = map { $emulator->polls($_) } $upstream, $gone;
     my $r = $t->request(GET => $location);
     ok $r->json->{done}, 'the answer is there';
     cmp_ok $r->{time}, '<', 2, 'at once';
-    sleep 0.5;
-    is scalar $emulator->polls, scalar @before, 'and upstream is not asked again';
+
+    my (undef, $other) = submit('/eager', 'other');
+    wait_until(sub { $emulator->polls($other) >= 3 });
+    is scalar(map { $emulator->polls($_) } $upstream, $gone), scalar @before,
+        'and upstream is not asked again';
 };
 
 

@@ -36,7 +36,8 @@ C<header($name)> gives the first value, C<json> the decoded body or undef, C<tex
 
 C<hang_up($bytes, $reset)> sends these bytes, and closes or resets at once; C<format>, which takes
 what C<start> takes, makes the bytes of a request.
-C<is_closed> tells whether the server has closed the connection.
+C<is_closed> tells whether the server has closed the connection, C<is_over> whether the response is
+complete; neither waits.
 
 =cut
 
@@ -233,6 +234,13 @@ sub event ($self, $timeout = $self->{timeout}) {
         $event{$field} = exists $event{$field} ? "$event{$field}\n$value" : $value;
     }
     return \%event;
+}
+
+
+sub is_over ($self) {
+    $self->_write if $self->{out} ne '';
+    $self->_read if !$self->{response}{over};
+    return $self->{response}{over};
 }
 
 

@@ -56,6 +56,7 @@ worker_processes 2;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     completion_async_provider yandex {
         zone            operations 1m;
         folder          %%FOLDER%%;

@@ -6,7 +6,7 @@ CompletionAsync::Metrics - Prometheus text, read by a test
 
 =head1 SYNOPSIS
 
-    my $metrics = CompletionAsync::Metrics->scrape($t, '/metrics');
+    my $metrics = CompletionAsync::Metrics->scrape($t, '/metrics');    # and options of a request
     $metrics->value('submits_total', provider => 'yandex', result => 'accepted');
     $metrics->sum('submits_total', provider => 'yandex');   # over the labels not named
     $metrics->names;                                        # as samples are called, in order
@@ -35,8 +35,8 @@ my $PREFIX = 'nginx_completion_async_';
 my $ROOT   = abs_path(dirname(__FILE__) . '/../../..');
 
 
-sub scrape ($class, $t, $path) {
-    my $r = $t->request(GET => $path);
+sub scrape ($class, $t, $path, %arg) {
+    my $r = $t->request(GET => $path, %arg);
     die "scrape: $r->{status}\n" if ($r->{status} // 0) != 200;
     return $class->parse($r->{body});
 }

@@ -32,7 +32,7 @@ CompletionAsync::Test - nginx with the module, and an emulated upstream, for one
 C<%%PORT%%>, C<%%PORT_1%%>, ... ports of ours; C<%%TESTDIR%%>; C<%%UPSTREAM%%> the emulator's
 URL; C<%%FOLDER%%>, C<%%API_KEY_FILE%%>; C<%%TEST_GLOBALS%%> ahead of everything and
 C<%%TEST_GLOBALS_HTTP%%> in the http block; C<%%PROVIDER%%>: folder, api_key, submit_url and
-operations_url of the emulator. Any other name dies, unless given to C<define(NAME =E<gt> VALUE)>.
+operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. Any other name dies, unless given to C<define(NAME =E<gt> VALUE)>.
 
 =head1 ENVIRONMENT
 
@@ -93,6 +93,9 @@ operations_url of the emulator. Any other name dies, unless given to C<define(NA
     stream($path, %opt)     a client whose event($timeout) gives one event after the other
     hang_up(METHOD, $path, at => N, reset => 0, %opt)
                             sends the first N bytes (all, if N is missing) and hangs up
+    metrics                 what the server of %%METRICS%% says: a L<CompletionAsync::Metrics>
+    until_waiting($n)       until so many requests wait, streams and submits under way included;
+                            dies if they do not
     poll_until_done($location, timeout => 10, interval => 0.05, %opt)
                             the first response that is done; the last one, if none was
     wait_until($condition, $seconds)            a function, to be imported: what the condition
@@ -125,11 +128,13 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use CompletionAsync::Client;
+use CompletionAsync::Metrics;
 use CompletionAsync::Upstream;
 
 our @EXPORT_OK = qw(wait_until);
 
-my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+my $ROOT    = abs_path(dirname(__FILE__) . '/../../..');
+my $METRICS = 90;    # of our ports
 my %LIVE;
 
 
@@ -273,6 +278,7 @@ sub expand ($self, $template) {
         return $self->_globals if $name eq 'TEST_GLOBALS';
         return $self->_globals_http if $name eq 'TEST_GLOBALS_HTTP';
         return $self->_provider if $name eq 'PROVIDER';
+        return $self->_metrics if $name eq 'METRICS';
         die "unknown %%$name%% in a configuration\n";
     };
     return $template =~ s/%%(\w+)%%/$replace->($1)/ger;
@@ -309,6 +315,13 @@ sub _provider ($self) {
     my $url = $self->{emulator}->url;
     return "folder $self->{folder}; api_key file:$self->{dir}/api.key; "
         . "submit_url $url/foundationModels/v1/completionAsync; operations_url $url/operations;";
+}
+
+
+# All workers share its socket: one that is stopped does not hold up who asks.
+sub _metrics ($self) {
+    return 'server { listen 127.0.0.1:' . $self->port($METRICS) . '; access_log off; '
+        . 'location / { completion_async_metrics; } }';
 }
 
 
@@ -631,6 +644,18 @@ sub hang_up ($self, $method, $path, %arg) {
     my $client = $self->client(%arg);
     my $bytes  = $client->format($method, $path, %arg);
     $client->hang_up(substr($bytes, 0, $arg{at} // length $bytes), $arg{reset} // 0);
+}
+
+
+sub metrics ($self) {
+    return CompletionAsync::Metrics->scrape($self, '/', port => $self->port($METRICS));
+}
+
+
+sub until_waiting ($self, $n) {
+    my $waiting;
+    wait_until(sub { ($waiting = $self->metrics->sum('waiters')) == $n })
+        or die "$waiting requests wait, and not $n\n";
 }
 
 
