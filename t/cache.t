@@ -63,6 +63,7 @@ http {
     %%TEST_GLOBALS_HTTP%%
     completion_async_provider yandex { zone operations 1m; %%PROVIDER%% }
     completion_async_provider tight { zone tight 64k; %%PROVIDER%% }
+    completion_async_provider flooded { zone flooded 256k; %%PROVIDER%% }
     completion_async_provider oblivious { zone oblivious 1m; retention 1s; %%PROVIDER%% }
     server {
         # the kernel spreads connections over the workers
@@ -87,6 +88,7 @@ http {
             completion_async_cache 1h owner;
         }
         location /tight     { completion_async tight; completion_async_cache 1h owner; }
+        location /flooded   { completion_async flooded; completion_async_cache 1h owner; }
         location /none      { completion_async yandex; }
     }
 }
@@ -331,6 +333,43 @@ subtest 'with keys' => sub {
             'the same id';
     }
     is scalar submits('first of all'), 1, 'one submit';
+};
+
+
+# A key that came to what is paid already costs nothing: as many as there can be
+# displace each other, nothing else, and nobody else's.
+subtest 'a flood of keys' => sub {
+    my @boris = ('X-User' => 'boris');
+    my @operations = map { is_accepted(submit('/flooded', "of boris $_", @boris), "boris $_") }
+        1 .. 20;
+    finished($_, 'boris') for @operations;
+    is_accepted(submit('/flooded', 'of boris 1', @boris, 'Idempotency-Key' => "boris-$_"),
+        "and a key $_", 'cached') for 1 .. 5;
+
+    # while it is on its way, and then
+    my $paid;
+    for my $round (1 .. 5) {
+        $upstream->fault(submit => 1, delay => 0.7) if $round == 1;
+        my @r = $t->concurrent(map {
+            [arguments('/flooded', 'flood', 'Idempotency-Key' => "flood-$round-$_")]
+        } 1 .. 300);
+        my %seen;
+        $seen{ join ' ', $_->{status}, $_->header('X-Source') // '' }++ for @r;
+        $paid //= $r[0]->header('Location');
+        is scalar(grep { $_->{status} == 202 && $_->header('Location') eq $paid } @r), 300,
+            "round $round: one operation for 300 keys" or diag explain \%seen;
+    }
+    is scalar submits('flood'), 1, 'paid once';
+
+    my %source;
+    $source{ get($_, 'boris')->header('X-Source') // '' }++ for @operations;
+    is_deeply \%source, { zone => 20 }, 'operations of another owner are there';
+    is_accepted(submit('/flooded', 'of boris 1', @boris, 'Idempotency-Key' => "boris-$_"),
+        "and the key $_", 'replayed') for 1 .. 5;
+    is_accepted(submit('/flooded', 'flood', 'Idempotency-Key' => 'last'),
+        'a key behind the flood', $_) for 'cached', 'replayed';
+    is scalar(grep { submit('/flooded', "then $_", @boris)->{status} == 202 } 1 .. 20), 20,
+        'and there is room for submits';
 };
 
 

@@ -242,8 +242,10 @@ ngx_completion_submit_join(ngx_completion_submit_t *submit)
 {
     ngx_completion_key_t  *key;
 
-    key = submit->keys.idempotency.ttl ? &submit->keys.idempotency
-                                       : &submit->keys.cache;
+    /* by the one that it was found by: the other may not have been kept */
+
+    key = submit->found.replayed ? &submit->keys.idempotency
+                                 : &submit->keys.cache;
 
     submit->wait.handler = ngx_completion_submit_woken;
     submit->wait.data = submit;

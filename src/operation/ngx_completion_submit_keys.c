@@ -130,6 +130,8 @@ ngx_completion_submit_names(ngx_completion_submit_t *submit, u_char *digest)
     request.len = NGX_COMPLETION_SHA256;
     ngx_str_set(&everybody, "");
 
+    keys->owner = ngx_murmur_hash2(submit->owner.data, submit->owner.len);
+
     ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
 
     if (keys->idempotency.ttl

@@ -6,8 +6,14 @@
  * kept.
  *
  * A record takes as much as an operation's, so that either can make room for
- * the other.  One of the cache goes when room is needed; one of an idempotency
- * key is never evicted while it lives.
+ * the other.  One of an idempotency key with a submit of its own is never
+ * evicted while it lives; one of the cache goes when room is needed.
+ *
+ * An idempotency key that came to what another request pays for, by the
+ * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
+ * take room that nothing else has taken, a quarter of the zone at most, and
+ * are the first to go; for a new one only other followers go, its owner's
+ * oldest before anybody else's.
  */
 
 
@@ -35,6 +41,7 @@ typedef struct {
 typedef struct {
     ngx_completion_key_t     idempotency;
     ngx_completion_key_t     cache;
+    uint32_t                 owner;      /* a hash of whose key it is */
     unsigned                 shared:1;   /* the cache is for all owners */
 } ngx_completion_keys_t;
 

@@ -231,6 +231,9 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     }
 
     ngx_queue_init(&sh->cached);
+    ngx_queue_init(&sh->followers);
+    ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
+                    ngx_rbtree_insert_value);
 
     /* leases and changes of an earlier life must not fit this one */
 

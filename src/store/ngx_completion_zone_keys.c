@@ -19,6 +19,14 @@ static ngx_completion_key_sh_t **ngx_completion_key_bucket(
     ngx_completion_zone_t *zone, u_char *name);
 static ngx_completion_key_sh_t *ngx_completion_key_create(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, ngx_uint_t flags);
+static void ngx_completion_key_init(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags);
+static ngx_completion_follower_sh_t *ngx_completion_follower_create(
+    ngx_completion_zone_t *zone, ngx_completion_keys_t *keys);
+static ngx_completion_follower_sh_t *ngx_completion_follower_of(
+    ngx_completion_zone_t *zone, uint32_t owner);
+static void ngx_completion_key_join(ngx_completion_key_sh_t *key,
+    ngx_completion_record_sh_t *submit);
 static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_key_submit(
@@ -77,8 +85,10 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found,
     uint64_t lease)
 {
-    ngx_completion_key_sh_t     *cached, *key;
-    ngx_completion_record_sh_t  *submit;
+    ngx_queue_t                   *q;
+    ngx_completion_key_sh_t       *cached, *key;
+    ngx_completion_record_sh_t    *submit;
+    ngx_completion_follower_sh_t  *follower;
 
     cached = ngx_completion_key_find(zone, &keys->cache, lease);
     submit = NULL;
@@ -111,20 +121,26 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         return;
     }
 
-    if (keys->idempotency.ttl
-        && cached->state != NGX_COMPLETION_KEY_REFUSED)
+    q = &((ngx_completion_cached_sh_t *) cached)->queue;
+
+    ngx_queue_remove(q);
+    ngx_queue_insert_tail(&zone->sh->cached, q);
+
+    ngx_completion_key_tell(cached, found);
+
+    /* who has joined it had its key follow then, if there was room */
+
+    if (keys->idempotency.ttl == 0
+        || cached->state == NGX_COMPLETION_KEY_REFUSED
+        || (lease && cached->lease == (uint32_t) lease))
     {
-        /* for lack of room the key is not kept, and the request paid */
+        return;
+    }
 
-        ngx_queue_remove(&((ngx_completion_cached_sh_t *) cached)->queue);
+    follower = ngx_completion_follower_create(zone, keys);
 
-        key = ngx_completion_key_create(zone, &keys->idempotency, 0);
-
-        ngx_queue_insert_tail(&zone->sh->cached,
-                              &((ngx_completion_cached_sh_t *) cached)->queue);
-        if (key == NULL) {
-            return;
-        }
+    if (follower) {
+        key = &follower->key;
 
         key->state = cached->state;
         key->submitted = cached->submitted;
@@ -134,13 +150,10 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
         key->flags |= cached->flags & NGX_COMPLETION_KEY_SHARED;
 
         if (submit) {
-            key->sibling = submit->work.keys;
             key->flags |= NGX_COMPLETION_KEY_JOINED;
-            submit->work.keys = key;
+            ngx_completion_key_join(key, submit);
         }
     }
-
-    ngx_completion_key_tell(cached, found);
 }
 
 
@@ -173,8 +186,7 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
         key->state = NGX_COMPLETION_KEY_UNDERWAY;
         key->u.lease = submit->lease;
         key->lease = (uint32_t) submit->lease;
-        key->sibling = submit->work.keys;
-        submit->work.keys = key;
+        ngx_completion_key_join(key, submit);
     }
 
     return NGX_OK;
@@ -190,6 +202,7 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     for (key = submit->work.keys; key; key = next) {
         next = key->sibling;
         key->sibling = NULL;
+        key->link = NULL;
 
         ngx_completion_zone_note(zone, ngx_completion_key_hash(key->name));
 
@@ -296,6 +309,72 @@ ngx_completion_keys_evict(ngx_completion_zone_t *zone)
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Whoever joined by one learns its fate from the entry of the cache, which is
+ * not evicted while it is awaited.
+ */
+
+ngx_int_t
+ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
+    uint32_t *owner)
+{
+    ngx_queue_t                   *followers;
+    ngx_completion_follower_sh_t  *follower;
+
+    followers = &zone->sh->followers;
+
+    if (ngx_queue_empty(followers)) {
+        return NGX_DECLINED;
+    }
+
+    follower = owner ? ngx_completion_follower_of(zone, *owner) : NULL;
+
+    if (follower == NULL) {
+        follower = ngx_queue_data(ngx_queue_head(followers),
+                                  ngx_completion_follower_sh_t, queue);
+    }
+
+    ngx_completion_key_delete(zone, &follower->key);
+    ngx_completion_metrics_add(
+                     &zone->metrics->evictions[NGX_COMPLETION_METRICS_CACHED],
+                     1);
+
+    return NGX_OK;
+}
+
+
+/* the oldest of an owner */
+
+static ngx_completion_follower_sh_t *
+ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
+{
+    ngx_rbtree_node_t  *node, *found, *sentinel;
+
+    node = zone->sh->owners.root;
+    sentinel = zone->sh->owners.sentinel;
+    found = NULL;
+
+    /* equals stand to the right of each other, in the order of insertion */
+
+    while (node != sentinel) {
+
+        if (node->key == owner) {
+            found = node;
+        }
+
+        node = (node->key < owner) ? node->right : node->left;
+    }
+
+    if (found == NULL) {
+        return NULL;
+    }
+
+    return (ngx_completion_follower_sh_t *)
+               ((u_char *) found
+                - offsetof(ngx_completion_follower_sh_t, node));
 }
 
 
@@ -411,19 +490,15 @@ static ngx_completion_key_sh_t *
 ngx_completion_key_create(ngx_completion_zone_t *zone,
     ngx_completion_key_t *key, ngx_uint_t flags)
 {
-    ngx_completion_key_sh_t      *k, **bucket;
-    ngx_completion_cached_sh_t   *entry;
+    ngx_completion_key_sh_t     *k;
+    ngx_completion_cached_sh_t  *entry;
 
     k = ngx_completion_zone_alloc(zone);
     if (k == NULL) {
         return NULL;
     }
 
-    ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
-    ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
-
-    k->expires = ngx_time() + key->ttl;
-    k->flags = flags;
+    ngx_completion_key_init(zone, k, key, flags);
 
     if (flags & NGX_COMPLETION_KEY_CACHE) {
 
@@ -435,13 +510,86 @@ ngx_completion_key_create(ngx_completion_zone_t *zone,
         ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
     }
 
+    return k;
+}
+
+
+static void
+ngx_completion_key_init(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags)
+{
+    ngx_completion_key_sh_t  **bucket;
+
+    ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
+    ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
+
+    k->expires = ngx_time() + key->ttl;
+    k->flags = flags;
+
     bucket = ngx_completion_key_bucket(zone, k->name);
     k->next = *bucket;
     *bucket = k;
 
     zone->sh->nkeys[flags & NGX_COMPLETION_KEY_CACHE]++;
+}
 
-    return k;
+
+/* NULL: there is no room that it may take */
+
+static ngx_completion_follower_sh_t *
+ngx_completion_follower_create(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys)
+{
+    ngx_completion_zone_sh_t      *sh;
+    ngx_completion_follower_sh_t  *follower;
+
+    sh = zone->sh;
+    follower = NULL;
+
+    if (sh->nfollowers < ngx_completion_followers_max(sh)) {
+        follower = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    }
+
+    if (follower == NULL
+        && ngx_completion_keys_evict_follower(zone, &keys->owner) == NGX_OK)
+    {
+        follower = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    }
+
+    if (follower == NULL) {
+        return NULL;
+    }
+
+    ngx_completion_key_init(zone, &follower->key, &keys->idempotency,
+                            NGX_COMPLETION_KEY_FOLLOWER);
+
+    ngx_queue_insert_tail(&sh->followers, &follower->queue);
+
+    follower->node.key = keys->owner;
+    ngx_rbtree_insert(&sh->owners, &follower->node);
+
+    sh->nfollowers++;
+
+    return follower;
+}
+
+
+static void
+ngx_completion_key_join(ngx_completion_key_sh_t *key,
+    ngx_completion_record_sh_t *submit)
+{
+    ngx_completion_key_sh_t  **keys;
+
+    keys = &submit->work.keys;
+
+    key->sibling = *keys;
+    key->link = keys;
+
+    if (*keys) {
+        (*keys)->link = &key->sibling;
+    }
+
+    *keys = key;
 }
 
 
@@ -449,7 +597,8 @@ static void
 ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key)
 {
-    ngx_completion_key_sh_t  **p;
+    ngx_completion_key_sh_t       **p;
+    ngx_completion_follower_sh_t   *follower;
 
     for (p = ngx_completion_key_bucket(zone, key->name);
          *p != key;
@@ -464,6 +613,22 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
 
     if (key->flags & NGX_COMPLETION_KEY_CACHE) {
         ngx_queue_remove(&((ngx_completion_cached_sh_t *) key)->queue);
+    }
+
+    if (key->flags & NGX_COMPLETION_KEY_FOLLOWER) {
+        follower = (ngx_completion_follower_sh_t *) key;
+
+        ngx_queue_remove(&follower->queue);
+        ngx_rbtree_delete(&zone->sh->owners, &follower->node);
+        zone->sh->nfollowers--;
+    }
+
+    if (key->link) {
+        *key->link = key->sibling;
+
+        if (key->sibling) {
+            key->sibling->link = key->link;
+        }
     }
 
     ngx_slab_free_locked(zone->shpool, key);

@@ -25,7 +25,8 @@ ngx_completion_zone_alloc(ngx_completion_zone_t *zone)
 
     _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
                    "a record fits into a chunk");
-    _Static_assert(sizeof(ngx_completion_cached_sh_t) <= NGX_COMPLETION_CHUNK,
+    _Static_assert(sizeof(ngx_completion_follower_sh_t)
+                   <= NGX_COMPLETION_CHUNK,
                    "a key fits into a chunk");
 
     for ( ;; ) {
@@ -43,6 +44,10 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   kind;
     ngx_completion_record_sh_t  *record;
+
+    if (ngx_completion_keys_evict_follower(zone, NULL) == NGX_OK) {
+        return NGX_OK;
+    }
 
     record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS, 0);
 

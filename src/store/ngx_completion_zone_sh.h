@@ -92,10 +92,11 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_OURS       0x10   /* submitted by way of here */
 
 
-/* those of the cache have a place in a list behind them */
+/* those of the cache, and followers, have their places behind them */
 struct ngx_completion_key_sh_s {
     ngx_completion_key_sh_t     *next;      /* in the same bucket */
     ngx_completion_key_sh_t     *sibling;   /* of the same submit */
+    ngx_completion_key_sh_t    **link;      /* what points to it, as such */
     u_char                       name[NGX_COMPLETION_KEY_DIGEST];
     u_char                       request[NGX_COMPLETION_KEY_DIGEST];
     uint32_t                     expires;   /* seconds */
@@ -117,12 +118,26 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_CACHE         0x01   /* and an index of counts */
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
+#define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
 
 
 typedef struct {
     ngx_completion_key_sh_t      key;
     ngx_queue_t                  queue;     /* least recently used first */
 } ngx_completion_cached_sh_t;
+
+
+typedef struct {
+    ngx_completion_key_sh_t      key;
+    ngx_queue_t                  queue;     /* oldest first */
+    ngx_rbtree_node_t            node;      /* the key: its owner; an owner's
+                                               oldest first */
+} ngx_completion_follower_sh_t;
+
+
+/* a document may take three quarters, these the fourth */
+#define ngx_completion_followers_max(sh)                                      \
+    ((sh)->capacity / 3 / NGX_COMPLETION_CHUNK)
 
 
 /* wiped whenever it is replaced */
@@ -178,6 +193,10 @@ struct ngx_completion_zone_sh_s {
     uint32_t                     mask;      /* of both */
     uint32_t                     sweep;     /* the bucket of keys to sweep */
     ngx_queue_t                  cached;
+    ngx_queue_t                  followers;
+    ngx_rbtree_t                 owners;    /* of followers */
+    ngx_rbtree_node_t            owners_sentinel;
+    ngx_uint_t                   nfollowers;
 
     ngx_completion_quota_sh_t    poll_quota;
     ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
@@ -227,8 +246,8 @@ ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
 
 /*
  * Keys.  look() tells what is known of a request, and makes an idempotency
- * key follow what the cache knows; settle() tells all that go by a submit
- * how it ended, NGX_COMPLETION_KEY_NONE forgetting them.
+ * key follow what the cache knows, if there is room; settle() tells all that
+ * go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting them.
  */
 void ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found);
@@ -240,6 +259,10 @@ void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *submit);
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
+
+/* The oldest, of an owner who has some; NULL: of all. */
+ngx_int_t ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
+    uint32_t *owner);
 
 ngx_completion_record_sh_t *ngx_completion_record_submit(
     ngx_completion_zone_t *zone, uint64_t lease);

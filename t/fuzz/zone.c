@@ -132,6 +132,7 @@ reserve(slot_t *slot, u_char with)
     memset(&found, 0, sizeof(found));
 
     if (n < KEYS) {
+        by.owner = n;
         by.idempotency.ttl = TTL;
         by.idempotency.name[0] = 1 + n;
         by.idempotency.request[0] = (with & 0x40) ? 2 : 1;
@@ -162,7 +163,9 @@ reserve(slot_t *slot, u_char with)
         HOLDS(number_of(&found.id.upstream) == keys[n].answer - 1);
     }
 
-    if (n < KEYS && found.state == NGX_COMPLETION_KEY_ACCEPTED
+    /* one that came to what another has paid for may be forgotten */
+
+    if (n < KEYS && keys[n].sent && found.state == NGX_COMPLETION_KEY_ACCEPTED
         && found.replayed)
     {
         keys[n].answer = 1 + number_of(&found.id.upstream);

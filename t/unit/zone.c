@@ -466,8 +466,14 @@ test_full(void)
     memset(&found, 0, sizeof(found));
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 5;
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "also with a key that cannot be kept");
+    ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && !found.replayed,
+       "for which nothing has to go");
+    keys.cache.ttl = 0;
+    memset(&found, 0, sizeof(found));
     is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_OK,
-           "but not for a key that could not be kept");
+           "and which is not known then");
 
     /* who joined it and was refused is told, however full it is */
 
@@ -477,10 +483,190 @@ test_full(void)
     memset(&found, 0, sizeof(found));
     found.state = NGX_COMPLETION_KEY_REFUSED;
     ngx_completion_zone_release(zone, lease, &found);
-    reserve(0, 1, &lease, &found);
+    reserve(0, 1, &other, &found);
     fill(0);
+    is_int(reserve(0, 0, &other, &found), NGX_OK, "a key that followed goes");
     is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
-           "nor does news go that somebody waits for");
+           "but not the news that somebody waits for");
+    keys.cache.ttl = 60;
+    memset(&found, 0, sizeof(found));
+    found.lease = lease;
+    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+           "of which it learns");
+    is_int(found.state, NGX_COMPLETION_KEY_REFUSED, "all the same");
+}
+
+
+/* a request of an owner under a new key, equal to what the cache knows */
+
+static ngx_int_t
+follow(uint32_t owner, uint32_t n, uint64_t joined,
+    ngx_completion_found_t *found)
+{
+    uint64_t               lease;
+    ngx_msec_t             delay;
+    ngx_completion_keys_t  keys;
+
+    memset(&keys, 0, sizeof(keys));
+    memset(found, 0, sizeof(*found));
+
+    keys.owner = owner;
+    keys.idempotency.ttl = 3600;
+    memcpy(keys.idempotency.name, &n, sizeof(n));
+    memcpy(keys.idempotency.name + 4, &owner, sizeof(owner));
+    keys.cache.ttl = 60;
+    keys.cache.name[0] = 0x81;
+    found->lease = joined;
+
+    return ngx_completion_zone_reserve(zone, 30000, &keys, &lease, &delay,
+                                       found);
+}
+
+
+/* whether a key is known by itself */
+
+static int
+follows(uint32_t owner, uint32_t n)
+{
+    ngx_completion_keys_t   keys;
+    ngx_completion_found_t  found;
+
+    memset(&keys, 0, sizeof(keys));
+    memset(&found, 0, sizeof(found));
+
+    keys.idempotency.ttl = 3600;
+    memcpy(keys.idempotency.name, &n, sizeof(n));
+    memcpy(keys.idempotency.name + 4, &owner, sizeof(owner));
+
+    return ngx_completion_zone_known(zone, &keys, &found) == NGX_DONE;
+}
+
+
+static ngx_uint_t
+count_follows(uint32_t owner, uint32_t from, uint32_t to)
+{
+    uint32_t    i;
+    ngx_uint_t  n = 0;
+
+    for (i = from; i <= to; i++) {
+        n += follows(owner, i);
+    }
+
+    return n;
+}
+
+
+/* keys that cost nothing: what they may take, and who goes for whom */
+
+static void
+test_followers(void)
+{
+    size_t                  used;
+    uint32_t                i, max;
+    uint64_t                lease, other;
+    ngx_completion_id_t     id = { str("d7q1"), 0, 0 };
+    ngx_completion_found_t  found;
+    ngx_completion_view_t   view;
+
+    /* a quarter of the room, an owner's own going first */
+
+    make(1 << 18, 50);
+    id.submitted = ngx_time();
+    max = zone->sh->capacity / 3 / 256;
+
+    reserve(9, 1, &lease, &found);
+    ngx_completion_zone_send(zone, lease);
+    accepted(lease, "d7q1");
+    accepted(1000, "others");
+
+    for (i = 1; i <= 10; i++) {
+        follow(1, i, 0, &found);
+    }
+
+    used = shim_slab_used;
+
+    for (i = 1; i <= 3 * max; i++) {
+        if (follow(2, i, 0, &found) != NGX_DONE
+            || found.state != NGX_COMPLETION_KEY_ACCEPTED)
+        {
+            break;
+        }
+    }
+
+    is_int(i, 3 * max + 1, "each key has the operation");
+    is_int(shim_slab_used, used + (max - 10) * 256, "a quarter holds keys");
+    is_int(zone->sh->nfollowers, max, "which are counted");
+    is_int(count_follows(1, 1, 10), 10, "no other owner's key has gone");
+    is_int(count_follows(2, 1, 2 * max + 10), 0, "but its own");
+    is_int(count_follows(2, 2 * max + 11, 3 * max), max - 10,
+           "the oldest first");
+    is_int(evicted(NGX_COMPLETION_METRICS_CACHED), 2 * max + 10,
+           "each of them as such");
+    ok(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view) == NGX_OK,
+       "the operation is there");
+
+    follow(3, 1, 0, &found);
+    ok(follows(3, 1) && count_follows(1, 1, 10) == 9,
+       "for one who has none the oldest of all goes");
+    follow(3, 2, 0, &found);
+    ok(follows(3, 2) && !follows(3, 1), "and then its own");
+
+    /* they make room for whatever is paid for, and take none from it */
+
+    fill(0);
+    is_int(reserve(0, 0, &other, &found), NGX_OK, "a submit finds room");
+    is_int(zone->sh->nfollowers, max - 1, "that of a key");
+
+    while (zone->sh->nfollowers) {
+        reserve(0, 0, &other, &found);
+    }
+
+    is_int(evicted(NGX_COMPLETION_METRICS_PENDING), 0,
+           "as long as there is one, nothing else goes");
+    is_int(follow(3, 3, 0, &found), NGX_DONE, "in a full zone a key");
+    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && !follows(3, 3),
+       "has the operation and is not kept");
+    is_int(reserve(9, 0, &other, &found), NGX_DONE,
+           "the key that was paid for is");
+    ngx_current_msec += zone->poll_max + 1;
+    is_int(follow(3, 3, 0, &found), NGX_DONE, "though a pending one may go");
+    ok(!follows(3, 3) && !evicted(NGX_COMPLETION_METRICS_PENDING),
+       "nothing goes for it");
+
+    /* what has gone while its submit was on its way */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+
+    for (i = 1; i <= 3; i++) {
+        follow(1, i, 0, &found);
+    }
+
+    fill(0);
+
+    for (i = 0; i < 2; i++) {
+        is_int(reserve(0, 0, &other, &found), NGX_OK, "a key gives way");
+    }
+
+    is_int(count_follows(1, 1, 2), 0, "the first two");
+    ok(follows(1, 3), "not the third");
+    is_int(follow(1, 1, lease, &found), NGX_DONE, "who had joined by it");
+    ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && found.lease == lease
+       && !found.replayed, "still has, by the cache");
+    ok(!follows(1, 1) && follows(1, 3), "and displaces nobody anew");
+
+    ngx_completion_zone_send(zone, lease);
+    accepted(lease, "d7q1");
+
+    follow(1, 1, lease, &found);
+    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && found.lease == 0,
+       "and learns the end");
+    follow(1, 3, 0, &found);
+    ok(found.state == NGX_COMPLETION_KEY_ACCEPTED && found.replayed,
+       "as does the key that is left");
+
+    shim_time(ngx_time() + 3601);
+    ok(!follows(1, 3) && zone->sh->nfollowers == 0, "in the end it goes, too");
 }
 
 
@@ -1112,6 +1298,7 @@ main(void)
     test_refused();
     test_adopted();
     test_full();
+    test_followers();
     test_asked();
     test_quotas();
     test_gone();
