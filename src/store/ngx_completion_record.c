@@ -104,25 +104,10 @@ ngx_completion_record_delete(ngx_completion_zone_t *zone,
 
     } else {
         ngx_completion_chunks_free(zone, &record->chunks);
-        ngx_completion_chunks_free(zone, &record->work.draft);
+        ngx_completion_draft_drop(zone, record);
     }
 
     ngx_slab_free_locked(zone->shpool, record);
-}
-
-
-void
-ngx_completion_chunks_free(ngx_completion_zone_t *zone,
-    ngx_completion_chunk_sh_t **chunks)
-{
-    ngx_completion_chunk_sh_t  *chunk, *next;
-
-    for (chunk = *chunks; chunk; chunk = next) {
-        next = chunk->next;
-        ngx_slab_free_locked(zone->shpool, chunk);
-    }
-
-    *chunks = NULL;
 }
 
 

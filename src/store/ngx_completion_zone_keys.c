@@ -17,8 +17,6 @@ static ngx_completion_key_sh_t *ngx_completion_key_match(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t **ngx_completion_key_bucket(
     ngx_completion_zone_t *zone, u_char *name);
-static ngx_completion_key_sh_t *ngx_completion_key_create(
-    ngx_completion_zone_t *zone, ngx_completion_key_t *key, ngx_uint_t flags);
 static void ngx_completion_key_init(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags);
 static ngx_completion_follower_sh_t *ngx_completion_follower_create(
@@ -157,15 +155,15 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
 }
 
 
-/* NGX_DECLINED: no room; the caller deletes the submit, which forgets them */
-
-ngx_int_t
+void
 ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit)
+    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit,
+    ngx_completion_chunk_sh_t **chunks)
 {
-    ngx_uint_t                i, flags;
-    ngx_completion_key_t     *asked[2];
-    ngx_completion_key_sh_t  *key;
+    ngx_uint_t                   i, flags;
+    ngx_completion_key_t        *asked[2];
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_cached_sh_t  *entry;
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
@@ -177,10 +175,18 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
             continue;
         }
 
-        key = ngx_completion_key_create(zone, asked[i],
-                                   i ? flags|NGX_COMPLETION_KEY_CACHE : flags);
-        if (key == NULL) {
-            return NGX_DECLINED;
+        key = ngx_completion_chunks_pop(chunks);
+        ngx_completion_key_init(zone, key, asked[i],
+                                i ? flags|NGX_COMPLETION_KEY_CACHE : flags);
+
+        if (i) {
+
+            /* the end of its operation is not known yet */
+
+            key->expires = ngx_time() + NGX_COMPLETION_ID_LIFETIME;
+
+            entry = (ngx_completion_cached_sh_t *) key;
+            ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
         }
 
         key->state = NGX_COMPLETION_KEY_UNDERWAY;
@@ -188,8 +194,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
         key->lease = (uint32_t) submit->lease;
         ngx_completion_key_join(key, submit);
     }
-
-    return NGX_OK;
 }
 
 
@@ -483,34 +487,6 @@ ngx_completion_key_hash(u_char *name)
     ngx_memcpy(&hash, name, sizeof(uint32_t));
 
     return hash;
-}
-
-
-static ngx_completion_key_sh_t *
-ngx_completion_key_create(ngx_completion_zone_t *zone,
-    ngx_completion_key_t *key, ngx_uint_t flags)
-{
-    ngx_completion_key_sh_t     *k;
-    ngx_completion_cached_sh_t  *entry;
-
-    k = ngx_completion_zone_alloc(zone);
-    if (k == NULL) {
-        return NULL;
-    }
-
-    ngx_completion_key_init(zone, k, key, flags);
-
-    if (flags & NGX_COMPLETION_KEY_CACHE) {
-
-        /* the end of its operation is not known yet */
-
-        k->expires = ngx_time() + NGX_COMPLETION_ID_LIFETIME;
-
-        entry = (ngx_completion_cached_sh_t *) k;
-        ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
-    }
-
-    return k;
 }
 
 

@@ -16,8 +16,6 @@ static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
     ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
 static void ngx_completion_record_view(ngx_completion_record_sh_t *record,
     ngx_completion_view_t *view);
-static void ngx_completion_record_copy(ngx_completion_record_sh_t *record,
-    size_t offset, u_char *p, size_t size);
 
 
 ngx_int_t
@@ -44,7 +42,8 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         }
 
         if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
-            ngx_completion_record_copy(record, 0, small, record->length);
+            ngx_completion_chunks_read(record->chunks, 0, small,
+                                       record->length);
         }
     }
 
@@ -89,7 +88,7 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
         record = ngx_completion_record_find(zone, id, hash);
 
         if (record && record->version == view->version && record->chunks) {
-            ngx_completion_record_copy(record, offset,
+            ngx_completion_chunks_read(record->chunks, offset,
                                        view->document.data + offset, size);
 
         } else {
@@ -104,29 +103,6 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_completion_record_copy(ngx_completion_record_sh_t *record, size_t offset,
-    u_char *p, size_t size)
-{
-    size_t                      n;
-    ngx_completion_chunk_sh_t  *chunk;
-
-    chunk = record->chunks;
-
-    while (offset >= NGX_COMPLETION_CHUNK_DATA) {
-        offset -= NGX_COMPLETION_CHUNK_DATA;
-        chunk = chunk->next;
-    }
-
-    while (size) {
-        n = ngx_min(size, NGX_COMPLETION_CHUNK_DATA);
-        p = ngx_cpymem(p, chunk->data, n);
-        size -= n;
-        chunk = chunk->next;
-    }
 }
 
 
@@ -223,13 +199,7 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
     if (record == NULL) {
-        record = ngx_completion_zone_alloc(zone);
-
-        /* whoever asks now goes ahead of those who have their answer */
-
-        if (record == NULL && ngx_completion_zone_evict_asked(zone) == NGX_OK) {
-            record = ngx_completion_zone_alloc(zone);
-        }
+        record = ngx_completion_room_asked(zone);
 
         if (record) {
             record->state = NGX_COMPLETION_RECORD_UNKNOWN;

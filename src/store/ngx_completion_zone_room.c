@@ -18,10 +18,11 @@ static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 
 
-void *
-ngx_completion_zone_alloc(ngx_completion_zone_t *zone)
+ngx_int_t
+ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
+    ngx_completion_chunk_sh_t **chunks)
 {
-    void  *p;
+    ngx_completion_chunk_sh_t  *chunk;
 
     _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
                    "a record fits into a chunk");
@@ -29,13 +30,50 @@ ngx_completion_zone_alloc(ngx_completion_zone_t *zone)
                    <= NGX_COMPLETION_CHUNK,
                    "a key fits into a chunk");
 
-    for ( ;; ) {
-        p = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    *chunks = NULL;
 
-        if (p || ngx_completion_zone_evict(zone) != NGX_OK) {
-            return p;
+    while (n) {
+        chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+
+        if (chunk) {
+            chunk->next = *chunks;
+            *chunks = chunk;
+            n--;
+
+        } else if (ngx_completion_zone_evict(zone) != NGX_OK) {
+            ngx_completion_chunks_free(zone, chunks);
+            return NGX_DECLINED;
         }
     }
+
+    return NGX_OK;
+}
+
+
+/* whoever asks now goes ahead of those who have their answer */
+
+void *
+ngx_completion_room_asked(ngx_completion_zone_t *zone)
+{
+    ngx_completion_chunk_sh_t   *chunk;
+    ngx_completion_record_sh_t  *record;
+
+    if (ngx_completion_room_take(zone, 1, &chunk) == NGX_OK) {
+        return chunk;
+    }
+
+    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
+
+    if (record == NULL) {
+        return NULL;
+    }
+
+    ngx_completion_record_delete(zone, record);
+    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_PENDING);
+
+    (void) ngx_completion_room_take(zone, 1, &chunk);
+
+    return chunk;
 }
 
 
@@ -86,24 +124,6 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 
     ngx_completion_record_delete(zone, record);
     ngx_completion_zone_evicted(zone, kind);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_completion_zone_evict_asked(ngx_completion_zone_t *zone)
-{
-    ngx_completion_record_sh_t  *record;
-
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
-
-    if (record == NULL) {
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_record_delete(zone, record);
-    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_PENDING);
 
     return NGX_OK;
 }

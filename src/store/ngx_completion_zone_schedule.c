@@ -192,8 +192,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_quota_take(&zone->sh->poll_quota, now);
 
-    ngx_completion_chunks_free(zone, &record->work.draft);
-    record->draft_length = 0;
+    ngx_completion_draft_drop(zone, record);
 
     record->lease = ++zone->sh->sequence;
     record->lease_end = now + zone->poll_lease;

@@ -50,7 +50,8 @@ struct ngx_completion_record_sh_s {
 
     ngx_completion_chunk_sh_t   *chunks;
     union {
-        ngx_completion_chunk_sh_t  *draft;  /* being written by the lease */
+        ngx_completion_chunk_sh_t  *draft;  /* being written by the lease:
+                                               a ring, its last one */
         ngx_completion_key_sh_t    *keys;   /* of a submit */
     } work;
     uint32_t                     length;
@@ -216,16 +217,21 @@ void ngx_completion_zone_lock(ngx_completion_zone_t *zone);
 void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 
 /*
- * A zeroed chunk, room being made for it; NULL: nothing may go.  All that may
- * go has this size: another would need a page, and many to go for it.
+ * Room.  Here, and only here, something goes for something else, which no
+ * pointer to what is not leased survives: who needs room takes it first and
+ * changes the zone afterwards.  Chunks are zeroed, and of one size: all that
+ * may go has it, another would need a page, and many to go for it.
+ *
+ * So many of them as a list: NGX_OK, or NGX_DECLINED, nothing more may go.
  */
-void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone);
+ngx_int_t ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
+    ngx_completion_chunk_sh_t **chunks);
+
+/* One, at the cost of a pending one that a client has asked about. */
+void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
 
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
-
-/* When nothing else may go, a pending one that a client has asked about. */
-ngx_int_t ngx_completion_zone_evict_asked(ngx_completion_zone_t *zone);
 
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
@@ -251,8 +257,9 @@ ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
  */
 void ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found);
-ngx_int_t ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit);
+void ngx_completion_keys_link(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit,
+    ngx_completion_chunk_sh_t **chunks);
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *submit, ngx_completion_found_t *end);
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
@@ -282,8 +289,30 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* How many a text takes. */
+#define ngx_completion_chunks(len)                                            \
+    (((len) + NGX_COMPLETION_CHUNK_DATA - 1) / NGX_COMPLETION_CHUNK_DATA)
+
+/* The first of a list, by itself; there is one. */
+void *ngx_completion_chunks_pop(ngx_completion_chunk_sh_t **chunks);
+
+/* The last one written; there are enough. */
+ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
+    ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
+u_char *ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk,
+    size_t offset, u_char *p, size_t size);
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
+void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t **chunks);
+
+/* A piece more, in as many chunks as it takes; all of it; none of it. */
+void ngx_completion_draft_write(ngx_completion_record_sh_t *record,
+    ngx_completion_chunk_sh_t *chunks, u_char *p, size_t size);
+void ngx_completion_draft_publish(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+void ngx_completion_draft_drop(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 
 ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
 void ngx_completion_record_want(ngx_completion_zone_t *zone,

@@ -21,8 +21,9 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     ngx_completion_found_t *found)
 {
     ngx_msec_t                   at, wait, now;
-    ngx_uint_t                   line;
+    ngx_uint_t                   line, n;
     ngx_queue_t                 *q, *submits;
+    ngx_completion_chunk_sh_t   *chunks;
     ngx_completion_record_sh_t  *record;
 
     now = ngx_current_msec;
@@ -70,11 +71,14 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_BUSY;
     }
 
-    record = ngx_completion_zone_alloc(zone);
-    if (record == NULL) {
+    n = keys ? (keys->idempotency.ttl != 0) + (keys->cache.ttl != 0) : 0;
+
+    if (ngx_completion_room_take(zone, 1 + n, &chunks) != NGX_OK) {
         ngx_completion_zone_unlock(zone);
         return NGX_DECLINED;
     }
+
+    record = ngx_completion_chunks_pop(&chunks);
 
     *lease = ++zone->sh->sequence;
     *delay = at - now;
@@ -88,10 +92,8 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_SUBMITS);
 
-    if (keys && ngx_completion_keys_link(zone, keys, record) != NGX_OK) {
-        ngx_completion_record_delete(zone, record);
-        ngx_completion_zone_unlock(zone);
-        return NGX_DECLINED;
+    if (keys) {
+        ngx_completion_keys_link(zone, keys, record, &chunks);
     }
 
     ngx_completion_zone_start(zone, at);
@@ -246,6 +248,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 {
     uint32_t                     hash;
     ngx_int_t                    rc;
+    ngx_completion_chunk_sh_t   *chunks;
     ngx_completion_found_t       end;
     ngx_completion_record_sh_t  *record, *known;
 
@@ -284,11 +287,12 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
         /* the zone was made anew meanwhile */
 
-        record = ngx_completion_zone_alloc(zone);
-        if (record == NULL) {
+        if (ngx_completion_room_take(zone, 1, &chunks) != NGX_OK) {
             rc = NGX_DECLINED;
             goto done;
         }
+
+        record = ngx_completion_chunks_pop(&chunks);
 
     } else {
         ngx_completion_record_unlink(zone, record);
