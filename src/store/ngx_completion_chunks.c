@@ -111,15 +111,15 @@ ngx_completion_draft_write(ngx_completion_record_sh_t *record,
 
     last = ngx_completion_chunks_write(chunks, p, size);
 
-    if (record->work.draft) {
-        last->next = record->work.draft->next;
-        record->work.draft->next = chunks;
+    if (record->draft) {
+        last->next = record->draft->next;
+        record->draft->next = chunks;
 
     } else {
         last->next = chunks;
     }
 
-    record->work.draft = last;
+    record->draft = last;
     record->draft_length += size;
 }
 
@@ -130,7 +130,7 @@ ngx_completion_draft_publish(ngx_completion_zone_t *zone,
 {
     ngx_completion_chunks_free(zone, &record->chunks);
 
-    record->chunks = ngx_completion_draft_open(&record->work.draft);
+    record->chunks = ngx_completion_draft_open(&record->draft);
     record->length = record->draft_length;
     record->draft_length = 0;
 }
@@ -142,8 +142,8 @@ ngx_completion_draft_drop(ngx_completion_zone_t *zone,
 {
     ngx_completion_chunk_sh_t  *chunks;
 
-    if (record->work.draft) {
-        chunks = ngx_completion_draft_open(&record->work.draft);
+    if (record->draft) {
+        chunks = ngx_completion_draft_open(&record->draft);
         ngx_completion_chunks_free(zone, &chunks);
     }
 

@@ -98,14 +98,8 @@ ngx_completion_record_delete(ngx_completion_zone_t *zone,
 {
     ngx_completion_record_unlink(zone, record);
     ngx_completion_record_unschedule(zone, record);
-
-    if (record->state == NGX_COMPLETION_RECORD_SUBMIT) {
-        ngx_completion_keys_orphaned(zone, record);
-
-    } else {
-        ngx_completion_chunks_free(zone, &record->chunks);
-        ngx_completion_draft_drop(zone, record);
-    }
+    ngx_completion_chunks_free(zone, &record->chunks);
+    ngx_completion_draft_drop(zone, record);
 
     ngx_slab_free_locked(zone->shpool, record);
 }

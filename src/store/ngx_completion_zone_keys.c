@@ -24,10 +24,10 @@ static ngx_completion_follower_sh_t *ngx_completion_follower_create(
 static ngx_completion_follower_sh_t *ngx_completion_follower_of(
     ngx_completion_zone_t *zone, uint32_t owner);
 static void ngx_completion_key_join(ngx_completion_key_sh_t *key,
-    ngx_completion_record_sh_t *submit);
+    ngx_completion_submit_sh_t *submit);
 static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
-static ngx_completion_record_sh_t *ngx_completion_key_submit(
+static ngx_completion_submit_sh_t *ngx_completion_key_submit(
     ngx_completion_zone_t *zone, ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
@@ -85,7 +85,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
 {
     ngx_queue_t                   *q;
     ngx_completion_key_sh_t       *cached, *key;
-    ngx_completion_record_sh_t    *submit;
+    ngx_completion_submit_sh_t    *submit;
     ngx_completion_follower_sh_t  *follower;
 
     cached = ngx_completion_key_find(zone, &keys->cache, lease);
@@ -157,7 +157,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
 
 void
 ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit,
+    ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks)
 {
     ngx_uint_t                   i, flags;
@@ -199,11 +199,11 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
 void
 ngx_completion_keys_settle(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit, ngx_completion_found_t *end)
+    ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end)
 {
     ngx_completion_key_sh_t  *key, *next;
 
-    for (key = submit->work.keys; key; key = next) {
+    for (key = submit->keys; key; key = next) {
         next = key->sibling;
         key->sibling = NULL;
         key->link = NULL;
@@ -249,26 +249,27 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
         }
     }
 
-    submit->work.keys = NULL;
+    submit->keys = NULL;
 }
 
 
-/* the sender is gone: what it may have sent is never sent again */
+/* what it may have sent is never sent again */
 
 void
 ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit)
+    ngx_completion_submit_sh_t *submit)
 {
     ngx_completion_found_t  end;
 
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-    if (submit->flags & NGX_COMPLETION_RECORD_SENT) {
+    if (submit->sent) {
         end.state = NGX_COMPLETION_KEY_UNKNOWN;
         end.outcome = zone->unknown;
     }
 
     ngx_completion_keys_settle(zone, submit, &end);
+    ngx_completion_line_drop(zone, submit);
 }
 
 
@@ -552,11 +553,11 @@ ngx_completion_follower_create(ngx_completion_zone_t *zone,
 
 static void
 ngx_completion_key_join(ngx_completion_key_sh_t *key,
-    ngx_completion_record_sh_t *submit)
+    ngx_completion_submit_sh_t *submit)
 {
     ngx_completion_key_sh_t  **keys;
 
-    keys = &submit->work.keys;
+    keys = &submit->keys;
 
     key->sibling = *keys;
     key->link = keys;
@@ -613,20 +614,20 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
 
 /* NULL: its sender is gone, and the key has been told */
 
-static ngx_completion_record_sh_t *
+static ngx_completion_submit_sh_t *
 ngx_completion_key_submit(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key)
 {
-    ngx_completion_record_sh_t  *submit;
+    ngx_completion_submit_sh_t  *submit;
 
-    submit = ngx_completion_record_submit(zone, key->u.lease);
+    submit = ngx_completion_line_find(zone, key->u.lease);
 
-    if (submit && ngx_completion_record_leased(submit)) {
+    if (submit && ngx_completion_line_leased(submit)) {
         return submit;
     }
 
     if (submit) {
-        ngx_completion_record_delete(zone, submit);
+        ngx_completion_keys_orphaned(zone, submit);
     }
 
     return NULL;

@@ -26,6 +26,8 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
 
     _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
                    "a record fits into a chunk");
+    _Static_assert(sizeof(ngx_completion_submit_sh_t) <= NGX_COMPLETION_CHUNK,
+                   "a submit fits into a chunk");
     _Static_assert(sizeof(ngx_completion_follower_sh_t)
                    <= NGX_COMPLETION_CHUNK,
                    "a key fits into a chunk");
@@ -177,6 +179,7 @@ ngx_completion_zone_expire(ngx_completion_zone_t *zone)
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;
     ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_keys_sweep(zone);
 
@@ -193,6 +196,19 @@ ngx_completion_zone_expire(ngx_completion_zone_t *zone)
 
             ngx_completion_record_delete(zone, record);
         }
+    }
+
+    head = &zone->sh->line;
+
+    for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
+        submit = ngx_queue_data(ngx_queue_head(head),
+                                ngx_completion_submit_sh_t, queue);
+
+        if (ngx_completion_line_leased(submit)) {
+            break;
+        }
+
+        ngx_completion_keys_orphaned(zone, submit);
     }
 }
 
@@ -220,13 +236,10 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
         return ngx_time() - record->submitted
                > NGX_COMPLETION_ID_LIFETIME + NGX_COMPLETION_ID_SKEW;
 
-    case NGX_COMPLETION_LIST_PASSING:
+    default: /* NGX_COMPLETION_LIST_PASSING */
         return (ngx_msec_int_t) (ngx_current_msec - record->created)
                > NGX_COMPLETION_PASSING_TIME
                && !ngx_completion_record_wanted(record);
-
-    default: /* NGX_COMPLETION_LIST_SUBMITS: the sender is gone */
-        return 1;
     }
 }
 

@@ -34,6 +34,7 @@
 
 typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
 typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
+typedef struct ngx_completion_submit_sh_s  ngx_completion_submit_sh_t;
 typedef struct ngx_completion_key_sh_s     ngx_completion_key_sh_t;
 
 
@@ -43,17 +44,31 @@ struct ngx_completion_chunk_sh_s {
 };
 
 
+/*
+ * The life of an operation's record:
+ *
+ *     its id is asked for --> UNKNOWN -- 404 --> MISSING -- a minute --> gone
+ *                                |  |
+ *                        pending |  | final
+ *                                V  '---------------.
+ *     its submit is accepted --> PENDING            |
+ *                                |                  V
+ *         final, decided or lost '----------------> FINAL -- retention --> gone
+ *
+ * PENDING is asked for until it ends, or until the deadline; by a client's
+ * wish for as long as its id is good.  FINAL has a document, or has none, as
+ * it found no room or made some, and has it fetched again when wanted; what
+ * we decided needs none.  Any of them may be evicted, unless it is leased or
+ * somebody waits for it, and is adopted again when it is asked for.
+ */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
     ngx_queue_t                  queue;     /* of one of the lists */
     ngx_completion_record_sh_t  *next;      /* in the same bucket */
 
     ngx_completion_chunk_sh_t   *chunks;
-    union {
-        ngx_completion_chunk_sh_t  *draft;  /* being written by the lease:
+    ngx_completion_chunk_sh_t   *draft;     /* being written by the lease:
                                                a ring, its last one */
-        ngx_completion_key_sh_t    *keys;   /* of a submit */
-    } work;
     uint32_t                     length;
     uint32_t                     draft_length;
     uint32_t                     id_offset;
@@ -66,7 +81,7 @@ struct ngx_completion_record_sh_s {
 
     uint32_t                     submitted; /* seconds */
     uint32_t                     finished;  /* seconds */
-    ngx_msec_t                   created;   /* a submit: when it is sent */
+    ngx_msec_t                   created;
     ngx_msec_t                   sent;      /* the poll under way */
     ngx_msec_t                   asked;     /* when the last poll that was
                                                answered had been sent */
@@ -89,8 +104,20 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_SCHEDULED  0x01
 #define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
-#define NGX_COMPLETION_RECORD_SENT       0x08   /* upstream may have it */
-#define NGX_COMPLETION_RECORD_OURS       0x10   /* submitted by way of here */
+#define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
+
+
+/* its chunk becomes the record of the operation that is accepted */
+struct ngx_completion_submit_sh_s {
+    ngx_rbtree_node_t            node;      /* the key: its lease */
+    ngx_queue_t                  queue;     /* in the order of sending */
+
+    ngx_completion_key_sh_t     *keys;      /* that go by it */
+    uint64_t                     lease;
+    ngx_msec_t                   lease_end;
+    ngx_msec_t                   at;        /* when it is sent */
+    ngx_uint_t                   sent;      /* upstream may have it */
+};
 
 
 /* those of the cache, and followers, have their places behind them */
@@ -171,7 +198,6 @@ typedef enum {
     NGX_COMPLETION_LIST_FINAL,         /* final, without one */
     NGX_COMPLETION_LIST_PENDING,       /* least recently asked for first */
     NGX_COMPLETION_LIST_PASSING,       /* unknown, missing: a minute */
-    NGX_COMPLETION_LIST_SUBMITS,       /* on their way: never evicted */
     NGX_COMPLETION_LISTS
 } ngx_completion_list_e;
 
@@ -188,6 +214,10 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_node_t            due_sentinel;
     ngx_rbtree_node_t            urgent_sentinel;
     ngx_queue_t                  lists[NGX_COMPLETION_LISTS];
+
+    ngx_rbtree_t                 submits;
+    ngx_rbtree_node_t            submits_sentinel;
+    ngx_queue_t                  line;      /* of submits */
 
     ngx_completion_record_sh_t **buckets;
     ngx_completion_key_sh_t    **keys;
@@ -258,12 +288,14 @@ ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
 void ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found);
 void ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit,
+    ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks);
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit, ngx_completion_found_t *end);
+    ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
+
+/* The sender is gone: they are told, and the submit goes. */
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit);
+    ngx_completion_submit_sh_t *submit);
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
 
@@ -271,8 +303,20 @@ ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
 ngx_int_t ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
     uint32_t *owner);
 
-ngx_completion_record_sh_t *ngx_completion_record_submit(
+/* Submits on their way. */
+void ngx_completion_line_join(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+void ngx_completion_line_leave(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+void ngx_completion_line_drop(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+ngx_completion_submit_sh_t *ngx_completion_line_find(
     ngx_completion_zone_t *zone, uint64_t lease);
+ngx_uint_t ngx_completion_line_leased(ngx_completion_submit_sh_t *submit);
+
+/* How many wait for their quota; *wait: ms until the first of them goes. */
+ngx_uint_t ngx_completion_line_length(ngx_completion_zone_t *zone,
+    ngx_msec_t *wait);
 
 ngx_completion_record_sh_t *ngx_completion_record_find(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);

@@ -342,7 +342,7 @@ ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->draft_length != update->document.len
-        || record->work.draft == NULL)
+        || record->draft == NULL)
     {
         return;
     }
