@@ -5,7 +5,7 @@ use v5.36;
 # Who may know whom: what the files include and name, and what the module exports.
 
 use Cwd qw(abs_path);
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use File::Spec;
 use FindBin;
 use Test::More;
@@ -20,6 +20,9 @@ my %BELOW = (
     operation => [ 'base', 'provider', 'store' ],
     http      => [ 'base', 'provider', 'store', 'operation' ],
 );
+
+# Layers whose files call each other in one direction only.
+my @ORDERED = ('store');
 
 # What only these layers may name, in code.
 my @KNOWN_IN = (
@@ -72,7 +75,43 @@ sub faults ($path, $text) {
 }
 
 
+# What each file calls of its layer's others, by their objects.
+sub calls_of (@object) {
+    my (%in, %wants, %calls);
+
+    for my $object (@object) {
+        my ($file) = $object =~ m{([^/]+)\.o$};
+        for (qx(nm -P '$object')) {
+            my ($symbol, $type) = split;
+            $in{$symbol} = $file        if $type =~ /[TDBRV]/;
+            push $wants{$file}->@*, $symbol if $type eq 'U';
+        }
+    }
+    for my $file (keys %wants) {
+        my %of = map { $_ => 1 } grep { defined } @in{ $wants{$file}->@* };
+        $calls{$file} = [ sort keys %of ];
+    }
+    return \%calls;
+}
+
+
+# Those that call each other in a circle: files that no order is left for.
+sub circle (%calls) {
+    my %left = map { $_ => 1 } %calls ? (keys %calls, map { @$_ } values %calls) : ();
+    my $n;
+
+    do {
+        $n = keys %left;
+        delete @left{ grep { !grep { $left{$_} } ($calls{$_} // [])->@* } keys %left };
+    } while keys %left != $n;
+    return join ' ', sort keys %left;
+}
+
+
 # The checker itself
+
+is circle(a => [ 'b', 'c' ], b => ['c'], d => ['a']), '', 'an order is no circle';
+is circle(a => ['b'], b => ['c'], c => ['b'], d => []), 'a b c', 'a circle, and who rests on it';
 
 is_deeply [ faults('store/ngx_completion_zone.c', <<'EOC') ], [], 'what is right has no fault';
 #include <ngx_config.h>
@@ -135,6 +174,25 @@ for my $path (@sources) {
     my @headers = grep { !-f "$ROOT/src/" . dirname($path) . "/$_" }
         $text =~ /^\s*#\s*include\s+"([^"]+)"/mg;
     is "@headers", '', '... and what it includes is ours';
+}
+
+
+# The order of files
+
+for my $layer (@ORDERED) {
+    my $module = $ENV{TEST_NGINX_MODULE} // 'build/ngx_http_completion_async_module.so';
+    $module = "$ROOT/$module" if $module !~ m{^/};
+
+    # an object of a source that is no more may have been left behind
+    my @objects = grep { -f } map { dirname($module) . "/addon/$layer/" . basename($_, '.c') . '.o' }
+        glob "$ROOT/src/$layer/*.c";
+
+  SKIP: {
+        skip "no objects of $layer", 2 if !@objects;
+        my $calls = calls_of(@objects);
+        cmp_ok scalar(map { @$_ } values %$calls), '>', @objects, "files of $layer call each other";
+        is circle(%$calls), '', '... in no circle';
+    }
 }
 
 

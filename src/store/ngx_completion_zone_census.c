@@ -16,56 +16,6 @@ static ngx_uint_t ngx_completion_census_late(ngx_rbtree_t *tree);
 
 
 void
-ngx_completion_record_count(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    ngx_uint_t  i;
-
-    ngx_completion_record_uncount(zone, record);
-
-    i = record->state;
-
-    if (i == NGX_COMPLETION_RECORD_FINAL) {
-        i += record->verdict % NGX_COMPLETION_METRICS_VERDICTS;
-    }
-
-    zone->sh->counts[i]++;
-    record->counted = i + 1;
-}
-
-
-void
-ngx_completion_record_uncount(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    if (record->counted) {
-        zone->sh->counts[record->counted - 1]--;
-        record->counted = 0;
-    }
-}
-
-
-/*
- * Operations are counted where they were submitted: others may be known to
- * several nodes, or to this one for the second time.
- */
-
-ngx_int_t
-ngx_completion_record_ended(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t verdict)
-{
-    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
-        return NGX_DECLINED;
-    }
-
-    verdict %= NGX_COMPLETION_METRICS_VERDICTS;
-    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
-
-    return NGX_OK;
-}
-
-
-void
 ngx_completion_zone_enter(ngx_completion_zone_t *zone)
 {
     ngx_completion_zone_lock(zone);

@@ -10,6 +10,11 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
+static ngx_int_t ngx_completion_zone_evict_follower(
+    ngx_completion_zone_t *zone, uint32_t *owner);
+static ngx_completion_follower_sh_t *ngx_completion_follower_of(
+    ngx_completion_zone_t *zone, uint32_t owner);
+static ngx_int_t ngx_completion_zone_evict_cached(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_evicted(ngx_completion_zone_t *zone,
     ngx_uint_t kind);
 static ngx_completion_record_sh_t *ngx_completion_zone_victim(
@@ -79,13 +84,34 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
 }
 
 
+void *
+ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
+{
+    void  *chunk;
+
+    chunk = NULL;
+
+    if (zone->sh->nfollowers < ngx_completion_followers_max(zone->sh)) {
+        chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    }
+
+    if (chunk == NULL
+        && ngx_completion_zone_evict_follower(zone, &owner) == NGX_OK)
+    {
+        chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    }
+
+    return chunk;
+}
+
+
 ngx_int_t
 ngx_completion_zone_evict(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   kind;
     ngx_completion_record_sh_t  *record;
 
-    if (ngx_completion_keys_evict_follower(zone, NULL) == NGX_OK) {
+    if (ngx_completion_zone_evict_follower(zone, NULL) == NGX_OK) {
         return NGX_OK;
     }
 
@@ -109,7 +135,7 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
                                             0);
     }
 
-    if (record == NULL && ngx_completion_keys_evict(zone) == NGX_OK) {
+    if (record == NULL && ngx_completion_zone_evict_cached(zone) == NGX_OK) {
         ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
         return NGX_OK;
     }
@@ -128,6 +154,91 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     ngx_completion_zone_evicted(zone, kind);
 
     return NGX_OK;
+}
+
+
+/*
+ * Whoever joined by one learns its fate from the entry of the cache, which is
+ * not evicted while it is awaited.
+ */
+
+static ngx_int_t
+ngx_completion_zone_evict_follower(ngx_completion_zone_t *zone,
+    uint32_t *owner)
+{
+    ngx_queue_t                   *followers;
+    ngx_completion_follower_sh_t  *follower;
+
+    followers = &zone->sh->followers;
+
+    if (ngx_queue_empty(followers)) {
+        return NGX_DECLINED;
+    }
+
+    follower = owner ? ngx_completion_follower_of(zone, *owner) : NULL;
+
+    if (follower == NULL) {
+        follower = ngx_queue_data(ngx_queue_head(followers),
+                                  ngx_completion_follower_sh_t, queue);
+    }
+
+    ngx_completion_key_delete(zone, &follower->key);
+    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
+
+    return NGX_OK;
+}
+
+
+/* the oldest of an owner */
+
+static ngx_completion_follower_sh_t *
+ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
+{
+    ngx_rbtree_node_t  *node, *found, *sentinel;
+
+    node = zone->sh->owners.root;
+    sentinel = zone->sh->owners.sentinel;
+    found = NULL;
+
+    /* equals stand to the right of each other, in the order of insertion */
+
+    while (node != sentinel) {
+
+        if (node->key == owner) {
+            found = node;
+        }
+
+        node = (node->key < owner) ? node->right : node->left;
+    }
+
+    if (found == NULL) {
+        return NULL;
+    }
+
+    return (ngx_completion_follower_sh_t *)
+               ((u_char *) found
+                - offsetof(ngx_completion_follower_sh_t, node));
+}
+
+
+static ngx_int_t
+ngx_completion_zone_evict_cached(ngx_completion_zone_t *zone)
+{
+    ngx_queue_t                 *q, *cached;
+    ngx_completion_cached_sh_t  *entry;
+
+    cached = &zone->sh->cached;
+
+    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
+        entry = ngx_queue_data(q, ngx_completion_cached_sh_t, queue);
+
+        if (!ngx_completion_key_awaited(&entry->key)) {
+            ngx_completion_key_delete(zone, &entry->key);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -241,19 +352,4 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
                > NGX_COMPLETION_PASSING_TIME
                && !ngx_completion_record_wanted(record);
     }
-}
-
-
-ngx_uint_t
-ngx_completion_record_leased(ngx_completion_record_sh_t *record)
-{
-    return record->lease
-           && (ngx_msec_int_t) (record->lease_end - ngx_current_msec) > 0;
-}
-
-
-ngx_uint_t
-ngx_completion_record_wanted(ngx_completion_record_sh_t *record)
-{
-    return (ngx_msec_int_t) (record->wanted - ngx_current_msec) > 0;
 }

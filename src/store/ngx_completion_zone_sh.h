@@ -3,6 +3,17 @@
  * The layout of the zone, private to the store.  Everything here lives in
  * shared memory and is touched under the zone's lock only; functions declared
  * here expect it held.
+ *
+ * Each file calls those below it:
+ *
+ *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
+ *     zone_schedule.c   zone_census.c                               themselves
+ *         zone.c          the lock; makes the zone, and makes it anew
+ *         zone_quotas.c   the quotas that the configuration wants
+ *         zone_room.c     room: what goes for what, and in time
+ *         zone_keys.c     what makes the same request cost once
+ *         line.c   record.c   chunks.c
+ *     quota.c   pace.c   metrics.c                    know nothing of the zone
  */
 
 
@@ -257,11 +268,27 @@ void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 ngx_int_t ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
     ngx_completion_chunk_sh_t **chunks);
 
+/* One for a follower of this owner: free, or another follower's. */
+void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
+    uint32_t owner);
+
 /* One, at the cost of a pending one that a client has asked about. */
 void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
 
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
+
+/*
+ * Makes the quotas anew, with what they knew.  NGX_OK, or NGX_DECLINED: one had
+ * no memory, and spaces starts evenly.
+ */
+ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
+
+/* Whether they are those that are configured. */
+ngx_uint_t ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone);
+
+/* Whether an empty zone has the whole pages that they take. */
+ngx_uint_t ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone);
 
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
@@ -281,12 +308,17 @@ ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
 ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
 
 /*
- * Keys.  look() tells what is known of a request, and makes an idempotency
- * key follow what the cache knows, if there is room; settle() tells all that
- * go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting them.
+ * Keys.  look() tells what is known of a request, joined being the lease of
+ * the submit that it has joined or 0; it returns the entry of the cache that
+ * the idempotency key is to follow if it finds room, or NULL.  settle() tells
+ * all that go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting
+ * them.
  */
-void ngx_completion_keys_look(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+ngx_completion_key_sh_t *ngx_completion_keys_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
+void ngx_completion_keys_follow(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk);
 void ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks);
@@ -297,11 +329,12 @@ void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
-ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
 
-/* The oldest, of an owner who has some; NULL: of all. */
-ngx_int_t ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
-    uint32_t *owner);
+void ngx_completion_key_delete(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
+
+/* Whether those who joined could pay once more, were it to go now. */
+ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 
 /* Submits on their way. */
 void ngx_completion_line_join(ngx_completion_zone_t *zone,
@@ -362,12 +395,8 @@ ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
 void ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t ms,
     ngx_completion_view_t *view);
-ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
-ngx_completion_record_sh_t *ngx_completion_record_first(ngx_rbtree_t *tree,
-    ngx_msec_t *wait);
 void ngx_completion_record_move(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 

@@ -9,6 +9,9 @@
 #define NGX_COMPLETION_SUBMIT_GRACE  5000
 
 
+static ngx_int_t ngx_completion_zone_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
@@ -16,8 +19,8 @@ static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
-    ngx_completion_keys_t *keys, uint64_t *lease, ngx_msec_t *delay,
-    ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, uint64_t joined, uint64_t *lease,
+    ngx_msec_t *delay, ngx_completion_found_t *found)
 {
     ngx_msec_t                   at, wait, now;
     ngx_uint_t                   line, n;
@@ -30,13 +33,11 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     ngx_completion_zone_expire(zone);
 
-    if (keys) {
-        ngx_completion_keys_look(zone, keys, found);
-
-        if (found->state != NGX_COMPLETION_KEY_NONE) {
-            ngx_completion_zone_unlock(zone);
-            return NGX_DONE;
-        }
+    if (keys
+        && ngx_completion_zone_look(zone, keys, joined, found) == NGX_DONE)
+    {
+        ngx_completion_zone_unlock(zone);
+        return NGX_DONE;
     }
 
     at = ngx_completion_zone_earliest(zone);
@@ -88,13 +89,38 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
 ngx_int_t
 ngx_completion_zone_known(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
 {
+    ngx_int_t  rc;
+
     ngx_completion_zone_lock(zone);
 
-    ngx_completion_keys_look(zone, keys, found);
+    rc = ngx_completion_zone_look(zone, keys, joined, found);
 
     ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_completion_zone_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
+{
+    void                     *chunk;
+    ngx_completion_key_sh_t  *cached;
+
+    cached = ngx_completion_keys_look(zone, keys, joined, found);
+
+    if (cached) {
+        chunk = ngx_completion_room_follower(zone, keys->owner);
+
+        if (chunk) {
+            ngx_completion_keys_follow(zone, keys, cached, chunk);
+        }
+    }
 
     return (found->state == NGX_COMPLETION_KEY_NONE) ? NGX_OK : NGX_DONE;
 }

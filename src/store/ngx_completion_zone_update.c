@@ -33,6 +33,47 @@ static uint64_t ngx_completion_digest(ngx_str_t *document);
 
 
 ngx_int_t
+ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
+    ngx_completion_id_t *id)
+{
+    uint32_t                     hash;
+    ngx_completion_record_sh_t  *record;
+
+    hash = ngx_completion_zone_hash(&id->upstream);
+
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_zone_expire(zone);
+
+    record = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    if (record == NULL) {
+        record = ngx_completion_room_asked(zone);
+
+        if (record) {
+            record->state = NGX_COMPLETION_RECORD_UNKNOWN;
+            record->version = ++zone->sh->sequence;
+            record->submitted = id->submitted;
+            record->created = ngx_current_msec;
+            record->asked = ngx_current_msec;
+            record->wanted = ngx_current_msec;
+            record->not_before = ngx_current_msec;
+            record->hash = hash;
+            record->len = id->upstream.len;
+            ngx_memcpy(record->id, id->upstream.data, record->len);
+
+            ngx_completion_record_link(zone, record,
+                                       NGX_COMPLETION_LIST_PASSING);
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return record ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
 ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease, ngx_completion_update_t *update)
 {
