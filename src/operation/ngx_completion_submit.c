@@ -121,7 +121,8 @@ ngx_completion_submit_begin(ngx_completion_submit_t *submit)
 
     rc = ngx_completion_zone_reserve(service->zone, timeout,
                                      submit->keyed ? &submit->keys : NULL,
-                                     &submit->lease, &delay, &submit->found);
+                                     submit->found.lease, &submit->lease,
+                                     &delay, &submit->found);
     switch (rc) {
 
     case NGX_OK:
@@ -168,6 +169,7 @@ ngx_completion_submit_late(ngx_completion_submit_t *submit)
 
     rc = submit->keyed ? ngx_completion_zone_known(submit->service->zone,
                                                    &submit->keys,
+                                                   submit->found.lease,
                                                    &submit->found)
                        : NGX_OK;
 

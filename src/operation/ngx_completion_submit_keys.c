@@ -74,7 +74,8 @@ ngx_completion_submit_recall(ngx_completion_submit_t *submit,
         return NGX_ERROR;
     }
 
-    if (ngx_completion_zone_known(submit->service->zone, keys, &submit->found)
+    if (ngx_completion_zone_known(submit->service->zone, keys, 0,
+                                  &submit->found)
         == NGX_DONE
         && submit->found.state != NGX_COMPLETION_KEY_UNDERWAY)
     {

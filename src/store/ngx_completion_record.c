@@ -98,31 +98,10 @@ ngx_completion_record_delete(ngx_completion_zone_t *zone,
 {
     ngx_completion_record_unlink(zone, record);
     ngx_completion_record_unschedule(zone, record);
-
-    if (record->state == NGX_COMPLETION_RECORD_SUBMIT) {
-        ngx_completion_keys_orphaned(zone, record);
-
-    } else {
-        ngx_completion_chunks_free(zone, &record->chunks);
-        ngx_completion_chunks_free(zone, &record->work.draft);
-    }
+    ngx_completion_chunks_free(zone, &record->chunks);
+    ngx_completion_draft_drop(zone, record);
 
     ngx_slab_free_locked(zone->shpool, record);
-}
-
-
-void
-ngx_completion_chunks_free(ngx_completion_zone_t *zone,
-    ngx_completion_chunk_sh_t **chunks)
-{
-    ngx_completion_chunk_sh_t  *chunk, *next;
-
-    for (chunk = *chunks; chunk; chunk = next) {
-        next = chunk->next;
-        ngx_slab_free_locked(zone->shpool, chunk);
-    }
-
-    *chunks = NULL;
 }
 
 
@@ -148,35 +127,119 @@ ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash)
 }
 
 
-ngx_int_t
-ngx_completion_zone_changes(ngx_completion_zone_t *zone, uint64_t *seen,
-    uint32_t *hashes, ngx_uint_t *n)
+ngx_uint_t
+ngx_completion_record_leased(ngx_completion_record_sh_t *record)
 {
-    uint64_t                   first;
-    ngx_int_t                  rc;
-    ngx_uint_t                 i;
-    ngx_completion_zone_sh_t  *sh;
+    return record->lease
+           && (ngx_msec_int_t) (record->lease_end - ngx_current_msec) > 0;
+}
 
-    ngx_completion_zone_lock(zone);
 
-    sh = zone->sh;
-    rc = NGX_OK;
-    first = *seen;
-    i = 0;
+ngx_uint_t
+ngx_completion_record_wanted(ngx_completion_record_sh_t *record)
+{
+    return (ngx_msec_int_t) (record->wanted - ngx_current_msec) > 0;
+}
 
-    if (sh->changes < first || sh->changes - first > NGX_COMPLETION_CHANGES) {
-        rc = NGX_DECLINED;
-        first = sh->changes;
+
+/* nothing more is to be learned from upstream */
+
+ngx_uint_t
+ngx_completion_record_complete(ngx_completion_record_sh_t *record)
+{
+    return record->state == NGX_COMPLETION_RECORD_MISSING
+           || (record->state == NGX_COMPLETION_RECORD_FINAL
+               && (record->chunks
+                   || record->flags & NGX_COMPLETION_RECORD_DECIDED));
+}
+
+
+void
+ngx_completion_record_schedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t at)
+{
+    ngx_rbtree_t  *tree;
+
+    ngx_completion_record_unschedule(zone, record);
+
+    tree = &zone->sh->due;
+
+    if (ngx_completion_record_wanted(record)) {
+        record->flags |= NGX_COMPLETION_RECORD_URGENT;
+        tree = &zone->sh->urgent;
     }
 
-    while (first != sh->changes && i < *n) {
-        hashes[i++] = sh->changed[first++ % NGX_COMPLETION_CHANGES];
+    record->flags |= NGX_COMPLETION_RECORD_SCHEDULED;
+    record->due.key = at;
+
+    ngx_rbtree_insert(tree, &record->due);
+}
+
+
+void
+ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
+        return;
     }
 
-    *n = i;
-    *seen = first;
+    if (record->flags & NGX_COMPLETION_RECORD_URGENT) {
+        ngx_rbtree_delete(&zone->sh->urgent, &record->due);
 
-    ngx_completion_zone_unlock(zone);
+    } else {
+        ngx_rbtree_delete(&zone->sh->due, &record->due);
+    }
 
-    return rc;
+    record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
+                       |NGX_COMPLETION_RECORD_URGENT);
+}
+
+
+void
+ngx_completion_record_count(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_uint_t  i;
+
+    ngx_completion_record_uncount(zone, record);
+
+    i = record->state;
+
+    if (i == NGX_COMPLETION_RECORD_FINAL) {
+        i += record->verdict;
+    }
+
+    zone->sh->counts[i]++;
+    record->counted = i + 1;
+}
+
+
+void
+ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    if (record->counted) {
+        zone->sh->counts[record->counted - 1]--;
+        record->counted = 0;
+    }
+}
+
+
+/*
+ * Operations are counted where they were submitted: others may be known to
+ * several nodes, or to this one for the second time.
+ */
+
+ngx_int_t
+ngx_completion_record_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
+{
+    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
+
+    return NGX_OK;
 }

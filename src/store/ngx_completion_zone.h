@@ -142,17 +142,19 @@ void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
 /*
  * Reserves the record of a submit and its time of sending, *delay ms from
  * now.  NGX_OK; NGX_DONE: not to be submitted, *found says what is known by
- * the keys (may be NULL); NGX_DECLINED: no room; NGX_BUSY: the quota's line
+ * the keys (may be NULL), joined being the lease of the submit that this one
+ * has joined before, or 0; NGX_DECLINED: no room; NGX_BUSY: the quota's line
  * is full or too long, *delay says when to try again.  The lease ends by
  * itself after the delay and ttl ms.
  */
 ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
-    ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t *lease,
-    ngx_msec_t *delay, ngx_completion_found_t *found);
+    ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t joined,
+    uint64_t *lease, ngx_msec_t *delay, ngx_completion_found_t *found);
 
 /* The same look at the keys alone: NGX_DONE with *found, or NGX_OK. */
 ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
 
 /*
  * The fence: from now on upstream may have the submit, and nobody sends it

@@ -18,58 +18,8 @@ _Static_assert(NGX_COMPLETION_STATES <= 255
                "a byte is too small");
 
 
-static ngx_uint_t ngx_completion_census_queue(ngx_completion_zone_t *zone);
 static ngx_uint_t ngx_completion_census_free(ngx_slab_pool_t *shpool);
 static ngx_uint_t ngx_completion_census_late(ngx_rbtree_t *tree);
-
-
-void
-ngx_completion_record_count(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    ngx_uint_t  i;
-
-    ngx_completion_record_uncount(zone, record);
-
-    i = record->state;
-
-    if (i == NGX_COMPLETION_RECORD_FINAL) {
-        i += record->verdict;
-    }
-
-    zone->sh->counts[i]++;
-    record->counted = i + 1;
-}
-
-
-void
-ngx_completion_record_uncount(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    if (record->counted) {
-        zone->sh->counts[record->counted - 1]--;
-        record->counted = 0;
-    }
-}
-
-
-/*
- * Operations are counted where they were submitted: others may be known to
- * several nodes, or to this one for the second time.
- */
-
-ngx_int_t
-ngx_completion_record_ended(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
-{
-    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
-
-    return NGX_OK;
-}
 
 
 void
@@ -92,6 +42,7 @@ void
 ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census)
 {
+    ngx_msec_t                           wait;
     ngx_completion_zone_sh_t            *sh;
     ngx_completion_metrics_worker_sh_t   workers;
 
@@ -108,39 +59,13 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));
     ngx_memcpy(census->keys, sh->nkeys, sizeof(sh->nkeys));
 
-    census->queue = ngx_completion_census_queue(zone);
+    census->queue = ngx_completion_line_length(zone, &wait);
     census->size = zone->shm_zone->shm.size;
     census->used = census->size - ngx_completion_census_free(zone->shpool);
     census->late = ngx_max(ngx_completion_census_late(&sh->urgent),
                            ngx_completion_census_late(&sh->due));
 
     ngx_completion_zone_unlock(zone);
-}
-
-
-/* the line stands at the end of the list, in the order of sending */
-
-static ngx_uint_t
-ngx_completion_census_queue(ngx_completion_zone_t *zone)
-{
-    ngx_uint_t                   n;
-    ngx_queue_t                 *q, *submits;
-    ngx_completion_record_sh_t  *record;
-
-    n = 0;
-    submits = &zone->sh->lists[NGX_COMPLETION_LIST_SUBMITS];
-
-    for (q = ngx_queue_last(submits); q != submits; q = ngx_queue_prev(q)) {
-        record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
-
-        if ((ngx_msec_int_t) (record->created - ngx_current_msec) <= 0) {
-            break;
-        }
-
-        n++;
-    }
-
-    return n;
 }
 
 

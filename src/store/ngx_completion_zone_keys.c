@@ -17,99 +17,72 @@ static ngx_completion_key_sh_t *ngx_completion_key_match(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t **ngx_completion_key_bucket(
     ngx_completion_zone_t *zone, u_char *name);
-static ngx_completion_key_sh_t *ngx_completion_key_create(
-    ngx_completion_zone_t *zone, ngx_completion_key_t *key, ngx_uint_t flags);
 static void ngx_completion_key_init(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags);
-static ngx_completion_follower_sh_t *ngx_completion_follower_create(
-    ngx_completion_zone_t *zone, ngx_completion_keys_t *keys);
-static ngx_completion_follower_sh_t *ngx_completion_follower_of(
-    ngx_completion_zone_t *zone, uint32_t owner);
 static void ngx_completion_key_join(ngx_completion_key_sh_t *key,
-    ngx_completion_record_sh_t *submit);
-static void ngx_completion_key_delete(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+static ngx_uint_t ngx_completion_key_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
-static ngx_completion_record_sh_t *ngx_completion_key_submit(
-    ngx_completion_zone_t *zone, ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
-static ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
     ngx_completion_id_t *id);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
-static void ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found,
-    uint64_t lease);
+static ngx_completion_key_sh_t *ngx_completion_keys_look_cached(
+    ngx_completion_zone_t *zone, ngx_completion_keys_t *keys,
+    uint64_t joined, ngx_completion_found_t *found);
 
 
-void
+ngx_completion_key_sh_t *
 ngx_completion_keys_look(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
 {
-    uint64_t                  lease;
     ngx_completion_key_sh_t  *key;
-
-    lease = found->lease;
 
     ngx_memzero(found, sizeof(ngx_completion_found_t));
 
-    key = ngx_completion_key_find(zone, &keys->idempotency, lease);
+    key = ngx_completion_key_find(zone, &keys->idempotency, joined);
 
-    if (key && key->state == NGX_COMPLETION_KEY_UNDERWAY
-        && ngx_completion_key_submit(zone, key) == NULL)
+    if (key == NULL) {
+        return ngx_completion_keys_look_cached(zone, keys, joined, found);
+    }
+
+    if (ngx_memcmp(key->request, keys->idempotency.request,
+                   NGX_COMPLETION_KEY_DIGEST)
+        != 0)
     {
-        key = ngx_completion_key_find(zone, &keys->idempotency, lease);
+        found->state = NGX_COMPLETION_KEY_ENDED;
+        found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
+        return NULL;
     }
 
-    if (key) {
-        if (ngx_memcmp(key->request, keys->idempotency.request,
-                       NGX_COMPLETION_KEY_DIGEST)
-            != 0)
-        {
-            found->state = NGX_COMPLETION_KEY_ENDED;
-            found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
-            return;
-        }
+    ngx_completion_key_tell(key, found);
+    found->replayed = 1;
 
-        ngx_completion_key_tell(key, found);
-        found->replayed = 1;
-        return;
-    }
-
-    ngx_completion_keys_look_cached(zone, keys, found, lease);
+    return NULL;
 }
 
 
-static void
+static ngx_completion_key_sh_t *
 ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found,
-    uint64_t lease)
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
 {
-    ngx_queue_t                   *q;
-    ngx_completion_key_sh_t       *cached, *key;
-    ngx_completion_record_sh_t    *submit;
-    ngx_completion_follower_sh_t  *follower;
+    ngx_queue_t              *q;
+    ngx_completion_key_sh_t  *cached;
 
-    cached = ngx_completion_key_find(zone, &keys->cache, lease);
-    submit = NULL;
-
-    if (cached && cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        submit = ngx_completion_key_submit(zone, cached);
-
-        if (submit == NULL) {
-            cached = ngx_completion_key_find(zone, &keys->cache, lease);
-        }
-    }
+    cached = ngx_completion_key_find(zone, &keys->cache, joined);
 
     if (cached == NULL) {
-        return;
+        return NULL;
     }
 
     /* who has joined it shares it, however soon and however it ended */
 
-    if (lease == 0
+    if (joined == 0
         && !ngx_completion_key_fresh(zone, cached, keys->cache.ttl))
     {
         if (ngx_completion_key_awaited(cached)) {
@@ -120,7 +93,7 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
             ngx_completion_key_delete(zone, cached);
         }
 
-        return;
+        return NULL;
     }
 
     q = &((ngx_completion_cached_sh_t *) cached)->queue;
@@ -134,41 +107,60 @@ ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
 
     if (keys->idempotency.ttl == 0
         || ngx_completion_key_refused(cached)
-        || (lease && cached->lease == (uint32_t) lease))
+        || (joined && cached->lease == (uint32_t) joined))
     {
-        return;
+        return NULL;
     }
 
-    follower = ngx_completion_follower_create(zone, keys);
-
-    if (follower) {
-        key = &follower->key;
-
-        key->state = cached->state;
-        key->outcome = cached->outcome;
-        key->submitted = cached->submitted;
-        key->u = cached->u;
-        key->lease = cached->lease;
-        key->len = cached->len;
-        key->flags |= cached->flags & NGX_COMPLETION_KEY_SHARED;
-
-        if (submit) {
-            key->flags |= NGX_COMPLETION_KEY_JOINED;
-            ngx_completion_key_join(key, submit);
-        }
-    }
+    return cached;
 }
 
 
-/* NGX_DECLINED: no room; the caller deletes the submit, which forgets them */
-
-ngx_int_t
-ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit)
+void
+ngx_completion_keys_follow(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk)
 {
-    ngx_uint_t                i, flags;
-    ngx_completion_key_t     *asked[2];
-    ngx_completion_key_sh_t  *key;
+    ngx_completion_key_sh_t       *key;
+    ngx_completion_follower_sh_t  *follower;
+
+    follower = chunk;
+    key = &follower->key;
+
+    ngx_completion_key_init(zone, key, &keys->idempotency,
+                            NGX_COMPLETION_KEY_FOLLOWER
+                            |(cached->flags & NGX_COMPLETION_KEY_SHARED));
+
+    key->state = cached->state;
+    key->outcome = cached->outcome;
+    key->submitted = cached->submitted;
+    key->u = cached->u;
+    key->lease = cached->lease;
+    key->len = cached->len;
+
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        key->flags |= NGX_COMPLETION_KEY_JOINED;
+        ngx_completion_key_join(key, ngx_completion_line_find(zone,
+                                                              key->u.lease));
+    }
+
+    ngx_queue_insert_tail(&zone->sh->followers, &follower->queue);
+
+    follower->node.key = keys->owner;
+    ngx_rbtree_insert(&zone->sh->owners, &follower->node);
+
+    zone->sh->nfollowers++;
+}
+
+
+void
+ngx_completion_keys_link(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
+    ngx_completion_chunk_sh_t **chunks)
+{
+    ngx_uint_t                   i, flags;
+    ngx_completion_key_t        *asked[2];
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_cached_sh_t  *entry;
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
@@ -180,10 +172,18 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
             continue;
         }
 
-        key = ngx_completion_key_create(zone, asked[i],
-                                   i ? flags|NGX_COMPLETION_KEY_CACHE : flags);
-        if (key == NULL) {
-            return NGX_DECLINED;
+        key = ngx_completion_chunks_pop(chunks);
+        ngx_completion_key_init(zone, key, asked[i],
+                                i ? flags|NGX_COMPLETION_KEY_CACHE : flags);
+
+        if (i) {
+
+            /* the end of its operation is not known yet */
+
+            key->expires = ngx_time() + zone->lifetime;
+
+            entry = (ngx_completion_cached_sh_t *) key;
+            ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
         }
 
         key->state = NGX_COMPLETION_KEY_UNDERWAY;
@@ -191,18 +191,16 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
         key->lease = (uint32_t) submit->lease;
         ngx_completion_key_join(key, submit);
     }
-
-    return NGX_OK;
 }
 
 
 void
 ngx_completion_keys_settle(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit, ngx_completion_found_t *end)
+    ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end)
 {
     ngx_completion_key_sh_t  *key, *next;
 
-    for (key = submit->work.keys; key; key = next) {
+    for (key = submit->keys; key; key = next) {
         next = key->sibling;
         key->sibling = NULL;
         key->link = NULL;
@@ -242,26 +240,27 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
         }
     }
 
-    submit->work.keys = NULL;
+    submit->keys = NULL;
 }
 
 
-/* the sender is gone: what it may have sent is never sent again */
+/* what it may have sent is never sent again */
 
 void
 ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit)
+    ngx_completion_submit_sh_t *submit)
 {
     ngx_completion_found_t  end;
 
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-    if (submit->flags & NGX_COMPLETION_RECORD_SENT) {
+    if (submit->sent) {
         end.state = NGX_COMPLETION_KEY_ENDED;
         end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }
 
     ngx_completion_keys_settle(zone, submit, &end);
+    ngx_completion_line_drop(zone, submit);
 }
 
 
@@ -288,93 +287,6 @@ ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
 }
 
 
-ngx_int_t
-ngx_completion_keys_evict(ngx_completion_zone_t *zone)
-{
-    ngx_queue_t                 *q, *cached;
-    ngx_completion_cached_sh_t  *entry;
-
-    cached = &zone->sh->cached;
-
-    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
-        entry = ngx_queue_data(q, ngx_completion_cached_sh_t, queue);
-
-        if (!ngx_completion_key_awaited(&entry->key)) {
-            ngx_completion_key_delete(zone, &entry->key);
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-/*
- * Whoever joined by one learns its fate from the entry of the cache, which is
- * not evicted while it is awaited.
- */
-
-ngx_int_t
-ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
-    uint32_t *owner)
-{
-    ngx_queue_t                   *followers;
-    ngx_completion_follower_sh_t  *follower;
-
-    followers = &zone->sh->followers;
-
-    if (ngx_queue_empty(followers)) {
-        return NGX_DECLINED;
-    }
-
-    follower = owner ? ngx_completion_follower_of(zone, *owner) : NULL;
-
-    if (follower == NULL) {
-        follower = ngx_queue_data(ngx_queue_head(followers),
-                                  ngx_completion_follower_sh_t, queue);
-    }
-
-    ngx_completion_key_delete(zone, &follower->key);
-    ngx_completion_metrics_add(
-                     &zone->metrics->evictions[NGX_COMPLETION_METRICS_CACHED],
-                     1);
-
-    return NGX_OK;
-}
-
-
-/* the oldest of an owner */
-
-static ngx_completion_follower_sh_t *
-ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
-{
-    ngx_rbtree_node_t  *node, *found, *sentinel;
-
-    node = zone->sh->owners.root;
-    sentinel = zone->sh->owners.sentinel;
-    found = NULL;
-
-    /* equals stand to the right of each other, in the order of insertion */
-
-    while (node != sentinel) {
-
-        if (node->key == owner) {
-            found = node;
-        }
-
-        node = (node->key < owner) ? node->right : node->left;
-    }
-
-    if (found == NULL) {
-        return NULL;
-    }
-
-    return (ngx_completion_follower_sh_t *)
-               ((u_char *) found
-                - offsetof(ngx_completion_follower_sh_t, node));
-}
-
-
 /* whether its end is for those who joined alone, and others may pay anew */
 
 static ngx_uint_t
@@ -393,9 +305,7 @@ ngx_completion_key_refused(ngx_completion_key_sh_t *key)
 }
 
 
-/* whether those who joined could pay once more, were it to go now */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
 {
     if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
@@ -429,10 +339,20 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
     for ( ;; ) {
         found = ngx_completion_key_match(zone, key, lease);
 
-        if (found == NULL
-            || found->state == NGX_COMPLETION_KEY_UNDERWAY
-            || (time_t) found->expires > ngx_time())
-        {
+        if (found == NULL) {
+            return NULL;
+        }
+
+        if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
+
+            if (ngx_completion_key_orphaned(zone, found)) {
+                continue;
+            }
+
+            return found;
+        }
+
+        if ((time_t) found->expires > ngx_time()) {
             return found;
         }
 
@@ -498,34 +418,6 @@ ngx_completion_key_hash(u_char *name)
 }
 
 
-static ngx_completion_key_sh_t *
-ngx_completion_key_create(ngx_completion_zone_t *zone,
-    ngx_completion_key_t *key, ngx_uint_t flags)
-{
-    ngx_completion_key_sh_t     *k;
-    ngx_completion_cached_sh_t  *entry;
-
-    k = ngx_completion_zone_alloc(zone);
-    if (k == NULL) {
-        return NULL;
-    }
-
-    ngx_completion_key_init(zone, k, key, flags);
-
-    if (flags & NGX_COMPLETION_KEY_CACHE) {
-
-        /* the end of its operation is not known yet */
-
-        k->expires = ngx_time() + zone->lifetime;
-
-        entry = (ngx_completion_cached_sh_t *) k;
-        ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
-    }
-
-    return k;
-}
-
-
 static void
 ngx_completion_key_init(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags)
@@ -546,53 +438,13 @@ ngx_completion_key_init(ngx_completion_zone_t *zone,
 }
 
 
-/* NULL: there is no room that it may take */
-
-static ngx_completion_follower_sh_t *
-ngx_completion_follower_create(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys)
-{
-    ngx_completion_zone_sh_t      *sh;
-    ngx_completion_follower_sh_t  *follower;
-
-    sh = zone->sh;
-    follower = NULL;
-
-    if (sh->nfollowers < ngx_completion_followers_max(sh)) {
-        follower = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
-    }
-
-    if (follower == NULL
-        && ngx_completion_keys_evict_follower(zone, &keys->owner) == NGX_OK)
-    {
-        follower = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
-    }
-
-    if (follower == NULL) {
-        return NULL;
-    }
-
-    ngx_completion_key_init(zone, &follower->key, &keys->idempotency,
-                            NGX_COMPLETION_KEY_FOLLOWER);
-
-    ngx_queue_insert_tail(&sh->followers, &follower->queue);
-
-    follower->node.key = keys->owner;
-    ngx_rbtree_insert(&sh->owners, &follower->node);
-
-    sh->nfollowers++;
-
-    return follower;
-}
-
-
 static void
 ngx_completion_key_join(ngx_completion_key_sh_t *key,
-    ngx_completion_record_sh_t *submit)
+    ngx_completion_submit_sh_t *submit)
 {
     ngx_completion_key_sh_t  **keys;
 
-    keys = &submit->work.keys;
+    keys = &submit->keys;
 
     key->sibling = *keys;
     key->link = keys;
@@ -605,7 +457,7 @@ ngx_completion_key_join(ngx_completion_key_sh_t *key,
 }
 
 
-static void
+void
 ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key)
 {
@@ -647,25 +499,23 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
 }
 
 
-/* NULL: its sender is gone, and the key has been told */
+/* whether its sender is gone, of which all that went by it have been told */
 
-static ngx_completion_record_sh_t *
-ngx_completion_key_submit(ngx_completion_zone_t *zone,
+static ngx_uint_t
+ngx_completion_key_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key)
 {
-    ngx_completion_record_sh_t  *submit;
+    ngx_completion_submit_sh_t  *submit;
 
-    submit = ngx_completion_record_submit(zone, key->u.lease);
+    submit = ngx_completion_line_find(zone, key->u.lease);
 
-    if (submit && ngx_completion_record_leased(submit)) {
-        return submit;
+    if (submit == NULL || ngx_completion_line_leased(submit)) {
+        return 0;
     }
 
-    if (submit) {
-        ngx_completion_record_delete(zone, submit);
-    }
+    ngx_completion_keys_orphaned(zone, submit);
 
-    return NULL;
+    return 1;
 }
 
 

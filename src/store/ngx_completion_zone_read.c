@@ -7,17 +7,11 @@
 
 #define NGX_COMPLETION_COPY_SMALL     4096
 
-/* how far back in line a place is counted, and up to where it is estimated */
-#define NGX_COMPLETION_RANK_COUNTED   32
-#define NGX_COMPLETION_RANK_MAX       256
-
 
 static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
     ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
 static void ngx_completion_record_view(ngx_completion_record_sh_t *record,
     ngx_completion_view_t *view);
-static void ngx_completion_record_copy(ngx_completion_record_sh_t *record,
-    size_t offset, u_char *p, size_t size);
 
 
 ngx_int_t
@@ -44,7 +38,8 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         }
 
         if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
-            ngx_completion_record_copy(record, 0, small, record->length);
+            ngx_completion_chunks_read(record->chunks, 0, small,
+                                       record->length);
         }
     }
 
@@ -89,7 +84,7 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
         record = ngx_completion_record_find(zone, id, hash);
 
         if (record && record->version == view->version && record->chunks) {
-            ngx_completion_record_copy(record, offset,
+            ngx_completion_chunks_read(record->chunks, offset,
                                        view->document.data + offset, size);
 
         } else {
@@ -104,29 +99,6 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_completion_record_copy(ngx_completion_record_sh_t *record, size_t offset,
-    u_char *p, size_t size)
-{
-    size_t                      n;
-    ngx_completion_chunk_sh_t  *chunk;
-
-    chunk = record->chunks;
-
-    while (offset >= NGX_COMPLETION_CHUNK_DATA) {
-        offset -= NGX_COMPLETION_CHUNK_DATA;
-        chunk = chunk->next;
-    }
-
-    while (size) {
-        n = ngx_min(size, NGX_COMPLETION_CHUNK_DATA);
-        p = ngx_cpymem(p, chunk->data, n);
-        size -= n;
-        chunk = chunk->next;
-    }
 }
 
 
@@ -146,109 +118,4 @@ ngx_completion_record_view(ngx_completion_record_sh_t *record,
     view->digest = record->digest;
     view->id_offset = record->id_offset;
     view->document.len = record->chunks ? record->length : 0;
-}
-
-
-/* when the quota will let it be polled: in line behind all that is due */
-
-ngx_msec_t
-ngx_completion_record_turn(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    ngx_msec_t                  at, now, first, last;
-    ngx_uint_t                  rank;
-    ngx_rbtree_t               *tree;
-    ngx_rbtree_node_t          *node;
-    ngx_completion_quota_sh_t  *quota;
-
-    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
-        return record->not_before;
-    }
-
-    now = ngx_current_msec;
-    quota = &zone->sh->poll_quota;
-    at = ngx_completion_quota_next(quota, now);
-
-    tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
-                                                          : &zone->sh->due;
-    node = ngx_rbtree_min(tree->root, tree->sentinel);
-    first = node->key;
-
-    for (rank = 0; /* void */ ; rank++) {
-
-        if (node == NULL || node == &record->due
-            || (ngx_msec_int_t) (node->key - at) > 0)
-        {
-            break;
-        }
-
-        if (rank == NGX_COMPLETION_RANK_COUNTED) {
-
-            /* the rest of the line is taken to be as dense as its head */
-
-            last = ((ngx_msec_int_t) (record->due.key - at) > 0)
-                       ? at : record->due.key;
-
-            rank = rank * (last - first) / ngx_max(node->key - first, 1);
-            rank = ngx_max(rank, NGX_COMPLETION_RANK_COUNTED);
-            rank = ngx_min(rank, NGX_COMPLETION_RANK_MAX);
-            break;
-        }
-
-        node = ngx_rbtree_next(tree, node);
-    }
-
-    if (quota->rate.n) {
-        at += rank * quota->rate.unit / quota->rate.n;
-    }
-
-    return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
-                                                         : at;
-}
-
-
-ngx_int_t
-ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
-    ngx_completion_id_t *id)
-{
-    uint32_t                     hash;
-    ngx_completion_record_sh_t  *record;
-
-    hash = ngx_completion_zone_hash(&id->upstream);
-
-    ngx_completion_zone_lock(zone);
-
-    ngx_completion_zone_expire(zone);
-
-    record = ngx_completion_record_find(zone, &id->upstream, hash);
-
-    if (record == NULL) {
-        record = ngx_completion_zone_alloc(zone);
-
-        /* whoever asks now goes ahead of those who have their answer */
-
-        if (record == NULL && ngx_completion_zone_evict_asked(zone) == NGX_OK) {
-            record = ngx_completion_zone_alloc(zone);
-        }
-
-        if (record) {
-            record->state = NGX_COMPLETION_RECORD_UNKNOWN;
-            record->version = ++zone->sh->sequence;
-            record->submitted = id->submitted;
-            record->created = ngx_current_msec;
-            record->asked = ngx_current_msec;
-            record->wanted = ngx_current_msec;
-            record->not_before = ngx_current_msec;
-            record->hash = hash;
-            record->len = id->upstream.len;
-            ngx_memcpy(record->id, id->upstream.data, record->len);
-
-            ngx_completion_record_link(zone, record,
-                                       NGX_COMPLETION_LIST_PASSING);
-        }
-    }
-
-    ngx_completion_zone_unlock(zone);
-
-    return record ? NGX_OK : NGX_DECLINED;
 }

@@ -5,8 +5,17 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* how far back in line a place is counted, and up to where it is estimated */
+#define NGX_COMPLETION_RANK_COUNTED   32
+#define NGX_COMPLETION_RANK_MAX       256
+
+
 static void ngx_completion_record_demand(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+static ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+static ngx_completion_record_sh_t *ngx_completion_record_first(
+    ngx_rbtree_t *tree, ngx_msec_t *wait);
 
 
 ngx_msec_t
@@ -111,15 +120,61 @@ ngx_completion_record_demand(ngx_completion_zone_t *zone,
 }
 
 
-/* nothing more is to be learned from upstream */
+/* when the quota will let it be polled: in line behind all that is due */
 
-ngx_uint_t
-ngx_completion_record_complete(ngx_completion_record_sh_t *record)
+static ngx_msec_t
+ngx_completion_record_turn(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
 {
-    return record->state == NGX_COMPLETION_RECORD_MISSING
-           || (record->state == NGX_COMPLETION_RECORD_FINAL
-               && (record->chunks
-                   || record->flags & NGX_COMPLETION_RECORD_DECIDED));
+    ngx_msec_t                  at, now, first, last;
+    ngx_uint_t                  rank;
+    ngx_rbtree_t               *tree;
+    ngx_rbtree_node_t          *node;
+    ngx_completion_quota_sh_t  *quota;
+
+    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
+        return record->not_before;
+    }
+
+    now = ngx_current_msec;
+    quota = &zone->sh->poll_quota;
+    at = ngx_completion_quota_next(quota, now);
+
+    tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
+                                                          : &zone->sh->due;
+    node = ngx_rbtree_min(tree->root, tree->sentinel);
+    first = node->key;
+
+    for (rank = 0; /* void */ ; rank++) {
+
+        if (node == NULL || node == &record->due
+            || (ngx_msec_int_t) (node->key - at) > 0)
+        {
+            break;
+        }
+
+        if (rank == NGX_COMPLETION_RANK_COUNTED) {
+
+            /* the rest of the line is taken to be as dense as its head */
+
+            last = ((ngx_msec_int_t) (record->due.key - at) > 0)
+                       ? at : record->due.key;
+
+            rank = rank * (last - first) / ngx_max(node->key - first, 1);
+            rank = ngx_max(rank, NGX_COMPLETION_RANK_COUNTED);
+            rank = ngx_min(rank, NGX_COMPLETION_RANK_MAX);
+            break;
+        }
+
+        node = ngx_rbtree_next(tree, node);
+    }
+
+    if (quota->rate.n) {
+        at += rank * quota->rate.unit / quota->rate.n;
+    }
+
+    return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
+                                                         : at;
 }
 
 
@@ -192,8 +247,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_quota_take(&zone->sh->poll_quota, now);
 
-    ngx_completion_chunks_free(zone, &record->work.draft);
-    record->draft_length = 0;
+    ngx_completion_draft_drop(zone, record);
 
     record->lease = ++zone->sh->sequence;
     record->lease_end = now + zone->poll_lease;
@@ -223,7 +277,7 @@ done:
 }
 
 
-ngx_completion_record_sh_t *
+static ngx_completion_record_sh_t *
 ngx_completion_record_first(ngx_rbtree_t *tree, ngx_msec_t *wait)
 {
     ngx_msec_int_t      ms;
@@ -263,46 +317,4 @@ ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
     }
 
     ngx_completion_zone_unlock(zone);
-}
-
-
-void
-ngx_completion_record_schedule(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_msec_t at)
-{
-    ngx_rbtree_t  *tree;
-
-    ngx_completion_record_unschedule(zone, record);
-
-    tree = &zone->sh->due;
-
-    if (ngx_completion_record_wanted(record)) {
-        record->flags |= NGX_COMPLETION_RECORD_URGENT;
-        tree = &zone->sh->urgent;
-    }
-
-    record->flags |= NGX_COMPLETION_RECORD_SCHEDULED;
-    record->due.key = at;
-
-    ngx_rbtree_insert(tree, &record->due);
-}
-
-
-void
-ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
-        return;
-    }
-
-    if (record->flags & NGX_COMPLETION_RECORD_URGENT) {
-        ngx_rbtree_delete(&zone->sh->urgent, &record->due);
-
-    } else {
-        ngx_rbtree_delete(&zone->sh->due, &record->due);
-    }
-
-    record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
-                       |NGX_COMPLETION_RECORD_URGENT);
 }

@@ -3,6 +3,17 @@
  * The layout of the zone, private to the store.  Everything here lives in
  * shared memory and is touched under the zone's lock only; functions declared
  * here expect it held.
+ *
+ * Each file calls those below it:
+ *
+ *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
+ *     zone_schedule.c   zone_census.c                               themselves
+ *         zone.c          the lock; makes the zone, and makes it anew
+ *         zone_quotas.c   the quotas that the configuration wants
+ *         zone_room.c     room: what goes for what, and in time
+ *         zone_keys.c     what makes the same request cost once
+ *         line.c   record.c   chunks.c
+ *     quota.c   pace.c   metrics.c                    know nothing of the zone
  */
 
 
@@ -34,6 +45,7 @@
 
 typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
 typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
+typedef struct ngx_completion_submit_sh_s  ngx_completion_submit_sh_t;
 typedef struct ngx_completion_key_sh_s     ngx_completion_key_sh_t;
 
 
@@ -43,16 +55,31 @@ struct ngx_completion_chunk_sh_s {
 };
 
 
+/*
+ * The life of an operation's record:
+ *
+ *     its id is asked for --> UNKNOWN -- 404 --> MISSING -- a minute --> gone
+ *                                |  |
+ *                        pending |  | final
+ *                                V  '---------------.
+ *     its submit is accepted --> PENDING            |
+ *                                |                  V
+ *         final, decided or lost '----------------> FINAL -- retention --> gone
+ *
+ * PENDING is asked for until it ends, or until the deadline; by a client's
+ * wish for as long as its id is good.  FINAL has a document, or has none, as
+ * it found no room or made some, and has it fetched again when wanted; what
+ * we decided needs none.  Any of them may be evicted, unless it is leased or
+ * somebody waits for it, and is adopted again when it is asked for.
+ */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
     ngx_queue_t                  queue;     /* of one of the lists */
     ngx_completion_record_sh_t  *next;      /* in the same bucket */
 
     ngx_completion_chunk_sh_t   *chunks;
-    union {
-        ngx_completion_chunk_sh_t  *draft;  /* being written by the lease */
-        ngx_completion_key_sh_t    *keys;   /* of a submit */
-    } work;
+    ngx_completion_chunk_sh_t   *draft;     /* being written by the lease:
+                                               a ring, its last one */
     uint32_t                     length;
     uint32_t                     draft_length;
     uint32_t                     id_offset;
@@ -65,7 +92,7 @@ struct ngx_completion_record_sh_s {
 
     uint32_t                     submitted; /* seconds */
     uint32_t                     finished;  /* seconds */
-    ngx_msec_t                   created;   /* a submit: when it is sent */
+    ngx_msec_t                   created;
     ngx_msec_t                   sent;      /* the poll under way */
     ngx_msec_t                   asked;     /* when the last poll that was
                                                answered had been sent */
@@ -88,8 +115,20 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_SCHEDULED  0x01
 #define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
-#define NGX_COMPLETION_RECORD_SENT       0x08   /* upstream may have it */
-#define NGX_COMPLETION_RECORD_OURS       0x10   /* submitted by way of here */
+#define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
+
+
+/* its chunk becomes the record of the operation that is accepted */
+struct ngx_completion_submit_sh_s {
+    ngx_rbtree_node_t            node;      /* the key: its lease */
+    ngx_queue_t                  queue;     /* in the order of sending */
+
+    ngx_completion_key_sh_t     *keys;      /* that go by it */
+    uint64_t                     lease;
+    ngx_msec_t                   lease_end;
+    ngx_msec_t                   at;        /* when it is sent */
+    ngx_uint_t                   sent;      /* upstream may have it */
+};
 
 
 /* those of the cache, and followers, have their places behind them */
@@ -170,7 +209,6 @@ typedef enum {
     NGX_COMPLETION_LIST_FINAL,         /* final, without one */
     NGX_COMPLETION_LIST_PENDING,       /* least recently asked for first */
     NGX_COMPLETION_LIST_PASSING,       /* unknown, missing: a minute */
-    NGX_COMPLETION_LIST_SUBMITS,       /* on their way: never evicted */
     NGX_COMPLETION_LISTS
 } ngx_completion_list_e;
 
@@ -187,6 +225,10 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_node_t            due_sentinel;
     ngx_rbtree_node_t            urgent_sentinel;
     ngx_queue_t                  lists[NGX_COMPLETION_LISTS];
+
+    ngx_rbtree_t                 submits;
+    ngx_rbtree_node_t            submits_sentinel;
+    ngx_queue_t                  line;      /* of submits */
 
     ngx_completion_record_sh_t **buckets;
     ngx_completion_key_sh_t    **keys;
@@ -216,16 +258,37 @@ void ngx_completion_zone_lock(ngx_completion_zone_t *zone);
 void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 
 /*
- * A zeroed chunk, room being made for it; NULL: nothing may go.  All that may
- * go has this size: another would need a page, and many to go for it.
+ * Room.  Here, and only here, something goes for something else, which no
+ * pointer to what is not leased survives: who needs room takes it first and
+ * changes the zone afterwards.  Chunks are zeroed, and of one size: all that
+ * may go has it, another would need a page, and many to go for it.
+ *
+ * So many of them as a list: NGX_OK, or NGX_DECLINED, nothing more may go.
  */
-void *ngx_completion_zone_alloc(ngx_completion_zone_t *zone);
+ngx_int_t ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
+    ngx_completion_chunk_sh_t **chunks);
+
+/* One for a follower of this owner: free, or another follower's. */
+void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
+    uint32_t owner);
+
+/* One, at the cost of a pending one that a client has asked about. */
+void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
 
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
 
-/* When nothing else may go, a pending one that a client has asked about. */
-ngx_int_t ngx_completion_zone_evict_asked(ngx_completion_zone_t *zone);
+/*
+ * Makes the quotas anew, with what they knew.  NGX_OK, or NGX_DECLINED: one had
+ * no memory, and spaces starts evenly.
+ */
+ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
+
+/* Whether they are those that are configured. */
+ngx_uint_t ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone);
+
+/* Whether an empty zone has the whole pages that they take. */
+ngx_uint_t ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone);
 
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
@@ -245,27 +308,48 @@ ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
 ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
 
 /*
- * Keys.  look() tells what is known of a request, and makes an idempotency
- * key follow what the cache knows, if there is room; settle() tells all that
- * go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting them.
+ * Keys.  look() tells what is known of a request, joined being the lease of
+ * the submit that it has joined or 0; it returns the entry of the cache that
+ * the idempotency key is to follow if it finds room, or NULL.  settle() tells
+ * all that go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting
+ * them.
  */
-void ngx_completion_keys_look(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
-ngx_int_t ngx_completion_keys_link(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_record_sh_t *submit);
+ngx_completion_key_sh_t *ngx_completion_keys_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
+void ngx_completion_keys_follow(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk);
+void ngx_completion_keys_link(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
+    ngx_completion_chunk_sh_t **chunks);
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit, ngx_completion_found_t *end);
+    ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
+
+/* The sender is gone: they are told, and the submit goes. */
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *submit);
+    ngx_completion_submit_sh_t *submit);
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
-ngx_int_t ngx_completion_keys_evict(ngx_completion_zone_t *zone);
 
-/* The oldest, of an owner who has some; NULL: of all. */
-ngx_int_t ngx_completion_keys_evict_follower(ngx_completion_zone_t *zone,
-    uint32_t *owner);
+void ngx_completion_key_delete(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
 
-ngx_completion_record_sh_t *ngx_completion_record_submit(
+/* Whether those who joined could pay once more, were it to go now. */
+ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
+
+/* Submits on their way. */
+void ngx_completion_line_join(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+void ngx_completion_line_leave(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+void ngx_completion_line_drop(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+ngx_completion_submit_sh_t *ngx_completion_line_find(
     ngx_completion_zone_t *zone, uint64_t lease);
+ngx_uint_t ngx_completion_line_leased(ngx_completion_submit_sh_t *submit);
+
+/* How many wait for their quota; *wait: ms until the first of them goes. */
+ngx_uint_t ngx_completion_line_length(ngx_completion_zone_t *zone,
+    ngx_msec_t *wait);
 
 ngx_completion_record_sh_t *ngx_completion_record_find(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);
@@ -282,19 +366,37 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* How many a text takes. */
+#define ngx_completion_chunks(len)                                            \
+    (((len) + NGX_COMPLETION_CHUNK_DATA - 1) / NGX_COMPLETION_CHUNK_DATA)
+
+/* The first of a list, by itself; there is one. */
+void *ngx_completion_chunks_pop(ngx_completion_chunk_sh_t **chunks);
+
+/* The last one written; there are enough. */
+ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
+    ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
+u_char *ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk,
+    size_t offset, u_char *p, size_t size);
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
+void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t **chunks);
+
+/* A piece more, in as many chunks as it takes; all of it; none of it. */
+void ngx_completion_draft_write(ngx_completion_record_sh_t *record,
+    ngx_completion_chunk_sh_t *chunks, u_char *p, size_t size);
+void ngx_completion_draft_publish(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+void ngx_completion_draft_drop(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 
 ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
 void ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t ms,
     ngx_completion_view_t *view);
-ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
-ngx_completion_record_sh_t *ngx_completion_record_first(ngx_rbtree_t *tree,
-    ngx_msec_t *wait);
 void ngx_completion_record_move(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 

@@ -9,52 +9,39 @@
 #define NGX_COMPLETION_SUBMIT_GRACE  5000
 
 
+static ngx_int_t ngx_completion_zone_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
 static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
     ngx_msec_t at);
-static uint32_t ngx_completion_record_submit_hash(uint64_t lease);
 
 
 ngx_int_t
 ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
-    ngx_completion_keys_t *keys, uint64_t *lease, ngx_msec_t *delay,
-    ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, uint64_t joined, uint64_t *lease,
+    ngx_msec_t *delay, ngx_completion_found_t *found)
 {
     ngx_msec_t                   at, wait, now;
-    ngx_uint_t                   line;
-    ngx_queue_t                 *q, *submits;
-    ngx_completion_record_sh_t  *record;
+    ngx_uint_t                   line, n;
+    ngx_completion_chunk_sh_t   *chunks;
+    ngx_completion_submit_sh_t  *submit;
 
     now = ngx_current_msec;
-    wait = 0;
-    line = 0;
 
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_expire(zone);
 
-    if (keys) {
-        ngx_completion_keys_look(zone, keys, found);
-
-        if (found->state != NGX_COMPLETION_KEY_NONE) {
-            ngx_completion_zone_unlock(zone);
-            return NGX_DONE;
-        }
+    if (keys
+        && ngx_completion_zone_look(zone, keys, joined, found) == NGX_DONE)
+    {
+        ngx_completion_zone_unlock(zone);
+        return NGX_DONE;
     }
 
     at = ngx_completion_zone_earliest(zone);
-    submits = &zone->sh->lists[NGX_COMPLETION_LIST_SUBMITS];
-
-    for (q = ngx_queue_last(submits); q != submits; q = ngx_queue_prev(q)) {
-        record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
-
-        if ((ngx_msec_int_t) (record->created - now) <= 0) {
-            break;
-        }
-
-        wait = record->created - now;
-        line++;
-    }
+    line = ngx_completion_line_length(zone, &wait);
 
     if (at != now
         && (line >= zone->submit_queue || at - now > zone->submit_queue_time))
@@ -70,28 +57,26 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_BUSY;
     }
 
-    record = ngx_completion_zone_alloc(zone);
-    if (record == NULL) {
+    n = keys ? (keys->idempotency.ttl != 0) + (keys->cache.ttl != 0) : 0;
+
+    if (ngx_completion_room_take(zone, 1 + n, &chunks) != NGX_OK) {
         ngx_completion_zone_unlock(zone);
         return NGX_DECLINED;
     }
 
+    submit = ngx_completion_chunks_pop(&chunks);
+
     *lease = ++zone->sh->sequence;
     *delay = at - now;
 
-    record->state = NGX_COMPLETION_RECORD_SUBMIT;
-    record->lease = *lease;
-    record->lease_end = at + ttl + NGX_COMPLETION_SUBMIT_GRACE;
-    record->created = at;
-    record->wanted = now;
-    record->hash = ngx_completion_record_submit_hash(*lease);
+    submit->lease = *lease;
+    submit->lease_end = at + ttl + NGX_COMPLETION_SUBMIT_GRACE;
+    submit->at = at;
 
-    ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_SUBMITS);
+    ngx_completion_line_join(zone, submit);
 
-    if (keys && ngx_completion_keys_link(zone, keys, record) != NGX_OK) {
-        ngx_completion_record_delete(zone, record);
-        ngx_completion_zone_unlock(zone);
-        return NGX_DECLINED;
+    if (keys) {
+        ngx_completion_keys_link(zone, keys, submit, &chunks);
     }
 
     ngx_completion_zone_start(zone, at);
@@ -104,13 +89,38 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
 ngx_int_t
 ngx_completion_zone_known(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
 {
+    ngx_int_t  rc;
+
     ngx_completion_zone_lock(zone);
 
-    ngx_completion_keys_look(zone, keys, found);
+    rc = ngx_completion_zone_look(zone, keys, joined, found);
 
     ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_completion_zone_look(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
+{
+    void                     *chunk;
+    ngx_completion_key_sh_t  *cached;
+
+    cached = ngx_completion_keys_look(zone, keys, joined, found);
+
+    if (cached) {
+        chunk = ngx_completion_room_follower(zone, keys->owner);
+
+        if (chunk) {
+            ngx_completion_keys_follow(zone, keys, cached, chunk);
+        }
+    }
 
     return (found->state == NGX_COMPLETION_KEY_NONE) ? NGX_OK : NGX_DONE;
 }
@@ -122,23 +132,26 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at;
-    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
 
     rc = NGX_DECLINED;
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_submit(zone, lease);
+    submit = ngx_completion_line_find(zone, lease);
     at = ngx_completion_zone_earliest(zone);
 
-    if (record && at - ngx_current_msec < latest) {
+    if (submit && at - ngx_current_msec < latest) {
         ngx_completion_zone_start(zone, at);
 
         *delay = at - ngx_current_msec;
 
-        record->created = at;
-        record->lease_end = deadline + NGX_COMPLETION_SUBMIT_GRACE;
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_SUBMITS);
+        ngx_completion_line_leave(zone, submit);
+
+        submit->at = at;
+        submit->lease_end = deadline + NGX_COMPLETION_SUBMIT_GRACE;
+
+        ngx_completion_line_join(zone, submit);
 
         rc = NGX_OK;
     }
@@ -185,15 +198,15 @@ void
 ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_found_t *found)
 {
-    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_submit(zone, lease);
+    submit = ngx_completion_line_find(zone, lease);
 
-    if (record) {
-        ngx_completion_keys_settle(zone, record, found);
-        ngx_completion_record_delete(zone, record);
+    if (submit) {
+        ngx_completion_keys_settle(zone, submit, found);
+        ngx_completion_line_drop(zone, submit);
     }
 
     ngx_completion_zone_unlock(zone);
@@ -204,16 +217,16 @@ ngx_int_t
 ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_int_t                    rc;
-    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
 
     rc = NGX_DECLINED;
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_submit(zone, lease);
+    submit = ngx_completion_line_find(zone, lease);
 
-    if (record && ngx_completion_record_leased(record)) {
-        record->flags |= NGX_COMPLETION_RECORD_SENT;
+    if (submit && ngx_completion_line_leased(submit)) {
+        submit->sent = 1;
         rc = NGX_OK;
     }
 
@@ -226,14 +239,14 @@ ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
 void
 ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease)
 {
-    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_submit(zone, lease);
+    submit = ngx_completion_line_find(zone, lease);
 
-    if (record) {
-        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
+    if (submit) {
+        submit->sent = 0;
     }
 
     ngx_completion_zone_unlock(zone);
@@ -247,54 +260,42 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     uint32_t                     hash;
     ngx_int_t                    rc;
     ngx_completion_found_t       end;
-    ngx_completion_record_sh_t  *record, *known;
+    ngx_completion_chunk_sh_t   *chunks;
+    ngx_completion_submit_sh_t  *submit;
+    ngx_completion_record_sh_t  *record;
 
     rc = NGX_OK;
     hash = ngx_completion_zone_hash(&id->upstream);
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_submit(zone, lease);
-    known = ngx_completion_record_find(zone, &id->upstream, hash);
+    submit = ngx_completion_line_find(zone, lease);
+    record = ngx_completion_record_find(zone, &id->upstream, hash);
 
-    if (record) {
+    /* without a submit: the zone was made anew meanwhile */
+
+    if (submit == NULL && record == NULL
+        && ngx_completion_room_take(zone, 1, &chunks) != NGX_OK)
+    {
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    if (submit) {
         ngx_memzero(&end, sizeof(ngx_completion_found_t));
         end.state = NGX_COMPLETION_KEY_ENDED;
         end.id = *id;
 
-        ngx_completion_keys_settle(zone, record, &end);
-        record->flags &= ~NGX_COMPLETION_RECORD_SENT;
+        ngx_completion_keys_settle(zone, submit, &end);
+        ngx_completion_line_leave(zone, submit);
+
+        ngx_memzero(submit, NGX_COMPLETION_CHUNK);
+        chunks = (ngx_completion_chunk_sh_t *) submit;
     }
 
-    if (known) {
-        if (record) {
-            ngx_completion_record_delete(zone, record);
-        }
+    if (record == NULL) {
+        record = ngx_completion_chunks_pop(&chunks);
 
-        record = known;
-
-        if (known->state == NGX_COMPLETION_RECORD_FINAL
-            || ngx_completion_record_leased(known))
-        {
-            rc = NGX_BUSY;
-            goto done;
-        }
-
-    } else if (record == NULL) {
-
-        /* the zone was made anew meanwhile */
-
-        record = ngx_completion_zone_alloc(zone);
-        if (record == NULL) {
-            rc = NGX_DECLINED;
-            goto done;
-        }
-
-    } else {
-        ngx_completion_record_unlink(zone, record);
-    }
-
-    if (record != known) {
         record->hash = hash;
         record->len = id->upstream.len;
         ngx_memcpy(record->id, id->upstream.data, record->len);
@@ -309,6 +310,17 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
         record->not_before = ngx_current_msec;
 
     } else {
+        if (submit) {
+            ngx_completion_chunks_free(zone, &chunks);
+        }
+
+        if (record->state == NGX_COMPLETION_RECORD_FINAL
+            || ngx_completion_record_leased(record))
+        {
+            rc = NGX_BUSY;
+            goto done;
+        }
+
         record->state = NGX_COMPLETION_RECORD_PENDING;
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
@@ -326,28 +338,4 @@ done:
     ngx_completion_zone_unlock(zone);
 
     return rc;
-}
-
-
-ngx_completion_record_sh_t *
-ngx_completion_record_submit(ngx_completion_zone_t *zone, uint64_t lease)
-{
-    ngx_str_t                    none;
-    ngx_completion_record_sh_t  *record;
-
-    ngx_str_set(&none, "");
-
-    record = ngx_completion_record_find(zone, &none,
-                                    ngx_completion_record_submit_hash(lease));
-
-    return (record && record->lease == lease) ? record : NULL;
-}
-
-
-/* a submit has no id yet; leases are counted, so these never collide */
-
-static uint32_t
-ngx_completion_record_submit_hash(uint64_t lease)
-{
-    return (uint32_t) lease * 0x9e3779b1;
 }

@@ -20,10 +20,6 @@ static ngx_uint_t ngx_completion_token_due(ngx_completion_token_sh_t *sh,
 static ngx_msec_t ngx_completion_token_gap(ngx_msec_t first, uint32_t times);
 static void ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
     ngx_completion_zone_token_t *token);
-static ngx_int_t ngx_completion_token_write(ngx_completion_zone_t *zone,
-    ngx_str_t *value, ngx_completion_chunk_sh_t **chunks);
-static void ngx_completion_token_drop(ngx_completion_zone_t *zone,
-    ngx_completion_chunk_sh_t **chunks);
 static void ngx_completion_token_changed(ngx_completion_zone_t *zone);
 
 
@@ -114,18 +110,9 @@ static void
 ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
     ngx_completion_zone_token_t *token)
 {
-    u_char                     *p;
-    size_t                      rest, n;
-    ngx_completion_chunk_sh_t  *chunk;
+    u_char  *p;
 
-    p = token->buffer;
-    chunk = sh->chunks;
-
-    for (rest = sh->length; rest; rest -= n) {
-        n = ngx_min(rest, NGX_COMPLETION_CHUNK_DATA);
-        p = ngx_cpymem(p, chunk->data, n);
-        chunk = chunk->next;
-    }
+    p = ngx_completion_chunks_read(sh->chunks, 0, token->buffer, sh->length);
 
     if (token->len > sh->length) {
         ngx_explicit_memzero(p, token->len - sh->length);
@@ -154,14 +141,18 @@ ngx_completion_zone_token_store(ngx_completion_zone_t *zone,
         goto done;
     }
 
-    if (ngx_completion_token_write(zone, value, &chunks) != NGX_OK) {
+    if (ngx_completion_room_take(zone, ngx_completion_chunks(value->len),
+                                 &chunks)
+        != NGX_OK)
+    {
         ngx_completion_zone_unlock(zone);
         return NGX_ERROR;
     }
 
     rc = sh->failures ? NGX_DONE : NGX_OK;
 
-    ngx_completion_token_drop(zone, &sh->chunks);
+    ngx_completion_chunks_wipe(zone, &sh->chunks);
+    ngx_completion_chunks_write(chunks, value->data, value->len);
 
     sh->chunks = chunks;
     sh->length = value->len;
@@ -286,7 +277,7 @@ ngx_completion_zone_token_refused(ngx_completion_zone_t *zone,
 
     sh->lease = 0;
 
-    ngx_completion_token_drop(zone, &sh->chunks);
+    ngx_completion_chunks_wipe(zone, &sh->chunks);
     sh->length = 0;
     sh->generation = 0;
 
@@ -303,49 +294,6 @@ ngx_completion_token_gap(ngx_msec_t first, uint32_t times)
 {
     return ngx_min(first << ngx_min(times, 10),
                    NGX_COMPLETION_TOKEN_PAUSE_MAX);
-}
-
-
-static ngx_int_t
-ngx_completion_token_write(ngx_completion_zone_t *zone, ngx_str_t *value,
-    ngx_completion_chunk_sh_t **chunks)
-{
-    size_t                       n, rest;
-    ngx_completion_chunk_sh_t  **last, *chunk;
-
-    *chunks = NULL;
-    last = chunks;
-
-    for (rest = value->len; rest; rest -= n) {
-        chunk = ngx_completion_zone_alloc(zone);
-
-        if (chunk == NULL) {
-            ngx_completion_token_drop(zone, chunks);
-            return NGX_ERROR;
-        }
-
-        n = ngx_min(rest, NGX_COMPLETION_CHUNK_DATA);
-        ngx_memcpy(chunk->data, value->data + value->len - rest, n);
-
-        *last = chunk;
-        last = &chunk->next;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_completion_token_drop(ngx_completion_zone_t *zone,
-    ngx_completion_chunk_sh_t **chunks)
-{
-    ngx_completion_chunk_sh_t  *chunk;
-
-    for (chunk = *chunks; chunk; chunk = chunk->next) {
-        ngx_explicit_memzero(chunk->data, NGX_COMPLETION_CHUNK_DATA);
-    }
-
-    ngx_completion_chunks_free(zone, chunks);
 }
 
 

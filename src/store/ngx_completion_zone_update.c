@@ -13,9 +13,8 @@
 #define NGX_COMPLETION_BACKOFF        500
 
 
-static ngx_int_t ngx_completion_record_write(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    size_t *written);
+static ngx_uint_t ngx_completion_record_keeps(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_publish(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_pending(ngx_completion_zone_t *zone,
@@ -34,12 +33,54 @@ static uint64_t ngx_completion_digest(ngx_str_t *document);
 
 
 ngx_int_t
+ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
+    ngx_completion_id_t *id)
+{
+    uint32_t                     hash;
+    ngx_completion_record_sh_t  *record;
+
+    hash = ngx_completion_zone_hash(&id->upstream);
+
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_zone_expire(zone);
+
+    record = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    if (record == NULL) {
+        record = ngx_completion_room_asked(zone);
+
+        if (record) {
+            record->state = NGX_COMPLETION_RECORD_UNKNOWN;
+            record->version = ++zone->sh->sequence;
+            record->submitted = id->submitted;
+            record->created = ngx_current_msec;
+            record->asked = ngx_current_msec;
+            record->wanted = ngx_current_msec;
+            record->not_before = ngx_current_msec;
+            record->hash = hash;
+            record->len = id->upstream.len;
+            ngx_memcpy(record->id, id->upstream.data, record->len);
+
+            ngx_completion_record_link(zone, record,
+                                       NGX_COMPLETION_LIST_PASSING);
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return record ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
 ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease, ngx_completion_update_t *update)
 {
-    size_t                       written;
+    size_t                       written, size;
     uint32_t                     hash;
     ngx_int_t                    rc;
+    ngx_completion_chunk_sh_t   *chunks;
     ngx_completion_record_sh_t  *record;
 
     hash = ngx_completion_zone_hash(id);
@@ -52,14 +93,45 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
         ngx_completion_zone_lock(zone);
 
         record = ngx_completion_record_leased_by(zone, id, hash, lease);
+        chunks = NULL;
+        size = 0;
+
+        /* somebody else's piece, or an earlier one without room, ends it */
+
+        if (record && ngx_completion_record_keeps(zone, record, update)
+            && record->draft_length == written)
+        {
+            size = ngx_min(update->document.len - written,
+                           NGX_COMPLETION_COPY_MAX);
+
+            if (ngx_completion_room_take(zone,
+                                         ngx_completion_chunks(size), &chunks)
+                != NGX_OK)
+            {
+                size = 0;
+            }
+
+            /* a record whose lease had run out may have made the room */
+
+            record = ngx_completion_record_leased_by(zone, id, hash, lease);
+        }
 
         if (record == NULL) {
+            ngx_completion_chunks_free(zone, &chunks);
             rc = NGX_DECLINED;
 
         } else {
-            rc = ngx_completion_record_write(zone, record, update, &written);
+            if (size) {
+                ngx_completion_draft_write(record, chunks,
+                                           update->document.data + written,
+                                           size);
+                written += size;
+            }
 
-            if (rc == NGX_OK) {
+            if (size && written < update->document.len) {
+                rc = NGX_AGAIN;
+
+            } else {
                 rc = ngx_completion_record_publish(zone, record, update);
                 update->kept = (record->chunks != NULL);
             }
@@ -74,62 +146,24 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 
 
 /*
- * Writes the document beside the old one, a piece a call: NGX_AGAIN while
- * more is to come.  For lack of memory no document is kept: the operation's
- * end is recorded all the same, and a reader has it fetched again.
+ * Whether it takes the document, beside the old one.  For lack of room none is
+ * kept: the operation's end is recorded all the same, and a reader has it
+ * fetched again.  What can never fit must not cost the others their place.
  */
 
-static ngx_int_t
-ngx_completion_record_write(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update,
-    size_t *written)
+static ngx_uint_t
+ngx_completion_record_keeps(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
-    size_t                       size, end;
-    ngx_completion_chunk_sh_t  **last, *chunk;
-
-    /* what can never fit must not cost the others their place */
-
     if (update->document.len == 0
-        || update->document.len > zone->sh->capacity
-        || (record->chunks && record->digest == update->digest
-            && record->length == update->document.len))
+        || update->document.len > zone->sh->capacity)
     {
-        return NGX_OK;
+        return 0;
     }
 
-    if (record->draft_length != *written) {
-        return NGX_OK;
-    }
-
-    /* making room must not take the record that it is made for */
-
-    record->lease_end = ngx_current_msec + zone->poll_lease;
-
-    for (last = &record->work.draft; *last; last = &(*last)->next) {
-        /* void */
-    }
-
-    end = ngx_min(*written + NGX_COMPLETION_COPY_MAX, update->document.len);
-
-    while (*written < end) {
-        chunk = ngx_completion_zone_alloc(zone);
-
-        if (chunk == NULL) {
-            ngx_completion_chunks_free(zone, &record->work.draft);
-            record->draft_length = 0;
-            return NGX_OK;
-        }
-
-        size = ngx_min(end - *written, NGX_COMPLETION_CHUNK_DATA);
-        ngx_memcpy(chunk->data, update->document.data + *written, size);
-
-        *last = chunk;
-        last = &chunk->next;
-        *written += size;
-        record->draft_length = *written;
-    }
-
-    return (*written < update->document.len) ? NGX_AGAIN : NGX_OK;
+    return record->chunks == NULL
+           || record->digest != update->digest
+           || record->length != update->document.len;
 }
 
 
@@ -160,8 +194,7 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
         rc = ngx_completion_record_failed(zone, record, update);
     }
 
-    ngx_completion_chunks_free(zone, &record->work.draft);
-    record->draft_length = 0;
+    ngx_completion_draft_drop(zone, record);
 
     return rc;
 }
@@ -341,16 +374,12 @@ ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->draft_length != update->document.len
-        || record->work.draft == NULL)
+        || record->draft == NULL)
     {
         return;
     }
 
-    ngx_completion_chunks_free(zone, &record->chunks);
-
-    record->chunks = record->work.draft;
-    record->length = record->draft_length;
-    record->work.draft = NULL;
+    ngx_completion_draft_publish(zone, record);
 
     record->id_offset = update->id_offset;
     record->digest = update->digest;
@@ -400,7 +429,7 @@ ngx_completion_record_decide(ngx_completion_zone_t *zone,
     record->wanted = ngx_current_msec;
 
     ngx_completion_chunks_free(zone, &record->chunks);
-    ngx_completion_chunks_free(zone, &record->work.draft);
+    ngx_completion_draft_drop(zone, record);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_FINAL);
 }

@@ -145,7 +145,7 @@ reserve(slot_t *slot, u_char with)
     }
 
     rc = ngx_completion_zone_reserve(zone, LEASE,
-                                     (n < KEYS || with & 0x80) ? &by : NULL,
+                                     (n < KEYS || with & 0x80) ? &by : NULL, 0,
                                      &slot->lease, &delay, &found);
 
     HOLDS(rc == NGX_OK || rc == NGX_DONE || rc == NGX_DECLINED

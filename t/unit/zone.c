@@ -235,7 +235,7 @@ reserve(u_char key, u_char cache, uint64_t *lease,
     keys.cache.ttl = cache ? 60 : 0;
     keys.cache.name[0] = 0x80 + cache;
 
-    return ngx_completion_zone_reserve(zone, 30000, &keys, lease, &delay,
+    return ngx_completion_zone_reserve(zone, 30000, &keys, 0, lease, &delay,
                                        found);
 }
 
@@ -450,7 +450,7 @@ test_full(void)
     ngx_completion_zone_send(zone, lease);
     accepted(lease, "d7q1");
     update("d7q1", lease, PENDING, NULL);
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_DONE,
            "the cache knows it");
 
     ngx_current_msec += zone->poll_max + 1;
@@ -458,8 +458,7 @@ test_full(void)
     is_int(reserve(0, 0, &other, &found), NGX_OK, "a submit takes its place");
     is_int(evicted(NGX_COMPLETION_METRICS_CACHED), 1, "as such");
     is_int(evicted(NGX_COMPLETION_METRICS_PENDING), 0, "nothing else goes");
-    memset(&found, 0, sizeof(found));
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_OK,
+    is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_OK,
            "the cache does not know it");
 
     /* but not while its end is to be learned */
@@ -469,20 +468,18 @@ test_full(void)
     fill(0);
     is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
            "of one on its way the cache knows on");
-    memset(&found, 0, sizeof(found));
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_DONE,
            "as others may join it");
 
     memset(&found, 0, sizeof(found));
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 5;
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_DONE,
            "also with a key that cannot be kept");
     ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && !found.replayed,
        "for which nothing has to go");
     keys.cache.ttl = 0;
-    memset(&found, 0, sizeof(found));
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_OK,
+    is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_OK,
            "and which is not known then");
 
     /* who joined it and was refused is told, however full it is */
@@ -500,9 +497,7 @@ test_full(void)
     is_int(reserve(0, 0, &other, &found), NGX_DECLINED,
            "but not the news that somebody waits for");
     keys.cache.ttl = 60;
-    memset(&found, 0, sizeof(found));
-    found.lease = lease;
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, lease, &found), NGX_DONE,
            "of which it learns");
     ok(found.state == NGX_COMPLETION_KEY_ENDED
        && found.outcome != NGX_COMPLETION_OK, "all the same");
@@ -536,10 +531,9 @@ follow(uint32_t owner, uint32_t n, uint64_t joined,
     memcpy(keys.idempotency.name + 4, &owner, sizeof(owner));
     keys.cache.ttl = 60;
     keys.cache.name[0] = 0x81;
-    found->lease = joined;
 
-    return ngx_completion_zone_reserve(zone, 30000, &keys, &lease, &delay,
-                                       found);
+    return ngx_completion_zone_reserve(zone, 30000, &keys, joined, &lease,
+                                       &delay, found);
 }
 
 
@@ -558,7 +552,7 @@ follows(uint32_t owner, uint32_t n)
     memcpy(keys.idempotency.name, &n, sizeof(n));
     memcpy(keys.idempotency.name + 4, &owner, sizeof(owner));
 
-    return ngx_completion_zone_known(zone, &keys, &found) == NGX_DONE;
+    return ngx_completion_zone_known(zone, &keys, 0, &found) == NGX_DONE;
 }
 
 
@@ -803,9 +797,7 @@ test_gone(void)
     memset(&keys, 0, sizeof(keys));
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 2;
-    memset(&found, 0, sizeof(found));
-    found.lease = lease;
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, lease, &found), NGX_DONE,
            "by which it learns");
     is_str(&found.id.upstream, "d7q2", "what came of it");
 
@@ -816,9 +808,7 @@ test_gone(void)
     memset(&keys, 0, sizeof(keys));
     keys.cache.ttl = 60;
     keys.cache.name[0] = 0x81;
-    memset(&found, 0, sizeof(found));
-    found.lease = lease;
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, lease, &found), NGX_DONE,
            "who joined it learns of it");
     is_str(&found.id.upstream, "d7q2", "as before");
 
@@ -1267,7 +1257,8 @@ test_refused(void)
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 1;
     shim_time(ngx_time() + 11);
-    is_int(ngx_completion_zone_known(zone, &keys, &found), NGX_DONE,
+    is_int(ngx_completion_zone_known(zone, &keys, found.lease, &found),
+           NGX_DONE,
            "what was paid meanwhile");
     is_str(&found.id.upstream, "d7q1", "is not paid again");
 }
