@@ -26,10 +26,10 @@ SHELL = /bin/bash
 
 all: $(MODULE)
 
-SOURCES = config $(wildcard src/*/*.[ch])
+SOURCES = config $(wildcard src/*/*.[ch] src/*/*/*.[ch])
 
 # nginx's makefile is made anew when files come or go; it knows no more.
-$(BUILD)/Makefile: config $(wildcard src/*) Makefile
+$(BUILD)/Makefile: config $(wildcard src/* src/*/*/.) Makefile
 	@mkdir -p $(BUILD)
 	@test -f $(NGINX_SRC)/conf_flags || { \
 	    echo "there is no $(NGINX_SRC)/conf_flags: run \"make deps\"" >&2; \

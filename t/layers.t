@@ -12,13 +12,14 @@ use Test::More;
 
 my $ROOT = "$FindBin::Bin/..";
 
-# Provider and store stand side by side.
+# Dialect and store stand side by side; what stands below a folder is its own.
 my %BELOW = (
-    base      => [],
-    provider  => ['base'],
-    store     => ['base'],
-    operation => [ 'base', 'provider', 'store' ],
-    http      => [ 'base', 'provider', 'store', 'operation' ],
+    base             => [],
+    dialect          => ['base'],
+    'dialect/yandex' => [ 'base', 'dialect' ],
+    store            => ['base'],
+    operation        => [ 'base', 'dialect', 'store' ],
+    http             => [ 'base', 'dialect', 'store', 'operation' ],
 );
 
 # What only these layers may name, in code.
@@ -41,7 +42,7 @@ sub prefix_of ($layer) { $layer eq 'http' ? 'ngx_http_completion_' : 'ngx_comple
 
 # A file's path is relative to src.
 sub faults ($path, $text) {
-    my ($layer, $name) = $path =~ m{^(\w+)/(\w+)\.[ch]$} or return 'is in no layer';
+    my ($layer, $name) = $path =~ m{^(\w+(?:/\w+)?)/(\w+)\.[ch]$} or return 'is in no layer';
     my $prefix = prefix_of($layer);
     my $code   = code_of($text);
     my @fault;
@@ -52,7 +53,7 @@ sub faults ($path, $text) {
     for my $header ($code =~ /^\s*#\s*include\s+"([^"]+)"/mg) {
         my $target = "$layer/$header" =~ s{/\.(?=/)}{}gr;
         1 while $target =~ s{[^/]+/\.\./}{};
-        my ($of) = $target =~ m{^(\w+)/[^/]+$};
+        my ($of) = $target =~ m{^(\w+(?:/\w+)?)/[^/]+$};
         push @fault, "includes $header"
             if !defined $of || !grep { $_ eq $of } $layer, @{ $BELOW{$layer} };
     }
@@ -93,8 +94,8 @@ is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H
     . "#include \"../operation/x.h\"\nngx_http_request_t *r;\n") ], [], '... in http neither';
 
 for my $case (
-    [ 'store/ngx_completion_a.c',     '#include "../provider/ngx_completion_provider.h"' ],
-    [ 'provider/ngx_completion_a.c',  '#include "../store/ngx_completion_zone.h"' ],
+    [ 'store/ngx_completion_a.c',     '#include "../dialect/ngx_completion_dialect.h"' ],
+    [ 'dialect/ngx_completion_a.c',   '#include "../store/ngx_completion_zone.h"' ],
     [ 'base/ngx_completion_a.c',      '#include "../store/ngx_completion_zone.h"' ],
     [ 'operation/ngx_completion_a.c', '#include "../http/ngx_http_completion.h"' ],
     [ 'operation/ngx_completion_a.c', '  #  include "../http/x.h"' ],
@@ -103,7 +104,11 @@ for my $case (
     [ 'store/ngx_completion_a.c',     '#include <ngx_http.h>' ],
     [ 'operation/ngx_completion_a.c', 'ngx_http_request_t *r;' ],
     [ 'store/ngx_completion_a.c',     'extern int ngx_http_completion_x;' ],
-    [ 'provider/ngx_completion_a.c',  'CURL *easy;' ],
+    [ 'dialect/ngx_completion_a.c',   '#include "yandex/ngx_completion_yandex.h"' ],
+    [ 'operation/ngx_completion_a.c', '#include "../dialect/yandex/ngx_completion_yandex.h"' ],
+    [ 'dialect/yandex/ngx_completion_a.c', '#include "../../store/ngx_completion_zone.h"' ],
+    [ 'dialect/other/ngx_completion_a.c', '' ],
+    [ 'dialect/ngx_completion_a.c',   'CURL *easy;' ],
     [ 'http/ngx_http_completion_a.c', '#include <curl/curl.h>' ],
     [ 'operation/ngx_completion_a.c', 'yajl_handle h;' ],
     [ 'http/ngx_http_completion_a.c', 'p = ngx_slab_alloc(pool, 1);' ],

@@ -135,7 +135,7 @@ sub default_of_code ($command) {
 
 sub url_of_code ($name) {
     my ($define) = $source =~ /&block->\Q$name\E,\s*(NGX_COMPLETION_\w+_URL),/ or return;
-    my @text = map { CompletionAsync::Example::slurp($_) } glob "$root/src/*/*.h";
+    my @text = map { CompletionAsync::Example::slurp($_) } glob "$root/src/*/*.h $root/src/*/*/*.h";
     my ($url) = join('', @text) =~ /#define \Q$define\E((?:[\s\\]+"[^"]*")+)\n/
         or die "no $define\n";
     return join '', $url =~ /"([^"]*)"/g;

@@ -15,7 +15,7 @@
 #include <ngx_core.h>
 
 #include "../base/ngx_completion_json.h"
-#include "../provider/ngx_completion_provider.h"
+#include "../dialect/ngx_completion_dialect.h"
 
 
 typedef enum {

@@ -18,7 +18,7 @@
 #include <ngx_event.h>
 
 #include "../base/ngx_completion_hash.h"
-#include "../provider/ngx_completion_provider.h"
+#include "../dialect/ngx_completion_dialect.h"
 #include "../store/ngx_completion_id.h"
 #include "../store/ngx_completion_zone.h"
 

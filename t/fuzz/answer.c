@@ -10,8 +10,8 @@
 #include "fuzz.h"
 #include "../unit/fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_provider.h"
-#include "../../src/provider/ngx_completion_provider_document.h"
+#include "../../src/dialect/ngx_completion_dialect.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 #define FOLDER      "b1gfolder"

@@ -9,8 +9,8 @@
 #include "fuzz.h"
 #include "../unit/fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_credential.h"
-#include "../../src/provider/ngx_completion_jwt.h"
+#include "../../src/dialect/ngx_completion_credential.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex_jwt.h"
 
 
 #define NOW        1000000000      /* 2001-09-09T01:46:40Z */

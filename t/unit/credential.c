@@ -5,7 +5,7 @@
 #include "key_file.h"
 
 #include "../../src/base/ngx_completion_hash.h"
-#include "../../src/provider/ngx_completion_credential.h"
+#include "../../src/dialect/ngx_completion_credential.h"
 
 
 typedef ngx_completion_credential_digest_t  digest_t;

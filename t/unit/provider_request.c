@@ -3,7 +3,7 @@
 #include "ngx_shim.h"
 #include "fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/dialect/ngx_completion_dialect.h"
 #include "../../src/base/ngx_completion_hash.h"
 #include "../../src/base/ngx_completion_json.h"
 

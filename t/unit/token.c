@@ -4,7 +4,7 @@
 #include "fetch_stub.h"
 #include "key_file.h"
 
-#include "../../src/provider/ngx_completion_credential.h"
+#include "../../src/dialect/ngx_completion_credential.h"
 
 
 #define NOW  1000000000      /* 2001-09-09T01:46:40Z */

@@ -10,8 +10,8 @@
  */
 
 
-#ifndef _NGX_COMPLETION_PROVIDER_H_INCLUDED_
-#define _NGX_COMPLETION_PROVIDER_H_INCLUDED_
+#ifndef _NGX_COMPLETION_DIALECT_H_INCLUDED_
+#define _NGX_COMPLETION_DIALECT_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -200,4 +200,4 @@ ngx_int_t ngx_completion_provider_decided(ngx_pool_t *pool,
     ngx_completion_operation_t *operation);
 
 
-#endif /* _NGX_COMPLETION_PROVIDER_H_INCLUDED_ */
+#endif /* _NGX_COMPLETION_DIALECT_H_INCLUDED_ */

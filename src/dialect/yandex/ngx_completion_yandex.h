@@ -6,15 +6,15 @@
  */
 
 
-#ifndef _NGX_COMPLETION_PROVIDER_DOCUMENT_H_INCLUDED_
-#define _NGX_COMPLETION_PROVIDER_DOCUMENT_H_INCLUDED_
+#ifndef _NGX_COMPLETION_YANDEX_H_INCLUDED_
+#define _NGX_COMPLETION_YANDEX_H_INCLUDED_
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_provider.h"
-#include "../base/ngx_completion_json.h"
+#include "../ngx_completion_dialect.h"
+#include "../../base/ngx_completion_json.h"
 
 
 #define NGX_COMPLETION_REASON_MAX  512
@@ -122,4 +122,4 @@ ngx_int_t ngx_completion_provider_mask(ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text);
 
 
-#endif /* _NGX_COMPLETION_PROVIDER_DOCUMENT_H_INCLUDED_ */
+#endif /* _NGX_COMPLETION_YANDEX_H_INCLUDED_ */

@@ -1,6 +1,6 @@
 
 #include "ngx_completion_credential.h"
-#include "ngx_completion_jwt.h"
+#include "yandex/ngx_completion_yandex_jwt.h"
 #include "../base/ngx_completion_hash.h"
 
 

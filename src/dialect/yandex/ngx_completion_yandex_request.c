@@ -1,8 +1,8 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
-#include "ngx_completion_provider_native.h"
-#include "../base/ngx_completion_hash.h"
+#include "../ngx_completion_dialect.h"
+#include "ngx_completion_yandex.h"
+#include "ngx_completion_yandex_native.h"
+#include "../../base/ngx_completion_hash.h"
 
 
 #define NGX_COMPLETION_MODEL_MAX  512

@@ -1,6 +1,6 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
+#include "../ngx_completion_dialect.h"
+#include "ngx_completion_yandex.h"
 
 
 #define NGX_COMPLETION_GRPC_UNKNOWN  2

@@ -1,5 +1,5 @@
 
-#include "ngx_completion_provider_native.h"
+#include "ngx_completion_yandex_native.h"
 
 
 #define ngx_completion_native_bit(type)                                       \

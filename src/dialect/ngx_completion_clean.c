@@ -1,6 +1,6 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
+#include "ngx_completion_dialect.h"
+#include "yandex/ngx_completion_yandex.h"
 
 
 /* a resource id of Yandex: that many lower-case letters and digits */

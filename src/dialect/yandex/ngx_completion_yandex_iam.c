@@ -1,7 +1,7 @@
 
-#include "ngx_completion_credential.h"
-#include "ngx_completion_jwt.h"
-#include "../base/ngx_completion_json.h"
+#include "../ngx_completion_credential.h"
+#include "ngx_completion_yandex_jwt.h"
+#include "../../base/ngx_completion_json.h"
 
 
 /* Yandex's live half a day; far more than that is a clock gone wrong */

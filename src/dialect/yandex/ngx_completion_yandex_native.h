@@ -5,14 +5,14 @@
  */
 
 
-#ifndef _NGX_COMPLETION_PROVIDER_NATIVE_H_INCLUDED_
-#define _NGX_COMPLETION_PROVIDER_NATIVE_H_INCLUDED_
+#ifndef _NGX_COMPLETION_YANDEX_NATIVE_H_INCLUDED_
+#define _NGX_COMPLETION_YANDEX_NATIVE_H_INCLUDED_
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "../base/ngx_completion_json.h"
+#include "../../base/ngx_completion_json.h"
 
 
 enum {
@@ -57,4 +57,4 @@ ngx_int_t ngx_completion_provider_native(ngx_pool_t *pool, ngx_str_t *text,
     ngx_completion_native_t *native);
 
 
-#endif /* _NGX_COMPLETION_PROVIDER_NATIVE_H_INCLUDED_ */
+#endif /* _NGX_COMPLETION_YANDEX_NATIVE_H_INCLUDED_ */

@@ -1,7 +1,7 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
-#include "../base/ngx_completion_json.h"
+#include "../ngx_completion_dialect.h"
+#include "ngx_completion_yandex.h"
+#include "../../base/ngx_completion_json.h"
 
 
 #define NGX_COMPLETION_GRPC_CANCELLED  1
