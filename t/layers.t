@@ -31,6 +31,22 @@ my @KNOWN_IN = (
     [ qr/\bngx_slab_\w+/,                      'the slab', 'store' ],
 );
 
+# Words of one upstream, which nobody but its dialect may know, in comments neither.
+my $WORDS = qr/
+    yandex | gpt:\/ | \b(?:grpc|iam|jwt)(?=\b|_) | \bfolder[ "_]?(?:id\b|"|,|;|\)) | Api-Key
+    | (?:model|folder|internal|request)[_]?(?-i:Uri|Id)\b | completion_?Options | reasoning_?Options
+    | json_?Schema | (?-i:jsonObject) | ALTERNATIVE_ | enabled_hidden | Async[ ]GPT | modelVersion
+    | data.logging | x-server-trace | x-operation | Metadata-Flavor | service_account | "messages"
+    | \b72(?:h\b|[ ]?\*[ ]?3600|[ ]hours)
+/xi;
+my $DIALECT = 'dialect/yandex';
+
+# what names all dialects, and the directives of a message
+my %WORDS_IN = (
+    'dialect/ngx_completion_dialects.c' => qr/\bngx_completion_yandex\b/,
+    'store/ngx_completion_zone.c'       => qr/\\"folder\\"/,
+);
+
 
 sub code_of ($text) {
     return $text =~ s{/\*.*?\*/|("(?:\\.|[^"\\\n])*")}{$1 // ' '}gesr;
@@ -58,6 +74,14 @@ sub faults ($path, $text) {
             if !defined $of || !grep { $_ eq $of } $layer, @{ $BELOW{$layer} };
     }
     $code =~ s/^\s*#\s*include\s+".*//mg;
+
+    if ($layer ne $DIALECT) {
+        my $known = $WORDS_IN{$path};
+        my $said  = $text =~ s/^\s*#\s*include\s.*//mgr;
+        $said =~ s/$known//g if $known;
+        my ($word) = $said =~ /($WORDS)/;
+        push @fault, "knows a word of an upstream: $word" if defined $word;
+    }
 
     for my $rule (@KNOWN_IN) {
         my ($pattern, $what, $where) = @$rule;
@@ -93,6 +117,11 @@ is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H
     . "#define _NGX_HTTP_COMPLETION_H_INCLUDED_\n#include \"../store/ngx_completion_zone.h\"\n"
     . "#include \"../operation/x.h\"\nngx_http_request_t *r;\n") ], [], '... in http neither';
 
+is_deeply [ faults('dialect/yandex/ngx_completion_a.c', "#include \"../ngx_completion_dialect.h\"\n"
+    . "/* gRPC */\nint\nngx_completion_f(void)\n{\n    \"gpt://\";\n}\n") ], [], '... in a dialect neither';
+is_deeply [ faults('dialect/ngx_completion_dialects.c', "    &ngx_completion_yandex,\n") ], [],
+    '... nor in the list of all';
+
 for my $case (
     [ 'store/ngx_completion_a.c',     '#include "../dialect/ngx_completion_dialect.h"' ],
     [ 'dialect/ngx_completion_a.c',   '#include "../store/ngx_completion_zone.h"' ],
@@ -119,6 +148,18 @@ for my $case (
     [ 'http/ngx_completion_a.c',      '' ],
     [ 'store/ngx_http_completion_a.c', '' ],
     [ 'other/ngx_completion_a.c',     '' ],
+    [ 'http/ngx_http_completion_a.c', '"gpt://%V/%V"' ],
+    [ 'http/ngx_http_completion_a.c', '"{\"jsonSchema\":{\"schema\":%V}}"' ],
+    [ 'http/ngx_http_completion_a.c', '    ngx_strncmp(p, "messages", 8);' ],
+    [ 'http/ngx_http_completion_a.c', 'case 3: /* gRPC: the request */' ],
+    [ 'http/ngx_http_completion_a.c', '"must not be above 72h"' ],
+    [ 'http/ngx_http_completion_a.c', '{ ngx_string("folder"),' ],
+    [ 'http/ngx_http_completion_a.c', '{ ngx_string("iam_url"),' ],
+    [ 'store/ngx_completion_a.c',     '#define NGX_COMPLETION_LIFETIME  (72 * 3600)' ],
+    [ 'operation/ngx_completion_a.c', 'ngx_completion_json_cstring(w, "Async GPT Completion");' ],
+    [ 'dialect/ngx_completion_a.c',   '/* as Yandex says */' ],
+    [ 'dialect/ngx_completion_a.c',   'ngx_completion_yandex_answer(f);' ],
+    [ 'dialect/ngx_completion_dialects.c', '&ngx_completion_yandex, "Api-Key"' ],
     [ 'ngx_completion_a.c',           '' ],
 ) {
     my ($path, $text) = @$case;

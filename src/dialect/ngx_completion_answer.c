@@ -1,6 +1,11 @@
 
+/*
+ * What a call brought, whatever the dialect: the status says what became of
+ * it, the dialect reads the body.
+ */
+
+
 #include "ngx_completion_dialect.h"
-#include "yandex/ngx_completion_yandex.h"
 
 
 #define NGX_COMPLETION_SECONDS_MAX     86400
@@ -10,8 +15,12 @@
 static void ngx_completion_provider_status(ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_read(ngx_completion_masks_t *masks,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault);
+static ngx_int_t ngx_completion_provider_operation(
+    ngx_completion_masks_t *masks, ngx_completion_call_e kind,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
-    ngx_completion_answer_t *answer, const char **fault);
+    ngx_completion_operation_t *operation, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
     ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
     ngx_pool_t *pool, ngx_completion_answer_t *answer);
@@ -20,49 +29,38 @@ static ngx_int_t ngx_completion_provider_request_id(
     const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
 static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
-static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
-    ngx_completion_answer_t *answer, const char *fault);
-
-
-/*
- * A transfer made in this folder points to an origin inside of its provider.
- */
-#define ngx_completion_provider_of(f, member)                                 \
-    ((ngx_completion_provider_t *)                                            \
-        ((u_char *) (f)->origin                                               \
-         - offsetof(ngx_completion_provider_t, member)))
+static void ngx_completion_provider_log(ngx_completion_call_e kind,
+    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer,
+    const char *fault);
 
 
 void
-ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
+ngx_completion_provider_answer(ngx_completion_provider_t *p,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer)
 {
-    const char                 *fault;
-    ngx_completion_masks_t      masks;
-    ngx_completion_provider_t  *p;
+    const char              *fault;
+    ngx_completion_masks_t   masks;
 
     ngx_memzero(answer, sizeof(ngx_completion_answer_t));
 
     answer->retry_after = -1;
     answer->poll_interval = -1;
-    answer->operation.input_tokens = -1;
-    answer->operation.completion_tokens = -1;
-    answer->operation.total_tokens = -1;
+    ngx_completion_usage_init(&answer->operation.usage);
 
     fault = f->fault ? f->fault : "unknown";
 
     switch (f->outcome) {
 
     case NGX_COMPLETION_FETCH_ANSWERED:
-        p = f->post ? ngx_completion_provider_of(f, submit)
-                    : ngx_completion_provider_of(f, operations);
-
-        masks.folder = p->folder;
+        masks.dialect = p->dialect;
+        masks.tenant = p->tenant;
         masks.credential = f->credential;
 
         ngx_completion_provider_status(f, answer);
 
-        if (ngx_completion_provider_read(&masks, f, pool, id, answer, &fault)
+        if (ngx_completion_provider_read(&masks, kind, f, pool, id, answer,
+                                         &fault)
             != NGX_OK)
         {
             answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
@@ -86,7 +84,7 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
         answer->kind = NGX_COMPLETION_ANSWER_UNKNOWN;
     }
 
-    ngx_completion_provider_log(f, answer, fault);
+    ngx_completion_provider_log(kind, f, answer, fault);
 }
 
 
@@ -135,12 +133,9 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
 
 static ngx_int_t
 ngx_completion_provider_read(ngx_completion_masks_t *masks,
-    ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
-    ngx_completion_answer_t *answer, const char **fault)
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault)
 {
-    ngx_int_t                    rc;
-    ngx_completion_operation_t  *operation;
-
     *fault = "no memory";
 
     if (ngx_completion_provider_answer_headers(masks, f, pool, answer)
@@ -149,25 +144,48 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
         return NGX_ERROR;
     }
 
-    if (answer->kind != NGX_COMPLETION_ANSWER_OPERATION) {
-        return ngx_completion_provider_reason(masks, pool, &f->response,
-                                              &answer->reason);
+    if (answer->kind == NGX_COMPLETION_ANSWER_OPERATION) {
+        return ngx_completion_provider_operation(masks, kind, f, pool, id,
+                                                 &answer->operation, fault);
     }
 
-    operation = &answer->operation;
+    if (masks->dialect->reason(pool, &f->response, &answer->reason) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    rc = ngx_completion_provider_document(masks, pool, &f->response, operation,
-                                          fault);
+    return ngx_completion_clean(masks, pool, &answer->reason,
+                                NGX_COMPLETION_REASON_MAX);
+}
 
-    if (rc == NGX_OK && id && id->len
+
+static ngx_int_t
+ngx_completion_provider_operation(ngx_completion_masks_t *masks,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_operation_t *operation, const char **fault)
+{
+    ngx_int_t  rc;
+
+    rc = masks->dialect->answer(kind, masks, pool, &f->response, operation,
+                                fault);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!masks->dialect->id(&operation->id)) {
+        *fault = "an operation's id of a wrong form";
+        return NGX_DECLINED;
+    }
+
+    if (id && id->len
         && (id->len != operation->id.len
             || ngx_memcmp(id->data, operation->id.data, id->len) != 0))
     {
         *fault = "another operation";
-        rc = NGX_DECLINED;
+        return NGX_DECLINED;
     }
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -176,8 +194,9 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_completion_answer_t *answer)
 {
-    ngx_int_t  rc;
-    ngx_str_t  value;
+    ngx_int_t    rc;
+    ngx_str_t    value;
+    const char  *name, **ids;
 
     if (ngx_completion_fetch_answer_header(f, "retry-after", &value)
         == NGX_OK)
@@ -185,19 +204,19 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
         answer->retry_after = ngx_completion_provider_retry_after(&value);
     }
 
-    if (ngx_completion_fetch_answer_header(f, "x-operation-poll-interval",
-                                           &value)
-        == NGX_OK)
+    name = masks->dialect->poll_interval;
+
+    if (name
+        && ngx_completion_fetch_answer_header(f, name, &value) == NGX_OK)
     {
         answer->poll_interval = ngx_completion_provider_seconds(&value);
     }
 
-    rc = ngx_completion_provider_request_id(masks, f, "x-request-id", pool,
-                                            answer);
+    rc = NGX_DECLINED;
 
-    if (rc == NGX_DECLINED) {
-        rc = ngx_completion_provider_request_id(masks, f, "x-server-trace-id",
-                                                pool, answer);
+    for (ids = masks->dialect->request_ids; *ids && rc == NGX_DECLINED; ids++)
+    {
+        rc = ngx_completion_provider_request_id(masks, f, *ids, pool, answer);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
@@ -238,7 +257,7 @@ ngx_completion_provider_request_id(ngx_completion_masks_t *masks,
 
     /* what upstream echoes must not end up in a log */
 
-    return ngx_completion_provider_mask(masks, pool, &answer->request_id);
+    return ngx_completion_mask(masks, pool, &answer->request_id);
 }
 
 
@@ -299,8 +318,9 @@ ngx_completion_provider_seconds(ngx_str_t *value)
  */
 
 static void
-ngx_completion_provider_log(ngx_completion_fetch_t *f,
-    ngx_completion_answer_t *answer, const char *fault)
+ngx_completion_provider_log(ngx_completion_call_e kind,
+    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer,
+    const char *fault)
 {
     ngx_uint_t  level;
 
@@ -334,7 +354,7 @@ ngx_completion_provider_log(ngx_completion_fetch_t *f,
 
         /* for a submit it means that the model has no asynchronous mode */
 
-        if (!f->post) {
+        if (kind != NGX_COMPLETION_CALL_SUBMIT) {
             return;
         }
 

@@ -231,7 +231,9 @@ ngx_http_completion_verify(ngx_http_request_t *r,
     ctx->capability = *capability;
 
     return ngx_completion_id_verify(r->pool, service->id_keys, &service->name,
-                                    &ctx->owner, capability, &ctx->id);
+                                    &ctx->owner, capability,
+                                    service->provider.dialect->lifetime,
+                                    &ctx->id);
 }
 
 

@@ -19,8 +19,6 @@ typedef struct {
 
 static ngx_int_t ngx_http_completion_reply_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_uint_t ngx_http_completion_text_status(
-    ngx_completion_result_t *result);
 static ngx_int_t ngx_http_completion_reply_cache(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_etag(ngx_http_request_t *r,
@@ -52,6 +50,20 @@ static ngx_http_completion_problem_t  ngx_http_completion_problems[] = {
     { 503, "upstream_unavailable", "The upstream is not available" },
     { 503, "zone_full", "No room for another operation" },
     { 504, "upstream_timeout", "The upstream cannot be reached in time" }
+};
+
+
+/* of a text that there is not, or not all of it, by completion_failure_e */
+
+static ngx_uint_t  ngx_http_completion_statuses[NGX_COMPLETION_FAILURE_LAST] = {
+    NGX_HTTP_OK,                           /* NONE */
+    422,                                   /* FILTERED */
+    NGX_HTTP_BAD_REQUEST,                  /* INVALID */
+    410,                                   /* CANCELLED */
+    NGX_HTTP_TOO_MANY_REQUESTS,            /* QUOTA */
+    NGX_HTTP_GATEWAY_TIME_OUT,             /* TIMEOUT */
+    NGX_HTTP_BAD_GATEWAY,                  /* LOST */
+    NGX_HTTP_BAD_GATEWAY                   /* OTHER */
 };
 
 
@@ -122,8 +134,9 @@ ngx_http_completion_reply_text(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    status = ngx_http_completion_text_status(result);
-    body = (result->error_code == 0) ? result->text : result->error_message;
+    status = ngx_http_completion_statuses[result->failure];
+    body = (result->state == NGX_COMPLETION_FAILED) ? result->message
+                                                    : result->text;
 
     if (status != NGX_HTTP_OK) {
         r->disable_not_modified = 1;
@@ -142,38 +155,6 @@ ngx_http_completion_reply_text(ngx_http_request_t *r,
     }
 
     return ngx_http_completion_send(r, status, &body);
-}
-
-
-static ngx_uint_t
-ngx_http_completion_text_status(ngx_completion_result_t *result)
-{
-    if (result->filtered) {
-        return 422;
-    }
-
-    switch (result->error_code) {
-
-    case 0:
-        return NGX_HTTP_OK;
-
-    case 1:
-        return 410;
-
-    case 3:
-    case 9:
-    case 11:
-        return NGX_HTTP_BAD_REQUEST;
-
-    case 4:
-        return NGX_HTTP_GATEWAY_TIME_OUT;
-
-    case 8:
-        return NGX_HTTP_TOO_MANY_REQUESTS;
-
-    default:
-        return NGX_HTTP_BAD_GATEWAY;
-    }
 }
 
 
@@ -258,7 +239,8 @@ ngx_http_completion_reply_cache(ngx_http_request_t *r,
         return ngx_http_completion_add_header(r, "Cache-Control", &private);
     }
 
-    rest = ctx->id.submitted + NGX_COMPLETION_ID_LIFETIME - ngx_time();
+    rest = ctx->id.submitted + ctx->service->provider.dialect->lifetime
+           - ngx_time();
 
     value.data = ngx_pnalloc(r->pool, sizeof("private, max-age=, immutable")
                                       + NGX_TIME_T_LEN);
@@ -379,8 +361,8 @@ ngx_http_completion_result(ngx_http_request_t *r,
     ctx->result = ngx_pcalloc(r->pool, sizeof(ngx_completion_result_t));
 
     if (ctx->result
-        && ngx_completion_provider_result(r->pool, &ctx->view.document,
-                                          ctx->result)
+        && ctx->service->provider.dialect->result(r->pool, &ctx->view.document,
+                                                  ctx->result)
            != NGX_OK)
     {
         ctx->result = NULL;

@@ -149,12 +149,12 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
 
     tokens = service->zone->metrics->tokens;
 
-    if (operation->input_tokens > 0) {
-        ngx_completion_metrics_add(&tokens[0], operation->input_tokens);
+    if (operation->usage.input > 0) {
+        ngx_completion_metrics_add(&tokens[0], operation->usage.input);
     }
 
-    if (operation->completion_tokens > 0) {
-        ngx_completion_metrics_add(&tokens[1], operation->completion_tokens);
+    if (operation->usage.completion > 0) {
+        ngx_completion_metrics_add(&tokens[1], operation->usage.completion);
     }
 }
 

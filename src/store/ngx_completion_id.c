@@ -83,7 +83,7 @@ ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 ngx_int_t
 ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
     ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *capability,
-    ngx_completion_id_t *id)
+    time_t lifetime, ngx_completion_id_t *id)
 {
     u_char       tag[NGX_COMPLETION_ID_TAG], *p;
     ngx_int_t    seconds;
@@ -137,9 +137,7 @@ ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
     id->shared = (*p == 's');
     id->submitted = seconds;
 
-    if (ngx_time() - id->submitted
-        > NGX_COMPLETION_ID_LIFETIME + NGX_COMPLETION_ID_SKEW)
-    {
+    if (ngx_time() - id->submitted > lifetime + NGX_COMPLETION_ID_SKEW) {
         return NGX_DECLINED;
     }
 

@@ -27,8 +27,7 @@
 #define NGX_COMPLETION_ID_MAX                                                 \
     (NGX_COMPLETION_ID_UPSTREAM + NGX_COMPLETION_ID_TAIL)
 
-/* how long upstream keeps a result, and how far clocks may be apart */
-#define NGX_COMPLETION_ID_LIFETIME    (72 * 3600)
+/* how far clocks may be apart */
 #define NGX_COMPLETION_ID_SKEW        60
 
 
@@ -49,11 +48,12 @@ ngx_int_t ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 
 /*
  * NGX_OK with *id, whose string points into the capability; NGX_DECLINED:
- * malformed, forged, foreign or expired; NGX_ERROR: no memory.
+ * malformed, forged, foreign or expired; NGX_ERROR: no memory.  lifetime: how
+ * long upstream keeps a result, seconds.
  */
 ngx_int_t ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
     ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *capability,
-    ngx_completion_id_t *id);
+    time_t lifetime, ngx_completion_id_t *id);
 
 
 #endif /* _NGX_COMPLETION_ID_H_INCLUDED_ */

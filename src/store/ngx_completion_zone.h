@@ -49,6 +49,7 @@ typedef struct {
     ngx_msec_t                 poll_lease;     /* how long a poll may take */
     ngx_msec_t                 deadline;
     time_t                     retention;      /* seconds */
+    time_t                     lifetime;       /* of results, upstream */
 
     ngx_completion_rate_t      poll_rate;
     ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];

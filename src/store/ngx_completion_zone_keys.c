@@ -429,7 +429,7 @@ ngx_completion_key_create(ngx_completion_zone_t *zone,
 
         /* the end of its operation is not known yet */
 
-        k->expires = ngx_time() + NGX_COMPLETION_ID_LIFETIME;
+        k->expires = ngx_time() + zone->lifetime;
 
         entry = (ngx_completion_cached_sh_t *) k;
         ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);

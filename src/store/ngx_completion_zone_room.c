@@ -193,7 +193,7 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     case NGX_COMPLETION_LIST_PENDING:
         return ngx_time() - record->submitted
-               > NGX_COMPLETION_ID_LIFETIME + NGX_COMPLETION_ID_SKEW;
+               > zone->lifetime + NGX_COMPLETION_ID_SKEW;
 
     case NGX_COMPLETION_LIST_PASSING:
         return (ngx_msec_int_t) (ngx_current_msec - record->created)

@@ -11,6 +11,7 @@
 #include "../../src/store/ngx_completion_id.h"
 
 
+#define LIFETIME  (72 * 3600)
 #define NOW  1700000000
 
 
@@ -37,23 +38,23 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
           == NGX_OK);
     HOLDS(capability.len == id->upstream.len + NGX_COMPLETION_ID_TAIL);
     HOLDS(ngx_completion_id_verify(pool, &keys, provider, owner, &capability,
-                                   &got)
+                                   LIFETIME, &got)
           == NGX_OK);
     HOLDS(fuzz_equal(&got.upstream, &id->upstream));
     HOLDS(got.submitted == id->submitted && got.shared == id->shared);
 
     HOLDS(ngx_completion_id_verify(pool, &rotated, provider, owner,
-                                   &capability, &got)
+                                   &capability, LIFETIME, &got)
           == NGX_OK);
     HOLDS(ngx_completion_id_verify(pool, &others, provider, owner,
-                                   &capability, &got)
+                                   &capability, LIFETIME, &got)
           == NGX_DECLINED);
 
     if (owner->len) {
         other = fuzz_copy(pool, owner->data, owner->len);
         other.data[0] ^= 1;
         HOLDS(ngx_completion_id_verify(pool, &keys, provider, &other,
-                                       &capability, &got)
+                                       &capability, LIFETIME, &got)
               == NGX_DECLINED);
     }
 
@@ -63,12 +64,12 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
     longer.data = ngx_pcalloc(pool, longer.len);
     memcpy(longer.data, owner->data, owner->len);
     HOLDS(ngx_completion_id_verify(pool, &keys, provider, &longer,
-                                   &capability, &got)
+                                   &capability, LIFETIME, &got)
           == NGX_DECLINED);
 
     if (!fuzz_equal(provider, owner)) {
         HOLDS(ngx_completion_id_verify(pool, &keys, owner, provider,
-                                       &capability, &got)
+                                       &capability, LIFETIME, &got)
               == NGX_DECLINED);
     }
 
@@ -77,7 +78,7 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
 
     capability.data[at % capability.len] ^= by ? by : 1;
     HOLDS(ngx_completion_id_verify(pool, &keys, provider, owner, &capability,
-                                   &got)
+                                   LIFETIME, &got)
           == NGX_DECLINED);
 }
 
@@ -102,7 +103,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     id.submitted = NOW - 100 * (time_t) fuzz_byte(&data, &size);
 
     rc = ngx_completion_id_verify(pool, &keys, &provider, &owner, &capability,
-                                  &got);
+                                  LIFETIME, &got);
     HOLDS(rc == NGX_OK || rc == NGX_DECLINED);
 
     if (rc == NGX_OK) {

@@ -5,6 +5,7 @@
 #include "../../src/store/ngx_completion_id.h"
 
 
+#define LIFETIME  (72 * 3600)
 #define NOW  1700000000
 
 
@@ -40,7 +41,7 @@ verify(ngx_str_t *capability)
     ngx_completion_id_t  id;
 
     return ngx_completion_id_verify(pool, &keys, &provider, &owner, capability,
-                                    &id);
+                                    LIFETIME, &id);
 }
 
 
@@ -58,14 +59,14 @@ test_round_trip(void)
            "a capability, byte by byte");
 
     is_int(ngx_completion_id_verify(pool, &keys, &provider, &owner,
-                                    &capability, &id),
+                                    &capability, LIFETIME, &id),
            NGX_OK, "it verifies");
     is_str(&id.upstream, "d7qAZ_-09", "the upstream's id");
     ok(id.shared && id.submitted == NOW - 5, "its kind and time");
 
     capability = sign("d7q", 0, NOW);
     ok(ngx_completion_id_verify(pool, &keys, &provider, &owner, &capability,
-                                &id)
+                                LIFETIME, &id)
        == NGX_OK && !id.shared, "a private one");
 }
 

@@ -30,6 +30,7 @@ make(size_t size, ngx_uint_t polls)
     zone->poll_lease = 30000;
     zone->deadline = 3600000;
     zone->retention = 60;
+    zone->lifetime = 72 * 3600;
     zone->reusable = 1;
     zone->poll_rate.n = polls;
     zone->poll_rate.unit = 1000;

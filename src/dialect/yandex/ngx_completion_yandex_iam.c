@@ -1,116 +1,146 @@
 
-#include "../ngx_completion_credential.h"
+/*
+ * Tokens of Identity and Access Management: for the key of a service account,
+ * or from the metadata of the virtual machine we run on.
+ */
+
+
+#include "ngx_completion_yandex.h"
 #include "ngx_completion_yandex_jwt.h"
-#include "../../base/ngx_completion_json.h"
-
-
-/* Yandex's live half a day; far more than that is a clock gone wrong */
-#define NGX_COMPLETION_TOKEN_LIFE_MAX  (30 * 24 * 3600)
 
 
 enum {
-    NGX_COMPLETION_TOKEN_IAM = NGX_COMPLETION_JSON_ROOT + 1,
-    NGX_COMPLETION_TOKEN_EXPIRES_AT,
-    NGX_COMPLETION_TOKEN_ACCESS,
-    NGX_COMPLETION_TOKEN_EXPIRES_IN
+    NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT = NGX_COMPLETION_JSON_ROOT + 1,
+    NGX_COMPLETION_YANDEX_IAM_EXPIRES
 };
 
 
 typedef struct {
-    ngx_pool_t                   *pool;
-    ngx_completion_credential_e   kind;
-    ngx_str_t                     token;
-    time_t                        life;
-    const char                   *fault;
-    unsigned                      expires:1;
-} ngx_completion_token_reader_t;
+    ngx_completion_fetch_t        *fetch;
+    ngx_int_t                    (*life)(ngx_completion_json_event_t *event,
+                                      time_t *life);
+    ngx_str_t                      token;
+    time_t                         seconds;
+    const char                    *fault;
+    unsigned                       expires:1;
+} ngx_completion_yandex_token_t;
 
 
-static ngx_int_t ngx_completion_token_body(ngx_completion_fetch_t *f,
-    ngx_completion_secret_t *secret);
-static const char *ngx_completion_token_status(
-    ngx_completion_credential_t *c, ngx_completion_fetch_t *f);
-static ngx_int_t ngx_completion_token_event(void *data,
+static const char *ngx_completion_yandex_account(ngx_pool_t *pool,
+    ngx_str_t *key, ngx_str_t *account);
+static ngx_int_t ngx_completion_yandex_exchange(ngx_completion_fetch_t *f,
+    ngx_str_t *key);
+static const char *ngx_completion_yandex_exchanged(ngx_completion_fetch_t *f,
+    ngx_str_t *token, time_t *life);
+static ngx_int_t ngx_completion_yandex_metadata(ngx_completion_fetch_t *f,
+    ngx_str_t *key);
+static const char *ngx_completion_yandex_metadata_read(
+    ngx_completion_fetch_t *f, ngx_str_t *token, time_t *life);
+
+static const char *ngx_completion_yandex_token(
+    ngx_completion_yandex_token_t *reader,
+    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life);
+static ngx_int_t ngx_completion_yandex_token_event(void *data,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_token_value(
-    ngx_completion_token_reader_t *reader, ngx_str_t *value);
-static ngx_int_t ngx_completion_token_time(ngx_str_t *value, time_t *time);
-static ngx_int_t ngx_completion_token_seconds(ngx_str_t *value,
-    time_t *seconds);
+static ngx_int_t ngx_completion_yandex_expires_at(
+    ngx_completion_json_event_t *event, time_t *life);
+static ngx_int_t ngx_completion_yandex_expires_in(
+    ngx_completion_json_event_t *event, time_t *life);
 
 
-static const ngx_completion_json_path_t  ngx_completion_token_paths[] = {
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_TOKEN_IAM,
+ngx_completion_credential_kind_t  ngx_completion_yandex_api_key = {
+    "Api-Key", 1, NULL, NULL, 0, NULL, NULL, NULL
+};
+
+
+ngx_completion_credential_kind_t  ngx_completion_yandex_iam_token = {
+    "Bearer", 1, NULL, NULL, 0, NULL, NULL, NULL
+};
+
+
+ngx_completion_credential_kind_t  ngx_completion_yandex_service_key = {
+    "Bearer", 1,
+    NGX_COMPLETION_YANDEX_IAM_URL,         /* iam_url */
+    "iam_url",
+    0,
+    ngx_completion_yandex_account,
+    ngx_completion_yandex_exchange,
+    ngx_completion_yandex_exchanged
+};
+
+
+ngx_completion_credential_kind_t  ngx_completion_yandex_metadata_token = {
+    "Bearer", 0,
+    NGX_COMPLETION_YANDEX_METADATA_URL,
+    "metadata_token",
+    1,
+    NULL,
+    ngx_completion_yandex_metadata,
+    ngx_completion_yandex_metadata_read
+};
+
+
+static const ngx_completion_json_path_t  ngx_completion_yandex_exchanges[] = {
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT,
       ngx_string("iamToken") },
 
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_TOKEN_EXPIRES_AT,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_EXPIRES,
       ngx_string("expiresAt") },
 
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_TOKEN_ACCESS,
+    { 0, 0, ngx_null_string }
+};
+
+
+static const ngx_completion_json_path_t  ngx_completion_yandex_metadatas[] = {
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT,
       ngx_string("access_token") },
 
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_TOKEN_EXPIRES_IN,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_EXPIRES,
       ngx_string("expires_in") },
 
     { 0, 0, ngx_null_string }
 };
 
 
-ngx_completion_fetch_t *
-ngx_completion_token_fetch(ngx_completion_credential_t *c,
-    ngx_completion_secret_t *secret, ngx_log_t *log)
+static const char *
+ngx_completion_yandex_account(ngx_pool_t *pool, ngx_str_t *key,
+    ngx_str_t *account)
 {
-    ngx_int_t                rc;
-    ngx_str_t                value;
-    ngx_completion_fetch_t  *f;
+    const char                *fault;
+    ngx_completion_jwt_key_t   jwt;
 
-    f = ngx_completion_fetch_create(&c->service, log);
-    if (f == NULL) {
-        return NULL;
+    fault = ngx_completion_jwt_key(pool, key, &jwt);
+
+    if (fault == NULL) {
+        *account = jwt.account;
+        ngx_completion_jwt_key_free(&jwt);
     }
 
-    f->secret = 1;
-
-    if (c->kind == NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN) {
-        ngx_str_set(&value, "Google");
-        rc = ngx_completion_fetch_header(f, "Metadata-Flavor", &value);
-
-    } else {
-        ngx_str_set(&value, "application/json");
-        rc = ngx_completion_fetch_header(f, "Content-Type", &value);
-
-        if (rc == NGX_OK) {
-            rc = ngx_completion_token_body(f, secret);
-        }
-    }
-
-    if (rc != NGX_OK) {
-        ngx_completion_fetch_destroy(f);
-        return NULL;
-    }
-
-    return f;
+    return fault;
 }
 
 
 /* a JWT needs no escapes: the body is written by hand, and wiped */
 
 static ngx_int_t
-ngx_completion_token_body(ngx_completion_fetch_t *f,
-    ngx_completion_secret_t *secret)
+ngx_completion_yandex_exchange(ngx_completion_fetch_t *f, ngx_str_t *key)
 {
     size_t                     size;
     ngx_int_t                  rc;
-    ngx_str_t                  jwt;
-    ngx_completion_jwt_key_t   key;
+    ngx_str_t                  type, jwt;
+    ngx_completion_jwt_key_t   parsed;
 
-    if (ngx_completion_jwt_key(f->pool, &secret->value, &key)) {
+    ngx_str_set(&type, "application/json");
+
+    if (ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK
+        || ngx_completion_jwt_key(f->pool, key, &parsed))
+    {
         return NGX_ERROR;
     }
 
-    rc = ngx_completion_jwt_sign(f->pool, &key, ngx_time(), &jwt);
+    rc = ngx_completion_jwt_sign(f->pool, &parsed, ngx_time(), &jwt);
 
-    ngx_completion_jwt_key_free(&key);
+    ngx_completion_jwt_key_free(&parsed);
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
@@ -136,76 +166,11 @@ ngx_completion_token_body(ngx_completion_fetch_t *f,
 }
 
 
-const char *
-ngx_completion_token_read(ngx_completion_credential_t *c,
-    ngx_completion_fetch_t *f, ngx_str_t *token, time_t *life)
-{
-    ngx_int_t                      rc;
-    const char                    *fault;
-    ngx_completion_token_reader_t  reader;
-
-    fault = ngx_completion_token_status(c, f);
-
-    if (fault) {
-        return fault;
-    }
-
-    ngx_memzero(&reader, sizeof(ngx_completion_token_reader_t));
-
-    reader.pool = f->pool;
-    reader.kind = c->kind;
-
-    rc = ngx_completion_json_read(f->pool, &f->response,
-                                  ngx_completion_token_paths,
-                                  ngx_completion_token_event, &reader, &fault);
-
-    if (reader.fault) {
-        return reader.fault;
-    }
-
-    if (rc != NGX_OK) {
-        return (rc == NGX_DECLINED) ? fault : "no memory";
-    }
-
-    if (reader.token.len == 0) {
-        return "the answer has no token";
-    }
-
-    if (!reader.expires) {
-        return "the answer does not say when the token expires";
-    }
-
-    if (reader.life <= 0) {
-        return "the token has expired already, or the clock is wrong";
-    }
-
-    if (reader.life > NGX_COMPLETION_TOKEN_LIFE_MAX) {
-        return "the token lives longer than can be, or the clock is wrong";
-    }
-
-    *token = reader.token;
-    *life = reader.life;
-
-    return NULL;
-}
-
-
 static const char *
-ngx_completion_token_status(ngx_completion_credential_t *c,
-    ngx_completion_fetch_t *f)
+ngx_completion_yandex_exchanged(ngx_completion_fetch_t *f, ngx_str_t *token,
+    time_t *life)
 {
-    if (f->outcome != NGX_COMPLETION_FETCH_ANSWERED) {
-        return f->fault ? f->fault : "no answer";
-    }
-
-    if (f->status >= 200 && f->status < 300) {
-        return NULL;
-    }
-
-    if (c->kind == NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN) {
-        return (f->status == 404) ? "no service account on this VM, attach one"
-                                  : "the metadata service refuses";
-    }
+    ngx_completion_yandex_token_t  reader;
 
     switch (f->status) {
 
@@ -215,44 +180,112 @@ ngx_completion_token_status(ngx_completion_credential_t *c,
     case 404:
         return "the authorized key is refused: deleted, of another account, "
                "or the clock is wrong";
+    }
 
-    default:
+    if (f->status < 200 || f->status >= 300) {
         return "the token service refuses";
     }
+
+    ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
+
+    reader.fetch = f;
+    reader.life = ngx_completion_yandex_expires_at;
+
+    return ngx_completion_yandex_token(&reader,
+                                       ngx_completion_yandex_exchanges, token,
+                                       life);
 }
 
 
 static ngx_int_t
-ngx_completion_token_event(void *data, ngx_completion_json_event_t *event)
+ngx_completion_yandex_metadata(ngx_completion_fetch_t *f, ngx_str_t *key)
 {
-    ngx_completion_token_reader_t *reader = data;
+    ngx_str_t  value;
 
-    time_t      time;
-    ngx_uint_t  iam;
+    ngx_str_set(&value, "Google");
 
-    iam = (reader->kind == NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY);
+    return ngx_completion_fetch_header(f, "Metadata-Flavor", &value);
+}
 
-    if (event->node == (iam ? NGX_COMPLETION_TOKEN_IAM
-                            : NGX_COMPLETION_TOKEN_ACCESS)
+
+static const char *
+ngx_completion_yandex_metadata_read(ngx_completion_fetch_t *f,
+    ngx_str_t *token, time_t *life)
+{
+    ngx_completion_yandex_token_t  reader;
+
+    if (f->status < 200 || f->status >= 300) {
+        return (f->status == 404) ? "no service account on this VM, attach one"
+                                  : "the metadata service refuses";
+    }
+
+    ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
+
+    reader.fetch = f;
+    reader.life = ngx_completion_yandex_expires_in;
+
+    return ngx_completion_yandex_token(&reader,
+                                       ngx_completion_yandex_metadatas, token,
+                                       life);
+}
+
+
+static const char *
+ngx_completion_yandex_token(ngx_completion_yandex_token_t *reader,
+    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life)
+{
+    ngx_int_t    rc;
+    const char  *fault;
+
+    rc = ngx_completion_json_read(reader->fetch->pool,
+                                  &reader->fetch->response, paths,
+                                  ngx_completion_yandex_token_event, reader,
+                                  &fault);
+
+    if (reader->fault) {
+        return reader->fault;
+    }
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? fault : "no memory";
+    }
+
+    if (reader->token.len == 0) {
+        return "the answer has no token";
+    }
+
+    if (!reader->expires) {
+        return "the answer does not say when the token expires";
+    }
+
+    *token = reader->token;
+    *life = reader->seconds;
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_completion_yandex_token_event(void *data,
+    ngx_completion_json_event_t *event)
+{
+    ngx_completion_yandex_token_t *reader = data;
+
+    time_t  seconds;
+
+    if (event->node == NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT
         && event->type == NGX_COMPLETION_JSON_STRING)
     {
-        return ngx_completion_token_value(reader, &event->value);
+        reader->fault = ngx_completion_token_keep(reader->fetch, &event->value,
+                                                  &reader->token);
+
+        return reader->fault ? NGX_DECLINED : NGX_OK;
     }
 
-    if (iam && event->node == NGX_COMPLETION_TOKEN_EXPIRES_AT
-        && event->type == NGX_COMPLETION_JSON_STRING
-        && ngx_completion_token_time(&event->value, &time) == NGX_OK)
+    if (event->node == NGX_COMPLETION_YANDEX_IAM_EXPIRES
+        && reader->life(event, &seconds) == NGX_OK)
     {
-        reader->life = time - ngx_time();
-        reader->expires = 1;
-    }
-
-    if (!iam && event->node == NGX_COMPLETION_TOKEN_EXPIRES_IN
-        && (event->type == NGX_COMPLETION_JSON_NUMBER
-            || event->type == NGX_COMPLETION_JSON_STRING)
-        && ngx_completion_token_seconds(&event->value, &time) == NGX_OK)
-    {
-        reader->life = time;
+        reader->seconds = seconds;
         reader->expires = 1;
     }
 
@@ -260,47 +293,23 @@ ngx_completion_token_event(void *data, ngx_completion_json_event_t *event)
 }
 
 
-static ngx_int_t
-ngx_completion_token_value(ngx_completion_token_reader_t *reader,
-    ngx_str_t *value)
-{
-    ngx_uint_t  i;
-
-    if (value->len > NGX_COMPLETION_TOKEN_MAX) {
-        reader->fault = "the token is longer than 16k";
-        return NGX_DECLINED;
-    }
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
-            reader->fault = "the token holds characters it may not";
-            return NGX_DECLINED;
-        }
-    }
-
-    reader->token.data = ngx_pstrdup(reader->pool, value);
-    if (reader->token.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    reader->token.len = value->len;
-
-    return ngx_completion_secret_wipe_with(reader->pool, reader->token.data,
-                                           reader->token.len);
-}
-
-
 /* RFC 3339 */
 
 static ngx_int_t
-ngx_completion_token_time(ngx_str_t *value, time_t *time)
+ngx_completion_yandex_expires_at(ngx_completion_json_event_t *event,
+    time_t *life)
 {
     u_char      *p, *last;
     char         text[20];
     ngx_int_t    hours, minutes;
+    ngx_str_t   *value;
     struct tm    tm;
 
-    if (value->len < sizeof("2026-01-01T00:00:00Z") - 1) {
+    value = &event->value;
+
+    if (event->type != NGX_COMPLETION_JSON_STRING
+        || value->len < sizeof("2026-01-01T00:00:00Z") - 1)
+    {
         return NGX_ERROR;
     }
 
@@ -316,7 +325,7 @@ ngx_completion_token_time(ngx_str_t *value, time_t *time)
         return NGX_ERROR;
     }
 
-    *time = timegm(&tm);
+    *life = timegm(&tm) - ngx_time();
 
     p = value->data + 19;
     last = value->data + value->len;
@@ -340,7 +349,7 @@ ngx_completion_token_time(ngx_str_t *value, time_t *time)
         return NGX_ERROR;
     }
 
-    *time -= (*p == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
+    *life -= (*p == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
 
     return NGX_OK;
 }
@@ -349,16 +358,26 @@ ngx_completion_token_time(ngx_str_t *value, time_t *time)
 /* a number as it is spelled; a fraction is cut off */
 
 static ngx_int_t
-ngx_completion_token_seconds(ngx_str_t *value, time_t *seconds)
+ngx_completion_yandex_expires_in(ngx_completion_json_event_t *event,
+    time_t *life)
 {
     u_char     *p, *last;
     ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = &event->value;
+
+    if (event->type != NGX_COMPLETION_JSON_NUMBER
+        && event->type != NGX_COMPLETION_JSON_STRING)
+    {
+        return NGX_ERROR;
+    }
 
     p = value->data;
     last = p + value->len;
 
     if (p < last && *p == '-') {
-        *seconds = -1;
+        *life = -1;
         return NGX_OK;
     }
 
@@ -372,7 +391,7 @@ ngx_completion_token_seconds(ngx_str_t *value, time_t *seconds)
         return NGX_ERROR;
     }
 
-    *seconds = n;
+    *life = n;
 
     return NGX_OK;
 }

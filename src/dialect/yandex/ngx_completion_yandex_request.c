@@ -1,41 +1,183 @@
 
-#include "../ngx_completion_dialect.h"
+/*
+ * How Yandex is asked: the body of a submit, of a location's settings and a
+ * client's text or native request, and the headers of every call.
+ */
+
+
 #include "ngx_completion_yandex.h"
-#include "ngx_completion_yandex_native.h"
-#include "../../base/ngx_completion_hash.h"
 
 
-#define NGX_COMPLETION_MODEL_MAX  512
+#define NGX_COMPLETION_YANDEX_MODEL_MAX  512
+
+#define ngx_completion_native_bit(type)                                       \
+    (1 << NGX_COMPLETION_JSON_##type)
 
 
-static ngx_int_t ngx_completion_provider_model(ngx_completion_provider_t *p,
+enum {
+    NGX_COMPLETION_NATIVE_MODEL = NGX_COMPLETION_JSON_ROOT + 1,
+    NGX_COMPLETION_NATIVE_OPTIONS,
+    NGX_COMPLETION_NATIVE_TEMPERATURE,
+    NGX_COMPLETION_NATIVE_MAX_TOKENS,
+    NGX_COMPLETION_NATIVE_REASONING,
+    NGX_COMPLETION_NATIVE_MODE,
+    NGX_COMPLETION_NATIVE_MESSAGES,
+    NGX_COMPLETION_NATIVE_JSON_OBJECT,
+    NGX_COMPLETION_NATIVE_JSON_SCHEMA,
+    NGX_COMPLETION_NATIVE_TOOLS,
+    NGX_COMPLETION_NATIVE_TOOL_CHOICE,
+    NGX_COMPLETION_NATIVE_PARALLEL,
+    NGX_COMPLETION_NATIVE_LAST
+};
+
+
+typedef struct {
+    ngx_pool_t                    *pool;
+    ngx_completion_json_writer_t  *writer;   /* of an array of the parts */
+    ngx_uint_t                     part;     /* the one being copied */
+    ngx_uint_t                     depth;    /* of that one */
+    ngx_uint_t                     messages;
+    const char                    *reason;   /* of NGX_DECLINED */
+
+    ngx_str_t                      model;    /* unescaped */
+    ngx_str_t                      text;     /* of all parts */
+    size_t                         start[NGX_COMPLETION_NATIVE_LAST];
+    size_t                         end[NGX_COMPLETION_NATIVE_LAST];
+    ngx_str_t                      parts[NGX_COMPLETION_NATIVE_LAST];
+} ngx_completion_native_t;
+
+
+typedef struct {
+    ngx_uint_t                     types;    /* allowed, by bit; 0: any */
+    char                          *reason;
+} ngx_completion_native_rule_t;
+
+
+/* a word of a configuration */
+typedef struct {
+    ngx_str_t                      word;
+    const char                    *spelled;
+} ngx_completion_yandex_word_t;
+
+
+static ngx_int_t ngx_completion_yandex_model(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_str_t *model, ngx_str_t *uri, const char **reason);
-static const char *ngx_completion_provider_utf8(
+static const char *ngx_completion_yandex_utf8(
     ngx_completion_prompt_t *prompt);
-static ngx_int_t ngx_completion_provider_write(ngx_pool_t *pool,
+static ngx_int_t ngx_completion_yandex_write(ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native,
     ngx_str_t *uri, ngx_str_t *body);
-static void ngx_completion_provider_options(ngx_completion_json_writer_t *w,
+static void ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
-static void ngx_completion_provider_messages(ngx_completion_json_writer_t *w,
+static void ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
-static void ngx_completion_provider_format(ngx_completion_json_writer_t *w,
+static void ngx_completion_yandex_format(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
-static void ngx_completion_provider_part(ngx_completion_json_writer_t *w,
+static void ngx_completion_yandex_part(ngx_completion_json_writer_t *w,
     const char *name, ngx_str_t *part);
+static ngx_int_t ngx_completion_yandex_native(ngx_pool_t *pool,
+    ngx_str_t *text, ngx_completion_native_t *native);
+static ngx_int_t ngx_completion_native_event(void *data,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_native_value(
+    ngx_completion_native_t *native,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_native_part(
+    ngx_completion_native_t *native,
+    ngx_completion_json_event_t *event);
 
-static ngx_completion_fetch_t *ngx_completion_provider_get(
-    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
-    const char *verb, ngx_log_t *log);
-static ngx_int_t ngx_completion_provider_headers(
-    ngx_completion_provider_t *p, ngx_str_t *secret,
-    ngx_completion_fetch_t *f);
-static ngx_int_t ngx_completion_provider_uuid(ngx_completion_fetch_t *f,
+static ngx_int_t ngx_completion_yandex_headers(
+    ngx_completion_provider_t *p, ngx_completion_fetch_t *f);
+static ngx_int_t ngx_completion_yandex_uuid(ngx_completion_fetch_t *f,
     u_char *request_id);
 
 
+static const ngx_completion_json_path_t  ngx_completion_native_paths[] = {
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_MODEL,
+      ngx_string("modelUri") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_OPTIONS,
+      ngx_string("completionOptions") },
+
+    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_TEMPERATURE,
+      ngx_string("temperature") },
+
+    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_MAX_TOKENS,
+      ngx_string("maxTokens") },
+
+    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_REASONING,
+      ngx_string("reasoningOptions") },
+
+    { NGX_COMPLETION_NATIVE_REASONING, NGX_COMPLETION_NATIVE_MODE,
+      ngx_string("mode") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_MESSAGES,
+      ngx_string("messages") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_JSON_OBJECT,
+      ngx_string("jsonObject") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_JSON_SCHEMA,
+      ngx_string("jsonSchema") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_TOOLS,
+      ngx_string("tools") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_TOOL_CHOICE,
+      ngx_string("toolChoice") },
+
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_PARALLEL,
+      ngx_string("parallelToolCalls") },
+
+    { 0, 0, ngx_null_string }
+};
+
+
+/* by node; int64 may be a number or a string, as upstream's proto JSON says */
+
+static const ngx_completion_native_rule_t  ngx_completion_native_rules[] = {
+    { 0, NULL },
+    { 0, NULL },
+
+    { ngx_completion_native_bit(STRING),
+      "\"modelUri\" must be a string" },
+
+    { ngx_completion_native_bit(OBJECT),
+      "\"completionOptions\" must be an object" },
+
+    { ngx_completion_native_bit(NUMBER),
+      "\"temperature\" must be a number" },
+
+    { ngx_completion_native_bit(NUMBER)|ngx_completion_native_bit(STRING),
+      "\"maxTokens\" must be a number or a string" },
+
+    { ngx_completion_native_bit(OBJECT),
+      "\"reasoningOptions\" must be an object" },
+
+    { ngx_completion_native_bit(STRING),
+      "\"mode\" must be a string" },
+
+    { ngx_completion_native_bit(ARRAY),
+      "\"messages\" must be an array of objects" },
+
+    { 0, NULL },
+    { 0, NULL },
+    { 0, NULL },
+    { 0, NULL },
+    { 0, NULL }
+};
+
+
+static const ngx_completion_yandex_word_t  ngx_completion_yandex_words[] = {
+    { ngx_string("disabled"), "DISABLED" },
+    { ngx_string("enabled_hidden"), "ENABLED_HIDDEN" },
+    { ngx_null_string, NULL }
+};
+
+
 ngx_int_t
-ngx_completion_provider_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
+ngx_completion_yandex_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_str_t *body, ngx_str_t *reason)
 {
     ngx_int_t                 rc;
@@ -46,14 +188,14 @@ ngx_completion_provider_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_memzero(&native, sizeof(ngx_completion_native_t));
     ngx_str_null(reason);
 
-    fault = ngx_completion_provider_utf8(prompt);
+    fault = ngx_completion_yandex_utf8(prompt);
     if (fault) {
         rc = NGX_DECLINED;
         goto failed;
     }
 
     if (prompt->native.len) {
-        rc = ngx_completion_provider_native(pool, &prompt->native, &native);
+        rc = ngx_completion_yandex_native(pool, &prompt->native, &native);
         if (rc != NGX_OK) {
             fault = native.reason;
             goto failed;
@@ -62,12 +204,12 @@ ngx_completion_provider_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
     model = prompt->model.len ? &prompt->model : &native.model;
 
-    rc = ngx_completion_provider_model(p, pool, model, &uri, &fault);
+    rc = ngx_completion_yandex_model(p, pool, model, &uri, &fault);
     if (rc != NGX_OK) {
         goto failed;
     }
 
-    rc = ngx_completion_provider_write(pool, prompt, &native, &uri, body);
+    rc = ngx_completion_yandex_write(pool, prompt, &native, &uri, body);
 
     if (native.text.data) {
         (void) ngx_pfree(pool, native.text.data);
@@ -86,49 +228,8 @@ failed:
 }
 
 
-ngx_int_t
-ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
-    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md)
-{
-    u_char                     format;
-    ngx_str_t                 *parts, *part;
-    ngx_uint_t                 i, n;
-    ngx_completion_message_t  *message;
-
-    n = prompt->messages.nelts;
-
-    parts = ngx_palloc(pool, (9 + 2 * n) * sizeof(ngx_str_t));
-    if (parts == NULL) {
-        return NGX_ERROR;
-    }
-
-    format = (u_char) prompt->format;
-
-    part = parts;
-    *part++ = p->folder;
-    *part++ = prompt->model;
-    *part++ = prompt->temperature;
-    *part++ = prompt->max_tokens;
-    *part++ = prompt->reasoning;
-    part->len = 1;
-    part++->data = &format;
-    *part++ = prompt->schema;
-    *part++ = prompt->text;
-    *part++ = prompt->native;
-
-    message = prompt->messages.elts;
-
-    for (i = 0; i < n; i++) {
-        *part++ = message[i].role;
-        *part++ = message[i].text;
-    }
-
-    return ngx_completion_sha256_parts(parts, part - parts, md);
-}
-
-
 static const char *
-ngx_completion_provider_utf8(ngx_completion_prompt_t *prompt)
+ngx_completion_yandex_utf8(ngx_completion_prompt_t *prompt)
 {
     ngx_uint_t                 i;
     ngx_completion_message_t  *message;
@@ -165,7 +266,7 @@ ngx_completion_provider_utf8(ngx_completion_prompt_t *prompt)
 
 
 static ngx_int_t
-ngx_completion_provider_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
+ngx_completion_yandex_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_str_t *model, ngx_str_t *uri, const char **reason)
 {
     u_char      c, *last;
@@ -176,7 +277,7 @@ ngx_completion_provider_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
         return NGX_DECLINED;
     }
 
-    if (model->len > NGX_COMPLETION_MODEL_MAX) {
+    if (model->len > NGX_COMPLETION_YANDEX_MODEL_MAX) {
         *reason = "the model's name is too long";
         return NGX_DECLINED;
     }
@@ -195,18 +296,18 @@ ngx_completion_provider_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    if (p->folder.len == 0) {
+    if (p->tenant.len == 0) {
         *reason = "the model must be given as a URI";
         return NGX_DECLINED;
     }
 
-    uri->data = ngx_pnalloc(pool, sizeof("gpt:///") - 1 + p->folder.len
+    uri->data = ngx_pnalloc(pool, sizeof("gpt:///") - 1 + p->tenant.len
                                   + model->len);
     if (uri->data == NULL) {
         return NGX_ERROR;
     }
 
-    last = ngx_sprintf(uri->data, "gpt://%V/%V", &p->folder, model);
+    last = ngx_sprintf(uri->data, "gpt://%V/%V", &p->tenant, model);
     uri->len = last - uri->data;
 
     return NGX_OK;
@@ -214,7 +315,7 @@ ngx_completion_provider_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
 
 static ngx_int_t
-ngx_completion_provider_write(ngx_pool_t *pool,
+ngx_completion_yandex_write(ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native,
     ngx_str_t *uri, ngx_str_t *body)
 {
@@ -230,15 +331,15 @@ ngx_completion_provider_write(ngx_pool_t *pool,
     ngx_completion_json_key(w, "modelUri");
     ngx_completion_json_string(w, uri);
 
-    ngx_completion_provider_options(w, prompt, native);
-    ngx_completion_provider_messages(w, prompt, native);
-    ngx_completion_provider_format(w, prompt, native);
+    ngx_completion_yandex_options(w, prompt, native);
+    ngx_completion_yandex_messages(w, prompt, native);
+    ngx_completion_yandex_format(w, prompt, native);
 
-    ngx_completion_provider_part(w, "tools",
+    ngx_completion_yandex_part(w, "tools",
                             &native->parts[NGX_COMPLETION_NATIVE_TOOLS]);
-    ngx_completion_provider_part(w, "toolChoice",
+    ngx_completion_yandex_part(w, "toolChoice",
                             &native->parts[NGX_COMPLETION_NATIVE_TOOL_CHOICE]);
-    ngx_completion_provider_part(w, "parallelToolCalls",
+    ngx_completion_yandex_part(w, "parallelToolCalls",
                             &native->parts[NGX_COMPLETION_NATIVE_PARALLEL]);
 
     ngx_completion_json_object_end(w);
@@ -248,7 +349,7 @@ ngx_completion_provider_write(ngx_pool_t *pool,
 
 
 static void
-ngx_completion_provider_options(ngx_completion_json_writer_t *w,
+ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native)
 {
     ngx_str_t  *temperature, *max_tokens, *mode;
@@ -270,14 +371,14 @@ ngx_completion_provider_options(ngx_completion_json_writer_t *w,
     ngx_completion_json_key(w, "completionOptions");
     ngx_completion_json_object(w);
 
-    ngx_completion_provider_part(w, "temperature", temperature);
+    ngx_completion_yandex_part(w, "temperature", temperature);
 
     if (prompt->max_tokens.len) {
         ngx_completion_json_key(w, "maxTokens");
         ngx_completion_json_string(w, &prompt->max_tokens);
 
     } else {
-        ngx_completion_provider_part(w, "maxTokens", max_tokens);
+        ngx_completion_yandex_part(w, "maxTokens", max_tokens);
     }
 
     if (prompt->reasoning.len || mode->len) {
@@ -286,10 +387,11 @@ ngx_completion_provider_options(ngx_completion_json_writer_t *w,
 
         if (prompt->reasoning.len) {
             ngx_completion_json_key(w, "mode");
-            ngx_completion_json_string(w, &prompt->reasoning);
+            ngx_completion_json_cstring(w,
+                          ngx_completion_yandex_reasoning(&prompt->reasoning));
 
         } else {
-            ngx_completion_provider_part(w, "mode", mode);
+            ngx_completion_yandex_part(w, "mode", mode);
         }
 
         ngx_completion_json_object_end(w);
@@ -299,8 +401,25 @@ ngx_completion_provider_options(ngx_completion_json_writer_t *w,
 }
 
 
+const char *
+ngx_completion_yandex_reasoning(ngx_str_t *word)
+{
+    const ngx_completion_yandex_word_t  *w;
+
+    for (w = ngx_completion_yandex_words; w->word.len; w++) {
+        if (w->word.len == word->len
+            && ngx_memcmp(w->word.data, word->data, word->len) == 0)
+        {
+            return w->spelled;
+        }
+    }
+
+    return NULL;
+}
+
+
 static void
-ngx_completion_provider_messages(ngx_completion_json_writer_t *w,
+ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native)
 {
     ngx_str_t                  elements;
@@ -346,7 +465,7 @@ ngx_completion_provider_messages(ngx_completion_json_writer_t *w,
 
 
 static void
-ngx_completion_provider_format(ngx_completion_json_writer_t *w,
+ngx_completion_yandex_format(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native)
 {
     switch (prompt->format) {
@@ -365,16 +484,16 @@ ngx_completion_provider_format(ngx_completion_json_writer_t *w,
         break;
 
     default:
-        ngx_completion_provider_part(w, "jsonObject",
+        ngx_completion_yandex_part(w, "jsonObject",
                             &native->parts[NGX_COMPLETION_NATIVE_JSON_OBJECT]);
-        ngx_completion_provider_part(w, "jsonSchema",
+        ngx_completion_yandex_part(w, "jsonSchema",
                             &native->parts[NGX_COMPLETION_NATIVE_JSON_SCHEMA]);
     }
 }
 
 
 static void
-ngx_completion_provider_part(ngx_completion_json_writer_t *w,
+ngx_completion_yandex_part(ngx_completion_json_writer_t *w,
     const char *name, ngx_str_t *part)
 {
     if (part->len) {
@@ -384,118 +503,218 @@ ngx_completion_provider_part(ngx_completion_json_writer_t *w,
 }
 
 
-ngx_completion_fetch_t *
-ngx_completion_provider_submit(ngx_completion_provider_t *p,
-    ngx_str_t *secret, ngx_str_t *body, u_char *request_id, ngx_log_t *log)
-{
-    ngx_str_t                type;
-    ngx_completion_fetch_t  *f;
+/*
+ * A native request is an object in upstream's own spelling.  The parts of it
+ * that go upstream, as JSON texts, in whatever order they came, are copied
+ * into one array, of which each knows its piece; there is one message at
+ * least.  Nothing else of it goes upstream.
+ */
 
-    f = ngx_completion_fetch_create(&p->submit, log);
-    if (f == NULL) {
-        return NULL;
+static ngx_int_t
+ngx_completion_yandex_native(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_completion_native_t *native)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    native->pool = pool;
+
+    native->writer = ngx_completion_json_writer_sized(pool, text->len + 64);
+    if (native->writer == NULL) {
+        return NGX_ERROR;
     }
 
-    f->post = 1;
-    f->hold = 1;
-    f->body = *body;
+    ngx_completion_json_array(native->writer);
 
-    ngx_str_set(&type, "application/json");
+    rc = ngx_completion_json_read(pool, text, ngx_completion_native_paths,
+                                  ngx_completion_native_event,
+                                  native, &native->reason);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-    if (ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK
-        || ngx_completion_provider_headers(p, secret, f) != NGX_OK
-        || ngx_completion_provider_uuid(f, request_id) != NGX_OK)
+    if (native->messages == 0) {
+        native->reason = "\"messages\" are missing";
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_json_array_end(native->writer);
+
+    if (ngx_completion_json_writer_finish(native->writer, &native->text)
+        != NGX_OK)
     {
-        ngx_completion_fetch_destroy(f);
-        return NULL;
+        return NGX_ERROR;
     }
 
-    return f;
-}
-
-
-ngx_completion_fetch_t *
-ngx_completion_provider_poll(ngx_completion_provider_t *p, ngx_str_t *secret,
-    ngx_str_t *id, ngx_log_t *log)
-{
-    return ngx_completion_provider_get(p, secret, id, "", log);
-}
-
-
-ngx_completion_fetch_t *
-ngx_completion_provider_cancel(ngx_completion_provider_t *p,
-    ngx_str_t *secret, ngx_str_t *id, ngx_log_t *log)
-{
-    return ngx_completion_provider_get(p, secret, id, ":cancel", log);
-}
-
-
-static ngx_completion_fetch_t *
-ngx_completion_provider_get(ngx_completion_provider_t *p, ngx_str_t *secret,
-    ngx_str_t *id, const char *verb, ngx_log_t *log)
-{
-    u_char                  *last;
-    ngx_str_t               *url;
-    ngx_completion_fetch_t  *f;
-
-    if (!ngx_completion_provider_id(id)) {
-        return NULL;
+    for (i = 0; i < NGX_COMPLETION_NATIVE_LAST; i++) {
+        native->parts[i].data = native->text.data + native->start[i];
+        native->parts[i].len = native->end[i] - native->start[i];
     }
 
-    f = ngx_completion_fetch_create(&p->operations, log);
-    if (f == NULL) {
-        return NULL;
-    }
-
-    f->suffix.data = ngx_pnalloc(f->pool, sizeof("/:cancel") + id->len);
-    if (f->suffix.data == NULL) {
-        goto failed;
-    }
-
-    last = f->suffix.data;
-    url = &p->operations.url;
-
-    if (url->len == 0 || url->data[url->len - 1] != '/') {
-        *last++ = '/';
-    }
-
-    last = ngx_sprintf(last, "%V%s", id, verb);
-    *last = '\0';
-
-    f->suffix.len = last - f->suffix.data;
-
-    if (ngx_completion_provider_headers(p, secret, f) != NGX_OK) {
-        goto failed;
-    }
-
-    return f;
-
-failed:
-
-    ngx_completion_fetch_destroy(f);
-
-    return NULL;
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_completion_provider_headers(ngx_completion_provider_t *p,
-    ngx_str_t *secret, ngx_completion_fetch_t *f)
+ngx_completion_native_event(void *data,
+    ngx_completion_json_event_t *event)
 {
-    ngx_str_t  off;
+    ngx_completion_native_t *native = data;
 
-    if (ngx_completion_credential_show(&p->credential, f, secret) != NGX_OK) {
+    if (native->part) {
+        return ngx_completion_native_part(native, event);
+    }
+
+    switch (event->type) {
+
+    case NGX_COMPLETION_JSON_KEY:
+    case NGX_COMPLETION_JSON_OBJECT_END:
+    case NGX_COMPLETION_JSON_ARRAY_END:
+    case NGX_COMPLETION_JSON_NULL:
+        return NGX_OK;
+
+    default:
+        return ngx_completion_native_value(native, event);
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_native_value(ngx_completion_native_t *native,
+    ngx_completion_json_event_t *event)
+{
+    const ngx_completion_native_rule_t  *rule;
+
+    if (event->node <= NGX_COMPLETION_JSON_ROOT) {
+        return NGX_OK;
+    }
+
+    rule = &ngx_completion_native_rules[event->node];
+
+    if (rule->types && !(rule->types & (1 << event->type))) {
+        native->reason = rule->reason;
+        return NGX_DECLINED;
+    }
+
+    switch (event->node) {
+
+    case NGX_COMPLETION_NATIVE_OPTIONS:
+    case NGX_COMPLETION_NATIVE_REASONING:
+        return NGX_OK;
+
+    case NGX_COMPLETION_NATIVE_MODEL:
+        native->model.len = event->value.len;
+        native->model.data = ngx_pstrdup(native->pool, &event->value);
+
+        return native->model.data ? NGX_OK : NGX_ERROR;
+    }
+
+    native->part = event->node;
+    native->depth = event->depth;
+
+    native->start[native->part] =
+                               ngx_completion_json_written(native->writer);
+
+    if (native->start[native->part] > 1) {
+        /* a comma */
+        native->start[native->part]++;
+    }
+
+    return ngx_completion_native_part(native, event);
+}
+
+
+static ngx_int_t
+ngx_completion_native_part(ngx_completion_native_t *native,
+    ngx_completion_json_event_t *event)
+{
+    if (event->parent == NGX_COMPLETION_NATIVE_MESSAGES) {
+
+        if (event->type == NGX_COMPLETION_JSON_OBJECT) {
+            native->messages++;
+
+        } else if (event->type != NGX_COMPLETION_JSON_OBJECT_END) {
+            native->reason =
+                ngx_completion_native_rules[NGX_COMPLETION_NATIVE_MESSAGES]
+                .reason;
+            return NGX_DECLINED;
+        }
+    }
+
+    ngx_completion_json_event(native->writer, event);
+
+    if (event->depth == native->depth
+        && event->type != NGX_COMPLETION_JSON_OBJECT
+        && event->type != NGX_COMPLETION_JSON_ARRAY)
+    {
+        native->end[native->part] =
+                               ngx_completion_json_written(native->writer);
+        native->part = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_yandex_submit(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, u_char *request_id)
+{
+    ngx_str_t  type;
+
+    ngx_str_set(&type, "application/json");
+
+    if (ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK
+        || ngx_completion_yandex_headers(p, f) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (p->folder.len
-        && ngx_completion_fetch_header(f, "x-folder-id", &p->folder)
+    return ngx_completion_yandex_uuid(f, request_id);
+}
+
+
+ngx_int_t
+ngx_completion_yandex_poll(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, ngx_str_t *id)
+{
+    if (ngx_completion_provider_suffix(f, id, "") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_yandex_headers(p, f);
+}
+
+
+ngx_int_t
+ngx_completion_yandex_cancel(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f, ngx_str_t *id)
+{
+    if (ngx_completion_provider_suffix(f, id, ":cancel") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_yandex_headers(p, f);
+}
+
+
+static ngx_int_t
+ngx_completion_yandex_headers(ngx_completion_provider_t *p,
+    ngx_completion_fetch_t *f)
+{
+    ngx_str_t                      off;
+    ngx_completion_yandex_conf_t  *conf;
+
+    if (p->tenant.len
+        && ngx_completion_fetch_header(f, "x-folder-id", &p->tenant)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (p->data_logging) {
+    conf = p->conf;
+
+    if (conf->data_logging) {
         return NGX_OK;
     }
 
@@ -506,7 +725,7 @@ ngx_completion_provider_headers(ngx_completion_provider_t *p,
 
 
 static ngx_int_t
-ngx_completion_provider_uuid(ngx_completion_fetch_t *f, u_char *request_id)
+ngx_completion_yandex_uuid(ngx_completion_fetch_t *f, u_char *request_id)
 {
     u_char      *p;
     ngx_str_t    value;
@@ -530,28 +749,4 @@ ngx_completion_provider_uuid(ngx_completion_fetch_t *f, u_char *request_id)
     }
 
     return ngx_completion_fetch_header(f, "x-client-request-id", &value);
-}
-
-
-ngx_uint_t
-ngx_completion_provider_id(ngx_str_t *id)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (id->len == 0 || id->len > NGX_COMPLETION_UPSTREAM_ID_MAX) {
-        return 0;
-    }
-
-    for (i = 0; i < id->len; i++) {
-        c = id->data[i];
-
-        if ((c < '0' || c > '9') && (c < 'A' || c > 'Z')
-            && (c < 'a' || c > 'z') && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
 }
