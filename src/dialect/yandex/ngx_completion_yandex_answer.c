@@ -109,15 +109,6 @@ static ngx_int_t ngx_completion_yandex_write_name(
 static ngx_int_t ngx_completion_yandex_write_value(
     ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_write_id(
-    ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_write_done(
-    ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_write_created_by(
-    ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_write_string(
     ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
@@ -731,92 +722,71 @@ static ngx_int_t
 ngx_completion_yandex_write_value(ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event)
 {
+    ngx_uint_t                     container;
+    ngx_completion_json_writer_t  *w;
+
+    w = reader->writer;
+    container = (event->type == NGX_COMPLETION_JSON_OBJECT
+                 || event->type == NGX_COMPLETION_JSON_ARRAY);
+
     switch (event->node) {
 
     case NGX_COMPLETION_FACT_ID:
-        return ngx_completion_yandex_write_id(reader, event);
+
+        if (event->type != NGX_COMPLETION_JSON_STRING
+            || event->value.len == 0)
+        {
+            reader->fault = "an operation's id of a wrong form";
+            return NGX_DECLINED;
+        }
+
+        ngx_completion_json_cstring(w, "");
+        reader->id_offset = ngx_completion_json_written(w) - 1;
+
+        return NGX_OK;
 
     case NGX_COMPLETION_FACT_DONE:
-        return ngx_completion_yandex_write_done(reader, event);
+
+        if (event->type != NGX_COMPLETION_JSON_BOOLEAN
+            && event->type != NGX_COMPLETION_JSON_NULL)
+        {
+            reader->fault = "an operation's \"done\" of a wrong type";
+            return NGX_DECLINED;
+        }
+
+        reader->done_given = 1;
+        ngx_completion_json_boolean(w, event->boolean);
+
+        return NGX_OK;
 
     case NGX_COMPLETION_FACT_CREATED_BY:
-        return ngx_completion_yandex_write_created_by(reader, event);
-    }
 
-    if (event->type == NGX_COMPLETION_JSON_STRING) {
-        return ngx_completion_yandex_write_string(reader, event);
-    }
+        if (container) {
+            reader->fault = "an operation's \"createdBy\" of a wrong type";
+            return NGX_DECLINED;
+        }
 
-    if (event->depth == 1
-        && (event->type == NGX_COMPLETION_JSON_OBJECT
-            || event->type == NGX_COMPLETION_JSON_ARRAY))
-    {
-        reader->within = event->node;
-    }
+        if (event->type != NGX_COMPLETION_JSON_NULL) {
+            ngx_completion_json_cstring(w, "");
+            return NGX_OK;
+        }
 
-    ngx_completion_json_event(reader->writer, event);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_write_id(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    if (event->type != NGX_COMPLETION_JSON_STRING
-        || event->value.len == 0)
-    {
-        reader->fault = "an operation's id of a wrong form";
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_json_cstring(reader->writer, "");
-
-    reader->id_offset = ngx_completion_json_written(reader->writer) - 1;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_write_done(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    if (event->type != NGX_COMPLETION_JSON_BOOLEAN
-        && event->type != NGX_COMPLETION_JSON_NULL)
-    {
-        reader->fault = "an operation's \"done\" of a wrong type";
-        return NGX_DECLINED;
-    }
-
-    reader->done_given = 1;
-
-    ngx_completion_json_boolean(reader->writer, event->boolean);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_write_created_by(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    switch (event->type) {
-
-    case NGX_COMPLETION_JSON_NULL:
-        ngx_completion_json_null(reader->writer);
-        return NGX_OK;
-
-    case NGX_COMPLETION_JSON_OBJECT:
-    case NGX_COMPLETION_JSON_ARRAY:
-        reader->fault = "an operation's \"createdBy\" of a wrong type";
-        return NGX_DECLINED;
+        break;
 
     default:
-        ngx_completion_json_cstring(reader->writer, "");
-        return NGX_OK;
+
+        if (event->type == NGX_COMPLETION_JSON_STRING) {
+            return ngx_completion_yandex_write_string(reader, event);
+        }
+
+        if (event->depth == 1 && container) {
+            reader->within = event->node;
+        }
     }
+
+    ngx_completion_json_event(w, event);
+
+    return NGX_OK;
 }
 
 

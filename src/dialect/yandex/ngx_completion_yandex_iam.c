@@ -15,14 +15,18 @@ enum {
 };
 
 
+/* NGX_ERROR: it does not say. */
+typedef ngx_int_t (*ngx_completion_yandex_life_pt)(
+    ngx_completion_json_event_t *event, time_t *life);
+
+
 typedef struct {
-    ngx_completion_fetch_t        *fetch;
-    ngx_int_t                    (*life)(ngx_completion_json_event_t *event,
-                                      time_t *life);
-    ngx_str_t                      token;
-    time_t                         seconds;
-    const char                    *fault;
-    unsigned                       expires:1;
+    ngx_completion_fetch_t         *fetch;
+    ngx_completion_yandex_life_pt   life;
+    ngx_str_t                       token;
+    time_t                          seconds;
+    const char                     *fault;
+    unsigned                        expires:1;
 } ngx_completion_yandex_token_t;
 
 
@@ -37,9 +41,9 @@ static ngx_int_t ngx_completion_yandex_metadata(ngx_completion_fetch_t *f,
 static const char *ngx_completion_yandex_metadata_read(
     ngx_completion_fetch_t *f, ngx_str_t *token, time_t *life);
 
-static const char *ngx_completion_yandex_token(
-    ngx_completion_yandex_token_t *reader,
-    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life);
+static const char *ngx_completion_yandex_token(ngx_completion_fetch_t *f,
+    const ngx_completion_json_path_t *paths, ngx_completion_yandex_life_pt pt,
+    ngx_str_t *token, time_t *life);
 static ngx_int_t ngx_completion_yandex_token_event(void *data,
     ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_expires_at(
@@ -170,8 +174,6 @@ static const char *
 ngx_completion_yandex_exchanged(ngx_completion_fetch_t *f, ngx_str_t *token,
     time_t *life)
 {
-    ngx_completion_yandex_token_t  reader;
-
     switch (f->status) {
 
     case 400:
@@ -186,13 +188,8 @@ ngx_completion_yandex_exchanged(ngx_completion_fetch_t *f, ngx_str_t *token,
         return "the token service refuses";
     }
 
-    ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
-
-    reader.fetch = f;
-    reader.life = ngx_completion_yandex_expires_at;
-
-    return ngx_completion_yandex_token(&reader,
-                                       ngx_completion_yandex_exchanges, token,
+    return ngx_completion_yandex_token(f, ngx_completion_yandex_exchanges,
+                                       ngx_completion_yandex_expires_at, token,
                                        life);
 }
 
@@ -212,54 +209,53 @@ static const char *
 ngx_completion_yandex_metadata_read(ngx_completion_fetch_t *f,
     ngx_str_t *token, time_t *life)
 {
-    ngx_completion_yandex_token_t  reader;
-
     if (f->status < 200 || f->status >= 300) {
         return (f->status == 404) ? "no service account on this VM, attach one"
                                   : "the metadata service refuses";
     }
 
-    ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
-
-    reader.fetch = f;
-    reader.life = ngx_completion_yandex_expires_in;
-
-    return ngx_completion_yandex_token(&reader,
-                                       ngx_completion_yandex_metadatas, token,
+    return ngx_completion_yandex_token(f, ngx_completion_yandex_metadatas,
+                                       ngx_completion_yandex_expires_in, token,
                                        life);
 }
 
 
 static const char *
-ngx_completion_yandex_token(ngx_completion_yandex_token_t *reader,
-    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life)
+ngx_completion_yandex_token(ngx_completion_fetch_t *f,
+    const ngx_completion_json_path_t *paths, ngx_completion_yandex_life_pt pt,
+    ngx_str_t *token, time_t *life)
 {
-    ngx_int_t    rc;
-    const char  *fault;
+    ngx_int_t                      rc;
+    const char                    *fault;
+    ngx_completion_yandex_token_t  reader;
 
-    rc = ngx_completion_json_read(reader->fetch->pool,
-                                  &reader->fetch->response, paths,
-                                  ngx_completion_yandex_token_event, reader,
+    ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
+
+    reader.fetch = f;
+    reader.life = pt;
+
+    rc = ngx_completion_json_read(f->pool, &f->response, paths,
+                                  ngx_completion_yandex_token_event, &reader,
                                   &fault);
 
-    if (reader->fault) {
-        return reader->fault;
+    if (reader.fault) {
+        return reader.fault;
     }
 
     if (rc != NGX_OK) {
         return (rc == NGX_DECLINED) ? fault : "no memory";
     }
 
-    if (reader->token.len == 0) {
+    if (reader.token.len == 0) {
         return "the answer has no token";
     }
 
-    if (!reader->expires) {
+    if (!reader.expires) {
         return "the answer does not say when the token expires";
     }
 
-    *token = reader->token;
-    *life = reader->seconds;
+    *token = reader.token;
+    *life = reader.seconds;
 
     return NULL;
 }
