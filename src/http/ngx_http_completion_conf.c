@@ -45,7 +45,6 @@ static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
 
 
-
 ngx_command_t  ngx_http_completion_commands[] = {
 
     { ngx_string("completion_async_provider"),
