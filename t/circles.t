@@ -96,8 +96,9 @@ is $planted->(qw(asks is)), '', 'who asks the module for its context may be call
 # The module's
 
 my %layer;
-push @{ $layer{ (split m{/})[-2] } }, basename($_, '.c') for sort glob "$ROOT/src/*/*.c";
-cmp_ok scalar keys %layer, '>=', 5, 'there are layers';
+push @{ $layer{ (split m{/})[-2] } }, basename($_, '.c')
+    for sort glob "$ROOT/src/*/*.c $ROOT/src/*/*/*.c";
+cmp_ok scalar keys %layer, '>=', 7, 'there are layers';
 
 for my $layer (sort keys %layer) {
     my @objects = map { "$BUILD/addon/$layer/$_.o" } @{ $layer{$layer} };

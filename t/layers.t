@@ -12,14 +12,15 @@ use Test::More;
 
 my $ROOT = "$FindBin::Bin/..";
 
-# Provider and store stand side by side.
+# Dialect and store stand side by side; what stands below a folder is its own.
 my %BELOW = (
-    model     => [],
-    base      => ['model'],
-    provider  => [ 'model', 'base' ],
-    store     => [ 'model', 'base' ],
-    operation => [ 'model', 'base', 'provider', 'store' ],
-    http      => [ 'model', 'base', 'provider', 'store', 'operation' ],
+    model            => [],
+    base             => ['model'],
+    dialect          => [ 'model', 'base' ],
+    'dialect/yandex' => [ 'model', 'base', 'dialect' ],
+    store            => [ 'model', 'base' ],
+    operation        => [ 'model', 'base', 'dialect', 'store' ],
+    http             => [ 'model', 'base', 'dialect', 'store', 'operation' ],
 );
 
 # The model's words know nobody; what checks and signs them may hash.
@@ -34,6 +35,22 @@ my @KNOWN_IN = (
     [ qr/\bngx_slab_\w+/,                      'the slab', 'store' ],
 );
 
+# Words of one upstream, which nobody but its dialect may know, in comments neither.
+my $WORDS = qr/
+    yandex | gpt:\/ | \b(?:grpc|iam|jwt)(?=\b|_) | \bfolder[ "_]?(?:id\b|"|,|;|\)) | Api-Key
+    | (?:model|folder|internal|request)[_]?(?-i:Uri|Id)\b | completion_?Options | reasoning_?Options
+    | json_?Schema | (?-i:jsonObject) | ALTERNATIVE_ | enabled_hidden | Async[ ]GPT | modelVersion
+    | data.logging | x-server-trace | x-operation | Metadata-Flavor | service_account | "messages"
+    | \b72(?:h\b|[ ]?\*[ ]?3600|[ ]hours)
+/xi;
+my $DIALECT = 'dialect/yandex';
+
+# what names all dialects, and the directives of a message
+my %WORDS_IN = (
+    'dialect/ngx_completion_dialects.c' => qr/\bngx_completion_yandex\b/,
+    'store/ngx_completion_zone.c'       => qr/\\"folder\\"/,
+);
+
 
 sub code_of ($text) {
     return $text =~ s{/\*.*?\*/|("(?:\\.|[^"\\\n])*")}{$1 // ' '}gesr;
@@ -45,7 +62,7 @@ sub prefix_of ($layer) { $layer eq 'http' ? 'ngx_http_completion_' : 'ngx_comple
 
 # A file's path is relative to src.
 sub faults ($path, $text) {
-    my ($layer, $name) = $path =~ m{^(\w+)/(\w+)\.[ch]$} or return 'is in no layer';
+    my ($layer, $name) = $path =~ m{^(\w+(?:/\w+)?)/(\w+)\.[ch]$} or return 'is in no layer';
     my $prefix = prefix_of($layer);
     my $code   = code_of($text);
     my @fault;
@@ -56,12 +73,20 @@ sub faults ($path, $text) {
     for my $header ($code =~ /^\s*#\s*include\s+"([^"]+)"/mg) {
         my $target = "$layer/$header" =~ s{/\.(?=/)}{}gr;
         1 while $target =~ s{[^/]+/\.\./}{};
-        my ($of) = $target =~ m{^(\w+)/[^/]+$};
+        my ($of) = $target =~ m{^(\w+(?:/\w+)?)/[^/]+$};
         push @fault, "includes $header"
             if !defined $of || !grep { $_ eq $of } $layer, @{ $BELOW{$layer} },
                 $path =~ /c$/ ? @{ $CODE_BELOW{$layer} // [] } : ();
     }
     $code =~ s/^\s*#\s*include\s+".*//mg;
+
+    if ($layer ne $DIALECT) {
+        my $known = $WORDS_IN{$path};
+        my $said  = $text =~ s/^\s*#\s*include\s.*//mgr;
+        $said =~ s/$known//g if $known;
+        my ($word) = $said =~ /($WORDS)/;
+        push @fault, "knows a word of an upstream: $word" if defined $word;
+    }
 
     for my $rule (@KNOWN_IN) {
         my ($pattern, $what, $where) = @$rule;
@@ -105,9 +130,14 @@ is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H
     . "#define _NGX_HTTP_COMPLETION_H_INCLUDED_\n#include \"../store/ngx_completion_zone.h\"\n"
     . "#include \"../operation/x.h\"\nngx_http_request_t *r;\n") ], [], '... in http neither';
 
+is_deeply [ faults('dialect/yandex/ngx_completion_a.c', "#include \"../ngx_completion_dialect.h\"\n"
+    . "/* gRPC */\nint\nngx_completion_f(void)\n{\n    \"gpt://\";\n}\n") ], [], '... in a dialect neither';
+is_deeply [ faults('dialect/ngx_completion_dialects.c', "    &ngx_completion_yandex,\n") ], [],
+    '... nor in the list of all';
+
 for my $case (
-    [ 'store/ngx_completion_a.c',     '#include "../provider/ngx_completion_provider.h"' ],
-    [ 'provider/ngx_completion_a.c',  '#include "../store/ngx_completion_zone.h"' ],
+    [ 'store/ngx_completion_a.c',     '#include "../dialect/ngx_completion_dialect.h"' ],
+    [ 'dialect/ngx_completion_a.c',   '#include "../store/ngx_completion_zone.h"' ],
     [ 'model/ngx_completion_a.h',     '#include "../base/ngx_completion_hash.h"' ],
     [ 'model/ngx_completion_a.c',     '#include "../store/ngx_completion_zone.h"' ],
     [ 'base/ngx_completion_a.c',      '#include "../store/ngx_completion_zone.h"' ],
@@ -118,7 +148,11 @@ for my $case (
     [ 'store/ngx_completion_a.c',     '#include <ngx_http.h>' ],
     [ 'operation/ngx_completion_a.c', 'ngx_http_request_t *r;' ],
     [ 'store/ngx_completion_a.c',     'extern int ngx_http_completion_x;' ],
-    [ 'provider/ngx_completion_a.c',  'CURL *easy;' ],
+    [ 'dialect/ngx_completion_a.c',   '#include "yandex/ngx_completion_yandex.h"' ],
+    [ 'operation/ngx_completion_a.c', '#include "../dialect/yandex/ngx_completion_yandex.h"' ],
+    [ 'dialect/yandex/ngx_completion_a.c', '#include "../../store/ngx_completion_zone.h"' ],
+    [ 'dialect/other/ngx_completion_a.c', '' ],
+    [ 'dialect/ngx_completion_a.c',   'CURL *easy;' ],
     [ 'http/ngx_http_completion_a.c', '#include <curl/curl.h>' ],
     [ 'operation/ngx_completion_a.c', 'yajl_handle h;' ],
     [ 'http/ngx_http_completion_a.c', 'p = ngx_slab_alloc(pool, 1);' ],
@@ -129,6 +163,18 @@ for my $case (
     [ 'http/ngx_completion_a.c',      '' ],
     [ 'store/ngx_http_completion_a.c', '' ],
     [ 'other/ngx_completion_a.c',     '' ],
+    [ 'http/ngx_http_completion_a.c', '"gpt://%V/%V"' ],
+    [ 'http/ngx_http_completion_a.c', '"{\"jsonSchema\":{\"schema\":%V}}"' ],
+    [ 'http/ngx_http_completion_a.c', '    ngx_strncmp(p, "messages", 8);' ],
+    [ 'http/ngx_http_completion_a.c', 'case 3: /* gRPC: the request */' ],
+    [ 'http/ngx_http_completion_a.c', '"must not be above 72h"' ],
+    [ 'http/ngx_http_completion_a.c', '{ ngx_string("folder"),' ],
+    [ 'http/ngx_http_completion_a.c', '{ ngx_string("iam_url"),' ],
+    [ 'store/ngx_completion_a.c',     '#define NGX_COMPLETION_LIFETIME  (72 * 3600)' ],
+    [ 'operation/ngx_completion_a.c', 'ngx_completion_json_cstring(w, "Async GPT Completion");' ],
+    [ 'dialect/ngx_completion_a.c',   '/* as Yandex says */' ],
+    [ 'dialect/ngx_completion_a.c',   'ngx_completion_yandex_answer(f);' ],
+    [ 'dialect/ngx_completion_dialects.c', '&ngx_completion_yandex, "Api-Key"' ],
     [ 'ngx_completion_a.c',           '' ],
 ) {
     my ($path, $text) = @$case;

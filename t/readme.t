@@ -35,7 +35,8 @@ my %language = (
     },
 );
 my %readme = map { $_ => CompletionAsync::Example::slurp("$root/$_") } keys %language;
-my $source = join '', map { CompletionAsync::Example::slurp($_) } glob "$root/src/http/*.c";
+my $source = join '', map { CompletionAsync::Example::slurp($_) }
+    glob "$root/src/http/*.c $root/src/dialect/*/*.c";
 
 # The fields of the configuration that a directive with a reader of its own sets.
 my %fields = (
@@ -49,6 +50,7 @@ my %fields = (
 my %directives = (
     %{ commands('ngx_http_completion_commands') },
     %{ commands('ngx_http_completion_provider_commands', 'completion_async_provider') },
+    %{ commands('ngx_completion_yandex_commands', 'completion_async_provider') },
 );
 
 my %described;
@@ -111,8 +113,9 @@ sub arguments_of_flags ($flags) {
 
 # What a field is without its directive: C's expression, or undef.
 sub initial ($field) {
-    return $1 if $source =~ /(?:merge|init)(?:_\w+)?_value\(\w+->(?:\w+\.)*\Q$field\E,\s*
-        (?:[\w>-]+,\s*)?([^;]+?)\);/x;
+    my @value = $source =~ /(?:merge|init)(?:_\w+)?_value\(\w+->(?:\w+\.)*\Q$field\E,\s*
+        (?:[\w>-]+,\s*)?([^;]+?)\);/gx;
+    return (grep({ !/UNSET/ } @value), @value)[0] if @value;
 
     my ($begin) = $source =~ /^ngx_http_completion_block_init\((.*?)^\}/ms;
     return $begin =~ /^    \w+->(?:\w+\.)*\Q$field\E = ([^;]+);/m ? $1 : undef;
@@ -134,8 +137,8 @@ sub default_of_code ($command) {
 
 
 sub url_of_code ($name) {
-    my ($define) = $source =~ /&block->\Q$name\E,\s*(NGX_COMPLETION_\w+_URL),/ or return;
-    my @text = map { CompletionAsync::Example::slurp($_) } glob "$root/src/*/*.h";
+    my ($define) = $source =~ m{(NGX_COMPLETION_\w+_URL),\s*/\* \Q$name\E \*/} or return;
+    my @text = map { CompletionAsync::Example::slurp($_) } glob "$root/src/*/*.h $root/src/*/*/*.h";
     my ($url) = join('', @text) =~ /#define \Q$define\E((?:[\s\\]+"[^"]*")+)\n/
         or die "no $define\n";
     return join '', $url =~ /"([^"]*)"/g;

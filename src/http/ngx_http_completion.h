@@ -72,6 +72,7 @@ typedef struct {
     ngx_str_t                    reasoning;
     ngx_uint_t                   format;
     ngx_str_t                    schema;
+    ngx_str_t                    schema_file;
 
     ngx_http_complex_value_t    *owner;
     ngx_msec_t                   wait_max;

@@ -14,7 +14,8 @@
 
 typedef struct {
     ngx_completion_service_t   *service;
-    ngx_uint_t                  seen;          /* a bit per directive */
+    uint64_t                    seen;          /* a bit per directive, the
+                                                  dialect's from 32 on */
 
     ngx_str_t                   zone;
     size_t                      zone_size;
@@ -23,12 +24,9 @@ typedef struct {
 
     ngx_str_t                   submit_url;
     ngx_str_t                   operations_url;
-    ngx_str_t                   iam_url;
-    ngx_str_t                   metadata_url;
     ngx_str_t                   proxy;
     ngx_str_t                   trusted_certificate;
     ngx_flag_t                  tls_verify;
-    ngx_flag_t                  data_logging;
     ngx_msec_t                  connect_timeout;
     ngx_msec_t                  request_timeout;
     size_t                      max_response_size;
@@ -41,10 +39,8 @@ char *ngx_http_completion_block_origin(ngx_conf_t *cf,
     const char *directive, ngx_completion_origin_t *origin);
 
 
-/* credential: directives, and what the whole block says of them */
+/* credential: a directive, and what the whole block says of secrets */
 
-char *ngx_http_completion_credential(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -28,12 +28,14 @@ static char *ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_operations_uri(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-static char *ngx_http_completion_check_lifetime(ngx_conf_t *cf, void *post,
-    void *data);
 static ngx_int_t ngx_http_completion_merge_shape(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *prev,
     ngx_http_completion_loc_conf_t *conf);
 static char *ngx_http_completion_check(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check_lifetime(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check_settings(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf);
 static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf);
@@ -41,13 +43,6 @@ static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
 
 #define NGX_HTTP_COMPLETION_LOCATIONS                                         \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
-
-#define NGX_HTTP_COMPLETION_SCHEMA  "{\"jsonSchema\":{\"schema\":%V}}"
-
-
-static ngx_conf_post_t  ngx_http_completion_lifetime = {
-    ngx_http_completion_check_lifetime
-};
 
 
 ngx_command_t  ngx_http_completion_commands[] = {
@@ -141,7 +136,7 @@ ngx_command_t  ngx_http_completion_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_completion_loc_conf_t, idempotency),
-      &ngx_http_completion_lifetime },
+      NULL },
 
     { ngx_string("completion_async_cache"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
@@ -289,6 +284,7 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->format == NGX_CONF_UNSET_UINT) {
         conf->schema = prev->schema;
+        conf->schema_file = prev->schema_file;
     }
 
     ngx_conf_merge_uint_value(conf->format, prev->format,
@@ -303,7 +299,8 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->wait_default, NGX_CONF_UNSET_MSEC, 0);
     ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
 
-    ngx_conf_merge_sec_value(conf->idempotency, prev->idempotency, 24 * 3600);
+    ngx_conf_merge_sec_value(conf->idempotency, prev->idempotency,
+                             NGX_CONF_UNSET);
 
     if (conf->cache == NGX_CONF_UNSET) {
         conf->cache_shared = prev->cache_shared;
@@ -419,8 +416,6 @@ static char *
 ngx_http_completion_check(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf)
 {
-    ngx_str_t  *model;
-
     if (!conf->submits && !conf->prefixed) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"completion_async_operations\" needs a prefix "
@@ -449,22 +444,85 @@ ngx_http_completion_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->submits && conf->model && conf->model->lengths == NULL
-        && conf->service->provider.folder.len == 0)
+    if (conf->submits
+        && ngx_http_completion_check_settings(cf, conf) != NGX_CONF_OK)
     {
-        model = &conf->model->value;
+        return NGX_CONF_ERROR;
+    }
 
-        if (model->len
-            && ngx_strlcasestrn(model->data, model->data + model->len,
-                                (u_char *) "://", 3 - 1)
-               == NULL)
-        {
+    return ngx_http_completion_check_lifetime(cf, conf);
+}
+
+
+/* a key that outlives its operation would lead to nothing */
+
+static char *
+ngx_http_completion_check_lifetime(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    time_t  lifetime;
+
+    lifetime = conf->service->provider.dialect->lifetime;
+
+    if (conf->idempotency != NGX_CONF_UNSET && conf->idempotency > lifetime) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"completion_async_idempotency\" must not be above "
+                      "%T%s, as long as upstream keeps results, in %V:%ui",
+                      lifetime % 3600 ? lifetime / 60 : lifetime / 3600,
+                      lifetime % 3600 ? "m" : "h", &conf->file, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_init_value(conf->idempotency, 24 * 3600);
+    conf->idempotency = ngx_min(conf->idempotency, lifetime);
+
+    return NGX_CONF_OK;
+}
+
+
+/* what the provider's upstream can do is known only now */
+
+static char *
+ngx_http_completion_check_settings(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    ngx_str_t                   model;
+    ngx_uint_t                  i;
+    const char                 *fault;
+    ngx_completion_provider_t  *p;
+
+    struct {
+        const char  *directive;
+        ngx_str_t   *shown;
+        ngx_str_t   *value;
+    } setting[] = {
+        { "model", &model, &model },
+        { "temperature", &conf->temperature, &conf->temperature },
+        { "reasoning", &conf->reasoning, &conf->reasoning },
+        { "response_format", &conf->schema_file, &conf->schema }
+    };
+
+    ngx_str_null(&model);
+
+    if (conf->model && conf->model->lengths == NULL) {
+        model = conf->model->value;
+    }
+
+    p = &conf->service->provider;
+
+    for (i = 0; i < sizeof(setting) / sizeof(setting[0]); i++) {
+
+        if (setting[i].value->len == 0) {
+            continue;
+        }
+
+        fault = p->dialect->setting(p, cf->pool, i, setting[i].value);
+
+        if (fault) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "model \"%V\" needs the \"folder\" of provider "
-                          "\"%V\", or write a full URI like "
-                          "\"gpt://FOLDER/%V\" in %V:%ui", model,
-                          &conf->service->name, model, &conf->file,
-                          conf->line);
+                          "\"completion_async_%s %V\" %s, in %V:%ui",
+                          setting[i].directive, setting[i].shown, fault,
+                          &conf->file, conf->line);
             return NGX_CONF_ERROR;
         }
     }
@@ -646,12 +704,12 @@ ngx_http_completion_temperature(ngx_conf_t *cf, ngx_command_t *cmd,
 
     n = ngx_atofp(value[1].data, value[1].len, 4);
 
-    if (n == NGX_ERROR || n > 10000 || value[1].data[0] == '.'
+    if (n == NGX_ERROR || value[1].data[0] == '.'
         || value[1].data[value[1].len - 1] == '.'
         || (value[1].len > 1 && value[1].data[0] == '0'
             && value[1].data[1] != '.'))
     {
-        return "must be a number from 0 to 1, for example \"0.1\"";
+        return "must be a number, zero or above, for example \"0.1\"";
     }
 
     ccf->temperature = value[1];
@@ -699,15 +757,11 @@ ngx_http_completion_reasoning(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    if (ngx_strcmp(value[1].data, "disabled") == 0) {
-        ngx_str_set(&ccf->reasoning, "DISABLED");
-
-    } else if (ngx_strcmp(value[1].data, "enabled_hidden") == 0) {
-        ngx_str_set(&ccf->reasoning, "ENABLED_HIDDEN");
-
-    } else {
-        return "must be \"disabled\" or \"enabled_hidden\"";
+    if (value[1].len == 0) {
+        return "must not be empty";
     }
+
+    ccf->reasoning = value[1];
 
     return NGX_CONF_OK;
 }
@@ -719,7 +773,7 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_completion_loc_conf_t *ccf = conf;
 
-    ngx_str_t        *value, request;
+    ngx_str_t        *value;
     const char       *reason;
     ngx_array_t      *members;
     ngx_file_info_t   info;
@@ -741,24 +795,10 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    /* as deep as it lies in a request, which has limits as well */
-
-    request.data = ngx_pnalloc(cf->pool, sizeof(NGX_HTTP_COMPLETION_SCHEMA)
-                                         + ccf->schema.len);
-    if (request.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    request.len = ngx_sprintf(request.data, NGX_HTTP_COMPLETION_SCHEMA,
-                              &ccf->schema)
-                  - request.data;
-
     reason = "no memory";
 
     if (ngx_completion_json_members(cf->pool, &ccf->schema, &members, &reason)
-        != NGX_OK
-        || ngx_completion_json_members(cf->pool, &request, &members, &reason)
-           != NGX_OK)
+        != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must hold a JSON schema, an object: %s",
@@ -766,6 +806,7 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
+    ccf->schema_file = value[1];
     ccf->format = NGX_COMPLETION_FORMAT_SCHEMA;
 
     return NGX_CONF_OK;
@@ -877,15 +918,4 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
-}
-
-
-/* a key that outlives its operation would lead to nothing */
-
-static char *
-ngx_http_completion_check_lifetime(ngx_conf_t *cf, void *post, void *data)
-{
-    return (*(time_t *) data > NGX_COMPLETION_LIFETIME)
-               ? "must not be above 72h, as long as upstream keeps results"
-               : NGX_CONF_OK;
 }

@@ -27,9 +27,6 @@ struct ngx_http_completion_random_s {
 };
 
 
-static char *ngx_http_completion_secret_file(ngx_conf_t *cf,
-    ngx_str_t *value, ngx_str_t *path, ngx_completion_secret_t **secret,
-    ngx_file_info_t *info);
 static ngx_uint_t ngx_http_completion_readable(ngx_core_conf_t *ccf,
     ngx_str_t *path);
 
@@ -38,108 +35,48 @@ static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
 
 
 char *
-ngx_http_completion_credential(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_block_t *block = conf;
-
-    char                         *rv;
-    ngx_str_t                    *value;
-    const char                   *fault;
-    ngx_completion_credential_t  *c;
-
-    value = cf->args->elts;
-    c = &block->service->provider.credential;
-
-    if (c->kind != NGX_COMPLETION_CREDENTIAL_NONE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "provider \"%V\" has a second credential \"%V\", "
-                           "keep one of them", &block->service->name,
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    c->kind = cmd->offset;
-
-    if (c->kind == NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN) {
-
-        if (cf->args->nelts == 2) {
-            block->metadata_url = value[1];
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    rv = ngx_http_completion_secret_file(cf, &value[1], &c->file, &c->secret,
-                                         &c->info);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    fault = ngx_completion_credential_check(c, c->secret, cf->log);
-
-    if (fault) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" file \"%V\" %s",
-                           &value[0], &c->file, fault);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 ngx_http_completion_block_credential(ngx_conf_t *cf,
     ngx_http_completion_block_t *block)
 {
     char                         *rv;
     ngx_str_t                     proxy;
+    const char                   *fault;
+    ngx_completion_provider_t    *p;
     ngx_completion_credential_t  *c;
 
-    c = &block->service->provider.credential;
+    p = &block->service->provider;
+    c = &p->credential;
 
-    if (c->kind == NGX_COMPLETION_CREDENTIAL_NONE) {
+    if (c->kind == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "provider \"%V\" has no credential, add "
-                           "\"api_key file:PATH;\", \"iam_token file:PATH;\", "
-                           "\"service_account_key file:PATH;\" or "
-                           "\"metadata_token;\"", &block->service->name);
+                           "provider \"%V\" has no credential, add %s",
+                           &p->name, p->dialect->credentials);
         return NGX_CONF_ERROR;
     }
 
-    if (block->iam_url.data
-        && c->kind != NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"iam_url\" of provider \"%V\" is for a "
-                           "\"service_account_key\" only, add one or remove "
-                           "\"iam_url\"", &block->service->name);
+    fault = p->dialect->init_conf(p);
+
+    if (fault) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "provider \"%V\": %s",
+                           &p->name, fault);
         return NGX_CONF_ERROR;
     }
 
-    switch (c->kind) {
-
-    case NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY:
-        rv = ngx_http_completion_block_origin(cf, block, &block->iam_url,
-                                              NGX_COMPLETION_IAM_URL,
-                                              "iam_url", &c->service);
-        break;
-
-    case NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN:
-
-        /* it is this machine's, and no proxy's */
-
-        proxy = block->proxy;
-        ngx_str_null(&block->proxy);
-
-        rv = ngx_http_completion_block_origin(cf, block, &block->metadata_url,
-                                              NGX_COMPLETION_METADATA_URL,
-                                              "metadata_token", &c->service);
-        block->proxy = proxy;
-        break;
-
-    default:
+    if (!ngx_completion_credential_renewed(c)) {
         return NGX_CONF_OK;
     }
+
+    /* what is this machine's is no proxy's */
+
+    proxy = block->proxy;
+
+    if (c->kind->local) {
+        ngx_str_null(&block->proxy);
+    }
+
+    rv = ngx_http_completion_block_origin(cf, block, &c->url, c->kind->url,
+                                          c->kind->directive, &c->service);
+    block->proxy = proxy;
 
     c->service.max_response_size = NGX_COMPLETION_TOKEN_ANSWER_MAX;
 
@@ -169,8 +106,8 @@ ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     for (i = 1; i < cf->args->nelts; i++) {
         key = ngx_array_push(keys);
 
-        rv = ngx_http_completion_secret_file(cf, &value[i], &path, &secret,
-                                             &info);
+        rv = ngx_completion_credential_file(cf, &value[i], &path, &secret,
+                                            &info);
         if (rv != NGX_CONF_OK) {
             return rv;
         }
@@ -260,50 +197,6 @@ ngx_http_completion_random_key(ngx_conf_t *cf,
     *key = random->key->value;
 
     return NGX_OK;
-}
-
-
-/* "file:PATH"; what else is given may be a secret and is never printed */
-
-static char *
-ngx_http_completion_secret_file(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_str_t *path, ngx_completion_secret_t **secret, ngx_file_info_t *info)
-{
-    ngx_err_t    err;
-    const char  *fault;
-
-    if (value->len < sizeof("file:")
-        || ngx_strncmp(value->data, "file:", 5) != 0)
-    {
-        return "takes \"file:PATH\" only: a secret must not stand in the "
-               "configuration";
-    }
-
-    path->data = value->data + 5;
-    path->len = value->len - 5;
-
-    if (ngx_conf_full_name(cf->cycle, path, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    fault = ngx_completion_secret_read(path, cf->log, secret, info, &err);
-
-    if (fault) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, err, "\"%V\" %s", path, fault);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_completion_secret_attach(cf->pool, *secret) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_file_access(info) & S_IROTH) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "\"%V\" may be read by everybody, use "
-                           "\"chmod o-r\"", path);
-    }
-
-    return NGX_CONF_OK;
 }
 
 

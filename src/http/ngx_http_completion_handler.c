@@ -231,7 +231,8 @@ ngx_http_completion_verify(ngx_http_request_t *r,
     ctx->capability = *capability;
 
     return ngx_completion_id_verify(r->pool, service->id_keys, &service->name,
-                                    &ctx->owner, NGX_COMPLETION_LIFETIME,
+                                    &ctx->owner,
+                                    service->provider.dialect->lifetime,
                                     capability, &ctx->id);
 }
 

@@ -75,6 +75,7 @@ ngx_http_completion_input(ngx_http_request_t *r,
 
     return ngx_http_completion_parse_body(r->pool,
                                  ngx_http_completion_body_type(r, &charset),
+                                 &ctx->service->provider.dialect->native,
                                  &body, &ctx->inputs, prompt, detail);
 }
 

@@ -15,7 +15,7 @@
 #include <ngx_core.h>
 
 #include "../base/ngx_completion_json.h"
-#include "../provider/ngx_completion_provider.h"
+#include "../dialect/ngx_completion_dialect.h"
 
 
 typedef enum {
@@ -59,14 +59,16 @@ ngx_http_completion_body_e ngx_http_completion_parse_type(ngx_str_t *type,
     ngx_str_t *charset);
 
 /*
- * A body as the client's part of a prompt: its text, or its native request.
+ * A body as the client's part of a prompt: its text, or a native request,
+ * which is one that has this member.
  * inputs: an array of ngx_completion_json_member_t made here, the top-level
  * members or the fields; NULL where there are none.  NGX_OK; NGX_DECLINED:
  * *detail says what is wrong; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_completion_parse_body(ngx_pool_t *pool,
-    ngx_http_completion_body_e type, ngx_str_t *body, ngx_array_t **inputs,
-    ngx_completion_prompt_t *prompt, const char **detail);
+    ngx_http_completion_body_e type, const ngx_str_t *native, ngx_str_t *body,
+    ngx_array_t **inputs, ngx_completion_prompt_t *prompt,
+    const char **detail);
 
 
 #endif /* _NGX_HTTP_COMPLETION_PARSE_H_INCLUDED_ */

@@ -5,9 +5,9 @@
 #include "ngx_http_completion_parse.h"
 
 
-static ngx_int_t ngx_http_completion_prompt_json(ngx_str_t *body,
-    ngx_array_t *inputs, ngx_completion_prompt_t *prompt,
-    const char **detail);
+static ngx_int_t ngx_http_completion_prompt_json(ngx_pool_t *pool,
+    const ngx_str_t *native, ngx_str_t *body, ngx_array_t *inputs,
+    ngx_completion_prompt_t *prompt, const char **detail);
 static ngx_int_t ngx_http_completion_prompt_form(ngx_pool_t *pool,
     ngx_str_t *body, ngx_array_t **inputs, ngx_completion_prompt_t *prompt,
     const char **detail);
@@ -19,8 +19,9 @@ static ngx_int_t ngx_http_completion_form_decode(ngx_pool_t *pool, u_char *p,
 
 ngx_int_t
 ngx_http_completion_parse_body(ngx_pool_t *pool,
-    ngx_http_completion_body_e type, ngx_str_t *body, ngx_array_t **inputs,
-    ngx_completion_prompt_t *prompt, const char **detail)
+    ngx_http_completion_body_e type, const ngx_str_t *native, ngx_str_t *body,
+    ngx_array_t **inputs, ngx_completion_prompt_t *prompt,
+    const char **detail)
 {
     ngx_int_t  rc;
     ngx_str_t  text;
@@ -39,8 +40,8 @@ ngx_http_completion_parse_body(ngx_pool_t *pool,
         rc = ngx_completion_json_members(pool, &text, inputs, detail);
 
         if (rc == NGX_OK) {
-            rc = ngx_http_completion_prompt_json(&text, *inputs, prompt,
-                                                 detail);
+            rc = ngx_http_completion_prompt_json(pool, native, &text, *inputs,
+                                                 prompt, detail);
         }
 
         break;
@@ -79,14 +80,16 @@ ngx_http_completion_parse_body(ngx_pool_t *pool,
 
 
 static ngx_int_t
-ngx_http_completion_prompt_json(ngx_str_t *body, ngx_array_t *inputs,
-    ngx_completion_prompt_t *prompt, const char **detail)
+ngx_http_completion_prompt_json(ngx_pool_t *pool, const ngx_str_t *native,
+    ngx_str_t *body, ngx_array_t *inputs, ngx_completion_prompt_t *prompt,
+    const char **detail)
 {
-    ngx_uint_t                     i, texts, messages;
+    u_char                        *p;
+    ngx_uint_t                     i, texts, natives;
     ngx_completion_json_member_t  *member;
 
     texts = 0;
-    messages = 0;
+    natives = 0;
     member = inputs->elts;
 
     for (i = 0; i < inputs->nelts; i++) {
@@ -103,19 +106,31 @@ ngx_http_completion_prompt_json(ngx_str_t *body, ngx_array_t *inputs,
 
             prompt->text = member[i].value;
 
-        } else if (member[i].name.len == 8
-                   && ngx_strncmp(member[i].name.data, "messages", 8) == 0)
+        } else if (member[i].name.len == native->len
+                   && ngx_strncmp(member[i].name.data, native->data,
+                                  native->len)
+                      == 0)
         {
-            messages++;
+            natives++;
         }
     }
 
-    if (texts + messages != 1) {
-        *detail = "either \"text\" or \"messages\" must be given, once";
+    if (texts + natives != 1) {
+        p = ngx_pnalloc(pool, sizeof("either \"text\" or \"\" must be given, "
+                                     "once") + native->len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        *detail = (char *) p;
+        p = ngx_sprintf(p, "either \"text\" or \"%V\" must be given, once",
+                        native);
+        *p = '\0';
+
         return NGX_DECLINED;
     }
 
-    if (messages) {
+    if (natives) {
         prompt->native = *body;
     }
 

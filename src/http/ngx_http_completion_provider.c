@@ -12,6 +12,8 @@
 
 static char *ngx_http_completion_directive(ngx_conf_t *cf,
     ngx_command_t *dummy, void *conf);
+static ngx_command_t *ngx_http_completion_find(ngx_command_t *commands,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_completion_block_init(ngx_conf_t *cf,
     ngx_http_completion_block_t *block, ngx_str_t *name);
 static char *ngx_http_completion_block_done(ngx_conf_t *cf,
@@ -20,8 +22,6 @@ static char *ngx_http_completion_block_zone(ngx_conf_t *cf,
     ngx_http_completion_block_t *block);
 static void ngx_http_completion_identity(ngx_completion_service_t *service);
 static char *ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_poll_interval(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
@@ -38,7 +38,10 @@ static ngx_conf_post_t  ngx_http_completion_not_zero = {
 };
 
 
-/* the directives of the block; its reader is below, not nginx's own */
+/*
+ * the directives of the block, with those of its dialect; their reader is
+ * below, not nginx's own
+ */
 
 static ngx_command_t  ngx_http_completion_provider_commands[] = {
 
@@ -63,60 +66,11 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       offsetof(ngx_http_completion_block_t, operations_url),
       NULL },
 
-    { ngx_string("folder"),
-      NGX_CONF_TAKE1,
-      ngx_http_completion_folder,
-      0,
-      0,
-      NULL },
-
-    { ngx_string("api_key"),
-      NGX_CONF_TAKE1,
-      ngx_http_completion_credential,
-      0,
-      NGX_COMPLETION_CREDENTIAL_API_KEY,
-      NULL },
-
-    { ngx_string("iam_token"),
-      NGX_CONF_TAKE1,
-      ngx_http_completion_credential,
-      0,
-      NGX_COMPLETION_CREDENTIAL_IAM_TOKEN,
-      NULL },
-
-    { ngx_string("service_account_key"),
-      NGX_CONF_TAKE1,
-      ngx_http_completion_credential,
-      0,
-      NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY,
-      NULL },
-
-    { ngx_string("metadata_token"),
-      NGX_CONF_NOARGS|NGX_CONF_TAKE1,
-      ngx_http_completion_credential,
-      0,
-      NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN,
-      NULL },
-
-    { ngx_string("iam_url"),
-      NGX_CONF_TAKE1,
-      ngx_conf_set_str_slot,
-      0,
-      offsetof(ngx_http_completion_block_t, iam_url),
-      NULL },
-
     { ngx_string("id_key"),
       NGX_CONF_1MORE,
       ngx_http_completion_id_key,
       0,
       0,
-      NULL },
-
-    { ngx_string("data_logging"),
-      NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot,
-      0,
-      offsetof(ngx_http_completion_block_t, data_logging),
       NULL },
 
     { ngx_string("tls_verify"),
@@ -290,10 +244,13 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 {
     ngx_http_completion_block_t *block = conf;
 
-    char           *rv;
-    ngx_str_t      *value;
-    ngx_uint_t      n;
-    ngx_command_t  *cmd;
+    char                       *rv;
+    void                       *dest;
+    uint64_t                    bit;
+    ngx_str_t                  *value;
+    ngx_uint_t                  n;
+    ngx_command_t              *cmd, *own;
+    ngx_completion_provider_t  *p;
 
     value = cf->args->elts;
     n = cf->args->nelts;
@@ -302,16 +259,23 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return ngx_conf_include(cf, dummy, conf);
     }
 
-    for (cmd = ngx_http_completion_provider_commands; cmd->name.len; cmd++) {
+    p = &block->service->provider;
+    own = p->dialect->commands;
 
-        if (cmd->name.len == value[0].len
-            && ngx_strcmp(cmd->name.data, value[0].data) == 0)
-        {
-            break;
-        }
+    cmd = ngx_http_completion_find(ngx_http_completion_provider_commands,
+                                   &value[0]);
+    if (cmd) {
+        dest = block;
+        bit = (uint64_t) 1 << (cmd - ngx_http_completion_provider_commands);
+
+    } else {
+        cmd = ngx_http_completion_find(own, &value[0]);
+        dest = (cmd && cmd->conf == NGX_COMPLETION_DIALECT_CONF)
+                   ? p->conf : (void *) p;
+        bit = cmd ? (uint64_t) 1 << (32 + (cmd - own)) : 0;
     }
 
-    if (cmd->name.len == 0) {
+    if (cmd == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown directive \"%V\" in "
                            "completion_async_provider", &value[0]);
@@ -330,17 +294,15 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    n = 1 << (cmd - ngx_http_completion_provider_commands);
-
-    if (block->seen & n) {
+    if (block->seen & bit) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" directive is duplicate", &value[0]);
         return NGX_CONF_ERROR;
     }
 
-    block->seen |= n;
+    block->seen |= bit;
 
-    rv = cmd->set(cf, cmd, block);
+    rv = cmd->set(cf, cmd, dest);
 
     if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
         return rv;
@@ -353,11 +315,30 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 }
 
 
+static ngx_command_t *
+ngx_http_completion_find(ngx_command_t *commands, ngx_str_t *name)
+{
+    ngx_command_t  *cmd;
+
+    for (cmd = commands; cmd->name.len; cmd++) {
+
+        if (cmd->name.len == name->len
+            && ngx_strcmp(cmd->name.data, name->data) == 0)
+        {
+            return cmd;
+        }
+    }
+
+    return NULL;
+}
+
+
 static ngx_int_t
 ngx_http_completion_block_init(ngx_conf_t *cf,
     ngx_http_completion_block_t *block, ngx_str_t *name)
 {
-    ngx_completion_service_t  *service;
+    ngx_completion_service_t   *service;
+    ngx_completion_provider_t  *provider;
 
     service = ngx_pcalloc(cf->pool, sizeof(ngx_completion_service_t));
     if (service == NULL) {
@@ -366,12 +347,20 @@ ngx_http_completion_block_init(ngx_conf_t *cf,
 
     service->name = *name;
 
+    provider = &service->provider;
+    provider->name = *name;
+    provider->dialect = ngx_completion_dialects[0];
+    provider->conf = provider->dialect->create_conf(cf);
+
+    if (provider->conf == NULL) {
+        return NGX_ERROR;
+    }
+
     ngx_memzero(block, sizeof(ngx_http_completion_block_t));
 
     block->service = service;
     block->deadline = NGX_CONF_UNSET;
     block->tls_verify = NGX_CONF_UNSET;
-    block->data_logging = NGX_CONF_UNSET;
     block->connect_timeout = NGX_CONF_UNSET_MSEC;
     block->request_timeout = NGX_CONF_UNSET_MSEC;
     block->max_response_size = NGX_CONF_UNSET_SIZE;
@@ -400,7 +389,6 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
 
     ngx_conf_init_value(block->deadline, 24 * 3600);
     ngx_conf_init_value(block->tls_verify, 1);
-    ngx_conf_init_value(block->data_logging, 0);
     ngx_conf_init_msec_value(block->connect_timeout, 5000);
     ngx_conf_init_msec_value(block->request_timeout, 30000);
     ngx_conf_init_size_value(block->max_response_size, 4 * 1024 * 1024);
@@ -413,16 +401,15 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    provider->data_logging = block->data_logging;
     provider->request_timeout = block->request_timeout;
 
     rv = ngx_http_completion_block_origin(cf, block, &block->submit_url,
-                                          NGX_COMPLETION_SUBMIT_URL,
+                                          provider->dialect->submit_url,
                                           "submit_url", &provider->submit);
     if (rv == NGX_CONF_OK) {
         rv = ngx_http_completion_block_origin(cf, block,
                                               &block->operations_url,
-                                              NGX_COMPLETION_OPERATIONS_URL,
+                                              provider->dialect->operations_url,
                                               "operations_url",
                                               &provider->operations);
     }
@@ -509,7 +496,7 @@ ngx_http_completion_block_zone(ngx_conf_t *cf,
 
     zone->deadline = (ngx_msec_t) block->deadline * 1000;
     zone->poll_lease = block->request_timeout + 1000;
-    zone->lifetime = NGX_COMPLETION_LIFETIME;
+    zone->lifetime = service->provider.dialect->lifetime;
 
     service->zone = zone;
     ngx_http_completion_identity(service);
@@ -532,7 +519,7 @@ ngx_http_completion_identity(ngx_completion_service_t *service)
     ngx_md5_update(&md5, provider->operations.url.data,
                    provider->operations.url.len);
     ngx_md5_update(&md5, "\n", 1);
-    ngx_md5_update(&md5, provider->folder.data, provider->folder.len);
+    ngx_md5_update(&md5, provider->tenant.data, provider->tenant.len);
     ngx_md5_final(service->zone->identity, &md5);
 }
 
@@ -625,25 +612,6 @@ ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     block->zone = value[1];
     block->zone_size = size;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_folder(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_block_t *block = conf;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (ngx_completion_id_check(&value[1]) != NGX_OK) {
-        return "must be an id of letters, digits, \"-\" and \"_\"";
-    }
-
-    block->service->provider.folder = value[1];
 
     return NGX_CONF_OK;
 }

@@ -12,8 +12,6 @@
 
 static ngx_int_t ngx_http_completion_reply_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_uint_t ngx_http_completion_text_status(
-    ngx_completion_result_t *result);
 static ngx_int_t ngx_http_completion_reply_cache(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_etag(ngx_http_request_t *r,
@@ -98,8 +96,9 @@ ngx_http_completion_reply_text(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    status = ngx_http_completion_text_status(result);
-    body = (result->error_code == 0) ? result->text : result->error_message;
+    status = ngx_completion_failures[result->failure];
+    body = (result->state == NGX_COMPLETION_FAILED) ? result->message
+                                                    : result->text;
 
     if (status != NGX_HTTP_OK) {
         r->disable_not_modified = 1;
@@ -121,34 +120,6 @@ ngx_http_completion_reply_text(ngx_http_request_t *r,
     }
 
     return ngx_http_completion_send(r, status, &body);
-}
-
-
-/* it was paid for: no status that is repeated without being asked */
-
-static ngx_uint_t
-ngx_http_completion_text_status(ngx_completion_result_t *result)
-{
-    if (result->filtered) {
-        return 422;
-    }
-
-    switch (result->error_code) {
-
-    case 0:
-        return NGX_HTTP_OK;
-
-    case 1:
-        return 410;
-
-    case 3:
-    case 9:
-    case 11:
-        return NGX_HTTP_BAD_REQUEST;
-
-    default:
-        return 424;
-    }
 }
 
 
@@ -233,7 +204,8 @@ ngx_http_completion_reply_cache(ngx_http_request_t *r,
         return ngx_http_completion_add_header(r, "Cache-Control", &private);
     }
 
-    rest = ctx->id.submitted + NGX_COMPLETION_LIFETIME - ngx_time();
+    rest = ctx->id.submitted + ctx->service->provider.dialect->lifetime
+           - ngx_time();
 
     value.data = ngx_pnalloc(r->pool, sizeof("private, max-age=, immutable")
                                       + NGX_TIME_T_LEN);
@@ -354,8 +326,8 @@ ngx_http_completion_result(ngx_http_request_t *r,
     ctx->result = ngx_pcalloc(r->pool, sizeof(ngx_completion_result_t));
 
     if (ctx->result
-        && ngx_completion_provider_result(r->pool, &ctx->view.document,
-                                          ctx->result)
+        && ctx->service->provider.dialect->result(r->pool, &ctx->view.document,
+                                                  ctx->result)
            != NGX_OK)
     {
         ctx->result = NULL;

@@ -199,9 +199,9 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
             return rc;
         }
 
-        rc = ngx_completion_provider_body(&ctx->service->provider,
-                                          submit->pool, prompt, &submit->body,
-                                          reason);
+        rc = ctx->service->provider.dialect->body(&ctx->service->provider,
+                                                  submit->pool, prompt,
+                                                  &submit->body, reason);
     }
 
     if (rc == NGX_OK) {

@@ -156,7 +156,7 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
         if (result) {
-            rc = ngx_http_completion_variable_number(r, result->input_tokens,
+            rc = ngx_http_completion_variable_number(r, result->usage.input,
                                                      &value);
         }
         break;
@@ -164,14 +164,14 @@ ngx_http_completion_variable(ngx_http_request_t *r,
     case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
         if (result) {
             rc = ngx_http_completion_variable_number(r,
-                                                    result->completion_tokens,
+                                                    result->usage.completion,
                                                     &value);
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
         if (result) {
-            rc = ngx_http_completion_variable_number(r, result->total_tokens,
+            rc = ngx_http_completion_variable_number(r, result->usage.total,
                                                      &value);
         }
         break;

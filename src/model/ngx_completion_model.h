@@ -34,7 +34,7 @@
     /* truncated, partial or filtered */                                      \
     X(INCOMPLETE, "incomplete", "incomplete")                                 \
     X(FAILED,     "failed",     "failed")                                     \
-    /* decided here */                                                        \
+    /* decided here, or upstream's last word where a cancel is final */       \
     X(CANCELLED,  "cancelled",  "cancelled")                                  \
     /* decided here: upstream knows it no more */                             \
     X(LOST,       "lost",       "failed")
@@ -56,7 +56,10 @@
     X(REPLAYED, "replayed")
 
 
-/* Why an operation has no text, and the HTTP status that says so. */
+/*
+ * Why an operation has no text, or less of it than was asked for, and the HTTP
+ * status that says so: it was paid for, so none that is repeated unasked.
+ */
 
 #define NGX_COMPLETION_FAILURE_LIST(X)                                        \
     X(NONE,      200)                                                         \

@@ -163,7 +163,9 @@ ngx_completion_cancel_answered(ngx_completion_fetch_t *f)
     cancel = f->data;
     again = 0;
 
-    ngx_completion_provider_answer(f, f->pool, NULL, &answer);
+    ngx_completion_provider_answer(&cancel->service->provider,
+                                   NGX_COMPLETION_CALL_CANCEL, f, f->pool,
+                                   NULL, &answer);
     ngx_completion_meter_fetch(cancel->service, NGX_COMPLETION_METRICS_CANCEL,
                                f, &answer);
 

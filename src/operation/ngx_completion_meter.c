@@ -101,14 +101,14 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
 
     tokens = service->zone->metrics->tokens;
 
-    if (operation->input_tokens > 0) {
+    if (operation->usage.input > 0) {
         ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_INPUT],
-                                   operation->input_tokens);
+                                   operation->usage.input);
     }
 
-    if (operation->completion_tokens > 0) {
+    if (operation->usage.completion > 0) {
         ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_COMPLETION],
-                                   operation->completion_tokens);
+                                   operation->usage.completion);
     }
 }
 

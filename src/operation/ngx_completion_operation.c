@@ -9,7 +9,8 @@
 static ngx_int_t ngx_completion_operation_ask(
     ngx_completion_service_t *service, ngx_completion_id_t *id,
     ngx_completion_view_t *view);
-static ngx_int_t ngx_completion_operation_composed(ngx_pool_t *pool,
+static ngx_int_t ngx_completion_operation_composed(
+    ngx_completion_service_t *service, ngx_pool_t *pool,
     ngx_completion_state_e state, ngx_completion_view_t *view);
 
 
@@ -47,8 +48,8 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     case NGX_COMPLETION_RECORD_FINAL:
 
         if (view->decided) {
-            return ngx_completion_operation_composed(pool, view->verdict,
-                                                     view);
+            return ngx_completion_operation_composed(service, pool,
+                                                     view->verdict, view);
         }
 
         break;
@@ -62,7 +63,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
         /* there was no room for what upstream said of it */
 
         if (view->document.len == 0) {
-            return ngx_completion_operation_composed(pool,
+            return ngx_completion_operation_composed(service, pool,
                                                      NGX_COMPLETION_PENDING,
                                                      view);
         }
@@ -104,15 +105,16 @@ ngx_completion_operation_ask(ngx_completion_service_t *service,
 
 
 static ngx_int_t
-ngx_completion_operation_composed(ngx_pool_t *pool,
-    ngx_completion_state_e state, ngx_completion_view_t *view)
+ngx_completion_operation_composed(ngx_completion_service_t *service,
+    ngx_pool_t *pool, ngx_completion_state_e state,
+    ngx_completion_view_t *view)
 {
     ngx_completion_operation_t  operation;
 
-    if (ngx_completion_provider_decided(pool, state, view->submitted,
-                                        view->finished ? view->finished
-                                                       : view->submitted,
-                                        &operation)
+    if (service->provider.dialect->decided(pool, state, view->submitted,
+                                           view->finished ? view->finished
+                                                          : view->submitted,
+                                           &operation)
         != NGX_OK)
     {
         return NGX_ERROR;

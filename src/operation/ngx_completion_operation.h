@@ -19,7 +19,7 @@
 
 #include "../model/ngx_completion_id.h"
 #include "../base/ngx_completion_hash.h"
-#include "../provider/ngx_completion_provider.h"
+#include "../dialect/ngx_completion_dialect.h"
 #include "../store/ngx_completion_zone.h"
 
 

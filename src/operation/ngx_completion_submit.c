@@ -450,7 +450,9 @@ ngx_completion_submit_answered(ngx_completion_fetch_t *f)
     submit->fetch = NULL;
     submit->elapsed += f->elapsed;
 
-    ngx_completion_provider_answer(f, submit->pool, NULL, &submit->answer);
+    ngx_completion_provider_answer(&submit->service->provider,
+                                   NGX_COMPLETION_CALL_SUBMIT, f, submit->pool,
+                                   NULL, &submit->answer);
     ngx_completion_meter_fetch(submit->service, NGX_COMPLETION_METRICS_SUBMIT,
                                f, &submit->answer);
     ngx_completion_fetch_destroy(f);

@@ -436,7 +436,9 @@ ngx_completion_poll_answered(ngx_completion_fetch_t *f)
     ngx_queue_remove(&poll->queue);
     poll->watcher->npolls--;
 
-    ngx_completion_provider_answer(f, f->pool, &poll->due.id, &answer);
+    ngx_completion_provider_answer(&service->provider,
+                                   NGX_COMPLETION_CALL_POLL, f, f->pool,
+                                   &poll->due.id, &answer);
     ngx_completion_meter_fetch(poll->watcher->service,
                                NGX_COMPLETION_METRICS_POLL, f, &answer);
 

@@ -10,8 +10,7 @@
 #include "fuzz.h"
 #include "../unit/fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_provider.h"
-#include "../../src/provider/ngx_completion_provider_document.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 #define FOLDER      "b1gfolder"
@@ -19,11 +18,13 @@
 
 
 static ngx_completion_provider_t  provider = {
-    .folder = ngx_string(FOLDER)
+    .dialect = &ngx_completion_yandex,
+    .tenant = ngx_string(FOLDER)
 };
 
 static ngx_completion_masks_t  masks = {
-    .folder = ngx_string(FOLDER),
+    .dialect = &ngx_completion_yandex,
+    .tenant = ngx_string(FOLDER),
     .credential = ngx_string(CREDENTIAL)
 };
 
@@ -163,13 +164,14 @@ check_again(ngx_pool_t *pool, ngx_completion_operation_t *operation)
     memcpy(p, document->data + operation->id_offset,
            document->len - operation->id_offset);
 
-    HOLDS(ngx_completion_provider_result(pool, &text, &result) == NGX_OK);
+    HOLDS(ngx_completion_yandex_result(pool, &text, &result) == NGX_OK);
     HOLDS(result.state == operation->state);
-    HOLDS(result.total_tokens == operation->total_tokens);
-    HOLDS((result.state == NGX_COMPLETION_FAILED) == (result.error_code != 0));
+    HOLDS(result.usage.total == operation->usage.total);
+    HOLDS(result.state != NGX_COMPLETION_FAILED
+          || result.failure != NGX_COMPLETION_FAILURE_NONE);
 
-    HOLDS(ngx_completion_provider_document(&masks, pool, &text, &again,
-                                           &fault)
+    HOLDS(ngx_completion_yandex_answer(NGX_COMPLETION_CALL_POLL, &masks, pool,
+                                       &text, &again, &fault)
           == NGX_OK);
     HOLDS(again.state == operation->state);
     HOLDS(fuzz_equal(&again.id, &operation->id));
@@ -212,8 +214,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fetch.log = &shim_log;
     fetch.credential = fuzz_string(CREDENTIAL);
     fetch.status = statuses[first & 0x07];
-    fetch.post = (first & 0x08) != 0;
-    fetch.origin = fetch.post ? &provider.submit : &provider.operations;
 
     stub_reset();
     stub_answer("retry-after", header(pool, &data, &size));
@@ -224,7 +224,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     id = fuzz_string((first & 0x10) ? "d7q1" : "");
     shim_log_text[0] = '\0';
 
-    ngx_completion_provider_answer(&fetch, pool, &id, &answer);
+    ngx_completion_provider_answer(&provider,
+                                   (first & 0x08) ? NGX_COMPLETION_CALL_SUBMIT
+                                                  : NGX_COMPLETION_CALL_POLL,
+                                   &fetch, pool, &id, &answer);
 
     HOLDS(answer.retry_after >= -1 && answer.retry_after <= 86400);
     HOLDS(answer.poll_interval >= -1 && answer.poll_interval <= 86400);

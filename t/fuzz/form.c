@@ -10,6 +10,9 @@
 #include "../../src/http/ngx_http_completion_parse.h"
 
 
+static ngx_str_t  native = ngx_string("messages");
+
+
 static u_char *
 escape(u_char *p, ngx_str_t *s)
 {
@@ -70,7 +73,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     form = fuzz_copy(pool, data, size);
 
     rc = ngx_http_completion_parse_body(pool, NGX_HTTP_COMPLETION_BODY_FORM,
-                                        &form, &inputs, &prompt, &detail);
+                                        &native, &form, &inputs, &prompt,
+                                        &detail);
 
     if (rc == NGX_DECLINED) {
         HOLDS(detail);
@@ -85,7 +89,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     form = encode(pool, inputs);
 
     HOLDS(ngx_http_completion_parse_body(pool, NGX_HTTP_COMPLETION_BODY_FORM,
-                                         &form, &again, &second, &detail)
+                                         &native, &form, &again, &second,
+                                         &detail)
           == NGX_OK);
     HOLDS(fuzz_equal(&prompt.text, &second.text));
     HOLDS(inputs->nelts == again->nelts);

@@ -8,6 +8,7 @@
 
 #include "fuzz.h"
 
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 #include "../../src/http/ngx_http_completion_parse.h"
 
 
@@ -15,7 +16,8 @@
 
 
 static ngx_completion_provider_t  provider = {
-    .folder = ngx_string("b1gexample")
+    .dialect = &ngx_completion_yandex,
+    .tenant = ngx_string("b1gexample")
 };
 
 static ngx_completion_message_t   messages[] = {
@@ -45,7 +47,7 @@ set(ngx_completion_prompt_t *prompt, u_char options, u_char more)
     }
 
     if (options & 0x40) {
-        ngx_str_set(&prompt->reasoning, "DISABLED");
+        ngx_str_set(&prompt->reasoning, "disabled");
     }
 
     if (options & 0x80) {
@@ -277,7 +279,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = fuzz_copy(pool, data, size);
     detail = NULL;
 
-    rc = ngx_http_completion_parse_body(pool, (options & 0x03) % 3, &input,
+    rc = ngx_http_completion_parse_body(pool, (options & 0x03) % 3,
+                                        &ngx_completion_yandex.native, &input,
                                         &inputs, &prompt, &detail);
 
     if (rc == NGX_DECLINED) {
@@ -289,8 +292,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     set(&prompt, options, more);
 
-    rc = ngx_completion_provider_body(&provider, pool, &prompt, &text,
-                                      &reason);
+    rc = ngx_completion_yandex_body(&provider, pool, &prompt, &text, &reason);
 
     if (rc == NGX_DECLINED) {
         HOLDS(reason.len);

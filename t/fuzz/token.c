@@ -9,8 +9,16 @@
 #include "fuzz.h"
 #include "../unit/fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_credential.h"
-#include "../../src/provider/ngx_completion_jwt.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex_jwt.h"
+
+
+static ngx_completion_credential_kind_t  *kinds[] = {
+    &ngx_completion_yandex_api_key,
+    &ngx_completion_yandex_iam_token,
+    &ngx_completion_yandex_service_key,
+    &ngx_completion_yandex_metadata_token
+};
 
 
 #define NOW        1000000000      /* 2001-09-09T01:46:40Z */
@@ -118,7 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pool = ngx_create_pool(1024, &shim_log);
     memset(&credential, 0, sizeof(ngx_completion_credential_t));
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_API_KEY + (first & 0x03);
+    credential.kind = kinds[first & 0x03];
 
     switch (first >> 2 & 0x03) {
 
@@ -127,7 +135,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
 
     case 1:
-        if (credential.kind != NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN) {
+        if (credential.kind != &ngx_completion_yandex_metadata_token) {
             read_file(&credential, data, size);
         }
 

@@ -1,5 +1,8 @@
 
-/* What origins need of nginx's configuration; of hosts it knows one. */
+/*
+ * What origins and dialects need of nginx's configuration; of hosts it knows
+ * one.
+ */
 
 
 #include "ngx_shim.h"
@@ -72,4 +75,24 @@ ngx_sock_ntop(struct sockaddr *sa, socklen_t socklen, u_char *text, size_t len,
               len);
 
     return strlen((char *) text);
+}
+
+
+/* what tables of directives point to: no test reads a configuration */
+
+char *
+ngx_conf_set_str_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    (void) cf;
+    (void) cmd;
+    (void) conf;
+
+    return NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_conf_set_flag_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_conf_set_str_slot(cf, cmd, conf);
 }

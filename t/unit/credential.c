@@ -5,7 +5,7 @@
 #include "key_file.h"
 
 #include "../../src/base/ngx_completion_hash.h"
-#include "../../src/provider/ngx_completion_credential.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 typedef ngx_completion_credential_digest_t  digest_t;
@@ -77,8 +77,8 @@ test_lines(void)
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        credential.kind = (i & 1) ? NGX_COMPLETION_CREDENTIAL_IAM_TOKEN
-                                  : NGX_COMPLETION_CREDENTIAL_API_KEY;
+        credential.kind = (i & 1) ? &ngx_completion_yandex_iam_token
+                                  : &ngx_completion_yandex_api_key;
         text = str(t[i].text);
         is_checked(&text, t[i].fault, t[i].len,
                    t[i].fault ? "no secret" : "a secret");
@@ -109,7 +109,7 @@ test_key_files(void)
     char       *file = key_file("ajekey", "ajesa", pems[0]);
     ngx_str_t   text = str(file);
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY;
+    credential.kind = &ngx_completion_yandex_service_key;
     is_checked(&text, NULL, text.len, "a key file stays as it is");
 
     shim_allocations = 0;
@@ -118,11 +118,11 @@ test_key_files(void)
                "which takes memory");
     shim_fail_at = 0;
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_API_KEY;
+    credential.kind = &ngx_completion_yandex_api_key;
     is_checked(&text, "must hold one line of visible ASCII characters, the "
                "secret itself", 0, "and is no API key");
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY;
+    credential.kind = &ngx_completion_yandex_service_key;
     text = str("AQVN");
     is_checked(&text, "is not the JSON of an authorized key", 0,
                "nor is an API key one");
@@ -174,7 +174,7 @@ test_digests(void)
 
     file = key_file("ajekey", "ajesa", pems[0]);
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN;
+    credential.kind = &ngx_completion_yandex_metadata_token;
     is_int(digest("http://169.254.169.254/token", NULL, &a), NGX_OK,
            "the machine's token");
     ok(same(a.key, zeros), "for no key");
@@ -182,7 +182,7 @@ test_digests(void)
     ngx_completion_sha256((u_char *) "http://169.254.169.254/token\n", 29, md);
     ok(same(a.source, md), "from that URL");
 
-    credential.kind = NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY;
+    credential.kind = &ngx_completion_yandex_service_key;
     is_int(digest(url, file, &a), NGX_OK, "an account's token");
 
     ngx_completion_sha256((u_char *) "https://iam/tokens\najesa", 24, md);
@@ -235,14 +235,14 @@ test_header(void)
     ngx_completion_fetch_t  *f;
 
     static const struct {
-        ngx_completion_credential_e   kind;
-        const char                   *header;
+        ngx_completion_credential_kind_t  *kind;
+        const char                        *header;
     } t[] = {
-        { NGX_COMPLETION_CREDENTIAL_API_KEY, "Authorization: Api-Key t1.9\n" },
-        { NGX_COMPLETION_CREDENTIAL_IAM_TOKEN, "Authorization: Bearer t1.9\n" },
-        { NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY,
+        { &ngx_completion_yandex_api_key, "Authorization: Api-Key t1.9\n" },
+        { &ngx_completion_yandex_iam_token, "Authorization: Bearer t1.9\n" },
+        { &ngx_completion_yandex_service_key,
           "Authorization: Bearer t1.9\n" },
-        { NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN,
+        { &ngx_completion_yandex_metadata_token,
           "Authorization: Bearer t1.9\n" }
     };
     size_t  i;

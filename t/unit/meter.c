@@ -270,12 +270,12 @@ test_tokens(void)
     memset(&metrics, 0, sizeof(metrics));
     memset(&operation, 0, sizeof(operation));
 
-    operation.input_tokens = 11;
-    operation.completion_tokens = 3;
+    operation.usage.input = 11;
+    operation.usage.completion = 3;
     ngx_completion_meter_tokens(&service, &operation);
 
-    operation.input_tokens = -1;
-    operation.completion_tokens = -1;
+    operation.usage.input = -1;
+    operation.usage.completion = -1;
     ngx_completion_meter_tokens(&service, &operation);
 
     ok(metrics.tokens[0] == 11 && metrics.tokens[1] == 3,

@@ -8,6 +8,7 @@
 
 #include <regex.h>
 #include <stdlib.h>
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 #define PREFIX  "nginx_completion_async_"
@@ -33,6 +34,7 @@ providers(ngx_uint_t n, const char *name)
     for (i = 0; i < n; i++) {
         services[i].name = str(name);
         services[i].zone = zone;
+        services[i].provider.credential.kind = &ngx_completion_yandex_api_key;
         pointers[i] = &services[i];
     }
 
@@ -123,7 +125,7 @@ test_values(void)
             "nor does a credential of now, whatever there was before");
 
     services[0].provider.credential.kind =
-                                      NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN;
+                                        &ngx_completion_yandex_metadata_token;
     scrape();
     has("token_expiry_timestamp_seconds{provider=\"yandex\"} 1700000000",
         "with one it does");

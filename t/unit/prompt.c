@@ -21,11 +21,13 @@ static const char               *detail;
 static ngx_int_t
 parse(ngx_http_completion_body_e type, ngx_str_t *body)
 {
+    static ngx_str_t  native = ngx_string("messages");
+
     memset(&prompt, 0, sizeof(prompt));
     detail = NULL;
 
-    return ngx_http_completion_parse_body(pool, type, body, &inputs, &prompt,
-                                          &detail);
+    return ngx_http_completion_parse_body(pool, type, &native, body, &inputs,
+                                          &prompt, &detail);
 }
 
 

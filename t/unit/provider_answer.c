@@ -3,7 +3,7 @@
 #include "ngx_shim.h"
 #include "fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 #include "../../src/base/ngx_completion_json.h"
 
 #include <stdlib.h>
@@ -35,7 +35,10 @@
 
 
 static ngx_pool_t                  *pool;
-static ngx_completion_provider_t    provider;
+static ngx_completion_call_e        call;
+static ngx_completion_provider_t    provider = {
+    .dialect = &ngx_completion_yandex
+};
 static ngx_completion_fetch_t       fetch;
 static ngx_completion_answer_t      answer;
 
@@ -48,8 +51,7 @@ respond(ngx_uint_t status, const char *body, const char *id)
     fetch.log = &shim_log;
     fetch.outcome = NGX_COMPLETION_OK;
     fetch.status = status;
-    fetch.post = (id == NULL);
-    fetch.origin = fetch.post ? &provider.submit : &provider.operations;
+    call = id ? NGX_COMPLETION_CALL_POLL : NGX_COMPLETION_CALL_SUBMIT;
 
     /* at the very end of an allocation */
 
@@ -65,7 +67,8 @@ respond(ngx_uint_t status, const char *body, const char *id)
     }
 
     memset(&answer, 0xa5, sizeof(answer));
-    ngx_completion_provider_answer(&fetch, pool, id ? &wanted : NULL, &answer);
+    ngx_completion_provider_answer(&provider, call, &fetch, pool,
+                                   id ? &wanted : NULL, &answer);
 
     free(fetch.response.data);
     ngx_str_null(&fetch.response);
@@ -101,8 +104,8 @@ test_recorded(void)
                 "\"metadata\":null}", NGX_COMPLETION_PENDING,
                 "a recorded submit");
     is_str(&answer.operation.id, "d7q1", "upstream's id");
-    is_int(answer.operation.input_tokens, -1, "pending: no input tokens");
-    is_int(answer.operation.total_tokens, -1, "pending: no total");
+    is_int(answer.operation.usage.input, -1, "pending: no input tokens");
+    is_int(answer.operation.usage.total, -1, "pending: no total");
     is_int(answer.retry_after, -1, "no Retry-After");
     is_int(answer.poll_interval, -1, "no poll interval");
     is_int(answer.status, 200, "the status");
@@ -114,9 +117,9 @@ test_recorded(void)
                 "\"createdAt\":\"2024-05-12T18:46:54Z\",\"createdBy\":\"\","
                 "\"modifiedAt\":\"2024-05-12T18:46:55Z\"}",
                 NGX_COMPLETION_COMPLETED, "a recorded result, done first");
-    is_int(answer.operation.input_tokens, 31, "input tokens");
-    is_int(answer.operation.completion_tokens, 10, "completion tokens");
-    is_int(answer.operation.total_tokens, 41, "total tokens");
+    is_int(answer.operation.usage.input, 31, "input tokens");
+    is_int(answer.operation.usage.completion, 10, "completion tokens");
+    is_int(answer.operation.usage.total, 41, "total tokens");
 
     respond(202, RECORDED_DONE, "d7q1");
     is_int(answer.outcome, NGX_COMPLETION_OK, "any 2xx will do");
@@ -311,7 +314,7 @@ test_tokens(void)
                  "\"response\":{\"usage\":{\"totalTokens\":%s}}}",
                  t[i].spelled);
         respond(200, body, NULL);
-        is_int(answer.operation.total_tokens, t[i].tokens, t[i].name);
+        is_int(answer.operation.usage.total, t[i].tokens, t[i].name);
     }
 }
 
@@ -465,7 +468,8 @@ test_outcomes(void)
         shim_log_lines = 0;
         shim_log_text[0] = '\0';
 
-        ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
+        ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                       &answer);
 
         ok(answer.outcome == t[i].outcome && answer.status == 0
            && answer.retry_after == -1 && answer.poll_interval == -1
@@ -476,7 +480,8 @@ test_outcomes(void)
 
     fetch.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     fetch.fault = NULL;
-    ngx_completion_provider_answer(&fetch, pool, NULL, &answer);
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                       &answer);
     ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown")
        == 0, "outcome: without a fault");
 }
@@ -681,7 +686,7 @@ test_reasons(void)
                 "\":1},\"done\":false}", NGX_COMPLETION_PENDING,
                 "names are masked too, but for those of a result");
 
-    provider.folder = str("test");
+    provider.tenant = str("test");
     fetch.credential = str("key");
 
     respond(400, "{\"message\":\"the latest monkey, gpt://test/a keyless key: "
@@ -694,7 +699,7 @@ test_reasons(void)
                 "\"done\":false}", NGX_COMPLETION_PENDING,
                 "and no part of a name");
 
-    provider.folder = str(FOLDER);
+    provider.tenant = str(FOLDER);
     fetch.credential = str("AQVNsecret");
 
     strcpy(body, "{\"message\":\"");
@@ -724,58 +729,60 @@ test_result(void)
     text = str("{\"done\":true," RECORDED_RESPONSE ",\"id\":"
                "\"capability.of-any_form~and+more/than/64/bytes/of/it/as/you/"
                "can/see/here/in/this/one\"}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
+    rc = ngx_completion_yandex_result(pool, &text, &r);
     is_int(rc, NGX_OK, "result: read, whatever the id");
     is_int(r.state, NGX_COMPLETION_COMPLETED, "result: its state");
     is_str(&r.text, "\xd0\x91\xd1\x8b", "result: its text");
     is_str(&r.model_version, "18.01.2024", "result: its model");
-    is_int(r.input_tokens, 31, "result: its input tokens");
-    is_int(r.completion_tokens, 10, "result: its completion tokens");
-    is_int(r.total_tokens, 41, "result: its total");
-    ok(!r.filtered && r.error_code == 0, "result: no error");
+    is_int(r.usage.input, 31, "result: its input tokens");
+    is_int(r.usage.completion, 10, "result: its completion tokens");
+    is_int(r.usage.total, 41, "result: its total");
+    ok(r.failure == NGX_COMPLETION_FAILURE_NONE, "result: no error");
 
     text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
                "{\"status\":\"ALTERNATIVE_STATUS_CONTENT_FILTER\","
                "\"message\":{\"text\":\"one\"}},"
                "{\"message\":{\"text\":\"two\"},\"status\":\"x\"}]}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.filtered && r.state == NGX_COMPLETION_INCOMPLETE,
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_FILTERED
+       && r.state == NGX_COMPLETION_INCOMPLETE,
        "result: filtered");
     is_str(&r.text, "one", "result: the first alternative's text");
-    is_int(r.total_tokens, -1, "result: no usage");
+    is_int(r.usage.total, -1, "result: no usage");
 
     text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
                "{\"message\":{\"toolCallList\":{\"text\":\"no\"}},"
                "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
+    rc = ngx_completion_yandex_result(pool, &text, &r);
     ok(rc == NGX_OK && r.text.len == 0
        && r.state == NGX_COMPLETION_COMPLETED, "result: tool calls, no text");
 
     text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":8,"
                "\"message\":\"slow\"}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.state == NGX_COMPLETION_FAILED && r.error_code == 8,
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.state == NGX_COMPLETION_FAILED
+       && r.failure == NGX_COMPLETION_FAILURE_OTHER,
        "result: failed");
-    is_str(&r.error_message, "slow", "result: its message");
+    is_str(&r.message, "slow", "result: its message");
 
     text = str("{\"id\":\"\",\"done\":true,\"error\":{\"grpcCode\":8,"
                "\"message\":\"slow\"}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.error_code == 8, "result: a code of the dialect");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_OTHER, "result: a code of the dialect");
 
     text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":-8}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.error_code == 2, "result: a code that is none");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_OTHER, "result: a code that is none");
 
     text = str("{\"id\":\"\",\"done\":false,\"error\":{\"code\":8,"
                "\"message\":\"slow\"}}");
-    rc = ngx_completion_provider_result(pool, &text, &r);
+    rc = ngx_completion_yandex_result(pool, &text, &r);
     ok(rc == NGX_OK && r.state == NGX_COMPLETION_PENDING
-       && r.error_code == 0 && r.error_message.len == 0,
+       && r.failure == NGX_COMPLETION_FAILURE_NONE && r.message.len == 0,
        "result: pending, an error before the end is none");
 
     text = str("{\"id\":");
-    is_int(ngx_completion_provider_result(pool, &text, &r), NGX_ERROR,
+    is_int(ngx_completion_yandex_result(pool, &text, &r), NGX_ERROR,
            "result: broken");
 }
 
@@ -787,7 +794,7 @@ test_decided(void)
     ngx_completion_result_t      r;
     ngx_completion_operation_t   o;
 
-    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_CANCELLED,
+    rc = ngx_completion_yandex_decided(pool, NGX_COMPLETION_CANCELLED,
                                          784111777, 951782400, &o);
     is_int(rc, NGX_OK, "cancelled: made");
     is_str(&o.document, "{\"id\":\"\","
@@ -799,14 +806,15 @@ test_decided(void)
            "cancelled: its document");
     is_int(o.id_offset, 7, "cancelled: its id_offset");
     ok(o.state == NGX_COMPLETION_CANCELLED && o.id.len == 0
-       && o.input_tokens == -1 && o.completion_tokens == -1
-       && o.total_tokens == -1, "cancelled: its state");
+       && o.usage.input == -1 && o.usage.completion == -1
+       && o.usage.total == -1, "cancelled: its state");
 
-    rc = ngx_completion_provider_result(pool, &o.document, &r);
-    ok(rc == NGX_OK && r.error_code == 1 && r.state == NGX_COMPLETION_FAILED,
+    rc = ngx_completion_yandex_result(pool, &o.document, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_CANCELLED
+       && r.state == NGX_COMPLETION_FAILED,
        "cancelled: as a result");
 
-    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_LOST, 0, 0, &o);
+    rc = ngx_completion_yandex_decided(pool, NGX_COMPLETION_LOST, 0, 0, &o);
     is_int(rc, NGX_OK, "lost: made");
     is_str(&o.document, "{\"id\":\"\","
            "\"description\":\"Async GPT Completion\","
@@ -817,7 +825,7 @@ test_decided(void)
            "more\",\"details\":[]}}", "lost: its document");
     is_int(o.state, NGX_COMPLETION_LOST, "lost: its state");
 
-    rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_PENDING,
+    rc = ngx_completion_yandex_decided(pool, NGX_COMPLETION_PENDING,
                                          784111777, 951782400, &o);
     is_int(rc, NGX_OK, "pending: made");
     is_str(&o.document, "{\"id\":\"\","
@@ -882,7 +890,7 @@ test_memory(void)
         pool = ngx_create_pool(1024, &shim_log);
         shim_allocations = 0;
         shim_fail_at = n;
-        rc = ngx_completion_provider_decided(pool, NGX_COMPLETION_LOST, 0, 0,
+        rc = ngx_completion_yandex_decided(pool, NGX_COMPLETION_LOST, 0, 0,
                                              &o);
         at = shim_allocations;
         shim_fail_at = 0;
@@ -995,7 +1003,7 @@ test_mangled(void)
         respond((n % 5) ? 200 : 400, copy, NULL);
 
         if (answer.outcome == NGX_COMPLETION_OK) {
-            bad += ngx_completion_provider_result(pool,
+            bad += ngx_completion_yandex_result(pool,
                                    &answer.operation.document, &result)
                    != NGX_OK
                    || result.state != answer.operation.state
@@ -1020,7 +1028,7 @@ main(void)
 {
     pool = ngx_create_pool(1024, &shim_log);
 
-    provider.folder = str(FOLDER);
+    provider.tenant = str(FOLDER);
     fetch.credential = str("AQVNsecret");
 
     shim_log.log_level = NGX_LOG_INFO;

@@ -3,7 +3,7 @@
 #include "ngx_shim.h"
 #include "fetch_stub.h"
 
-#include "../../src/provider/ngx_completion_provider.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 #include "../../src/base/ngx_completion_hash.h"
 #include "../../src/base/ngx_completion_json.h"
 
@@ -16,6 +16,7 @@
 static ngx_pool_t                 *pool;
 static ngx_completion_provider_t   provider;
 static ngx_str_t                    secret;
+static ngx_completion_yandex_conf_t  conf;
 static ngx_completion_prompt_t     prompt;
 static ngx_completion_message_t    messages[2];
 
@@ -52,8 +53,7 @@ is_body(const char *expected, const char *name)
     ngx_int_t  rc;
     ngx_str_t  body, reason;
 
-    rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
-                                      &reason);
+    rc = ngx_completion_yandex_body(&provider, pool, &prompt, &body, &reason);
 
     if (rc != NGX_OK) {
         ok(0, name);
@@ -72,8 +72,7 @@ is_declined(const char *expected, const char *name)
     ngx_int_t  rc;
     ngx_str_t  body, reason;
 
-    rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
-                                      &reason);
+    rc = ngx_completion_yandex_body(&provider, pool, &prompt, &body, &reason);
 
     if (rc != NGX_DECLINED) {
         ok(0, name);
@@ -114,7 +113,7 @@ test_text(void)
             "\"messages\":[" USER("Hi") "]}", "text: int64 as a string");
 
     ask("Hi", NULL);
-    prompt.reasoning = str("ENABLED_HIDDEN");
+    prompt.reasoning = str("enabled_hidden");
     prompt.max_tokens = str("7");
     prompt.temperature = str("1");
     is_body("{" MODEL ",\"completionOptions\":{\"temperature\":1,"
@@ -185,14 +184,14 @@ test_model(void)
     is_declined("the model's name is too long", "model: 513 bytes");
     free(name);
 
-    provider.folder = str("");
+    provider.tenant = str("");
     prompt.model = str("yandexgpt-lite");
     is_declined("the model must be given as a URI",
                 "model: a name without a folder");
     prompt.model = str("gpt://f/m");
     is_body("{\"modelUri\":\"gpt://f/m\",\"messages\":[" USER("Hi") "]}",
             "model: a URI without a folder");
-    provider.folder = str(FOLDER);
+    provider.tenant = str(FOLDER);
 }
 
 
@@ -229,7 +228,7 @@ test_native(void)
     with_messages();
     prompt.temperature = str("0");
     prompt.max_tokens = str("5");
-    prompt.reasoning = str("ENABLED_HIDDEN");
+    prompt.reasoning = str("enabled_hidden");
     prompt.format = NGX_COMPLETION_FORMAT_JSON;
     is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0,"
             "\"maxTokens\":\"5\","
@@ -383,8 +382,8 @@ test_transfers(void)
        "submit: a POST that a quitting worker waits for");
     is_str(&f->body, "{}", "submit: the body");
     is_str(&f->suffix, "", "submit: the URL as it is");
-    is_headers("Content-Type: application/json\n"
-               "Authorization: Api-Key AQVNsecret\n"
+    is_headers("Authorization: Api-Key AQVNsecret\n"
+               "Content-Type: application/json\n"
                "x-folder-id: " FOLDER "\n"
                "x-data-logging-enabled: false\n"
                "x-client-request-id: 01234567-89ab-cdef-0123-456789abcdef\n",
@@ -414,14 +413,14 @@ test_transfers(void)
     ngx_completion_fetch_destroy(f);
     provider.operations.url = str("https://host/operations");
 
-    provider.folder = str("");
-    provider.data_logging = 1;
+    provider.tenant = str("");
+    conf.data_logging = 1;
     f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
     is_headers("Authorization: Api-Key AQVNsecret\n",
                "poll: no folder, data logging on");
     ngx_completion_fetch_destroy(f);
-    provider.folder = str(FOLDER);
-    provider.data_logging = 0;
+    provider.tenant = str(FOLDER);
+    conf.data_logging = 0;
 
     id = str("../tokens");
     ok(ngx_completion_provider_poll(&provider, &secret, &id, NULL) == NULL,
@@ -460,7 +459,7 @@ test_memory(void)
         pool = ngx_create_pool(1024, &shim_log);
         shim_allocations = 0;
         shim_fail_at = n;
-        rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+        rc = ngx_completion_yandex_body(&provider, pool, &prompt, &body,
                                           &reason);
         at = shim_allocations;
         shim_fail_at = 0;
@@ -560,7 +559,7 @@ test_mangled(void)
         prompt.native.data = copy;
         prompt.native.len = len;
 
-        rc = ngx_completion_provider_body(&provider, pool, &prompt, &body,
+        rc = ngx_completion_yandex_body(&provider, pool, &prompt, &body,
                                           &reason);
 
         if (rc == NGX_OK) {
@@ -595,10 +594,10 @@ test_fingerprint(void)
     for (n = 0; n < 15; n++) {
         ask("text", NULL);
         with_messages();
-        provider.folder = str(FOLDER);
+        provider.tenant = str(FOLDER);
 
         switch (n) {
-        case 1:  provider.folder = str("another"); break;
+        case 1:  provider.tenant = str("another"); break;
         case 2:  prompt.model = str("yandexgpt"); break;
         case 3:  prompt.temperature = str("1"); break;
         case 4:  prompt.max_tokens = str("1"); break;
@@ -629,7 +628,7 @@ test_fingerprint(void)
 
     is_int(equal, 0, "what differs in any part has another fingerprint");
 
-    provider.folder = str(FOLDER);
+    provider.tenant = str(FOLDER);
     ask("text", NULL);
     with_messages();
 
@@ -645,8 +644,10 @@ main(void)
 {
     pool = ngx_create_pool(1024, &shim_log);
 
-    provider.folder = str(FOLDER);
-    provider.credential.kind = NGX_COMPLETION_CREDENTIAL_API_KEY;
+    provider.tenant = str(FOLDER);
+    provider.dialect = &ngx_completion_yandex;
+    provider.conf = &conf;
+    provider.credential.kind = &ngx_completion_yandex_api_key;
     secret = str("AQVNsecret");
     provider.operations.url = str("https://host/operations");
 

@@ -4,7 +4,7 @@
 #include "fetch_stub.h"
 #include "key_file.h"
 
-#include "../../src/provider/ngx_completion_credential.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 #define NOW  1000000000      /* 2001-09-09T01:46:40Z */
@@ -27,8 +27,8 @@ answer(ngx_uint_t iam, ngx_uint_t status, ngx_str_t *body)
     memset(&token, 0, sizeof(token));
     life = 0;
 
-    credential.kind = iam ? NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY
-                          : NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN;
+    credential.kind = iam ? &ngx_completion_yandex_service_key
+                          : &ngx_completion_yandex_metadata_token;
 
     f.pool = ngx_create_pool(1024, &shim_log);
     f.log = &shim_log;
@@ -262,9 +262,9 @@ test_requests(void)
     ngx_completion_fetch_t   *f;
     ngx_completion_secret_t  *secret = key(&text);
 
-    static const ngx_completion_credential_e  kinds[] = {
-        NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN,
-        NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY
+    static ngx_completion_credential_kind_t  *kinds[] = {
+        &ngx_completion_yandex_metadata_token,
+        &ngx_completion_yandex_service_key
     };
 
     credential.kind = kinds[0];

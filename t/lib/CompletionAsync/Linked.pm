@@ -11,9 +11,9 @@ CompletionAsync::Linked - the module linked once more, with functions of ours in
 =head1 DESCRIPTION
 
 C<module($name, @sources)> compiles the sources, and links them with the objects of the module's
-last build (BUILD, or "build"). Every C<__wrap_NAME> in them stands for NAME from then on, wherever
-the module calls it; C<__real_NAME> is what it was. It returns the path of
-I<build>/linked/I<name>.so. C<CFLAGS> and C<LDFLAGS> are those of the environment, so that objects
+last build (BUILD, or "build"). Every C<__wrap_NAME> in them, a function or a table, stands for
+NAME from then on, wherever the module uses it; C<__real_NAME> is what it was. It returns the path
+of I<build>/linked/I<name>.so. C<CFLAGS> and C<LDFLAGS> are those of the environment, so that objects
 that need a sanitizer find it.
 
 =cut
@@ -36,7 +36,10 @@ sub module ($class, $name, @sources) {
     my $module = 'ngx_http_completion_async_module';
     my @cc     = split ' ', $ENV{CC} // 'cc';
 
-    my @objects = (glob("$build/addon/*/*.o"), "$build/${module}_modules.o");
+    # a build outlives its sources
+    my @sourced = map { m{([^/]+/[^/]+)\.c$} ? "$build/addon/$1.o" : () }
+        glob "$ROOT/src/*/*.c $ROOT/src/*/*/*.c";
+    my @objects = (grep({ -f } @sourced), "$build/${module}_modules.o");
     die "there is no build in $build: run \"make\"\n" if @objects < 2 || !-f $objects[-1];
 
     make_path($out);
@@ -49,7 +52,7 @@ sub module ($class, $name, @sources) {
         _run(@cc, qw(-g -O1 -fPIC -Wall -Werror), split(' ', $ENV{CFLAGS} // ''), @include, '-c',
             "$ROOT/$source", '-o', $object);
         push @own, $object;
-        push @wrapped, map { /\bT __wrap_(\w+)/ ? $1 : () } qx(nm '$object');
+        push @wrapped, map { /\b[TDR] __wrap_(\w+)/ ? $1 : () } qx(nm '$object');
     }
     _run(@cc, '-shared', '-o', "$out/$name.so", @objects, @own, map({ "-Wl,--wrap=$_" } @wrapped),
         split(' ', $ENV{LDFLAGS} // ''), qw(-lcurl -lyajl -lcrypto));

@@ -42,7 +42,8 @@ my %KIND = (
 );
 
 my @UNITS = qw(
-    src/model/*.c  src/base/ngx_completion_[!f]*.c  src/provider/*.c
+    src/model/*.c  src/base/ngx_completion_[!f]*.c
+    src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
     src/operation/ngx_completion_meter.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_prompt.c
@@ -161,7 +162,8 @@ sub library ($self) {
 
 sub outdated ($self) {
     my $age = -M $self->path('units.a') // return 1;
-    return grep { -M $_ < $age } map { glob } @UNITS, 'src/*/*.h', 'src/*/*.def', 't/unit/*.h';
+    return grep { -M $_ < $age } map { glob } @UNITS, 'src/*/*.h', 'src/*/*/*.h', 'src/*/*.def',
+        't/unit/*.h';
 }
 
 

@@ -19,13 +19,7 @@
 #include "../base/ngx_completion_secret.h"
 
 
-#define NGX_COMPLETION_IAM_URL                                                \
-    "https://iam.api.cloud.yandex.net/iam/v1/tokens"
-#define NGX_COMPLETION_METADATA_URL                                           \
-    "http://169.254.169.254/computeMetadata/v1/instance/"                     \
-    "service-accounts/default/token"
-
-/* bytes; Yandex says 4096 */
+/* of a secret that is shown, bytes */
 #define NGX_COMPLETION_TOKEN_MAX         16384
 
 /* of what a token service answers, bytes */
@@ -35,23 +29,44 @@
 #define NGX_COMPLETION_CREDENTIAL_DIGEST  16
 
 
-typedef enum {
-    NGX_COMPLETION_CREDENTIAL_NONE = 0,
-    NGX_COMPLETION_CREDENTIAL_API_KEY,
-    NGX_COMPLETION_CREDENTIAL_IAM_TOKEN,
-    NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY,
-    NGX_COMPLETION_CREDENTIAL_METADATA_TOKEN
-} ngx_completion_credential_e;
+/*
+ * What a dialect knows of a credential.  Without fetch the secret of its file
+ * is what upstream is shown; with it a service gives out tokens, for a key
+ * where there is a file.
+ */
+typedef struct {
+    const char      *scheme;         /* of "Authorization" */
+    ngx_uint_t       file;           /* has one */
+
+    /* of a service */
+
+    const char      *url;            /* unless the configuration says */
+    const char      *directive;      /* where it says so */
+    ngx_uint_t       local;          /* this machine's, behind no proxy */
+
+    /* The account a key is for; NULL, or what is wrong, quoting nothing. */
+    const char    *(*account)(ngx_pool_t *pool, ngx_str_t *key,
+                        ngx_str_t *account);
+
+    /* Makes a request for a token: NGX_OK or NGX_ERROR. */
+    ngx_int_t      (*fetch)(ngx_completion_fetch_t *f, ngx_str_t *key);
+
+    /* Reads a token, as ngx_completion_token_read() does, of any life. */
+    const char    *(*read)(ngx_completion_fetch_t *f, ngx_str_t *token,
+                        time_t *life);
+} ngx_completion_credential_kind_t;
 
 
 typedef struct {
-    ngx_completion_credential_e   kind;
+    const ngx_completion_credential_kind_t  *kind;      /* NULL: none */
 
-    ngx_str_t                     file;      /* NUL-terminated; len 0: none */
-    ngx_completion_secret_t      *secret;    /* what it held at the start */
-    ngx_file_info_t               info;      /* of the file, then */
+    ngx_str_t                  file;      /* NUL-terminated; len 0: none */
+    ngx_completion_secret_t   *secret;    /* what it held at the start */
+    ngx_file_info_t            info;      /* of the file, then */
 
-    ngx_completion_origin_t       service;   /* of tokens */
+    ngx_str_t                  url;       /* of the service; data NULL: its
+                                             preset */
+    ngx_completion_origin_t    service;   /* of tokens */
 } ngx_completion_credential_t;
 
 
@@ -64,8 +79,22 @@ typedef struct {
 
 /* Whether a service gives the credential out. */
 #define ngx_completion_credential_renewed(c)                                  \
-    ((c)->kind >= NGX_COMPLETION_CREDENTIAL_SERVICE_ACCOUNT_KEY)
+    ((c)->kind->fetch != NULL)
 
+
+/*
+ * A directive of a dialect that is a credential: its post is the kind, the
+ * argument "file:PATH", or where there is no file the service's URL.
+ */
+char *ngx_completion_credential_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * Reads the file that a directive names by "file:PATH": NGX_CONF_OK, or what
+ * is wrong; the secret goes with the configuration.
+ */
+char *ngx_completion_credential_file(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *path, ngx_completion_secret_t **secret, ngx_file_info_t *info);
 
 /*
  * Checks what a file held, and drops the line ends behind it.  NULL, or what
@@ -90,6 +119,10 @@ ngx_int_t ngx_completion_credential_show(ngx_completion_credential_t *c,
 ngx_completion_fetch_t *ngx_completion_token_fetch(
     ngx_completion_credential_t *c, ngx_completion_secret_t *secret,
     ngx_log_t *log);
+
+/* A token's text, into the transfer's pool: NULL, or what is wrong. */
+const char *ngx_completion_token_keep(ngx_completion_fetch_t *f,
+    ngx_str_t *text, ngx_str_t *token);
 
 /*
  * What it brought: NULL and the token, in the transfer's pool and wiped with

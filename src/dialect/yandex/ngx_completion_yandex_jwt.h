@@ -5,8 +5,8 @@
  */
 
 
-#ifndef _NGX_COMPLETION_JWT_H_INCLUDED_
-#define _NGX_COMPLETION_JWT_H_INCLUDED_
+#ifndef _NGX_COMPLETION_YANDEX_JWT_H_INCLUDED_
+#define _NGX_COMPLETION_YANDEX_JWT_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -43,4 +43,4 @@ ngx_int_t ngx_completion_jwt_sign(ngx_pool_t *pool,
     ngx_completion_jwt_key_t *key, time_t now, ngx_str_t *jwt);
 
 
-#endif /* _NGX_COMPLETION_JWT_H_INCLUDED_ */
+#endif /* _NGX_COMPLETION_YANDEX_JWT_H_INCLUDED_ */

@@ -1,17 +1,26 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
+/*
+ * What a call brought, whatever the dialect: the status says what became of
+ * it, the dialect reads the body.
+ */
+
+
+#include "ngx_completion_dialect.h"
 
 
 #define NGX_COMPLETION_SECONDS_MAX     86400
 #define NGX_COMPLETION_REQUEST_ID_MAX  128
 
 
-static void ngx_completion_provider_status(ngx_completion_fetch_t *f,
-    ngx_completion_answer_t *answer);
+static void ngx_completion_provider_status(ngx_completion_call_e kind,
+    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_read(ngx_completion_masks_t *masks,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault);
+static ngx_int_t ngx_completion_provider_operation(
+    ngx_completion_masks_t *masks, ngx_completion_call_e kind,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
-    ngx_completion_answer_t *answer, const char **fault);
+    ngx_completion_operation_t *operation, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
     ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
     ngx_pool_t *pool, ngx_completion_answer_t *answer);
@@ -24,44 +33,32 @@ static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer, const char *fault);
 
 
-/*
- * A transfer made in this folder points to an origin inside of its provider.
- */
-#define ngx_completion_provider_of(f, member)                                 \
-    ((ngx_completion_provider_t *)                                            \
-        ((u_char *) (f)->origin                                               \
-         - offsetof(ngx_completion_provider_t, member)))
-
-
 void
-ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
+ngx_completion_provider_answer(ngx_completion_provider_t *p,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer)
 {
-    const char                 *fault;
-    ngx_completion_masks_t      masks;
-    ngx_completion_provider_t  *p;
+    const char              *fault;
+    ngx_completion_masks_t   masks;
 
     ngx_memzero(answer, sizeof(ngx_completion_answer_t));
 
     answer->retry_after = -1;
     answer->poll_interval = -1;
-    answer->operation.input_tokens = -1;
-    answer->operation.completion_tokens = -1;
-    answer->operation.total_tokens = -1;
+    ngx_completion_usage_init(&answer->operation.usage);
 
     fault = f->fault ? f->fault : "unknown";
     answer->outcome = f->outcome;
 
     if (f->outcome == NGX_COMPLETION_OK) {
-        p = f->post ? ngx_completion_provider_of(f, submit)
-                    : ngx_completion_provider_of(f, operations);
-
-        masks.folder = p->folder;
+        masks.dialect = p->dialect;
+        masks.tenant = p->tenant;
         masks.credential = f->credential;
 
-        ngx_completion_provider_status(f, answer);
+        ngx_completion_provider_status(kind, f, answer);
 
-        if (ngx_completion_provider_read(&masks, f, pool, id, answer, &fault)
+        if (ngx_completion_provider_read(&masks, kind, f, pool, id, answer,
+                                         &fault)
             != NGX_OK)
         {
             answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
@@ -74,8 +71,8 @@ ngx_completion_provider_answer(ngx_completion_fetch_t *f, ngx_pool_t *pool,
 
 
 static void
-ngx_completion_provider_status(ngx_completion_fetch_t *f,
-    ngx_completion_answer_t *answer)
+ngx_completion_provider_status(ngx_completion_call_e kind,
+    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer)
 {
     answer->status = f->status;
 
@@ -96,8 +93,9 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
 
         /* of a submit it means that the model has no asynchronous mode */
 
-        answer->outcome = f->post ? NGX_COMPLETION_UPSTREAM_REJECTED
-                                  : NGX_COMPLETION_OPERATION_NOT_FOUND;
+        answer->outcome = (kind == NGX_COMPLETION_CALL_SUBMIT)
+                              ? NGX_COMPLETION_UPSTREAM_REJECTED
+                              : NGX_COMPLETION_OPERATION_NOT_FOUND;
         return;
 
     case 408:
@@ -131,12 +129,9 @@ ngx_completion_provider_status(ngx_completion_fetch_t *f,
 
 static ngx_int_t
 ngx_completion_provider_read(ngx_completion_masks_t *masks,
-    ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
-    ngx_completion_answer_t *answer, const char **fault)
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault)
 {
-    ngx_int_t                    rc;
-    ngx_completion_operation_t  *operation;
-
     *fault = "no memory";
 
     if (ngx_completion_provider_answer_headers(masks, f, pool, answer)
@@ -145,25 +140,48 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
         return NGX_ERROR;
     }
 
-    if (answer->outcome != NGX_COMPLETION_OK) {
-        return ngx_completion_provider_reason(masks, pool, &f->response,
-                                              &answer->reason);
+    if (answer->outcome == NGX_COMPLETION_OK) {
+        return ngx_completion_provider_operation(masks, kind, f, pool, id,
+                                                 &answer->operation, fault);
     }
 
-    operation = &answer->operation;
+    if (masks->dialect->reason(pool, &f->response, &answer->reason) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    rc = ngx_completion_provider_document(masks, pool, &f->response, operation,
-                                          fault);
+    return ngx_completion_clean(masks, pool, &answer->reason,
+                                NGX_COMPLETION_REASON_MAX);
+}
 
-    if (rc == NGX_OK && id && id->len
+
+static ngx_int_t
+ngx_completion_provider_operation(ngx_completion_masks_t *masks,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_operation_t *operation, const char **fault)
+{
+    ngx_int_t  rc;
+
+    rc = masks->dialect->answer(kind, masks, pool, &f->response, operation,
+                                fault);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (masks->dialect->id(&operation->id) != NGX_OK) {
+        *fault = "an operation's id of a wrong form";
+        return NGX_DECLINED;
+    }
+
+    if (id && id->len
         && (id->len != operation->id.len
             || ngx_memcmp(id->data, operation->id.data, id->len) != 0))
     {
         *fault = "another operation";
-        rc = NGX_DECLINED;
+        return NGX_DECLINED;
     }
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -172,8 +190,9 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_completion_answer_t *answer)
 {
-    ngx_int_t  rc;
-    ngx_str_t  value;
+    ngx_int_t    rc;
+    ngx_str_t    value;
+    const char  *name, **ids;
 
     if (ngx_completion_fetch_answer_header(f, "retry-after", &value)
         == NGX_OK)
@@ -181,19 +200,19 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
         answer->retry_after = ngx_completion_provider_retry_after(&value);
     }
 
-    if (ngx_completion_fetch_answer_header(f, "x-operation-poll-interval",
-                                           &value)
-        == NGX_OK)
+    name = masks->dialect->poll_interval;
+
+    if (name
+        && ngx_completion_fetch_answer_header(f, name, &value) == NGX_OK)
     {
         answer->poll_interval = ngx_completion_provider_seconds(&value);
     }
 
-    rc = ngx_completion_provider_request_id(masks, f, "x-request-id", pool,
-                                            answer);
+    rc = NGX_DECLINED;
 
-    if (rc == NGX_DECLINED) {
-        rc = ngx_completion_provider_request_id(masks, f, "x-server-trace-id",
-                                                pool, answer);
+    for (ids = masks->dialect->request_ids; *ids && rc == NGX_DECLINED; ids++)
+    {
+        rc = ngx_completion_provider_request_id(masks, f, *ids, pool, answer);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
@@ -234,7 +253,7 @@ ngx_completion_provider_request_id(ngx_completion_masks_t *masks,
 
     /* what upstream echoes must not end up in a log */
 
-    return ngx_completion_provider_mask(masks, pool, &answer->request_id);
+    return ngx_completion_mask(masks, pool, &answer->request_id);
 }
 
 

@@ -1,10 +1,12 @@
 
-#include "ngx_completion_provider.h"
-#include "ngx_completion_provider_document.h"
+/*
+ * Texts that upstream did not write for end users, read from left to right
+ * and copied without what a dialect's patterns and our own secrets match.
+ */
 
 
-/* a resource id of Yandex: that many lower-case letters and digits */
-#define NGX_COMPLETION_RESOURCE_ID_LEN  20
+#include "ngx_completion_dialect.h"
+
 
 /* what is shorter may be a part of any word, and is masked as a whole one */
 #define NGX_COMPLETION_MASKED_ANYWHERE  8
@@ -17,15 +19,14 @@
 
 
 typedef struct {
-    ngx_str_t    folder;
-    ngx_str_t    credential;
-    u_char      *begin;
-    u_char      *p;             /* what is left to read */
-    u_char      *last;
-    u_char      *start;         /* the copy */
-    u_char      *out;
-    unsigned     strict:1;
-    unsigned     dropped:1;
+    ngx_completion_masks_t  *masks;
+    u_char                  *begin;
+    u_char                  *p;         /* what is left to read */
+    u_char                  *last;
+    u_char                  *start;     /* the copy */
+    u_char                  *out;
+    unsigned                 strict:1;
+    unsigned                 dropped:1;
 } ngx_completion_cleaning_t;
 
 
@@ -35,37 +36,19 @@ static ngx_uint_t ngx_completion_cleaning_strict(
 static ngx_uint_t ngx_completion_cleaning_masked(
     ngx_completion_cleaning_t *c, ngx_str_t *secret);
 static ngx_uint_t ngx_completion_cleaning_starts(
-    ngx_completion_cleaning_t *c, ngx_str_t *with);
+    ngx_completion_cleaning_t *c, const ngx_str_t *with);
 static ngx_uint_t ngx_completion_cleaning_resource(
     ngx_completion_cleaning_t *c);
+static void ngx_completion_cleaning_replace(ngx_completion_cleaning_t *c,
+    const ngx_completion_pattern_t *pattern);
 static void ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c,
     const char *to);
 static void ngx_completion_cleaning_controls(ngx_completion_cleaning_t *c,
     ngx_str_t *text);
 
 
-/* "Error in session internal_id=...&request_id=...&folder_id=...: reason" */
-static ngx_str_t  ngx_completion_cleaning_session =
-    ngx_string("Error in session ");
-
-/* "Permission to [resource-manager.folder ...] denied" */
-static ngx_str_t  ngx_completion_cleaning_permission =
-    ngx_string("Permission to [");
-
-/* whatever else tells of these is beyond repair */
-static ngx_str_t  ngx_completion_cleaning_names[] = {
-    ngx_string("internal_id"),
-    ngx_string("internalId"),
-    ngx_string("request_id"),
-    ngx_string("requestId"),
-    ngx_string("folder_id"),
-    ngx_string("folderId"),
-    ngx_null_string
-};
-
-
 ngx_int_t
-ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
+ngx_completion_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     ngx_str_t *text, size_t limit)
 {
     ngx_completion_cleaning_t  c;
@@ -76,6 +59,7 @@ ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
 
     ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
 
+    c.masks = masks;
     c.strict = 1;
 
     /* two copies, as nothing of it makes a text longer */
@@ -91,9 +75,6 @@ ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     c.out = c.start;
 
     ngx_completion_cleaning_controls(&c, text);
-
-    c.folder = masks->folder;
-    c.credential = masks->credential;
 
     while (c.p < c.last && !c.dropped) {
         ngx_completion_cleaning_step(&c);
@@ -128,22 +109,21 @@ ngx_completion_provider_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
 
 
 ngx_int_t
-ngx_completion_provider_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
+ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     ngx_str_t *text)
 {
     ngx_completion_cleaning_t  c;
 
     ngx_memzero(&c, sizeof(ngx_completion_cleaning_t));
-    c.folder = masks->folder;
-    c.credential = masks->credential;
 
+    c.masks = masks;
     c.begin = text->data;
     c.p = text->data;
     c.last = text->data + text->len;
 
     while (c.p < c.last
-           && !ngx_completion_cleaning_masked(&c, &c.folder)
-           && !ngx_completion_cleaning_masked(&c, &c.credential))
+           && !ngx_completion_cleaning_masked(&c, &masks->tenant)
+           && !ngx_completion_cleaning_masked(&c, &masks->credential))
     {
         c.p++;
     }
@@ -173,15 +153,15 @@ ngx_completion_provider_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
 static void
 ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
 {
-    if (ngx_completion_cleaning_masked(c, &c->folder)) {
+    if (ngx_completion_cleaning_masked(c, &c->masks->tenant)) {
         *c->out++ = '*';
-        c->p += c->folder.len;
+        c->p += c->masks->tenant.len;
         return;
     }
 
-    if (ngx_completion_cleaning_masked(c, &c->credential)) {
+    if (ngx_completion_cleaning_masked(c, &c->masks->credential)) {
         *c->out++ = '*';
-        c->p += c->credential.len;
+        c->p += c->masks->credential.len;
         return;
     }
 
@@ -194,43 +174,51 @@ ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
 static ngx_uint_t
 ngx_completion_cleaning_strict(ngx_completion_cleaning_t *c)
 {
-    ngx_str_t  *name;
+    const ngx_completion_pattern_t  *pattern;
 
-    if (ngx_completion_cleaning_starts(c, &ngx_completion_cleaning_session)) {
-        c->p += ngx_completion_cleaning_session.len;
-        ngx_completion_cleaning_skip(c, ": ");
-
-        /* what stood on both sides must not make a secret together */
-
-        if (c->out > c->start && c->out[-1] != ' ') {
-            *c->out++ = ' ';
-        }
-
-        return 1;
-    }
-
-    if (ngx_completion_cleaning_starts(c,
-                                       &ngx_completion_cleaning_permission))
+    for (pattern = c->masks->dialect->patterns;
+         pattern->starts.len;
+         pattern++)
     {
-        c->out = ngx_cpymem(c->out, "Permission", sizeof("Permission") - 1);
-        ngx_completion_cleaning_skip(c, "]");
-        return 1;
-    }
-
-    for (name = ngx_completion_cleaning_names; name->len; name++) {
-        if (ngx_completion_cleaning_starts(c, name)) {
-            c->dropped = 1;
+        if (ngx_completion_cleaning_starts(c, &pattern->starts)) {
+            ngx_completion_cleaning_replace(c, pattern);
             return 1;
         }
     }
 
     if (ngx_completion_cleaning_resource(c)) {
         *c->out++ = '*';
-        c->p += NGX_COMPLETION_RESOURCE_ID_LEN;
+        c->p += c->masks->dialect->resource_id;
         return 1;
     }
 
     return 0;
+}
+
+
+static void
+ngx_completion_cleaning_replace(ngx_completion_cleaning_t *c,
+    const ngx_completion_pattern_t *pattern)
+{
+    size_t  len;
+
+    if (pattern->ends == NULL) {
+        c->dropped = 1;
+        return;
+    }
+
+    len = ngx_strlen(pattern->instead);
+
+    c->out = ngx_cpymem(c->out, pattern->instead, len);
+    c->p += pattern->starts.len;
+
+    ngx_completion_cleaning_skip(c, pattern->ends);
+
+    /* what stood on both sides must not make a secret together */
+
+    if (len == 0 && c->out > c->start && c->out[-1] != ' ') {
+        *c->out++ = ' ';
+    }
 }
 
 
@@ -252,7 +240,8 @@ ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c, ngx_str_t *secret)
 
 
 static ngx_uint_t
-ngx_completion_cleaning_starts(ngx_completion_cleaning_t *c, ngx_str_t *with)
+ngx_completion_cleaning_starts(ngx_completion_cleaning_t *c,
+    const ngx_str_t *with)
 {
     if (with->len == 0 || (size_t) (c->last - c->p) < with->len
         || ngx_tolower(*c->p) != ngx_tolower(*with->data))
@@ -296,7 +285,7 @@ ngx_completion_cleaning_resource(ngx_completion_cleaning_t *c)
     }
 
     return digits && letters
-           && digits + letters == NGX_COMPLETION_RESOURCE_ID_LEN;
+           && digits + letters == c->masks->dialect->resource_id;
 }
 
 

@@ -1,0 +1,345 @@
+
+/*
+ * How an upstream spells it.  A dialect is a table: what it adds to the block
+ * of a provider, how a submit, a poll and a cancel are asked, and how their
+ * answers read.  Each has a folder here, the only place that knows its words;
+ * the layers above deal in the types of this header and call what stands at
+ * its end, whatever is spoken below.
+ *
+ *     body, submit, poll, cancel -> a transfer -> upstream
+ *     answer, reason, result    <- what it brought <-
+ *
+ * A provider is made while the configuration is read and is read-only
+ * afterwards.  Functions that take a pool allocate in it and keep nothing;
+ * none of them takes a lock or blocks.
+ */
+
+
+#ifndef _NGX_COMPLETION_DIALECT_H_INCLUDED_
+#define _NGX_COMPLETION_DIALECT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../model/ngx_completion_id.h"
+
+#include "ngx_completion_credential.h"
+
+
+typedef struct ngx_completion_dialect_s  ngx_completion_dialect_t;
+
+
+typedef struct {
+    const ngx_completion_dialect_t  *dialect;
+    void                            *conf;         /* the dialect's own */
+    ngx_str_t                        name;
+
+    ngx_completion_origin_t          submit;
+    ngx_completion_origin_t          operations;
+
+    ngx_str_t                        tenant;       /* whose operations these
+                                                      are, in upstream's
+                                                      words; empty: none */
+    ngx_msec_t                       request_timeout;
+
+    ngx_completion_credential_t      credential;
+} ngx_completion_provider_t;
+
+
+typedef struct {
+    ngx_str_t                        role;
+    ngx_str_t                        text;
+} ngx_completion_message_t;
+
+
+typedef enum {
+    NGX_COMPLETION_FORMAT_UNSET = 0,
+    NGX_COMPLETION_FORMAT_JSON,                    /* any object */
+    NGX_COMPLETION_FORMAT_SCHEMA
+} ngx_completion_format_e;
+
+
+/*
+ * What is asked: the location's part, which wins, and the client's, which is
+ * either a text or a native request (an object in upstream's own spelling).
+ */
+typedef struct {
+    ngx_str_t                        model;        /* or empty */
+    ngx_str_t                        temperature;  /* as spelled, or empty */
+    ngx_str_t                        max_tokens;   /* digits, or empty */
+    ngx_str_t                        reasoning;    /* as configured */
+    ngx_completion_format_e          format;
+    ngx_str_t                        schema;       /* checked JSON text */
+    ngx_array_t                      messages;     /* of message_t; nelts 0 */
+
+    ngx_str_t                        text;         /* UTF-8, checked */
+    ngx_str_t                        native;       /* JSON; empty: text */
+} ngx_completion_prompt_t;
+
+
+/* tokens; -1: not said */
+typedef struct {
+    int64_t                          input;
+    int64_t                          completion;
+    int64_t                          total;
+} ngx_completion_usage_t;
+
+
+/*
+ * An operation as upstream told it, ready to be kept: one JSON text with an
+ * empty id, where the client's belongs between the bytes before id_offset and
+ * those after, and with its errors cleaned.
+ */
+typedef struct {
+    ngx_str_t                        id;           /* upstream's */
+    ngx_completion_state_e           state;
+    ngx_str_t                        document;
+    size_t                           id_offset;
+    ngx_completion_usage_t           usage;
+} ngx_completion_operation_t;
+
+
+/*
+ * The outcome is that of the transfer, where there was no answer to read, and
+ * otherwise
+ *
+ *     OK                    an operation
+ *     INVALID_REQUEST       400, 413, 422: the request's fault
+ *     QUOTA_EXCEEDED        429: not accepted, may be repeated
+ *     UPSTREAM_UNAVAILABLE  503: the same
+ *     OPERATION_NOT_FOUND   404, but of a submit
+ *     OUTCOME_UNKNOWN       408, 499, any other 5xx, or nothing readable
+ *     UPSTREAM_REJECTED     401, and any other 3xx, 4xx
+ */
+typedef struct {
+    ngx_completion_outcome_e         outcome;
+    unsigned                         unauthorized:1;  /* 401; not logged */
+    ngx_completion_operation_t       operation;    /* of OK */
+    ngx_str_t                        reason;       /* cleaned; may be empty */
+    ngx_uint_t                       status;       /* upstream's; 0: none */
+    ngx_str_t                        request_id;   /* upstream's; printable */
+    ngx_int_t                        retry_after;  /* seconds, -1: not said */
+    ngx_int_t                        poll_interval;  /* seconds, -1: not said */
+} ngx_completion_answer_t;
+
+
+/* What a finished or pending document says, for texts and variables. */
+typedef struct {
+    ngx_completion_state_e           state;
+    ngx_completion_failure_e         failure;
+    ngx_str_t                        text;
+    ngx_str_t                        message;      /* of a failed one */
+    ngx_str_t                        model_version;
+    ngx_completion_usage_t           usage;
+} ngx_completion_result_t;
+
+
+/* what a transfer asks for */
+typedef enum {
+    NGX_COMPLETION_CALL_SUBMIT = 0,
+    NGX_COMPLETION_CALL_POLL,
+    NGX_COMPLETION_CALL_CANCEL
+} ngx_completion_call_e;
+
+
+/* what a location may set and not every upstream can do */
+typedef enum {
+    NGX_COMPLETION_SETTING_MODEL = 0,
+    NGX_COMPLETION_SETTING_TEMPERATURE,
+    NGX_COMPLETION_SETTING_REASONING,
+    NGX_COMPLETION_SETTING_SCHEMA
+} ngx_completion_setting_e;
+
+
+/*
+ * A text that upstream did not mean for end users: from where it starts, in
+ * any case of letters, up to and with where it ends, it is replaced, and does
+ * not become longer; without an end, all of the text it stands in goes.
+ * starts.len 0: the last one.
+ */
+typedef struct {
+    ngx_str_t                        starts;
+    const char                      *ends;
+    const char                      *instead;
+} ngx_completion_pattern_t;
+
+
+/* what upstream may echo, and nobody is to see; len 0: none */
+typedef struct {
+    const ngx_completion_dialect_t  *dialect;
+    ngx_str_t                        tenant;
+    ngx_str_t                        credential;   /* as sent this time */
+} ngx_completion_masks_t;
+
+
+struct ngx_completion_dialect_s {
+
+    /* the block of a provider: presets, and what the dialect adds to it */
+
+    const char                      *submit_url;
+    const char                      *operations_url;
+    ngx_command_t                   *commands;
+    const char                      *credentials;  /* how to write one */
+
+    void                          *(*create_conf)(ngx_conf_t *cf);
+
+    /* Once the block is read: NULL, or what is wrong with it. */
+    const char                    *(*init_conf)(ngx_completion_provider_t *p);
+
+    /*
+     * Whether this may be a location's setting: NULL, or what is wrong.  A
+     * schema is a JSON object, a temperature a number; nothing is empty.
+     */
+    const char                    *(*setting)(ngx_completion_provider_t *p,
+                                        ngx_pool_t *pool,
+                                        ngx_completion_setting_e setting,
+                                        ngx_str_t *value);
+
+    time_t                           lifetime;     /* of results, seconds */
+    ngx_str_t                        native;       /* the member that makes a
+                                                      request a native one */
+
+    /*
+     * The body of a submit: what is set, and nothing more.  NGX_OK;
+     * NGX_DECLINED: the request is at fault, and *reason says how, fit for
+     * the client; NGX_ERROR: no memory.  A model the location sets must not
+     * be empty here: an empty one leaves the choice to a native request.
+     */
+    ngx_int_t                      (*body)(ngx_completion_provider_t *p,
+                                        ngx_pool_t *pool,
+                                        ngx_completion_prompt_t *prompt,
+                                        ngx_str_t *body, ngx_str_t *reason);
+
+    /*
+     * Make a request of a transfer to the origin it belongs to, which has its
+     * credential already, and a body if it is a submit: NGX_OK or NGX_ERROR.
+     */
+    ngx_int_t                      (*submit)(ngx_completion_provider_t *p,
+                                        ngx_completion_fetch_t *f,
+                                        u_char *request_id);
+    ngx_int_t                      (*poll)(ngx_completion_provider_t *p,
+                                        ngx_completion_fetch_t *f,
+                                        ngx_str_t *id);
+    ngx_int_t                      (*cancel)(ngx_completion_provider_t *p,
+                                        ngx_completion_fetch_t *f,
+                                        ngx_str_t *id);
+
+    /* headers of an answer: seconds until the next poll; NULL ends the ids */
+
+    const char                      *poll_interval;
+    const char                     **request_ids;
+
+    /*
+     * Whether it may be one of upstream's: ngx_completion_id_check(), or one
+     * that takes less.
+     */
+    ngx_int_t                      (*id)(ngx_str_t *id);
+
+    /*
+     * Reads an operation out of an answer to a call.  NGX_OK; NGX_DECLINED:
+     * not readable, and *fault says how, fit for a log; NGX_ERROR: no memory.
+     */
+    ngx_int_t                      (*answer)(ngx_completion_call_e kind,
+                                        ngx_completion_masks_t *masks,
+                                        ngx_pool_t *pool, ngx_str_t *text,
+                                        ngx_completion_operation_t *operation,
+                                        const char **fault);
+
+    /* The reason that an error gives, not yet cleaned; empty: none. */
+    ngx_int_t                      (*reason)(ngx_pool_t *pool, ngx_str_t *text,
+                                        ngx_str_t *reason);
+
+    const ngx_completion_pattern_t  *patterns;
+    size_t                           resource_id;  /* so many lower-case
+                                                      letters and digits are
+                                                      one; 0: none is */
+
+    /*
+     * Reads a document made by this module, with or without the client's id
+     * in it: NGX_OK or NGX_ERROR.  One that we declared cancelled or lost
+     * reads as FAILED: only its record knows better.
+     */
+    ngx_int_t                      (*result)(ngx_pool_t *pool,
+                                        ngx_str_t *document,
+                                        ngx_completion_result_t *result);
+
+    /*
+     * The document of an operation that we declared cancelled or lost, or of
+     * a pending one whose own was not kept; submitted is its time in seconds,
+     * decided when we said so.  The operation's id stays empty.  NGX_OK or
+     * NGX_ERROR.
+     */
+    ngx_int_t                      (*decided)(ngx_pool_t *pool,
+                                        ngx_completion_state_e state,
+                                        time_t submitted, time_t decided,
+                                        ngx_completion_operation_t *operation);
+};
+
+
+/* The dialects there are; a provider speaks the first one. */
+extern const ngx_completion_dialect_t  *ngx_completion_dialects[];
+
+/* In a command of a dialect: its setter gets provider->conf, else provider. */
+#define NGX_COMPLETION_DIALECT_CONF  1
+
+
+/*
+ * A SHA-256 of all that body() goes by: equal ones have equal bodies, but the
+ * same body may come of unequal ones.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
+    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md);
+
+/*
+ * Transfers, filled but for handler, fence, data and timeout, and not yet
+ * started; NULL: no memory, or an id that is none.  secret: what the
+ * credential shows now; request_id: 32 hexadecimal digits.
+ */
+ngx_completion_fetch_t *ngx_completion_provider_submit(
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *body,
+    u_char *request_id, ngx_log_t *log);
+ngx_completion_fetch_t *ngx_completion_provider_poll(
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
+    ngx_log_t *log);
+ngx_completion_fetch_t *ngx_completion_provider_cancel(
+    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
+    ngx_log_t *log);
+
+/*
+ * Reads what a transfer made above brought.  Logs what an operator needs to
+ * know about a failure, once, to the transfer's log; a 404 only of a submit.
+ * Allocates in the given pool, so that the transfer may be destroyed
+ * afterwards.  Never fails: for lack of memory the outcome is unknown.  With id
+ * set, an operation of another id is OUTCOME_UNKNOWN.
+ */
+void ngx_completion_provider_answer(ngx_completion_provider_t *p,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_str_t *id, ngx_completion_answer_t *answer);
+
+
+/* For dialects */
+
+/* What stands behind the origin's URL: "/", the id and the verb. */
+ngx_int_t ngx_completion_provider_suffix(ngx_completion_fetch_t *f,
+    ngx_str_t *id, const char *verb);
+
+void ngx_completion_usage_init(ngx_completion_usage_t *usage);
+
+/* of a text that is shown as the reason of an error, bytes */
+#define NGX_COMPLETION_REASON_MAX  512
+
+/*
+ * Cleans a text in place of the caller's ngx_str_t, copying it: of tenant and
+ * credential, of control characters, of the dialect's resource ids and
+ * patterns; one that has to go becomes empty.  limit: bytes, 0: none.
+ */
+ngx_int_t ngx_completion_clean(ngx_completion_masks_t *masks, ngx_pool_t *pool,
+    ngx_str_t *text, size_t limit);
+
+/* The first part only: tenant and credential. */
+ngx_int_t ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
+    ngx_str_t *text);
+
+
+#endif /* _NGX_COMPLETION_DIALECT_H_INCLUDED_ */
