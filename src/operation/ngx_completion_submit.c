@@ -377,7 +377,7 @@ ngx_completion_submit_fence(ngx_completion_fetch_t *f)
 
     submit = f->data;
 
-    return ngx_completion_zone_send(submit->service->zone, submit->lease);
+    return ngx_completion_zone_fence(submit->service->zone, submit->lease);
 }
 
 

@@ -116,6 +116,20 @@ ngx_completion_record_changed(ngx_completion_zone_t *zone,
 }
 
 
+ngx_int_t
+ngx_completion_record_answered(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_record_changed(zone, record);
+
+    record->wanted = ngx_current_msec;
+
+    return rc;
+}
+
+
 void
 ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash)
 {
@@ -142,10 +156,8 @@ ngx_completion_record_wanted(ngx_completion_record_sh_t *record)
 }
 
 
-/* nothing more is to be learned from upstream */
-
 ngx_uint_t
-ngx_completion_record_complete(ngx_completion_record_sh_t *record)
+ngx_completion_record_is_complete(ngx_completion_record_sh_t *record)
 {
     return record->state == NGX_COMPLETION_RECORD_MISSING
            || (record->state == NGX_COMPLETION_RECORD_FINAL
@@ -232,7 +244,7 @@ ngx_completion_record_uncount(ngx_completion_zone_t *zone,
  */
 
 ngx_int_t
-ngx_completion_record_ended(ngx_completion_zone_t *zone,
+ngx_completion_record_count_end(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
     if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {

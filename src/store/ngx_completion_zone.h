@@ -160,7 +160,7 @@ ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
  * The fence: from now on upstream may have the submit, and nobody sends it
  * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
  */
-ngx_int_t ngx_completion_zone_send(ngx_completion_zone_t *zone,
+ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
     uint64_t lease);
 
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */

@@ -69,7 +69,7 @@ ngx_completion_zone_quota(ngx_completion_zone_t *zone,
     while (ngx_completion_quota_create(zone->shpool, quota, rate, past)
            != NGX_OK)
     {
-        if (ngx_completion_zone_evict(zone) != NGX_OK) {
+        if (ngx_completion_room_evict(zone) != NGX_OK) {
             even.n = 1;
             even.unit = (rate->unit + rate->n - 1) / rate->n;
 

@@ -109,7 +109,7 @@ ngx_completion_record_view(ngx_completion_record_sh_t *record,
     view->state = record->state;
     view->verdict = record->verdict;
     view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) ? 1 : 0;
-    view->failing = !ngx_completion_record_complete(record)
+    view->failing = !ngx_completion_record_is_complete(record)
                     && record->failures >= NGX_COMPLETION_FAILURES
                     && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
     view->version = record->version;

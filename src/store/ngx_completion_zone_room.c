@@ -10,14 +10,14 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
-static ngx_int_t ngx_completion_zone_evict_follower(
+static ngx_int_t ngx_completion_room_evict_follower(
     ngx_completion_zone_t *zone, uint32_t *owner);
 static ngx_completion_follower_sh_t *ngx_completion_follower_of(
     ngx_completion_zone_t *zone, uint32_t owner);
-static ngx_int_t ngx_completion_zone_evict_cached(ngx_completion_zone_t *zone);
-static void ngx_completion_zone_evicted(ngx_completion_zone_t *zone,
+static ngx_int_t ngx_completion_room_evict_cached(ngx_completion_zone_t *zone);
+static void ngx_completion_room_evicted(ngx_completion_zone_t *zone,
     ngx_uint_t kind);
-static ngx_completion_record_sh_t *ngx_completion_zone_victim(
+static ngx_completion_record_sh_t *ngx_completion_room_victim(
     ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
@@ -47,7 +47,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
             *chunks = chunk;
             n--;
 
-        } else if (ngx_completion_zone_evict(zone) != NGX_OK) {
+        } else if (ngx_completion_room_evict(zone) != NGX_OK) {
             ngx_completion_chunks_free(zone, chunks);
             return NGX_DECLINED;
         }
@@ -69,14 +69,14 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
         return chunk;
     }
 
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
+    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
 
     if (record == NULL) {
         return NULL;
     }
 
     ngx_completion_record_delete(zone, record);
-    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_PENDING);
+    ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_PENDING);
 
     (void) ngx_completion_room_take(zone, 1, &chunk);
 
@@ -96,7 +96,7 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
     }
 
     if (chunk == NULL
-        && ngx_completion_zone_evict_follower(zone, &owner) == NGX_OK)
+        && ngx_completion_room_evict_follower(zone, &owner) == NGX_OK)
     {
         chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
     }
@@ -106,43 +106,43 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 
 
 ngx_int_t
-ngx_completion_zone_evict(ngx_completion_zone_t *zone)
+ngx_completion_room_evict(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   kind;
     ngx_completion_record_sh_t  *record;
 
-    if (ngx_completion_zone_evict_follower(zone, NULL) == NGX_OK) {
+    if (ngx_completion_room_evict_follower(zone, NULL) == NGX_OK) {
         return NGX_OK;
     }
 
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_RESULTS, 0);
+    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_RESULTS, 0);
 
     if (record) {
         ngx_completion_chunks_free(zone, &record->chunks);
         ngx_completion_record_unlink(zone, record);
         ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_FINAL);
-        ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_RESULT);
+        ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_RESULT);
 
         return NGX_OK;
     }
 
     kind = NGX_COMPLETION_METRICS_FINISHED;
-    record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_FINAL, 0);
+    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_FINAL, 0);
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_MISSING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PASSING,
+        record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PASSING,
                                             0);
     }
 
-    if (record == NULL && ngx_completion_zone_evict_cached(zone) == NGX_OK) {
-        ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
+    if (record == NULL && ngx_completion_room_evict_cached(zone) == NGX_OK) {
+        ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
         return NGX_OK;
     }
 
     if (record == NULL) {
         kind = NGX_COMPLETION_METRICS_PENDING;
-        record = ngx_completion_zone_victim(zone, NGX_COMPLETION_LIST_PENDING,
+        record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PENDING,
                                             0);
     }
 
@@ -151,7 +151,7 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
     }
 
     ngx_completion_record_delete(zone, record);
-    ngx_completion_zone_evicted(zone, kind);
+    ngx_completion_room_evicted(zone, kind);
 
     return NGX_OK;
 }
@@ -163,7 +163,7 @@ ngx_completion_zone_evict(ngx_completion_zone_t *zone)
  */
 
 static ngx_int_t
-ngx_completion_zone_evict_follower(ngx_completion_zone_t *zone,
+ngx_completion_room_evict_follower(ngx_completion_zone_t *zone,
     uint32_t *owner)
 {
     ngx_queue_t                   *followers;
@@ -183,7 +183,7 @@ ngx_completion_zone_evict_follower(ngx_completion_zone_t *zone,
     }
 
     ngx_completion_key_delete(zone, &follower->key);
-    ngx_completion_zone_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
+    ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
 
     return NGX_OK;
 }
@@ -222,7 +222,7 @@ ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
 
 
 static ngx_int_t
-ngx_completion_zone_evict_cached(ngx_completion_zone_t *zone)
+ngx_completion_room_evict_cached(ngx_completion_zone_t *zone)
 {
     ngx_queue_t                 *q, *cached;
     ngx_completion_cached_sh_t  *entry;
@@ -243,14 +243,14 @@ ngx_completion_zone_evict_cached(ngx_completion_zone_t *zone)
 
 
 static void
-ngx_completion_zone_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
+ngx_completion_room_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
 {
     ngx_completion_metrics_add(&zone->metrics->evictions[kind], 1);
 }
 
 
 static ngx_completion_record_sh_t *
-ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
+ngx_completion_room_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
     ngx_uint_t wanted)
 {
     ngx_uint_t                   n;
@@ -285,7 +285,7 @@ ngx_completion_zone_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
 
 
 void
-ngx_completion_zone_expire(ngx_completion_zone_t *zone)
+ngx_completion_room_expire(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;

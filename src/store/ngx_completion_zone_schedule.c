@@ -12,7 +12,7 @@
 
 static void ngx_completion_record_demand(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
-static ngx_msec_t ngx_completion_record_turn(ngx_completion_zone_t *zone,
+static ngx_msec_t ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 static ngx_completion_record_sh_t *ngx_completion_record_first(
     ngx_rbtree_t *tree, ngx_msec_t *wait);
@@ -65,7 +65,7 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
     view->next = 0;
 
     if (!ngx_completion_record_leased(record)) {
-        left = ngx_completion_record_turn(zone, record) - ngx_current_msec;
+        left = ngx_completion_record_poll_at(zone, record) - ngx_current_msec;
         view->next = ngx_max(left, 0);
     }
 }
@@ -82,7 +82,7 @@ ngx_completion_record_demand(ngx_completion_zone_t *zone,
     }
 
     if (ngx_completion_record_leased(record)
-        || ngx_completion_record_complete(record))
+        || ngx_completion_record_is_complete(record))
     {
         return;
     }
@@ -123,7 +123,7 @@ ngx_completion_record_demand(ngx_completion_zone_t *zone,
 /* when the quota will let it be polled: in line behind all that is due */
 
 static ngx_msec_t
-ngx_completion_record_turn(ngx_completion_zone_t *zone,
+ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
     ngx_msec_t                  at, now, first, last;
@@ -219,7 +219,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_zone_lock(zone);
 
-    ngx_completion_zone_expire(zone);
+    ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
 

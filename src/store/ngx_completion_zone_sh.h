@@ -254,29 +254,22 @@ struct ngx_completion_zone_sh_s {
 };
 
 
+/* zone.c */
+
 void ngx_completion_zone_lock(ngx_completion_zone_t *zone);
 void ngx_completion_zone_unlock(ngx_completion_zone_t *zone);
 
-/*
- * Room.  Here, and only here, something goes for something else, which no
- * pointer to what is not leased survives: who needs room takes it first and
- * changes the zone afterwards.  Chunks are zeroed, and of one size: all that
- * may go has it, another would need a page, and many to go for it.
- *
- * So many of them as a list: NGX_OK, or NGX_DECLINED, nothing more may go.
- */
-ngx_int_t ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
-    ngx_completion_chunk_sh_t **chunks);
 
-/* One for a follower of this owner: free, or another follower's. */
-void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
-    uint32_t owner);
+/* schedule.c */
 
-/* One, at the cost of a pending one that a client has asked about. */
-void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
+void ngx_completion_record_want(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t ms,
+    ngx_completion_view_t *view);
+void ngx_completion_record_plan(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_msec_t from);
 
-/* One of what may go: NGX_OK, or NGX_DECLINED. */
-ngx_int_t ngx_completion_zone_evict(ngx_completion_zone_t *zone);
+
+/* zone_quotas.c */
 
 /*
  * Makes the quotas anew, with what they knew.  NGX_OK, or NGX_DECLINED: one had
@@ -290,53 +283,68 @@ ngx_uint_t ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone);
 /* Whether an empty zone has the whole pages that they take. */
 ngx_uint_t ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone);
 
-/* Drops what has outlived its time, a few records a call. */
-void ngx_completion_zone_expire(ngx_completion_zone_t *zone);
-
-/* Counts a record as what it is now, or not any more. */
-void ngx_completion_record_count(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-
-/* The end of an operation is known, which is counted once: NGX_OK. */
-ngx_int_t ngx_completion_record_ended(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
-
-/* Whether a lease holds, or somebody waits: not to be evicted. */
-ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
-ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
 
 /*
- * Keys.  look() tells what is known of a request, joined being the lease of
- * the submit that it has joined or 0; it returns the entry of the cache that
- * the idempotency key is to follow if it finds room, or NULL.  settle() tells
- * all that go by a submit how it ended, NGX_COMPLETION_KEY_NONE forgetting
- * them.
+ * room.c: here, and only here, something goes for something else, which no
+ * pointer to what is not leased survives: who needs room takes it first and
+ * changes the zone afterwards.  Chunks are zeroed, and of one size: all that
+ * may go has it, another would need a page, and many to go for it.
+ */
+
+/* So many of them as a list: NGX_OK, or NGX_DECLINED, nothing more may go. */
+ngx_int_t ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
+    ngx_completion_chunk_sh_t **chunks);
+
+/* One, at the cost of a pending one that a client has asked about. */
+void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
+
+/* One for a follower of this owner: free, or another follower's. */
+void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
+    uint32_t owner);
+
+/* One of what may go: NGX_OK, or NGX_DECLINED. */
+ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone);
+
+/* Drops what has outlived its time, a few records a call. */
+void ngx_completion_room_expire(ngx_completion_zone_t *zone);
+
+
+/* keys.c */
+
+/*
+ * What is known of a request, joined being the lease of the submit that it has
+ * joined, or 0.  Returns the entry of the cache that the idempotency key is to
+ * follow if it finds room, or NULL.
  */
 ngx_completion_key_sh_t *ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t joined,
     ngx_completion_found_t *found);
 void ngx_completion_keys_follow(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk);
+
+/* Those of a submit that begins; a chunk for each that is asked for. */
 void ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks);
+
+/* How it ended, for all that go by it; NGX_COMPLETION_KEY_NONE forgets them. */
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
 
-/* The sender is gone: they are told, and the submit goes. */
+/* Its sender is gone: they are told, and the submit goes. */
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
-void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 
+void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 void ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 
 /* Whether those who joined could pay once more, were it to go now. */
 ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 
-/* Submits on their way. */
+
+/* line.c: submits on their way */
+
 void ngx_completion_line_join(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
 void ngx_completion_line_leave(ngx_completion_zone_t *zone,
@@ -351,13 +359,28 @@ ngx_uint_t ngx_completion_line_leased(ngx_completion_submit_sh_t *submit);
 ngx_uint_t ngx_completion_line_length(ngx_completion_zone_t *zone,
     ngx_msec_t *wait);
 
+
+/* record.c */
+
 ngx_completion_record_sh_t *ngx_completion_record_find(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);
+ngx_completion_record_sh_t *ngx_completion_record_leased_by(
+    ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
 void ngx_completion_record_link(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_uint_t list);
 void ngx_completion_record_unlink(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+void ngx_completion_record_move(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_uint_t list);
 void ngx_completion_record_delete(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* Whether a lease holds, or somebody waits: not to be evicted. */
+ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
+ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
+
+/* Whether nothing more is to be learned from upstream. */
+ngx_uint_t ngx_completion_record_is_complete(
     ngx_completion_record_sh_t *record);
 
 /* From the schedule's tree that the record is in to the one it belongs in. */
@@ -366,6 +389,30 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */
+ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* The same of what nobody need wait for any more. */
+ngx_int_t ngx_completion_record_answered(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* Whoever waits for what this is the hash of is to look. */
+void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);
+
+/* Counts a record as what it is now, or not any more. */
+void ngx_completion_record_count(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* The end of an operation is known, which is counted once: NGX_OK. */
+ngx_int_t ngx_completion_record_count_end(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
+
+
+/* chunks.c */
+
 /* How many a text takes. */
 #define ngx_completion_chunks(len)                                            \
     (((len) + NGX_COMPLETION_CHUNK_DATA - 1) / NGX_COMPLETION_CHUNK_DATA)
@@ -373,39 +420,29 @@ void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
 /* The first of a list, by itself; there is one. */
 void *ngx_completion_chunks_pop(ngx_completion_chunk_sh_t **chunks);
 
-/* The last one written; there are enough. */
+/* Into a list that is long enough; returns its last one written. */
 ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
     ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
+
+/* Returns what is behind the copy. */
 u_char *ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk,
     size_t offset, u_char *p, size_t size);
+
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 
-/* A piece more, in as many chunks as it takes; all of it; none of it. */
+/*
+ * The draft of a record: a piece more of it, in as many chunks as that takes;
+ * it becomes the document; it is dropped.
+ */
 void ngx_completion_draft_write(ngx_completion_record_sh_t *record,
     ngx_completion_chunk_sh_t *chunks, u_char *p, size_t size);
 void ngx_completion_draft_publish(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 void ngx_completion_draft_drop(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
-
-ngx_uint_t ngx_completion_record_complete(ngx_completion_record_sh_t *record);
-void ngx_completion_record_want(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_msec_t ms,
-    ngx_completion_view_t *view);
-void ngx_completion_record_plan(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_msec_t from);
-void ngx_completion_record_move(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list);
-
-/* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */
-ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);
-ngx_completion_record_sh_t *ngx_completion_record_leased_by(
-    ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
 
 
 #endif /* _NGX_COMPLETION_ZONE_SH_H_INCLUDED_ */

@@ -31,7 +31,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     ngx_completion_zone_lock(zone);
 
-    ngx_completion_zone_expire(zone);
+    ngx_completion_room_expire(zone);
 
     if (keys
         && ngx_completion_zone_look(zone, keys, joined, found) == NGX_DONE)
@@ -214,7 +214,7 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
 
 
 ngx_int_t
-ngx_completion_zone_send(ngx_completion_zone_t *zone, uint64_t lease)
+ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_int_t                    rc;
     ngx_completion_submit_sh_t  *submit;

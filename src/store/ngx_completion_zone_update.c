@@ -25,9 +25,9 @@ static ngx_int_t ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_failed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
-static void ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
+static void ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
-static void ngx_completion_record_decide(ngx_completion_zone_t *zone,
+static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 static uint64_t ngx_completion_digest(ngx_str_t *document);
 
@@ -43,7 +43,7 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
 
     ngx_completion_zone_lock(zone);
 
-    ngx_completion_zone_expire(zone);
+    ngx_completion_room_expire(zone);
 
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
@@ -219,7 +219,7 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
     }
 
-    ngx_completion_record_adopt_draft(zone, record, update);
+    ngx_completion_record_replace(zone, record, update);
 
     record->asked = record->sent;
     record->not_before = ngx_current_msec + update->gap;
@@ -238,7 +238,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_record_changed(zone, record);
+    rc = ngx_completion_record_answered(zone, record);
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         ngx_completion_pace_learn(&zone->sh->paces[record->model],
@@ -253,8 +253,8 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     }
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
-        update->ended = (ngx_completion_record_ended(zone, record,
-                                                     update->state)
+        update->ended = (ngx_completion_record_count_end(zone, record,
+                                                         update->state)
                          == NGX_OK);
 
         record->state = NGX_COMPLETION_RECORD_FINAL;
@@ -265,13 +265,12 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
 
     record->digest = update->digest;
 
-    ngx_completion_record_adopt_draft(zone, record, update);
+    ngx_completion_record_replace(zone, record, update);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_record_move(zone, record,
                                record->chunks ? NGX_COMPLETION_LIST_RESULTS
                                               : NGX_COMPLETION_LIST_FINAL);
 
-    record->wanted = ngx_current_msec;
     record->not_before = ngx_current_msec;
     record->failures = 0;
 
@@ -295,11 +294,10 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     switch (record->state) {
 
     case NGX_COMPLETION_RECORD_UNKNOWN:
-        rc = ngx_completion_record_changed(zone, record);
+        rc = ngx_completion_record_answered(zone, record);
 
         record->state = NGX_COMPLETION_RECORD_MISSING;
         record->created = ngx_current_msec;
-        record->wanted = ngx_current_msec;
 
         ngx_completion_record_unschedule(zone, record);
         ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PASSING);
@@ -319,10 +317,9 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         if (record->missing == NGX_COMPLETION_LOST_COUNT
             && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
         {
-            rc = ngx_completion_record_changed(zone, record);
-            ngx_completion_record_decide(zone, record, NGX_COMPLETION_LOST);
             update->ended = 1;
-            return rc;
+            return ngx_completion_record_decide(zone, record,
+                                                NGX_COMPLETION_LOST);
         }
 
         record->asked = record->sent;
@@ -370,7 +367,7 @@ ngx_completion_record_failed(ngx_completion_zone_t *zone,
 
 
 static void
-ngx_completion_record_adopt_draft(ngx_completion_zone_t *zone,
+ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
     if (record->draft_length != update->document.len
@@ -404,8 +401,7 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
         rc = NGX_DONE;
 
     } else if (record && record->state == NGX_COMPLETION_RECORD_PENDING) {
-        (void) ngx_completion_record_changed(zone, record);
-        ngx_completion_record_decide(zone, record, verdict);
+        (void) ngx_completion_record_decide(zone, record, verdict);
         rc = NGX_OK;
     }
 
@@ -415,23 +411,24 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
 }
 
 
-static void
+static ngx_int_t
 ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
-    (void) ngx_completion_record_ended(zone, record, verdict);
+    (void) ngx_completion_record_count_end(zone, record, verdict);
 
     record->lease = 0;
     record->state = NGX_COMPLETION_RECORD_FINAL;
     record->flags |= NGX_COMPLETION_RECORD_DECIDED;
     record->verdict = verdict;
     record->finished = ngx_time();
-    record->wanted = ngx_current_msec;
 
     ngx_completion_chunks_free(zone, &record->chunks);
     ngx_completion_draft_drop(zone, record);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_FINAL);
+
+    return ngx_completion_record_answered(zone, record);
 }
 
 

@@ -196,7 +196,7 @@ submit_step(slot_t *slot, u_char what, u_char with)
     }
 
     if (what == 0 && slot->state == RESERVED) {
-        if (ngx_completion_zone_send(zone, slot->lease) == NGX_OK) {
+        if (ngx_completion_zone_fence(zone, slot->lease) == NGX_OK) {
             slot->state = SENT;
             HOLDS(ngx_current_msec <= slot->end);
 

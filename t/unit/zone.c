@@ -259,7 +259,7 @@ test_cache(void)
     is_int(reserve(2, 0, &other, &found), NGX_DONE, "its key");
     ok(found.lease == lease && found.replayed, "goes by the same submit");
 
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     ngx_completion_zone_accept(zone, lease, &id, 0);
 
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "a later one");
@@ -447,7 +447,7 @@ test_full(void)
 
     make(65536, 50);
     reserve(0, 1, &lease, &found);
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     accepted(lease, "d7q1");
     update("d7q1", lease, PENDING, NULL);
     is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_DONE,
@@ -589,7 +589,7 @@ test_followers(void)
     max = zone->sh->capacity / 3 / 256;
 
     reserve(9, 1, &lease, &found);
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     accepted(lease, "d7q1");
     accepted(1000, "others");
 
@@ -669,7 +669,7 @@ test_followers(void)
        && !found.replayed, "still has, by the cache");
     ok(!follows(1, 1) && follows(1, 3), "and displaces nobody anew");
 
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     accepted(lease, "d7q1");
 
     follow(1, 1, lease, &found);
@@ -776,7 +776,7 @@ test_gone(void)
 
     make(65536, 50);
     reserve(0, 1, &lease, &found);
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     accepted(lease, "d7q1");
     update("d7q1", lease, FINAL, &document);
     is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
@@ -791,7 +791,7 @@ test_gone(void)
     ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && found.lease,
        "who joins has a lease to ask by");
     lease = found.lease;
-    ngx_completion_zone_send(zone, lease);
+    ngx_completion_zone_fence(zone, lease);
     accepted(lease, "d7q2");
 
     memset(&keys, 0, sizeof(keys));
@@ -814,7 +814,7 @@ test_gone(void)
 
     /* upstream does not know any more what the cache stands for */
 
-    ngx_completion_zone_send(zone, other);
+    ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q3");
     forget("d7q3");
     adopted.submitted = ngx_time();
@@ -1250,7 +1250,7 @@ test_refused(void)
     ok(found.lease == lease, "one joined, and stalls");
     ngx_completion_zone_release(zone, lease, &end);
     is_int(reserve(1, 0, &other, &end), NGX_OK, "another pays under the key");
-    ngx_completion_zone_send(zone, other);
+    ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q1");
 
     memset(&keys, 0, sizeof(keys));
