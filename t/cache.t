@@ -215,9 +215,9 @@ subtest 'while it runs, and for a time after' => sub {
         'the same id';
     finished($location);
     is is_accepted(submit('/short', $text), 'just done', 'cached'), $location, 'the same id';
-    sleep 2.2;
-    isnt is_accepted(submit('/short', $text), 'after its time', 'upstream'), $location,
-        'another id';
+    my $r;
+    wait_until(sub { ($r = submit('/short', $text))->header('X-Source') ne 'cached' });
+    isnt is_accepted($r, 'after its time', 'upstream'), $location, 'another id';
     is scalar submits($text), 2, 'two submits';
 };
 
@@ -242,8 +242,7 @@ subtest 'what has no good end is not shared' => sub {
     my $text = 'forgotten [delay=0.1] [outcome=failed:8:no]';
     $location = is_accepted(submit('/forgets', $text), 'failed and forgotten', 'upstream');
     finished($location);
-    sleep 2.5;
-    submit('/forgets', 'somebody else') for 1 .. 2;
+    wait_until(sub { !$t->metrics->sum('operations', provider => 'oblivious') });
     isnt is_accepted(submit('/forgets', $text), 'again', 'upstream'), $location, 'another id';
 };
 
@@ -459,9 +458,14 @@ subtest 'who joined shares it, though its memory is wanted' => sub {
     my ($other) = grep { $_ != $sender } $t->worker_pids;
 
     kill STOP => $other;
-    sleep 1.7;
+    wait_until(sub { grep { $_->is_over } @joined });
     my @crowd = map { $t->start(arguments('/tight', "one of a crowd: $_ [delay=0]")) } 1 .. 200;
-    sleep 2.5;
+
+    # The worker that is there has answered, and only those of the other still wait.
+    wait_until(sub {
+        grep({ $_->is_over } @crowd)
+            && $t->metrics->sum('waiters') == grep { !$_->is_over } @joined;
+    });
     kill CONT => $other;
     CompletionAsync::Client->gather([@joined, @crowd], 15);
 

@@ -45,6 +45,7 @@ completion_async_provider hole {
     operations_url http://127.0.0.1:%%HOLE%%/operations;
 }
 completion_async_model yandexgpt-lite;
+%%METRICS%%
 server {
     listen 127.0.0.1:%%PORT%%;
     location /steady { completion_async steady; }
@@ -241,7 +242,7 @@ subtest 'surplus bytes are nobody\'s answer' => sub {
         is verdict($r), $CODES{accepted}, "$name: accepted";
 
         # All of it is there before the connection could be used again.
-        sleep 0.5 if %$drip;
+        wait_until(sub { defined(($e->submits)[-1]{end}) });
         my $text = "mine, $name";
         $r = submit('/steady', text => $text);
         is verdict($r), $CODES{accepted}, "$name: so is the next";
@@ -301,7 +302,7 @@ subtest 'nobody there' => sub {
     $e->stop;
     my $before = $e->submits;
     my $client = $t->start(POST => '/steady', body => 'late', timeout => 20);
-    sleep 0.1;
+    $t->until_waiting(1);
     $e->resume;
     push @answers, $r = $client->response;
     is verdict($r), $CODES{accepted}, 'upstream comes back within request_timeout';
@@ -400,13 +401,12 @@ my @failing = (
 );
 
 subtest 'a poll that fails changes nothing' => sub {
-    my @case = map { { name => $_->[0], fault => $_->[1] } } @failing;
+    my @case = map { { name => $_->[0], fault => $_->[1], text => "[delay=0.5]<$_->[0]>" } } @failing;
 
-    # Known before the first poll of ours can come.
     for my $case (@case) {
-        $case->{r} = submit('/steady', text => "[delay=0.5]$case->{name}");
+        $e->fault(poll => 'every', text => $case->{text}, %{ $case->{fault} });
+        $case->{r} = submit('/steady', text => $case->{text});
         ($case->{id}) = map { $_->{operation} } ($e->submits)[-1];
-        $e->fault(poll => 'every', operation => $case->{id}, %{ $case->{fault} });
     }
     my %asked;
     wait_until(sub {
@@ -427,7 +427,7 @@ subtest 'a poll that fails changes nothing' => sub {
         my $r = $t->poll_until_done($case->{r}->header('Location'), timeout => 20);
         my $json = $r->json;
         is ref $json && $json->{response}{alternatives}[0]{message}{text},
-            "echo: [delay=0.5]$case->{name}", "$case->{name}: done after all";
+            "echo: $case->{text}", "$case->{name}: done after all";
     }
 };
 

@@ -202,7 +202,7 @@ subtest 'connections are capped at a quarter of worker_connections' => sub {
 
     my ($most, $now) = (0, 0);
     for (sort { $a->[0] <=> $b->[0] || $a->[1] <=> $b->[1] }
-        map { ([ $_->{time}, 1 ], [ $_->{end_time}, -1 ]) } @submits)
+        map { ([ $_->{read_time}, 1 ], [ $_->{end_time}, -1 ]) } @submits)
     {
         $now += $_->[1];
         $most = $now if $now > $most;

@@ -222,13 +222,14 @@ subtest 'in the line of the quota' => sub {
 # Its token has expired, and the next one does not come. With the location of an operation.
 sub tokenless () {
     my $t = CompletionAsync::Credentials->new(delay => 60, token_ttl => 3);
+    $t->emulator->fault(metadata => 2, silent => 1);
     run($t, 'request_timeout 20s; folder %%FOLDER%%; metadata_token ' . $t->metadata_url . ';'
         . 'submit_url %%UPSTREAM%%/foundationModels/v1/completionAsync;'
         . 'operations_url %%UPSTREAM%%/operations;');
     my $location = $t->request(POST => '/translate', body => 'first')->header('Location');
-    $t->emulator->fault(metadata => 1, silent => 1);
     ok $t->emulator->wait_for(metadata => 2), 'a new token is asked for';
-    sleep 1.5;    # what is left of the old one
+    my ($first) = $t->emulator->journal(kind => 'metadata');
+    wait_until(sub { time > $first->{end_time} + 3.2 });
     return ($t, $location);
 }
 

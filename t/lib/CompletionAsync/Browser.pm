@@ -60,6 +60,8 @@ use POSIX qw(WNOHANG);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(sleep time);
 
+use CompletionAsync::Client qw(wait_until);
+
 my $ELEMENT = 'element-6066-11e4-a52e-4f735466cecf';
 
 # WebDriver's code points
@@ -209,13 +211,7 @@ sub inject ($self, $script) {
 
 
 sub wait_for ($self, $js, $seconds = 10) {
-    my $deadline = time + $seconds;
-
-    while (1) {
-        my $value = $self->js($js);
-        return $value if $value || time > $deadline;
-        sleep 0.02;
-    }
+    return wait_until(sub { $self->js($js) }, $seconds);
 }
 
 

@@ -6,6 +6,8 @@ CompletionAsync::Client - HTTP clients for tests, on sockets of core Perl
 
 =head1 SYNOPSIS
 
+    use CompletionAsync::Client qw(wait_until);
+
     my $client = CompletionAsync::Client->new(port => $port, timeout => 5);
     my $r = $client->request(POST => '/translate', headers => {...}, body => $bytes);
     $r->{status}; $r->{headers}{location}; $r->{body}; $r->json; $r->{raw}; $r->{time};
@@ -37,7 +39,8 @@ C<header($name)> gives the first value, C<json> the decoded body or undef, C<tex
 C<hang_up($bytes, $reset)> sends these bytes, and closes or resets at once; C<format>, which takes
 what C<start> takes, makes the bytes of a request.
 C<is_closed> tells whether the server has closed the connection, C<is_over> whether the response is
-complete; neither waits.
+complete; neither waits. C<wait_until($condition, $seconds)> returns what the condition, a
+function, returns: when that is true, or the time (10 s) is over.
 
 =cut
 
@@ -46,10 +49,23 @@ use warnings;
 use v5.36;
 
 use Errno qw(EAGAIN EINTR EWOULDBLOCK);
+use Exporter qw(import);
 use IO::Poll qw(POLLERR POLLHUP POLLIN POLLOUT);
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP SOL_SOCKET SO_LINGER TCP_NODELAY);
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(wait_until);
+
+
+sub wait_until ($condition, $seconds = 10) {
+    my $deadline = time + $seconds;
+    while (1) {
+        my $result = $condition->();
+        return $result if $result || time > $deadline;
+        sleep 0.01;
+    }
+}
 
 
 sub new ($class, %arg) {

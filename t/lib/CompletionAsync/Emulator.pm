@@ -64,8 +64,8 @@ the open ones, while everything known stays known.
 
 =head2 Journal
 
-A list of requests in order of their heads: n, kind, time (when its bytes arrived, even if they
-were read later), method, path, version, headers (lower
+A list of requests in order of their heads: n, kind, time (when its bytes arrived), read_time
+(when they were read, which may be later), method, path, version, headers (lower
 case), lines (as sent), body, body_complete, operation, status, fault, connection, connected (when
 that was), nth (on that connection), end (keep, close, reset, hang, client: hung up by the client), end_time. With
 C<journal_file> each is a line of JSON when its head was read, and again when it is over.
@@ -239,6 +239,7 @@ sub begin ($self, $request) {
         n             => 1 + @{ $self->{journal} },
         kind          => $kind,
         time          => $request->{arrived},
+        read_time     => time,
         body          => '',
         body_complete => \0,
         operation     => $id,

@@ -127,7 +127,7 @@ use Scalar::Util qw(weaken);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-use CompletionAsync::Client;
+use CompletionAsync::Client qw(wait_until);
 use CompletionAsync::Metrics;
 use CompletionAsync::Upstream;
 
@@ -668,16 +668,6 @@ sub poll_until_done ($self, $location, %arg) {
         my $json = $r->json;
         return $r if ref $json eq 'HASH' && $json->{done} || time > $deadline;
         sleep $interval;
-    }
-}
-
-
-sub wait_until ($condition, $seconds = 10) {
-    my $deadline = time + $seconds;
-    while (1) {
-        my $result = $condition->();
-        return $result if $result || time > $deadline;
-        sleep 0.01;
     }
 }
 

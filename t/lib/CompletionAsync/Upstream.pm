@@ -44,9 +44,8 @@ use POSIX ();
 use Scalar::Util qw(weaken);
 use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_REUSEADDR inet_aton sockaddr_in
     unpack_sockaddr_in);
-use Time::HiRes qw(sleep time);
 
-use CompletionAsync::Client;
+use CompletionAsync::Client qw(wait_until);
 
 my %LIVE;
 my $PROGRAM = abs_path(dirname(__FILE__) . '/../emulator.pl');
@@ -189,39 +188,27 @@ sub cancels ($self, $id = undef) {
 
 
 sub wait_for ($self, $kind, $count, $timeout = 10) {
-    return $self->_wait($timeout, sub { $self->journal(kind => $kind) >= $count });
+    return wait_until(sub { $self->journal(kind => $kind) >= $count }, $timeout);
 }
 
 
 sub wait_over ($self, $kind, $count, $timeout = 10) {
-    return $self->_wait(
+    return wait_until(
+        sub { grep({ defined $_->{end} } $self->journal(kind => $kind)) >= $count },
         $timeout,
-        sub { grep({ defined $_->{end} } $self->journal(kind => $kind)) >= $count }
     );
-}
-
-
-sub _wait ($self, $timeout, $condition) {
-    my $deadline = time + $timeout;
-
-    while (!$condition->()) {
-        return 0 if time > $deadline;
-        sleep 0.02;
-    }
-    return 1;
 }
 
 
 # True if the emulator lived until now, and ended as it should.
 sub quit ($self) {
     my $pid = delete $self->{pid} or return 1;
-    my $deadline = time + 5;
 
     local ($?, $!);
     kill TERM => $pid;
-    while (waitpid($pid, POSIX::WNOHANG()) == 0) {
-        kill KILL => $pid if time > $deadline;
-        sleep 0.01;
+    if (!wait_until(sub { waitpid($pid, POSIX::WNOHANG()) != 0 }, 5)) {
+        kill KILL => $pid;
+        waitpid $pid, 0;
     }
     return $? == 0;
 }
