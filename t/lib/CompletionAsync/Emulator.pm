@@ -172,6 +172,18 @@ sub _reserve ($address, $port) {
 }
 
 
+# One for all connections: each of its own would read the machine's authorities anew, which takes
+# longer than everything else of a handshake.
+sub _tls_context ($self) {
+    return $self->{tls} //= IO::Socket::SSL::SSL_Context->new(
+        SSL_server      => 1,
+        SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
+        SSL_cert_file   => $self->{tls_cert},
+        SSL_key_file    => $self->{tls_key},
+    ) || die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
+}
+
+
 sub _server ($self, $port, $main) {
     my $server = Mojo::IOLoop::Server->new;
 
@@ -200,7 +212,7 @@ sub _accept ($self, $handle, $main) {
             $self->_connect($secure, $number, $time, $main);
         });
         $tls->on(error => sub { delete $self->{handshakes}{$number} });
-        $tls->negotiate(server => 1, tls_cert => $self->{tls_cert}, tls_key => $self->{tls_key});
+        $tls->negotiate(server => 1, tls_options => { SSL_reuse_ctx => $self->_tls_context });
     };
     my $delay = $fault && $fault->get('delay');
     $delay ? Mojo::IOLoop->timer($delay => $go) : $go->();
