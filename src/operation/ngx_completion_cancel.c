@@ -9,6 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../base/ngx_completion_timer.h"
+
 #include "ngx_completion_operation.h"
 
 
@@ -16,10 +18,6 @@ typedef struct {
     ngx_pool_t                *pool;
     ngx_completion_service_t  *service;
     ngx_msec_t                 deadline;
-
-    /* for the debug log of timers: where ngx_connection_t has it */
-    ngx_socket_t               fd;
-
     ngx_str_t                  id;
     uint64_t                   generation;    /* of the secret sent */
     ngx_completion_wait_t      wait;          /* for a grant */
@@ -66,11 +64,9 @@ ngx_completion_cancel(ngx_completion_service_t *service, ngx_str_t *id)
     cancel->pool = pool;
     cancel->service = service;
     cancel->deadline = ngx_current_msec + service->provider.request_timeout;
-    cancel->fd = (ngx_socket_t) -1;
 
-    cancel->timer.handler = ngx_completion_cancel_timer;
-    cancel->timer.data = cancel;
-    cancel->timer.log = service->log;
+    ngx_completion_timer_init(&cancel->timer, ngx_completion_cancel_timer,
+                              service->log);
 
     ngx_completion_cancel_send(cancel);
 }
@@ -133,9 +129,7 @@ ngx_completion_cancel_granted(ngx_completion_wait_t *wait)
 
     cancel = wait->data;
 
-    if (cancel->timer.timer_set) {
-        ngx_del_timer(&cancel->timer);
-    }
+    ngx_completion_timer_stop(&cancel->timer);
 
     ngx_completion_cancel_send(cancel);
 }
@@ -146,7 +140,7 @@ ngx_completion_cancel_timer(ngx_event_t *ev)
 {
     ngx_completion_cancel_t  *cancel;
 
-    cancel = ev->data;
+    cancel = ngx_completion_timer_owner(ev, ngx_completion_cancel_t, timer);
 
     ngx_completion_wait_end(&cancel->wait);
     ngx_completion_cancel_send(cancel);

@@ -9,6 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../base/ngx_completion_timer.h"
+
 #include "ngx_completion_operation.h"
 
 
@@ -80,9 +82,6 @@ static ngx_completion_holder_t  *ngx_completion_holders;
 static ngx_uint_t                ngx_completion_nholders;
 static ngx_event_t               ngx_completion_grants_event;
 
-/* for the debug log of timers */
-static ngx_connection_t          ngx_completion_grants_dumb;
-
 
 ngx_int_t
 ngx_completion_grants_init(ngx_cycle_t *cycle, ngx_array_t *services)
@@ -113,14 +112,10 @@ ngx_completion_grants_init(ngx_cycle_t *cycle, ngx_array_t *services)
         }
     }
 
-    ngx_completion_grants_dumb.fd = (ngx_socket_t) -1;
-
     ev = &ngx_completion_grants_event;
     ngx_memzero(ev, sizeof(ngx_event_t));
 
-    ev->handler = ngx_completion_grants_timer;
-    ev->data = &ngx_completion_grants_dumb;
-    ev->log = cycle->log;
+    ngx_completion_timer_init(ev, ngx_completion_grants_timer, cycle->log);
     ev->cancelable = 1;
 
     ngx_add_timer(ev, 1);
@@ -204,9 +199,7 @@ ngx_completion_grants_exit(void)
     ngx_uint_t                i;
     ngx_completion_holder_t  *holder;
 
-    if (ngx_completion_grants_event.timer_set) {
-        ngx_del_timer(&ngx_completion_grants_event);
-    }
+    ngx_completion_timer_stop(&ngx_completion_grants_event);
 
     ngx_completion_grants_yield();
 

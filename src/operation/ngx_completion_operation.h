@@ -125,13 +125,6 @@ struct ngx_completion_submit_s {
     ngx_pool_t                        *pool;
     ngx_completion_service_t          *service;
     ngx_completion_fetch_t            *fetch;        /* private */
-
-    /*
-     * for the debug log of timers: where ngx_connection_t has it, after a
-     * third pointer
-     */
-    ngx_socket_t                       fd;
-
     ngx_log_t                          log;
 
     /* to fill in before start */

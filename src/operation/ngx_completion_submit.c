@@ -3,6 +3,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../base/ngx_completion_timer.h"
+
 #include "ngx_completion_operation.h"
 
 
@@ -63,7 +65,6 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
     submit->pool = pool;
     submit->service = service;
-    submit->fd = (ngx_socket_t) -1;
     submit->source = NGX_COMPLETION_SUBMIT_UNSENT;
 
     submit->log = *service->log;
@@ -71,9 +72,8 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
     submit->log.data = submit;
     submit->log.action = NULL;
 
-    submit->timer.handler = ngx_completion_submit_timer;
-    submit->timer.data = submit;
-    submit->timer.log = &submit->log;
+    ngx_completion_timer_init(&submit->timer, ngx_completion_submit_timer,
+                              &submit->log);
 
     return submit;
 }
@@ -270,9 +270,7 @@ ngx_completion_submit_woken(ngx_completion_wait_t *wait)
 
     submit = wait->data;
 
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
+    ngx_completion_timer_stop(&submit->timer);
 
     if (ngx_completion_submit_begin(submit) != NGX_OK) {
         ngx_completion_meter_submit(submit);
@@ -366,9 +364,7 @@ ngx_completion_submit_granted(ngx_completion_wait_t *wait)
 
     submit = wait->data;
 
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
+    ngx_completion_timer_stop(&submit->timer);
 
     /* a place in the quota is only taken to be used */
 
@@ -401,7 +397,7 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 {
     ngx_completion_submit_t  *submit;
 
-    submit = ev->data;
+    submit = ngx_completion_timer_owner(ev, ngx_completion_submit_t, timer);
 
     if (submit->wait.group) {
         ngx_completion_wait_end(&submit->wait);
@@ -704,9 +700,7 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 void
 ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 {
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
+    ngx_completion_timer_stop(&submit->timer);
 
     ngx_destroy_pool(submit->pool);
 }
@@ -773,8 +767,8 @@ ngx_completion_submits_cut(void)
         if (submit->promised) {
             ngx_completion_submit_withdraw(submit);
 
-        } else if (submit->timer.timer_set) {
-            ngx_del_timer(&submit->timer);
+        } else {
+            ngx_completion_timer_stop(&submit->timer);
         }
 
         ngx_completion_submit_timer(&submit->timer);

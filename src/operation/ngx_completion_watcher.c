@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../base/ngx_completion_timer.h"
 #include "../store/ngx_completion_wake.h"
 
 #include "ngx_completion_operation.h"
@@ -28,11 +29,6 @@ typedef struct {
 
 /* one per service in every worker */
 typedef struct {
-    ngx_rbtree_t               groups;    /* three pointers */
-
-    /* for the debug log of timers: where ngx_connection_t has it */
-    ngx_socket_t               fd;
-
     ngx_completion_service_t  *service;
     ngx_event_t                timer;
     ngx_event_t                kick;
@@ -40,6 +36,7 @@ typedef struct {
     uint64_t                   seen;      /* of the zone's changes */
     ngx_uint_t                 npolls;
 
+    ngx_rbtree_t               groups;
     ngx_rbtree_node_t          sentinel;
     ngx_queue_t                woken;
     ngx_queue_t                polls;
@@ -64,6 +61,7 @@ typedef struct {
 
 static void ngx_completion_watcher_woken(ngx_uint_t cut);
 static void ngx_completion_watcher_timer(ngx_event_t *ev);
+static void ngx_completion_watcher_kicked(ngx_event_t *ev);
 static void ngx_completion_watcher_look(ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher);
 static void ngx_completion_watcher_spare_drop(
@@ -112,7 +110,6 @@ ngx_completion_watcher_init(ngx_cycle_t *cycle, ngx_array_t *services)
 
     for (i = 0; i < services->nelts; i++) {
         watcher[i].service = service[i];
-        watcher[i].fd = (ngx_socket_t) -1;
 
         ngx_completion_zone_enter(service[i]->zone);
 
@@ -121,15 +118,16 @@ ngx_completion_watcher_init(ngx_cycle_t *cycle, ngx_array_t *services)
         ngx_queue_init(&watcher[i].woken);
         ngx_queue_init(&watcher[i].polls);
 
-        watcher[i].timer.handler = ngx_completion_watcher_timer;
-        watcher[i].timer.data = &watcher[i];
-        watcher[i].timer.log = service[i]->log;
+        ngx_completion_timer_init(&watcher[i].timer,
+                                  ngx_completion_watcher_timer,
+                                  service[i]->log);
         watcher[i].timer.cancelable = 1;
 
-        watcher[i].kick = watcher[i].timer;
-
-        watcher[i].rest = watcher[i].timer;
-        watcher[i].rest.handler = ngx_completion_wait_rest;
+        ngx_completion_timer_init(&watcher[i].kick,
+                                  ngx_completion_watcher_kicked,
+                                  service[i]->log);
+        ngx_completion_timer_init(&watcher[i].rest, ngx_completion_wait_rest,
+                                  service[i]->log);
 
         ngx_add_timer(&watcher[i].timer, 1);
     }
@@ -147,10 +145,7 @@ ngx_completion_watcher_exit(void)
         ngx_completion_polls_yield(&ngx_completion_watchers[i]);
         ngx_completion_zone_leave(ngx_completion_watchers[i].service->zone);
 
-        if (ngx_completion_watchers[i].timer.timer_set) {
-            ngx_del_timer(&ngx_completion_watchers[i].timer);
-        }
-
+        ngx_completion_timer_stop(&ngx_completion_watchers[i].timer);
         ngx_completion_watcher_spare_drop(&ngx_completion_watchers[i]);
     }
 
@@ -208,7 +203,16 @@ ngx_completion_watcher_woken(ngx_uint_t cut)
 static void
 ngx_completion_watcher_timer(ngx_event_t *ev)
 {
-    ngx_completion_watcher_look(ev->data);
+    ngx_completion_watcher_look(ngx_completion_timer_owner(ev,
+                                           ngx_completion_watcher_t, timer));
+}
+
+
+static void
+ngx_completion_watcher_kicked(ngx_event_t *ev)
+{
+    ngx_completion_watcher_look(ngx_completion_timer_owner(ev,
+                                            ngx_completion_watcher_t, kick));
 }
 
 
@@ -282,9 +286,7 @@ ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher)
 
     wait = ngx_max(ngx_min(wait, NGX_COMPLETION_WATCHER_NET), 1);
 
-    if (watcher->timer.timer_set) {
-        ngx_del_timer(&watcher->timer);
-    }
+    ngx_completion_timer_stop(&watcher->timer);
 
     ngx_add_timer(&watcher->timer, wait);
 }
@@ -293,9 +295,7 @@ ngx_completion_watcher_poll(ngx_completion_watcher_t *watcher)
 static void
 ngx_completion_watcher_quit(ngx_completion_watcher_t *watcher)
 {
-    if (watcher->timer.timer_set) {
-        ngx_del_timer(&watcher->timer);
-    }
+    ngx_completion_timer_stop(&watcher->timer);
 
     ngx_completion_polls_yield(watcher);
     ngx_completion_wait_wake_all(watcher);
@@ -625,7 +625,7 @@ ngx_completion_wait_rest(ngx_event_t *ev)
     ngx_completion_wait_t     *wait;
     ngx_completion_watcher_t  *watcher;
 
-    watcher = ev->data;
+    watcher = ngx_completion_timer_owner(ev, ngx_completion_watcher_t, rest);
 
     for (n = 0; n < NGX_COMPLETION_WATCHER_BATCH; n++) {
 
