@@ -72,7 +72,62 @@ sub faults ($path, $text) {
 }
 
 
+# Layers whose .c files call each other in one direction only.
+my @ONE_WAY = ('operation');
+
+
+# A circle of calls, "a b a", or an empty string: a file => { defines => [...], calls => [...] }.
+sub circle (%file) {
+    my %of = map { my $name = $_; map { $_ => $name } @{ $file{$name}{defines} } } keys %file;
+    my (%done, @path, $visit);
+
+    $visit = sub ($name) {
+        return join ' ', @path, $name if grep { $_ eq $name } @path;
+        return '' if $done{$name};
+
+        push @path, $name;
+        for my $next (sort grep { defined && $_ ne $name } map { $of{$_} } @{ $file{$name}{calls} }) {
+            my $found = $visit->($next);
+            return $found if $found;
+        }
+        pop @path;
+        $done{$name} = 1;
+        return '';
+    };
+    for my $name (sort keys %file) {
+        my $found = $visit->($name);
+        return $found if $found;
+    }
+    return '';
+}
+
+
+sub symbols ($object) {
+    my %of = (defines => [], calls => []);
+    for (qx(nm '$object' 2>&1)) {
+        push @{ $of{ $1 eq 'U' ? 'calls' : 'defines' } }, $2 if /([A-TV-Z]|U) (\w+)$/;
+    }
+    return \%of;
+}
+
+
 # The checker itself
+
+is circle(
+    a => { defines => ['f'], calls => [ 'g', 'h', 'printf' ] },
+    b => { defines => ['g'], calls => ['h'] },
+    c => { defines => ['h'], calls => [] },
+), '', 'calls in one direction are no circle';
+like circle(
+    a => { defines => ['f'], calls => ['g'] },
+    b => { defines => ['g'], calls => ['h'] },
+    c => { defines => ['h'], calls => [ 'f', 'h' ] },
+), qr/^a b c a$/, 'a circle is seen';
+like circle(
+    a => { defines => ['f'], calls => ['g'] },
+    b => { defines => ['g'], calls => ['h'] },
+    c => { defines => ['h'], calls => ['g'] },
+), qr/b c b$/, '... beside what leads to it';
 
 is_deeply [ faults('store/ngx_completion_zone.c', <<'EOC') ], [], 'what is right has no fault';
 #include <ngx_config.h>
@@ -143,7 +198,7 @@ for my $path (@sources) {
 SKIP: {
     my $module = $ENV{TEST_NGINX_MODULE} // 'build/ngx_http_completion_async_module.so';
     $module = "$ROOT/$module" if $module !~ m{^/};
-    skip 'the module is linked in', 2 if $ENV{TEST_NGINX_STATIC};
+    skip 'the module is linked in', 2 + 2 * @ONE_WAY if $ENV{TEST_NGINX_STATIC};
 
     my @symbols = map { (split)[-1] } qx(nm -D --defined-only '$module' 2>&1);
     ok scalar(grep { $_ eq 'ngx_http_completion_async_module' } @symbols),
@@ -154,5 +209,14 @@ SKIP: {
                 && !/^__(?:wrap|(?:odr_)?(?:asan|ubsan|sanitizer|gcov))_?/
         } @symbols
     ], [], '... and nothing under a foreign name';
+
+    for my $layer (@ONE_WAY) {
+        my $objects = dirname($module) . "/addon/$layer";
+        my %file = map { $_ => symbols("$objects/$_.o") }
+            grep { -f "$objects/$_.o" } map { m{^$layer/(\w+)\.c$} } @sources;
+
+        cmp_ok scalar(grep { @{ $_->{calls} } } values %file), '>', 1, "$layer has objects";
+        is circle(%file), '', '... that do not call in circles';
+    }
 }
 done_testing;
