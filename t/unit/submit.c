@@ -455,6 +455,27 @@ test_keys(void)
                                    NGX_COMPLETION_SUBMIT_REPLAYED),
        "of one that nobody knows of: the same");
 
+    starts_keyed(&a, "j", "text");
+    starts_keyed(&b, "j", "text");
+    stub_answers(post(), 200, PENDING("d7q2"));
+    shim_turn();
+    ok(is_told(&b, NGX_COMPLETION_SUBMIT_ACCEPTED,
+               NGX_COMPLETION_SUBMIT_JOINED) && b.replayed,
+       "joined by its key: replayed, too");
+
+    starts_cached(&a, "cached");
+    asked("cached");
+    ask.key = str("n");
+    ask.idempotency = 3600;
+    ask.cache = 60;
+    ask.shared = 1;
+    starts(&b);
+    stub_answers(post(), 200, PENDING("d7q3"));
+    shim_turn();
+    ok(is_told(&b, NGX_COMPLETION_SUBMIT_ACCEPTED,
+               NGX_COMPLETION_SUBMIT_JOINED) && !b.replayed,
+       "joined by the cache: its key is new");
+
     starts_keyed(&a, "r", "text");
     starts_keyed(&b, "r", "text");
     stub_answers(post(), 400, "{}");
@@ -503,6 +524,8 @@ test_digest(void)
 static void
 test_refused_credential(void)
 {
+    ngx_completion_found_t  found;
+
     service_begins(0, 0);
     asked("text");
     starts(&a);
@@ -528,12 +551,23 @@ test_refused_credential(void)
     ok(service_ended(), "nothing is left");
 
     service_begins(0, 5000);
-    asked("text");
-    starts(&a);
+    starts_keyed(&a, "k", "text");
     service_file("second");
     stub_answers(post(), 401, "{}");
     is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
            "its turn -> quota: a repeat needs a place of its own");
+
+    ngx_current_msec += 30000;
+    memset(&found, 0, sizeof(found));
+    is_int(ngx_completion_zone_known(zone, &a.submit->keys, &found), NGX_OK,
+           "were its worker to die, another one might send it");
+    ok(service_ended(), "nothing is left");
+
+    service_begins(0, 5000);
+    asked("text");
+    starts(&a);
+    service_file("second");
+    stub_answers(post(), 401, "{}");
     shim_passes(5100);
     stub_answers(post(), 200, PENDING("d7q1"));
     ok(is_told(&a, NGX_COMPLETION_SUBMIT_ACCEPTED, NGX_COMPLETION_SUBMIT_SENT),
@@ -600,15 +634,18 @@ test_token(void)
 static void
 test_detach(void)
 {
+    size_t                  bytes;
     ngx_str_t               id = ngx_string("d7q1");
     ngx_completion_view_t   view;
 
     service_begins(0, 0);
     starts_cached(&a, "text");
+    bytes = shim_bytes;
     starts_cached(&b, "text");
 
     ngx_completion_submit_detach(b.submit);
-    ok(b.told == 0 && counted("joined") == 0, "who joined is gone");
+    ok(shim_bytes == bytes, "who joined is gone");
+    ok(b.told == 0 && counted("joined") == 0, "and not told");
 
     ngx_completion_submit_detach(a.submit);
     ok(post() != NULL, "who sends goes on");
