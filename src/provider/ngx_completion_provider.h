@@ -150,13 +150,6 @@ ngx_int_t ngx_completion_provider_body(ngx_completion_provider_t *p,
     ngx_str_t *reason);
 
 /*
- * A SHA-256 of all that body() goes by: equal ones have equal bodies, but the
- * same body may come of unequal ones.  NGX_OK or NGX_ERROR.
- */
-ngx_int_t ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
-    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md);
-
-/*
  * Transfers, filled but for handler, fence, data and timeout, and not yet
  * started; NULL: no memory, or an id that is none.  secret: what the
  * credential shows now; request_id: 32 hexadecimal digits.

@@ -2,7 +2,6 @@
 #include "ngx_completion_provider.h"
 #include "ngx_completion_provider_document.h"
 #include "ngx_completion_provider_native.h"
-#include "../base/ngx_completion_hash.h"
 
 
 #define NGX_COMPLETION_MODEL_MAX  512
@@ -83,47 +82,6 @@ failed:
     }
 
     return rc;
-}
-
-
-ngx_int_t
-ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
-    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md)
-{
-    u_char                     format;
-    ngx_str_t                 *parts, *part;
-    ngx_uint_t                 i, n;
-    ngx_completion_message_t  *message;
-
-    n = prompt->messages.nelts;
-
-    parts = ngx_palloc(pool, (9 + 2 * n) * sizeof(ngx_str_t));
-    if (parts == NULL) {
-        return NGX_ERROR;
-    }
-
-    format = (u_char) prompt->format;
-
-    part = parts;
-    *part++ = p->folder;
-    *part++ = prompt->model;
-    *part++ = prompt->temperature;
-    *part++ = prompt->max_tokens;
-    *part++ = prompt->reasoning;
-    part->len = 1;
-    part++->data = &format;
-    *part++ = prompt->schema;
-    *part++ = prompt->text;
-    *part++ = prompt->native;
-
-    message = prompt->messages.elts;
-
-    for (i = 0; i < n; i++) {
-        *part++ = message[i].role;
-        *part++ = message[i].text;
-    }
-
-    return ngx_completion_sha256_parts(parts, part - parts, md);
 }
 
 
