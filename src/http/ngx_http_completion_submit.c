@@ -117,6 +117,7 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     ngx_memzero(&ask, sizeof(ngx_completion_ask_t));
     problem = NGX_HTTP_COMPLETION_INVALID_REQUEST;
+    submit = NULL;
 
     rc = ngx_http_completion_input(r, ctx, &ask.prompt, &problem, &detail);
 
