@@ -31,6 +31,8 @@ ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS] = {
 
 #define NGX_COMPLETION_LABEL(name, value, ...)                                \
     { NGX_COMPLETION_METRICS_##name, value },
+#define NGX_COMPLETION_LABEL_CALL(name, value)                                \
+    { NGX_COMPLETION_CALL_##name, value },
 #define NGX_COMPLETION_LABEL_END(name, value, said)                           \
     { NGX_COMPLETION_##name, value },
 #define NGX_COMPLETION_LABEL_FINAL(name, value, said)                         \
@@ -70,8 +72,8 @@ static const ngx_completion_label_t  ngx_completion_label_SOURCE[] = {
 };
 
 static const ngx_completion_label_t  ngx_completion_label_RETRY[] = {
-    { NGX_COMPLETION_METRICS_SUBMIT, "submit" },
-    { NGX_COMPLETION_METRICS_POLL, "poll" }
+    { NGX_COMPLETION_CALL_SUBMIT, "submit" },
+    { NGX_COMPLETION_CALL_POLL, "poll" }
 };
 
 static const ngx_completion_label_t  ngx_completion_label_STATE[] = {
@@ -91,7 +93,7 @@ static const ngx_completion_label_t  ngx_completion_label_OVERHEAD[] = {
 };
 
 static const ngx_completion_label_t  ngx_completion_label_REQUEST[] = {
-    NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LABEL)
+    NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_LABEL_CALL)
 };
 
 static const ngx_completion_label_t  ngx_completion_label_CODE[] = {
