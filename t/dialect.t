@@ -98,7 +98,7 @@ is_deeply [ @$r{qw(status body)} ], [ 200, 'DONE: TO BE' ], 'the text alone';
 # What fails
 
 $r = ask('broken: x', Accept => 'text/plain', Prefer => 'wait=10');
-is_deeply [ @$r{qw(status body)} ], [ 429, 'no more' ], 'a failure has its status and its reason';
+is_deeply [ @$r{qw(status body)} ], [ 424, 'no more' ], 'a failure has its status and its reason';
 
 $r = ask('no: x');
 is $r->{status}, 400, 'what upstream does not take';

@@ -23,6 +23,9 @@
 #include "ngx_completion_renewal.h"
 
 
+#define NGX_COMPLETION_CALL_LABEL(name, label)  label,
+
+
 static ngx_int_t ngx_completion_call_credential(ngx_completion_call_t *call,
     ngx_completion_shown_t *shown);
 static ngx_int_t ngx_completion_call_await(ngx_completion_call_t *call,
@@ -358,8 +361,6 @@ ngx_completion_call_state(ngx_completion_call_t *call,
     ngx_completion_call_state_e state)
 {
 #if (NGX_DEBUG)
-#define NGX_COMPLETION_CALL_LABEL(name, label)  label,
-
     static const char  *kinds[] = {
         NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_CALL_LABEL)
     };
