@@ -169,7 +169,7 @@ subtest 'what is equal' => sub {
         . '{"temperature":0.5,"maxTokens":"7"}}', @json), 'first', 'upstream');
 
     is is_accepted(submit('/owner', qq({\n"completionOptions" : {"maxTokens":"7", )
-        . '"temperature":0.5}, "messages":[ {"text":"s\u0061y","role":"user"}]}', @json),
+        . '"temperature":0.5}, "messages":[ {"role":"user","text":"s\u0061y"}]}', @json),
         'other order, white space, escapes', 'cached'), $location, 'the same id';
 
     my %other = (
@@ -180,6 +180,8 @@ subtest 'what is equal' => sub {
         role => '{"messages":[{"role":"assistant","text":"say"}],"completionOptions":'
             . '{"temperature":0.5,"maxTokens":"7"}}',
         format => '{"messages":[{"role":"user","text":"say"}],"jsonObject":true,'
+            . '"completionOptions":{"temperature":0.5,"maxTokens":"7"}}',
+        'order inside of a message' => '{"messages":[{"text":"say","role":"user"}],'
             . '"completionOptions":{"temperature":0.5,"maxTokens":"7"}}',
         'two messages' => '{"messages":[{"role":"user","text":"say"},'
             . '{"role":"user","text":"say"}],"completionOptions":'

@@ -13,9 +13,7 @@ use Test::More;
 
 # What is left of circles. Lines go from here, and none is added.
 my %KNOWN = (
-    operation => [qw(ngx_completion_cancel ngx_completion_grant ngx_completion_operation
-        ngx_completion_submit ngx_completion_watcher)],
-    http      => [qw(ngx_http_completion_credential ngx_http_completion_handler
+    http => [qw(ngx_http_completion_credential ngx_http_completion_handler
         ngx_http_completion_provider
         ngx_http_completion_stream ngx_http_completion_submit ngx_http_completion_wait)],
 );

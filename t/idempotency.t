@@ -158,8 +158,12 @@ subtest 'the fingerprint is that of what is asked, not of its spelling' => sub {
         . '{"temperature":0.5,"maxTokens":"7"}}', @json), 'first');
 
     is_replay(submit('/t', $key, qq({ "completionOptions" : { "maxTokens":"7",\n)
-        . '"temperature":0.5 }, "messages" : [ { "text": "n\u0061tive", "role":"user" } ] }',
+        . '"temperature":0.5 }, "messages" : [ { "role":"user", "text": "n\u0061tive" } ] }',
         @json), $location, 'other white space, order and escapes');
+    is_problem(submit('/t', $key,
+        '{"messages":[{"text":"native","role":"user"}],"completionOptions":'
+        . '{"temperature":0.5,"maxTokens":"7"}}', @json), 422, 'idempotency_mismatch',
+        'another order inside of a message');
     is_problem(submit('/t', $key,
         '{"messages":[{"role":"user","text":"native"}],"completionOptions":'
         . '{"temperature":0.5,"maxTokens":"8"}}', @json), 422, 'idempotency_mismatch',

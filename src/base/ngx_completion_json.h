@@ -100,14 +100,6 @@ ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     const ngx_completion_json_path_t *paths,
     ngx_completion_json_handler_pt handler, void *data, const char **reason);
 
-/*
- * A SHA-256 of what an object says, the order of members (but of those with
- * one name) and white space left out; numbers as they are spelled.  Returns as
- * above; digest: 32 bytes.
- */
-ngx_int_t ngx_completion_json_digest(ngx_pool_t *pool, ngx_str_t *text,
-    u_char *digest);
-
 /* NGX_OK, or NGX_DECLINED: overlong forms, surrogates, beyond 10FFFF. */
 ngx_int_t ngx_completion_utf8_check(u_char *p, size_t len);
 

@@ -135,14 +135,6 @@ typedef struct {
 } ngx_completion_result_t;
 
 
-/* what a transfer asks for */
-typedef enum {
-    NGX_COMPLETION_CALL_SUBMIT = 0,
-    NGX_COMPLETION_CALL_POLL,
-    NGX_COMPLETION_CALL_CANCEL
-} ngx_completion_call_e;
-
-
 /* what a location may set and not every upstream can do */
 typedef enum {
     NGX_COMPLETION_SETTING_MODEL = 0,
@@ -283,13 +275,6 @@ extern const ngx_completion_dialect_t  *ngx_completion_dialects[];
 /* In a command of a dialect: its setter gets provider->conf, else provider. */
 #define NGX_COMPLETION_DIALECT_CONF  1
 
-
-/*
- * A SHA-256 of all that body() goes by: equal ones have equal bodies, but the
- * same body may come of unequal ones.  NGX_OK or NGX_ERROR.
- */
-ngx_int_t ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
-    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md);
 
 /*
  * Transfers, filled but for handler, fence, data and timeout, and not yet

@@ -6,53 +6,11 @@
 
 
 #include "ngx_completion_dialect.h"
-#include "../base/ngx_completion_hash.h"
 
 
 static ngx_completion_fetch_t *ngx_completion_provider_call(
     ngx_completion_provider_t *p, ngx_completion_origin_t *origin,
     ngx_str_t *secret, ngx_log_t *log);
-
-
-ngx_int_t
-ngx_completion_provider_fingerprint(ngx_completion_provider_t *p,
-    ngx_pool_t *pool, ngx_completion_prompt_t *prompt, u_char *md)
-{
-    u_char                     format;
-    ngx_str_t                 *parts, *part;
-    ngx_uint_t                 i, n;
-    ngx_completion_message_t  *message;
-
-    n = prompt->messages.nelts;
-
-    parts = ngx_palloc(pool, (9 + 2 * n) * sizeof(ngx_str_t));
-    if (parts == NULL) {
-        return NGX_ERROR;
-    }
-
-    format = (u_char) prompt->format;
-
-    part = parts;
-    *part++ = p->tenant;
-    *part++ = prompt->model;
-    *part++ = prompt->temperature;
-    *part++ = prompt->max_tokens;
-    *part++ = prompt->reasoning;
-    part->len = 1;
-    part++->data = &format;
-    *part++ = prompt->schema;
-    *part++ = prompt->text;
-    *part++ = prompt->native;
-
-    message = prompt->messages.elts;
-
-    for (i = 0; i < n; i++) {
-        *part++ = message[i].role;
-        *part++ = message[i].text;
-    }
-
-    return ngx_completion_sha256_parts(parts, part - parts, md);
-}
 
 
 ngx_completion_fetch_t *

@@ -116,11 +116,7 @@ ngx_http_completion_init_process(ngx_cycle_t *cycle)
 
     ngx_http_completion_running = 1;
 
-    if (ngx_completion_grants_init(cycle, &cmcf->services) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_watcher_init(cycle, &cmcf->services);
+    return ngx_completion_worker_start(cycle, &cmcf->services);
 }
 
 
@@ -133,8 +129,5 @@ ngx_http_completion_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_completion_running = 0;
 
-    ngx_completion_watcher_exit();
-    ngx_completion_submits_exit();
-    ngx_completion_grants_exit();
-    ngx_completion_fetch_exit();
+    ngx_completion_worker_exit();
 }

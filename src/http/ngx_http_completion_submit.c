@@ -9,16 +9,13 @@
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
-    ngx_completion_prompt_t *prompt, ngx_str_t *reason);
-static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
 static ngx_int_t ngx_http_completion_submit_keys(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
-    ngx_str_t *reason);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    const char **detail);
+static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_completion_prompt_t *prompt, const char **detail);
 static ngx_int_t ngx_http_completion_submit_request_id(ngx_http_request_t *r,
-    ngx_completion_submit_t *submit);
+    ngx_completion_ask_t *ask);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
@@ -113,114 +110,53 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t                  rc;
-    ngx_str_t                  reason;
     const char                *detail;
-    ngx_completion_prompt_t    prompt;
+    ngx_completion_ask_t       ask;
     ngx_completion_submit_t   *submit;
     ngx_completion_outcome_e   outcome;
 
-    ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
+    ngx_memzero(&ask, sizeof(ngx_completion_ask_t));
+    outcome = NGX_COMPLETION_INVALID_REQUEST;
+    submit = NULL;
 
-    rc = ngx_http_completion_input(r, ctx, &prompt, &outcome, &detail);
+    rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome, &detail);
 
-    if (rc == NGX_DECLINED) {
-        return ngx_http_completion_problem(r, outcome, detail, 0);
+    if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_prompt(r, &ask.prompt, &detail);
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_completion_submit_prompt(r, ctx, &prompt);
+        rc = ngx_http_completion_submit_keys(r, ctx, &ask, &detail);
     }
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_completion_problem(r,
-                                           NGX_COMPLETION_INVALID_REQUEST,
-                                           "the model is empty", 0);
-    }
-
-    if (rc != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    submit = ngx_completion_submit_create(ctx->service);
-    if (submit == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_str_null(&reason);
-
-    rc = ngx_http_completion_submit_ask(r, ctx, submit, &prompt, &reason);
 
     if (rc == NGX_OK) {
-        ctx->submit = submit;
-        return NGX_OK;
+        rc = ngx_http_completion_submit_request_id(r, &ask);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_submit_start(ctx->service, &ask,
+                                         ngx_http_completion_submit_handler,
+                                         ctx, &submit);
+        detail = ngx_http_completion_reason(r, &ask.reason);
     }
 
     switch (rc) {
 
+    case NGX_OK:
+        ctx->submit = submit;
+        return NGX_OK;
+
     case NGX_DONE:
         rc = ngx_http_completion_submit_ended(r, ctx, submit);
-        break;
+        ngx_completion_submit_destroy(submit);
+        return rc;
 
     case NGX_DECLINED:
-        rc = ngx_http_completion_problem(r,
-                                    NGX_COMPLETION_INVALID_REQUEST,
-                                    ngx_http_completion_reason(r, &reason), 0);
-        break;
+        return ngx_http_completion_problem(r, outcome, detail, 0);
 
     default:
-        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-        break;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ngx_completion_submit_destroy(submit);
-
-    return rc;
-}
-
-
-/*
- * NGX_OK: under way; NGX_DONE: the outcome is known; NGX_DECLINED: the
- * request is at fault, *reason says how.
- */
-
-static ngx_int_t
-ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
-    ngx_completion_prompt_t *prompt, ngx_str_t *reason)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_completion_submit_keys(r, ctx, submit, reason);
-
-    if (rc == NGX_OK) {
-        rc = ngx_completion_submit_recall(submit, prompt);
-
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-
-        rc = ctx->service->provider.dialect->body(&ctx->service->provider,
-                                                  submit->pool, prompt,
-                                                  &submit->body, reason);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_completion_submit_keys(submit);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_completion_submit_request_id(r, submit);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    submit->model = ngx_murmur_hash2(prompt->model.data, prompt->model.len);
-    submit->handler = ngx_http_completion_submit_handler;
-    submit->data = ctx;
-
-    return ngx_completion_submit_start(submit);
 }
 
 
@@ -228,43 +164,40 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_completion_submit_keys(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit,
-    ngx_str_t *reason)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    const char **detail)
 {
-    ngx_str_t                        key;
     ngx_http_completion_loc_conf_t  *ccf;
 
     ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
 
-    ngx_str_null(&key);
-
     if (ccf->idempotency
-        && ngx_http_completion_header(r, "idempotency-key", &key) != NGX_OK)
+        && ngx_http_completion_header(r, "idempotency-key", &ask->key)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (key.data && ngx_http_completion_parse_key(&key) != NGX_OK) {
-        ngx_str_set(reason, "there must be one Idempotency-Key, of 1 to 255 "
-                            "visible ASCII characters");
+    if (ask->key.data && ngx_http_completion_parse_key(&ask->key) != NGX_OK) {
+        *detail = "there must be one Idempotency-Key, of 1 to 255 visible "
+                  "ASCII characters";
         return NGX_DECLINED;
     }
 
-    submit->owner = ctx->owner;
-    submit->key = key;
-    submit->keys.idempotency.ttl = ccf->idempotency;
-    submit->keys.cache.ttl = ccf->cache;
-    submit->keys.shared = (ccf->cache && ccf->cache_shared);
+    ask->owner = ctx->owner;
+    ask->idempotency = ccf->idempotency;
+    ask->cache = ccf->cache;
+    ask->shared = (ccf->cache && ccf->cache_shared);
 
     return NGX_OK;
 }
 
 
-/* the location's part of what is asked; NGX_DECLINED: an empty model */
+/* the location's part of what is asked */
 
 static ngx_int_t
 ngx_http_completion_submit_prompt(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt)
+    ngx_completion_prompt_t *prompt, const char **detail)
 {
     ngx_uint_t                       i, n;
     ngx_completion_message_t        *message;
@@ -286,6 +219,7 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     }
 
     if (ccf->model && prompt->model.len == 0) {
+        *detail = "the model is empty";
         return NGX_DECLINED;
     }
 
@@ -317,7 +251,7 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_completion_submit_request_id(ngx_http_request_t *r,
-    ngx_completion_submit_t *submit)
+    ngx_completion_ask_t *ask)
 {
     ngx_http_variable_value_t        *vv;
     ngx_http_completion_main_conf_t  *cmcf;
@@ -326,11 +260,12 @@ ngx_http_completion_submit_request_id(ngx_http_request_t *r,
 
     vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
 
-    if (vv == NULL || vv->not_found || vv->len != sizeof(submit->request_id)) {
+    if (vv == NULL || vv->not_found || vv->len != 32) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(submit->request_id, vv->data, vv->len);
+    ask->request_id.data = vv->data;
+    ask->request_id.len = vv->len;
 
     return NGX_OK;
 }
@@ -367,10 +302,10 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit)
 {
     ctx->source = submit->source;
-    ctx->sent = (submit->tries != 0);
-    ctx->upstream_status = submit->answer.status;
-    ctx->upstream_time = submit->elapsed;
-    ctx->upstream_request_id = submit->answer.request_id;
+    ctx->sent = (submit->call.tries != 0);
+    ctx->upstream_status = submit->call.answer.status;
+    ctx->upstream_time = submit->call.elapsed;
+    ctx->upstream_request_id = submit->call.answer.request_id;
 
     if (ngx_http_completion_copy(r->pool, &ctx->upstream_request_id)
         != NGX_OK)
@@ -396,7 +331,7 @@ ngx_http_completion_submit_accepted(ngx_http_request_t *r,
 
     ctx->id = submit->id;
     ctx->submitted = 1;
-    ctx->replayed = submit->replayed;
+    ctx->replayed = submit->found.replayed;
 
     if (ngx_http_completion_copy(r->pool, &ctx->id.upstream) != NGX_OK
         || ngx_completion_id_sign(r->pool, service->id_keys, &service->name,
@@ -411,10 +346,10 @@ ngx_http_completion_submit_accepted(ngx_http_request_t *r,
     }
 
     ctx->known = 1;
-    ctx->state = submit->answer.operation.state;
+    ctx->state = submit->call.answer.operation.state;
 
-    ctx->view.document = submit->answer.operation.document;
-    ctx->view.id_offset = submit->answer.operation.id_offset;
+    ctx->view.document = submit->call.answer.operation.document;
+    ctx->view.id_offset = submit->call.answer.operation.id_offset;
     ctx->view.next = ngx_completion_zone_want(service->zone, &ctx->id.upstream,
                                               0);
 
@@ -445,7 +380,7 @@ ngx_http_completion_submit_refused(ngx_http_request_t *r,
     switch (submit->outcome) {
 
     case NGX_COMPLETION_INVALID_REQUEST:
-        detail = ngx_http_completion_reason(r, &submit->answer.reason);
+        detail = ngx_http_completion_reason(r, &submit->call.answer.reason);
         break;
 
     case NGX_COMPLETION_QUOTA_EXCEEDED:

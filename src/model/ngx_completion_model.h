@@ -56,6 +56,14 @@
     X(REPLAYED, "replayed")
 
 
+/* What is asked of upstream. */
+
+#define NGX_COMPLETION_CALL_LIST(X)                                           \
+    X(SUBMIT, "submit")                                                       \
+    X(POLL,   "poll")                                                         \
+    X(CANCEL, "cancel")
+
+
 /*
  * Why an operation has no text, or less of it than was asked for, and the HTTP
  * status that says so: it was paid for, so none that is repeated unasked.
@@ -71,6 +79,7 @@
 
 #define NGX_COMPLETION_STATE(name, label, said)  NGX_COMPLETION_##name,
 #define NGX_COMPLETION_SOURCE(name, label)  NGX_COMPLETION_SOURCE_##name,
+#define NGX_COMPLETION_CALL(name, label)  NGX_COMPLETION_CALL_##name,
 #define NGX_COMPLETION_FAILURE(name, status)  NGX_COMPLETION_FAILURE_##name,
 
 
@@ -84,6 +93,12 @@ typedef enum {
     NGX_COMPLETION_SOURCE_LIST(NGX_COMPLETION_SOURCE)
     NGX_COMPLETION_SOURCES
 } ngx_completion_source_e;
+
+
+typedef enum {
+    NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_CALL)
+    NGX_COMPLETION_CALLS
+} ngx_completion_call_e;
 
 
 typedef enum {

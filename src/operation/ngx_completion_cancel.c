@@ -9,207 +9,86 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "ngx_completion_call.h"
 #include "ngx_completion_operation.h"
 
 
 typedef struct {
-    ngx_pool_t                *pool;
-    ngx_completion_service_t  *service;
-    ngx_msec_t                 deadline;
-
-    /* for the debug log of timers: where ngx_connection_t has it */
-    ngx_socket_t               fd;
-
-    ngx_str_t                  id;
-    uint64_t                   generation;    /* of the secret sent */
-    ngx_completion_wait_t      wait;          /* for a grant */
-    ngx_event_t                timer;
-    unsigned                   refused:1;     /* with a 401, once */
+    ngx_completion_call_t  call;
+    u_char                 id[NGX_COMPLETION_ID_UPSTREAM];
 } ngx_completion_cancel_t;
 
 
-static void ngx_completion_cancel_send(ngx_completion_cancel_t *cancel);
-static void ngx_completion_cancel_granted(ngx_completion_wait_t *wait);
-static void ngx_completion_cancel_timer(ngx_event_t *ev);
-static void ngx_completion_cancel_answered(ngx_completion_fetch_t *f);
-static void ngx_completion_cancel_end(ngx_completion_cancel_t *cancel);
-static u_char *ngx_completion_cancel_log(ngx_log_t *log, u_char *buf,
-    size_t len);
+static void ngx_completion_cancel_start(ngx_completion_service_t *service,
+    ngx_str_t *id);
+static void ngx_completion_cancel_called(ngx_completion_call_t *call);
 
 
-void
-ngx_completion_cancel(ngx_completion_service_t *service, ngx_str_t *id)
+ngx_int_t
+ngx_completion_operation_cancel(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_zone_decide(service->zone, &id->upstream,
+                                    NGX_COMPLETION_CANCELLED);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion cancel: \"%V\": %i", &id->upstream, rc);
+
+    if (rc == NGX_OK) {
+        ngx_completion_news_changed(service);
+        ngx_completion_cancel_start(service, &id->upstream);
+    }
+
+    /* an adopted one may be finished: its state has to be known first */
+
+    return ngx_completion_operation_read(service, id, pool, view);
+}
+
+
+static void
+ngx_completion_cancel_start(ngx_completion_service_t *service, ngx_str_t *id)
 {
     ngx_pool_t               *pool;
+    ngx_completion_call_t    *call;
     ngx_completion_cancel_t  *cancel;
 
-    pool = ngx_create_pool(512, service->log);
+    pool = ngx_create_pool(1024, service->log);
     if (pool == NULL) {
         return;
     }
 
     cancel = ngx_pcalloc(pool, sizeof(ngx_completion_cancel_t));
-
     if (cancel == NULL) {
         ngx_destroy_pool(pool);
         return;
     }
 
-    cancel->id.len = id->len;
-    cancel->id.data = ngx_pstrdup(pool, id);
+    call = &cancel->call;
 
-    if (cancel->id.data == NULL) {
+    ngx_completion_call_init(call, service, NGX_COMPLETION_CALL_CANCEL,
+                             pool);
+
+    ngx_memcpy(cancel->id, id->data, id->len);
+    call->id.data = cancel->id;
+    call->id.len = id->len;
+
+    call->deadline = ngx_current_msec + service->provider.request_timeout;
+    call->latest = call->deadline;
+    call->hold = 1;
+    call->handler = ngx_completion_cancel_called;
+
+    if (ngx_completion_fetch_closed()
+        || ngx_completion_call_start(call) != NGX_OK)
+    {
         ngx_destroy_pool(pool);
-        return;
     }
-
-    cancel->pool = pool;
-    cancel->service = service;
-    cancel->deadline = ngx_current_msec + service->provider.request_timeout;
-    cancel->fd = (ngx_socket_t) -1;
-
-    cancel->timer.handler = ngx_completion_cancel_timer;
-    cancel->timer.data = cancel;
-    cancel->timer.log = service->log;
-
-    ngx_completion_cancel_send(cancel);
 }
 
 
 static void
-ngx_completion_cancel_send(ngx_completion_cancel_t *cancel)
+ngx_completion_cancel_called(ngx_completion_call_t *call)
 {
-    ngx_msec_int_t           left;
-    ngx_completion_fetch_t  *f;
-    ngx_completion_grant_t   grant;
-
-    left = cancel->deadline - ngx_current_msec;
-
-    if (left <= 0 || ngx_completion_fetch_closed()) {
-        ngx_completion_cancel_end(cancel);
-        return;
-    }
-
-    if (ngx_completion_grant(cancel->service, &grant) != NGX_OK) {
-        cancel->wait.handler = ngx_completion_cancel_granted;
-        cancel->wait.data = cancel;
-
-        if (ngx_completion_wait_grant(cancel->service, &cancel->wait)
-            != NGX_OK)
-        {
-            ngx_completion_cancel_end(cancel);
-            return;
-        }
-
-        ngx_add_timer(&cancel->timer, ngx_min(left, 1000));
-        return;
-    }
-
-    f = ngx_completion_provider_cancel(&cancel->service->provider,
-                                       &grant.secret, &cancel->id,
-                                       cancel->service->log);
-    if (f == NULL) {
-        ngx_completion_cancel_end(cancel);
-        return;
-    }
-
-    f->timeout = left;
-    f->handler = ngx_completion_cancel_answered;
-    f->data = cancel;
-    f->log->handler = ngx_completion_cancel_log;
-    f->log->data = cancel;
-    f->hold = 1;
-
-    cancel->generation = grant.generation;
-
-    ngx_completion_fetch_start(f);
-}
-
-
-static void
-ngx_completion_cancel_granted(ngx_completion_wait_t *wait)
-{
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = wait->data;
-
-    if (cancel->timer.timer_set) {
-        ngx_del_timer(&cancel->timer);
-    }
-
-    ngx_completion_cancel_send(cancel);
-}
-
-
-static void
-ngx_completion_cancel_timer(ngx_event_t *ev)
-{
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = ev->data;
-
-    ngx_completion_wait_end(&cancel->wait);
-    ngx_completion_cancel_send(cancel);
-}
-
-
-static void
-ngx_completion_cancel_answered(ngx_completion_fetch_t *f)
-{
-    ngx_uint_t                again;
-    ngx_completion_answer_t   answer;
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = f->data;
-    again = 0;
-
-    ngx_completion_provider_answer(&cancel->service->provider,
-                                   NGX_COMPLETION_CALL_CANCEL, f, f->pool,
-                                   NULL, &answer);
-    ngx_completion_meter_fetch(cancel->service, NGX_COMPLETION_METRICS_CANCEL,
-                               f, &answer);
-
-    if (answer.unauthorized) {
-        again = (!cancel->refused
-                 && ngx_completion_grant_refused(cancel->service,
-                                                 cancel->generation)
-                    == NGX_OK);
-
-        if (!again) {
-            ngx_log_error(NGX_LOG_ERR, f->log, 0,
-                          "upstream answered 401, request id \"%V\"",
-                          &answer.request_id);
-        }
-    }
-
-    ngx_completion_fetch_destroy(f);
-
-    if (again) {
-        cancel->refused = 1;
-        ngx_completion_cancel_send(cancel);
-        return;
-    }
-
-    ngx_completion_cancel_end(cancel);
-}
-
-
-static void
-ngx_completion_cancel_end(ngx_completion_cancel_t *cancel)
-{
-    ngx_destroy_pool(cancel->pool);
-}
-
-
-static u_char *
-ngx_completion_cancel_log(ngx_log_t *log, u_char *buf, size_t len)
-{
-    ngx_completion_cancel_t  *cancel;
-
-    cancel = log->data;
-
-    return ngx_snprintf(buf, len,
-                        " while cancelling at provider \"%V\", "
-                        "operation: \"%V\"",
-                        &cancel->service->name, &cancel->id);
+    ngx_destroy_pool(call->pool);
 }

@@ -1,53 +1,155 @@
 
+/*
+ *             known / cached / no room, no place in the quota's line
+ *    +------------------------------------------------------------> ENDED
+ *    |
+ *  KNOWN ------> QUOTA --> CALL --> accepted -> keep -------------> ENDED
+ *    |  ^         ^ ^       | | |   refused, or nobody knows
+ *    |  |         | +-------+ | +-----------------------------------> ENDED
+ *    |  |         |  its turn | 429, 503, not reached, time left
+ *    |  |         +- PAUSE <--+
+ *    |  |
+ *    +> JOINED: another one is under way; looks again at news, or in 1 s
+ *
+ * QUOTA has a time of sending, promised by the zone; a pause and a call's
+ * turn (a credential that came late, another one after a 401) need a new one.
+ * Where the time is now, QUOTA is passed by.
+ *
+ * detach: JOINED has nothing to finish and ends, the others go on.  quit:
+ * QUOTA beyond request_timeout ends.  cut: all end, JOINED after a last look.
+ */
+
+
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "ngx_completion_operation.h"
+#include "../base/ngx_completion_timer.h"
+
+#include "ngx_completion_keep.h"
+#include "ngx_completion_meter.h"
+#include "ngx_completion_submit.h"
 
 
 #define NGX_COMPLETION_SUBMIT_TRIES    4
 #define NGX_COMPLETION_SUBMIT_BACKOFF  500
 
-
 /* how often one that joined looks by itself, ms */
 #define NGX_COMPLETION_SUBMIT_LOOK     1000
 
 
-static ngx_int_t ngx_completion_submit_begin(ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_late(ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_join(ngx_completion_submit_t *submit);
-static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
-static void ngx_completion_submit_send(ngx_completion_submit_t *submit);
-static void ngx_completion_submit_await(ngx_completion_submit_t *submit,
-    ngx_msec_t ms);
-static void ngx_completion_submit_granted(ngx_completion_wait_t *wait);
-static void ngx_completion_submit_repeat(ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_fence(ngx_completion_fetch_t *f);
-static void ngx_completion_submit_timer(ngx_event_t *ev);
-static void ngx_completion_submit_answered(ngx_completion_fetch_t *f);
-static void ngx_completion_submit_accepted(ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_refused(
+typedef enum {
+    NGX_COMPLETION_SUBMIT_STARTS = 0,
+    NGX_COMPLETION_SUBMIT_NEWS,
+    NGX_COMPLETION_SUBMIT_TIME,
+    NGX_COMPLETION_SUBMIT_CALLED,
+    NGX_COMPLETION_SUBMIT_LEFT,        /* by the client */
+    NGX_COMPLETION_SUBMIT_QUIT,
+    NGX_COMPLETION_SUBMIT_CUT
+} ngx_completion_submit_event_e;
+
+
+static ngx_completion_submit_t *ngx_completion_submit_create(
+    ngx_completion_service_t *service);
+static ngx_int_t ngx_completion_submit_event(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event);
+static ngx_int_t ngx_completion_submit_next(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event);
+
+static ngx_completion_submit_state_e ngx_completion_submit_look(
     ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_again(ngx_completion_submit_t *submit);
-static ngx_msec_int_t ngx_completion_submit_left(
+static ngx_completion_submit_state_e ngx_completion_submit_found(
+    ngx_completion_submit_t *submit, ngx_uint_t replayed);
+static ngx_completion_submit_state_e ngx_completion_submit_join(
+    ngx_completion_submit_t *submit, ngx_completion_key_t *key);
+static ngx_completion_submit_state_e ngx_completion_submit_line(
+    ngx_completion_submit_t *submit, ngx_msec_t delay);
+static ngx_completion_submit_state_e ngx_completion_submit_call(
     ngx_completion_submit_t *submit);
-static void ngx_completion_submit_finish(ngx_completion_submit_t *submit,
-    ngx_completion_outcome_e outcome);
+static ngx_completion_submit_state_e ngx_completion_submit_called(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_repeat(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_refused(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_ended(
+    ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
+    ngx_msec_t retry_after);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
-static void ngx_completion_submit_withdraw(ngx_completion_submit_t *submit);
-static u_char *ngx_completion_submit_log(ngx_log_t *log, u_char *buf,
-    size_t len);
+
+static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
+    ngx_msec_t deadline);
+static ngx_uint_t ngx_completion_submit_late(ngx_completion_submit_t *submit);
+
+static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
+static void ngx_completion_submit_timer(ngx_event_t *ev);
+static ngx_int_t ngx_completion_submit_fence(ngx_completion_call_t *call);
+static void ngx_completion_submit_handler(ngx_completion_call_t *call);
+
+
+#define ngx_completion_submit_keyed(submit)                                   \
+    ((submit)->keys.idempotency.ttl || (submit)->keys.cache.ttl)
 
 
 /* what is under way in this worker */
 static ngx_queue_t  ngx_completion_submits;
 
 
-ngx_completion_submit_t *
+ngx_int_t
+ngx_completion_submit_start(ngx_completion_service_t *service,
+    ngx_completion_ask_t *ask, ngx_completion_submit_handler_pt handler,
+    void *data, ngx_completion_submit_t **started)
+{
+    ngx_int_t                 rc;
+    ngx_completion_submit_t  *submit;
+
+    submit = ngx_completion_submit_create(service);
+    if (submit == NULL) {
+        return NGX_ERROR;
+    }
+
+    submit->handler = handler;
+    submit->data = data;
+
+    rc = service->provider.dialect->body(&service->provider, submit->pool,
+                                         &ask->prompt, &submit->call.body,
+                                         &ask->reason);
+    if (rc == NGX_OK) {
+        rc = ngx_completion_submit_keys(ask, &submit->call.body,
+                                        &submit->keys);
+    }
+
+    if (rc != NGX_OK) {
+        ngx_completion_submit_destroy(submit);
+        return rc;
+    }
+
+    submit->model = ngx_murmur_hash2(ask->prompt.model.data,
+                                     ask->prompt.model.len);
+    ngx_memcpy(submit->request_id, ask->request_id.data,
+               sizeof(submit->request_id));
+
+    *started = submit;
+
+    rc = ngx_completion_submit_next(submit, NGX_COMPLETION_SUBMIT_STARTS);
+
+    if (rc == NGX_OK) {
+        if (ngx_completion_submits.next == NULL) {
+            ngx_queue_init(&ngx_completion_submits);
+        }
+
+        ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
+    }
+
+    return rc;
+}
+
+
+static ngx_completion_submit_t *
 ngx_completion_submit_create(ngx_completion_service_t *service)
 {
     ngx_pool_t               *pool;
+    ngx_completion_call_t    *call;
     ngx_completion_submit_t  *submit;
 
     pool = ngx_create_pool(4096, service->log);
@@ -63,572 +165,39 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
     submit->pool = pool;
     submit->service = service;
-    submit->fd = (ngx_socket_t) -1;
     submit->source = NGX_COMPLETION_SOURCE_ZONE;
 
-    submit->log = *service->log;
-    submit->log.handler = ngx_completion_submit_log;
-    submit->log.data = submit;
-    submit->log.action = NULL;
+    submit->wait.handler = ngx_completion_submit_woken;
+    submit->wait.data = submit;
 
-    submit->timer.handler = ngx_completion_submit_timer;
-    submit->timer.data = submit;
-    submit->timer.log = &submit->log;
+    call = &submit->call;
+
+    ngx_completion_call_init(call, service, NGX_COMPLETION_CALL_SUBMIT,
+                             pool);
+
+    call->request_id = submit->request_id;
+    call->paced = 1;
+    call->fence = ngx_completion_submit_fence;
+    call->handler = ngx_completion_submit_handler;
+    call->data = submit;
+
+    ngx_completion_timer_init(&submit->timer, ngx_completion_submit_timer,
+                              &call->log);
 
     return submit;
 }
 
 
-ngx_int_t
-ngx_completion_submit_start(ngx_completion_submit_t *submit)
-{
-    ngx_int_t  rc;
-
-    rc = (submit->found.state == NGX_COMPLETION_KEY_UNDERWAY)
-             ? ngx_completion_submit_found(submit)
-             : ngx_completion_submit_begin(submit);
-
-    if (rc == NGX_OK) {
-        if (ngx_completion_submits.next == NULL) {
-            ngx_queue_init(&ngx_completion_submits);
-        }
-
-        ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
-
-    } else {
-        ngx_completion_meter_submit(submit);
-    }
-
-    return rc;
-}
-
-
-/* NGX_OK: sent, to be sent, or joined; NGX_DONE: the outcome is known */
+/* of one that is under way, from the event loop; NGX_DONE: it is gone */
 
 static ngx_int_t
-ngx_completion_submit_begin(ngx_completion_submit_t *submit)
+ngx_completion_submit_event(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event)
 {
-    ngx_int_t                  rc;
-    ngx_msec_t                 delay, timeout;
-    ngx_completion_service_t  *service;
-
-    if (ngx_completion_fetch_closed()) {
-        return ngx_completion_submit_late(submit);
-    }
-
-    service = submit->service;
-    timeout = service->provider.request_timeout;
-
-    rc = ngx_completion_zone_reserve(service->zone, timeout,
-                                     submit->keyed ? &submit->keys : NULL,
-                                     submit->found.lease, &submit->lease,
-                                     &delay, &submit->found);
-    switch (rc) {
-
-    case NGX_OK:
-        break;
-
-    case NGX_DONE:
-        return ngx_completion_submit_found(submit);
-
-    case NGX_BUSY:
-        submit->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
-        submit->retry_after = delay;
-        return NGX_DONE;
-
-    default:
-        ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
-                      "no room for a submit, the zone is full");
-        submit->outcome = NGX_COMPLETION_ZONE_FULL;
-        return NGX_DONE;
-    }
-
-    submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
-    submit->replayed = 0;
-    submit->deadline = ngx_current_msec + delay + timeout;
-    submit->promised = 1;
-
-    if (delay) {
-        ngx_completion_meter_queued(submit, delay);
-        ngx_add_timer(&submit->timer, delay);
-
-    } else {
-        ngx_completion_submit_send(submit);
-    }
-
-    return NGX_OK;
-}
-
-
-/* nothing is sent any more, but what its keys came to may be known */
-
-static ngx_int_t
-ngx_completion_submit_late(ngx_completion_submit_t *submit)
-{
-    ngx_int_t  rc;
-
-    rc = submit->keyed ? ngx_completion_zone_known(submit->service->zone,
-                                                   &submit->keys,
-                                                   submit->found.lease,
-                                                   &submit->found)
-                       : NGX_OK;
-
-    if (rc == NGX_DONE && submit->found.state != NGX_COMPLETION_KEY_UNDERWAY) {
-        return ngx_completion_submit_found(submit);
-    }
-
-    submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-    submit->retry_after = NGX_COMPLETION_SUBMIT_LOOK;
-
-    return NGX_DONE;
-}
-
-
-/* the keys say that it need not be sent */
-
-ngx_int_t
-ngx_completion_submit_found(ngx_completion_submit_t *submit)
-{
-    ngx_uint_t               joined;
-    ngx_completion_found_t  *found;
-
-    found = &submit->found;
-
-    joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
-
-    /* a key that joined by the cache has become known only by that */
-
-    if (!joined) {
-        submit->replayed = found->replayed;
-    }
-
-    if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        submit->source = NGX_COMPLETION_SOURCE_JOINED;
-        return ngx_completion_submit_join(submit);
-    }
-
-    submit->outcome = found->outcome;
-    submit->retry_after = found->retry_after;
-    submit->id = found->id;
-
-    if (!joined && found->outcome != NGX_COMPLETION_IDEMPOTENCY_MISMATCH) {
-        submit->source = found->replayed ? NGX_COMPLETION_SOURCE_REPLAYED
-                                         : NGX_COMPLETION_SOURCE_CACHED;
-    }
-
-    return NGX_DONE;
-}
-
-
-static ngx_int_t
-ngx_completion_submit_join(ngx_completion_submit_t *submit)
-{
-    ngx_completion_key_t  *key;
-
-    /* by the one that it was found by: the other may not have been kept */
-
-    key = submit->found.replayed ? &submit->keys.idempotency
-                                 : &submit->keys.cache;
-
-    submit->wait.handler = ngx_completion_submit_woken;
-    submit->wait.data = submit;
-
-    /* in a worker that is to quit, too: the submit on its way keeps it */
-
-    if (ngx_completion_wait_key(submit->service, key, &submit->wait)
-        != NGX_OK)
-    {
-        submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-        return NGX_DONE;
-    }
-
-    ngx_add_timer(&submit->timer, NGX_COMPLETION_SUBMIT_LOOK);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_completion_submit_woken(ngx_completion_wait_t *wait)
-{
-    ngx_completion_submit_t  *submit;
-
-    submit = wait->data;
-
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
-
-    if (ngx_completion_submit_begin(submit) != NGX_OK) {
-        ngx_completion_meter_submit(submit);
-        ngx_completion_submit_end(submit);
-    }
-}
-
-
-static void
-ngx_completion_submit_send(ngx_completion_submit_t *submit)
-{
-    ngx_msec_int_t           left;
-    ngx_completion_fetch_t  *f;
-    ngx_completion_grant_t   grant;
-
-    if (ngx_completion_grant(submit->service, &grant) != NGX_OK) {
-        ngx_completion_submit_await(submit, grant.wait);
-        return;
-    }
-
-    f = ngx_completion_provider_submit(&submit->service->provider,
-                                       &grant.secret, &submit->body,
-                                       submit->request_id, &submit->log);
-    if (f == NULL) {
-
-        /* never reported from inside start(): the timer will do it */
-
-        submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-        submit->deadline = ngx_current_msec;
-        submit->promised = 0;
-        ngx_add_timer(&submit->timer, 1);
-        return;
-    }
-
-    left = submit->deadline - ngx_current_msec;
-
-    f->timeout = ngx_max(left, 1);
-    f->handler = ngx_completion_submit_answered;
-    f->fence = ngx_completion_submit_fence;
-    f->data = submit;
-
-    if (submit->tries++) {
-        ngx_completion_metrics_add(
-                                &submit->service->zone->metrics
-                                    ->retries[NGX_COMPLETION_METRICS_SUBMIT],
-                                   1);
-    }
-
-    submit->fetch = f;
-    submit->generation = grant.generation;
-    submit->promised = 0;
-
-    ngx_completion_fetch_start(f);
-}
-
-
-/* there is no token; nothing was sent, and nothing is without one */
-
-static void
-ngx_completion_submit_await(ngx_completion_submit_t *submit, ngx_msec_t ms)
-{
-    ngx_msec_int_t  left;
-
-    submit->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-    submit->retry_after = ngx_max(ms, NGX_COMPLETION_SUBMIT_LOOK);
-    submit->promised = 0;
-
-    submit->wait.handler = ngx_completion_submit_granted;
-    submit->wait.data = submit;
-
-    left = ngx_completion_submit_left(submit);
-
-    if (left <= 0 || (ngx_msec_int_t) ms >= left
-        || ngx_completion_wait_grant(submit->service, &submit->wait) != NGX_OK)
-    {
-        submit->deadline = ngx_current_msec;
-        left = 0;
-    }
-
-    /* who is to renew the token may die, and the lease end meanwhile */
-
-    left = ngx_min(left, NGX_COMPLETION_SUBMIT_LOOK);
-
-    ngx_add_timer(&submit->timer, ngx_max(left, 1));
-}
-
-
-static void
-ngx_completion_submit_granted(ngx_completion_wait_t *wait)
-{
-    ngx_completion_grant_t    grant;
-    ngx_completion_submit_t  *submit;
-
-    submit = wait->data;
-
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
-
-    /* a place in the quota is only taken to be used */
-
-    if (ngx_completion_submit_left(submit) > 0
-        && ngx_completion_grant(submit->service, &grant) != NGX_OK)
-    {
-        ngx_completion_submit_await(submit, grant.wait);
-        return;
-    }
-
-    ngx_completion_submit_repeat(submit);
-}
-
-
-static ngx_int_t
-ngx_completion_submit_fence(ngx_completion_fetch_t *f)
-{
-    ngx_completion_submit_t  *submit;
-
-    submit = f->data;
-
-    return ngx_completion_zone_fence(submit->service->zone, submit->lease);
-}
-
-
-/* a place in the quota's line, or a pause between two tries, has ended */
-
-static void
-ngx_completion_submit_timer(ngx_event_t *ev)
-{
-    ngx_completion_submit_t  *submit;
-
-    submit = ev->data;
-
-    if (submit->wait.group) {
-        ngx_completion_wait_end(&submit->wait);
-        submit->wait.handler(&submit->wait);
-        return;
-    }
-
-    if (submit->promised) {
-        ngx_completion_submit_send(submit);
-        return;
-    }
-
-    ngx_completion_submit_repeat(submit);
-}
-
-
-static void
-ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
-{
-    ngx_int_t       rc;
-    ngx_msec_t      delay;
-    ngx_msec_int_t  left;
-
-    left = ngx_completion_submit_left(submit);
-    rc = NGX_DECLINED;
-    delay = 0;
-
-    if (left > 0) {
-
-        /* a repeat needs a place of its own in the quota */
-
-        rc = ngx_completion_zone_repeat(submit->service->zone, submit->lease,
-                                        left, submit->deadline, &delay);
-    }
-
-    if (rc != NGX_OK) {
-        ngx_completion_submit_finish(submit, submit->outcome);
-        return;
-    }
-
-    if (delay == 0) {
-        ngx_completion_submit_send(submit);
-        return;
-    }
-
-    submit->promised = 1;
-    ngx_completion_meter_queued(submit, delay);
-    ngx_add_timer(&submit->timer, delay);
-}
-
-
-static void
-ngx_completion_submit_answered(ngx_completion_fetch_t *f)
-{
-    ngx_completion_submit_t  *submit;
-
-    submit = f->data;
-
-    submit->fetch = NULL;
-    submit->elapsed += f->elapsed;
-
-    ngx_completion_provider_answer(&submit->service->provider,
-                                   NGX_COMPLETION_CALL_SUBMIT, f, submit->pool,
-                                   NULL, &submit->answer);
-    ngx_completion_meter_fetch(submit->service, NGX_COMPLETION_METRICS_SUBMIT,
-                               f, &submit->answer);
-    ngx_completion_fetch_destroy(f);
-
-    submit->outcome = submit->answer.outcome;
-
-    if (submit->outcome == NGX_COMPLETION_OK) {
-        ngx_completion_submit_accepted(submit);
-    }
-
-    if (submit->answer.unauthorized
-        && ngx_completion_submit_refused(submit) == NGX_OK)
-    {
-        return;
-    }
-
-    if (ngx_completion_submit_again(submit) == NGX_OK) {
-        return;
-    }
-
-    ngx_completion_submit_finish(submit, submit->outcome);
-}
-
-
-static void
-ngx_completion_submit_accepted(ngx_completion_submit_t *submit)
-{
-    ngx_int_t                    rc;
-    ngx_completion_answer_t     *answer;
-    ngx_completion_service_t    *service;
-
-    service = submit->service;
-    answer = &submit->answer;
-
-    submit->id.upstream = answer->operation.id;
-    submit->id.submitted = ngx_time();
-    submit->id.shared = submit->keys.shared;
-
-    rc = ngx_completion_zone_accept(service->zone, submit->lease, &submit->id,
-                                    submit->model);
-
-    if (rc == NGX_OK) {
-        ngx_completion_operation_told(service, &submit->id.upstream,
-                                      submit->lease, answer);
-        return;
-    }
-
-    if (rc == NGX_DECLINED) {
-        ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
-                      "no room for operation \"%V\", it is not watched",
-                      &submit->id.upstream);
-    }
-}
-
-
-/* NGX_OK: it will be sent once more, with another credential */
-
-static ngx_int_t
-ngx_completion_submit_refused(ngx_completion_submit_t *submit)
-{
-    if (!submit->refused
-        && ngx_completion_submit_left(submit) > 0
-        && ngx_completion_grant_refused(submit->service, submit->generation)
-           == NGX_OK)
-    {
-        submit->refused = 1;
-
-        ngx_completion_zone_unsent(submit->service->zone, submit->lease);
-        ngx_add_timer(&submit->timer, 1);
-
+    if (ngx_completion_submit_next(submit, event) == NGX_OK) {
         return NGX_OK;
     }
 
-    ngx_log_error(NGX_LOG_ERR, &submit->log, 0,
-                  "upstream answered 401, request id \"%V\"",
-                  &submit->answer.request_id);
-
-    return NGX_DECLINED;
-}
-
-
-/* NGX_OK: upstream did not take it, and it will be sent once more */
-
-static ngx_int_t
-ngx_completion_submit_again(ngx_completion_submit_t *submit)
-{
-    ngx_msec_t  pause;
-
-    if (submit->outcome != NGX_COMPLETION_QUOTA_EXCEEDED
-        && submit->outcome != NGX_COMPLETION_UPSTREAM_UNAVAILABLE
-        && submit->outcome != NGX_COMPLETION_UPSTREAM_TIMEOUT)
-    {
-        return NGX_DECLINED;
-    }
-
-    pause = NGX_COMPLETION_SUBMIT_BACKOFF << (submit->tries - 1);
-    submit->retry_after = pause;
-
-    pause = pause / 2 + ngx_random() % (pause / 2);
-
-    if (submit->answer.retry_after > 0) {
-        submit->retry_after = (ngx_msec_t) submit->answer.retry_after * 1000;
-        pause = ngx_max(pause, submit->retry_after);
-    }
-
-    if (submit->tries >= NGX_COMPLETION_SUBMIT_TRIES
-        || ngx_completion_submit_left(submit) <= (ngx_msec_int_t) pause)
-    {
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_zone_unsent(submit->service->zone, submit->lease);
-    ngx_add_timer(&submit->timer, pause);
-
-    return NGX_OK;
-}
-
-
-/*
- * Until when another try may begin.  One that request_timeout cuts short may
- * be paid for and never heard of.
- */
-
-static ngx_msec_int_t
-ngx_completion_submit_left(ngx_completion_submit_t *submit)
-{
-    ngx_msec_t                  margin;
-    ngx_completion_provider_t  *p;
-
-    if (ngx_completion_fetch_closed()) {
-        return 0;
-    }
-
-    p = &submit->service->provider;
-    margin = ngx_min(p->submit.connect_timeout, p->request_timeout / 4);
-
-    return submit->deadline - margin - ngx_current_msec;
-}
-
-
-/* tells those who joined, and ends */
-
-static void
-ngx_completion_submit_finish(ngx_completion_submit_t *submit,
-    ngx_completion_outcome_e outcome)
-{
-    ngx_completion_found_t  end;
-
-    if (outcome != NGX_COMPLETION_OK) {
-        ngx_memzero(&end, sizeof(ngx_completion_found_t));
-
-        end.state = NGX_COMPLETION_KEY_ENDED;
-        end.outcome = outcome;
-        end.retry_after = submit->retry_after;
-
-        ngx_completion_zone_release(submit->service->zone, submit->lease,
-                                    &end);
-    }
-
-    if (submit->keyed) {
-        ngx_completion_watcher_changed(submit->service);
-    }
-
-    if (submit->tries == 0) {
-        submit->source = NGX_COMPLETION_SOURCE_ZONE;
-    }
-
-    ngx_completion_meter_submit(submit);
-
-    ngx_completion_submit_end(submit);
-}
-
-
-static void
-ngx_completion_submit_end(ngx_completion_submit_t *submit)
-{
     ngx_queue_remove(&submit->queue);
 
     if (submit->handler) {
@@ -636,6 +205,496 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     }
 
     ngx_completion_submit_destroy(submit);
+
+    return NGX_DONE;
+}
+
+
+/* NGX_OK: under way; NGX_DONE: it has ended */
+
+static ngx_int_t
+ngx_completion_submit_next(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event)
+{
+    ngx_msec_int_t                 delay;
+    ngx_completion_submit_state_e  state, from;
+
+#if (NGX_DEBUG)
+    static const char  *states[] = {
+        "known", "joined", "quota", "call", "pause", "ended"
+    };
+    static const char  *events[] = {
+        "starts", "news", "time", "called", "left", "quit", "cut"
+    };
+#endif
+
+    from = submit->state;
+    state = from;
+
+    switch (from) {
+
+    case NGX_COMPLETION_SUBMIT_IS_KNOWN:
+        state = ngx_completion_submit_look(submit);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IS_JOINED:
+
+        if (event == NGX_COMPLETION_SUBMIT_QUIT) {
+            break;
+        }
+
+        ngx_completion_wait_end(&submit->wait);
+        ngx_completion_timer_stop(&submit->timer);
+
+        /* what has nobody to tell is not counted either */
+
+        state = (event == NGX_COMPLETION_SUBMIT_LEFT)
+                    ? NGX_COMPLETION_SUBMIT_HAS_ENDED
+                    : ngx_completion_submit_look(submit);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_QUOTA:
+
+        if (event == NGX_COMPLETION_SUBMIT_TIME) {
+            state = ngx_completion_submit_call(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_CUT
+                   || (event == NGX_COMPLETION_SUBMIT_QUIT
+                       && ngx_completion_submit_late(submit)))
+        {
+            delay = submit->timer.timer.key - ngx_current_msec;
+
+            ngx_completion_timer_stop(&submit->timer);
+
+            state = ngx_completion_submit_ended(submit,
+                                                NGX_COMPLETION_QUOTA_EXCEEDED,
+                                                ngx_max(delay, 0));
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_CALL:
+
+        if (event == NGX_COMPLETION_SUBMIT_CALLED) {
+            state = ngx_completion_submit_called(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            ngx_completion_call_abort(&submit->call);
+            state = ngx_completion_submit_refused(submit);
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_PAUSE:
+
+        if (event == NGX_COMPLETION_SUBMIT_TIME) {
+            state = ngx_completion_submit_repeat(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            ngx_completion_timer_stop(&submit->timer);
+            state = ngx_completion_submit_refused(submit);
+        }
+
+        break;
+
+    default: /* NGX_COMPLETION_SUBMIT_HAS_ENDED */
+        break;
+    }
+
+    ngx_log_debug7(NGX_LOG_DEBUG_EVENT, &submit->call.log, 0,
+                   "completion submit: %p %s, %s: %s, lease %uL, outcome %ui, "
+                   "source %ui", submit, states[from], events[event],
+                   states[state], submit->lease, submit->outcome,
+                   submit->source);
+
+    submit->state = state;
+
+    if (state != NGX_COMPLETION_SUBMIT_HAS_ENDED) {
+        return NGX_OK;
+    }
+
+    if (event != NGX_COMPLETION_SUBMIT_LEFT) {
+        ngx_completion_submit_end(submit);
+    }
+
+    return NGX_DONE;
+}
+
+
+/* what is known of such a request, or else a place in the quota's line */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_look(ngx_completion_submit_t *submit)
+{
+    uint64_t                   lease;
+    ngx_int_t                  rc;
+    ngx_msec_t                 delay, timeout;
+    ngx_uint_t                 keyed, replayed;
+    ngx_completion_found_t    *found;
+    ngx_completion_service_t  *service;
+
+    service = submit->service;
+    found = &submit->found;
+    keyed = ngx_completion_submit_keyed(submit);
+    replayed = found->replayed;
+
+    if (ngx_completion_fetch_closed()) {
+
+        /* nothing is sent any more, but what its keys came to may be known */
+
+        if (keyed
+            && ngx_completion_zone_known(service->zone, &submit->keys,
+                                         found->lease, found)
+               == NGX_DONE
+            && found->state != NGX_COMPLETION_KEY_UNDERWAY)
+        {
+            return ngx_completion_submit_found(submit, replayed);
+        }
+
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+    }
+
+    timeout = service->provider.request_timeout;
+
+    rc = ngx_completion_zone_reserve(service->zone, timeout,
+                                     keyed ? &submit->keys : NULL,
+                                     found->lease, &lease, &delay, found);
+    switch (rc) {
+
+    case NGX_OK:
+        submit->lease = lease;
+        submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
+
+        ngx_completion_submit_deadline(submit,
+                                       ngx_current_msec + delay + timeout);
+
+        return ngx_completion_submit_line(submit, delay);
+
+    case NGX_DONE:
+        return ngx_completion_submit_found(submit, replayed);
+
+    case NGX_BUSY:
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_QUOTA_EXCEEDED,
+                                           delay);
+
+    default: /* NGX_DECLINED */
+        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
+                      "no room for a submit, the zone is full");
+
+        return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
+                                           0);
+    }
+}
+
+
+/* the keys say that it need not be sent */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_found(ngx_completion_submit_t *submit,
+    ngx_uint_t replayed)
+{
+    ngx_uint_t               joined;
+    ngx_completion_key_t    *key;
+    ngx_completion_found_t  *found;
+
+    found = &submit->found;
+    joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
+
+    /* by the one that it was found by: the other may not have been kept */
+
+    key = found->replayed ? &submit->keys.idempotency : &submit->keys.cache;
+
+    /* a key that joined by the cache has become known only by that */
+
+    if (joined) {
+        found->replayed = replayed;
+    }
+
+    if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        return ngx_completion_submit_join(submit, key);
+    }
+
+    submit->id = found->id;
+
+    if (!joined && found->outcome != NGX_COMPLETION_IDEMPOTENCY_MISMATCH) {
+        submit->source = found->replayed ? NGX_COMPLETION_SOURCE_REPLAYED
+                                         : NGX_COMPLETION_SOURCE_CACHED;
+    }
+
+    return ngx_completion_submit_ended(submit, found->outcome,
+                                       found->retry_after);
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_join(ngx_completion_submit_t *submit,
+    ngx_completion_key_t *key)
+{
+    submit->source = NGX_COMPLETION_SOURCE_JOINED;
+
+    /* in a worker that is to quit, too: the submit on its way keeps it */
+
+    if (ngx_completion_news_wait(submit->service,
+                                 ngx_completion_key_hash(key->name),
+                                 &submit->wait)
+        != NGX_OK)
+    {
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           0);
+    }
+
+    ngx_add_timer(&submit->timer, NGX_COMPLETION_SUBMIT_LOOK);
+
+    return NGX_COMPLETION_SUBMIT_IS_JOINED;
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
+{
+    if (delay == 0) {
+        return ngx_completion_submit_call(submit);
+    }
+
+    ngx_completion_meter_queued(submit, delay);
+    ngx_add_timer(&submit->timer, delay);
+
+    return NGX_COMPLETION_SUBMIT_IN_QUOTA;
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_call(ngx_completion_submit_t *submit)
+{
+    if (ngx_completion_call_start(&submit->call) != NGX_OK) {
+        return ngx_completion_submit_refused(submit);
+    }
+
+    return NGX_COMPLETION_SUBMIT_IN_CALL;
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_called(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t                 pause;
+    ngx_completion_call_t     *call;
+    ngx_completion_outcome_e   outcome;
+    ngx_completion_service_t  *service;
+
+    call = &submit->call;
+    service = submit->service;
+
+    if (call->state == NGX_COMPLETION_CALL_TURN) {
+        ngx_completion_zone_unsent(service->zone, submit->lease);
+        return ngx_completion_submit_repeat(submit);
+    }
+
+    outcome = call->answer.outcome;
+
+    if (outcome == NGX_COMPLETION_OK) {
+        submit->id.upstream = call->answer.operation.id;
+        submit->id.submitted = ngx_time();
+        submit->id.shared = submit->keys.shared;
+
+        ngx_completion_keep_accepted(service, &submit->id, submit->lease,
+                                     submit->model, &call->answer, &call->log);
+
+        return ngx_completion_submit_ended(submit, outcome, 0);
+    }
+
+    if (call->failed
+        || (outcome != NGX_COMPLETION_QUOTA_EXCEEDED
+            && outcome != NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+            && outcome != NGX_COMPLETION_UPSTREAM_TIMEOUT))
+    {
+        return ngx_completion_submit_refused(submit);
+    }
+
+    /* upstream did not take it */
+
+    pause = NGX_COMPLETION_SUBMIT_BACKOFF << (call->tries - 1);
+    submit->retry_after = pause;
+
+    pause = pause / 2 + ngx_random() % (pause / 2);
+
+    if (call->answer.retry_after > 0) {
+        submit->retry_after = (ngx_msec_t) call->answer.retry_after * 1000;
+        pause = ngx_max(pause, submit->retry_after);
+    }
+
+    if (call->tries >= NGX_COMPLETION_SUBMIT_TRIES
+        || ngx_completion_call_left(call) <= (ngx_msec_int_t) pause)
+    {
+        return ngx_completion_submit_refused(submit);
+    }
+
+    ngx_completion_zone_unsent(service->zone, submit->lease);
+    ngx_add_timer(&submit->timer, pause);
+
+    return NGX_COMPLETION_SUBMIT_IN_PAUSE;
+}
+
+
+/* a repeat needs a place of its own in the quota */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t              delay;
+    ngx_msec_int_t          left;
+    ngx_completion_call_t  *call;
+
+    call = &submit->call;
+    left = ngx_completion_call_left(call);
+
+    if (left <= 0
+        || ngx_completion_zone_repeat(submit->service->zone, submit->lease,
+                                      left, call->deadline, &delay)
+           != NGX_OK)
+    {
+        return ngx_completion_submit_refused(submit);
+    }
+
+    return ngx_completion_submit_line(submit, delay);
+}
+
+
+/* by what the call came to last */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_refused(ngx_completion_submit_t *submit)
+{
+    ngx_completion_call_t  *call;
+
+    call = &submit->call;
+
+    return ngx_completion_submit_ended(submit, call->answer.outcome,
+                                       call->retry_after
+                                           ? call->retry_after
+                                           : submit->retry_after);
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_ended(ngx_completion_submit_t *submit,
+    ngx_completion_outcome_e outcome, ngx_msec_t retry_after)
+{
+    submit->outcome = outcome;
+    submit->retry_after = retry_after;
+
+    return NGX_COMPLETION_SUBMIT_HAS_ENDED;
+}
+
+
+/* tells those who joined, and the counters */
+
+static void
+ngx_completion_submit_end(ngx_completion_submit_t *submit)
+{
+    ngx_completion_found_t  end;
+
+    if (submit->lease) {
+
+        if (submit->outcome != NGX_COMPLETION_OK) {
+            ngx_memzero(&end, sizeof(ngx_completion_found_t));
+
+            end.state = NGX_COMPLETION_KEY_ENDED;
+            end.outcome = submit->outcome;
+            end.retry_after = submit->retry_after;
+
+            ngx_completion_zone_release(submit->service->zone, submit->lease,
+                                        &end);
+        }
+
+        if (ngx_completion_submit_keyed(submit)) {
+            ngx_completion_news_changed(submit->service);
+        }
+
+        if (submit->call.tries == 0) {
+            submit->source = NGX_COMPLETION_SOURCE_ZONE;
+        }
+    }
+
+    ngx_completion_meter_submit(submit);
+}
+
+
+/*
+ * A try that request_timeout cuts short may be paid for and never heard of:
+ * none begins right before the deadline.
+ */
+
+static void
+ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
+    ngx_msec_t deadline)
+{
+    ngx_completion_provider_t  *p;
+
+    p = &submit->service->provider;
+
+    submit->call.deadline = deadline;
+    submit->call.latest = deadline - ngx_min(p->submit.connect_timeout,
+                                             p->request_timeout / 4);
+}
+
+
+/* for a worker that may stay no longer than request_timeout */
+
+static ngx_uint_t
+ngx_completion_submit_late(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t      limit;
+    ngx_msec_int_t  delay;
+
+    limit = ngx_current_msec + submit->service->provider.request_timeout;
+
+    if ((ngx_msec_int_t) (submit->call.deadline - limit) > 0) {
+        ngx_completion_submit_deadline(submit, limit);
+    }
+
+    delay = submit->timer.timer.key - ngx_current_msec;
+
+    return delay >= ngx_completion_call_left(&submit->call);
+}
+
+
+static void
+ngx_completion_submit_woken(ngx_completion_wait_t *wait)
+{
+    (void) ngx_completion_submit_event(wait->data, NGX_COMPLETION_SUBMIT_NEWS);
+}
+
+
+static void
+ngx_completion_submit_timer(ngx_event_t *ev)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = ngx_completion_timer_owner(ev, ngx_completion_submit_t, timer);
+
+    (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_TIME);
+}
+
+
+static ngx_int_t
+ngx_completion_submit_fence(ngx_completion_call_t *call)
+{
+    ngx_completion_submit_t *submit = call->data;
+
+    return ngx_completion_zone_fence(submit->service->zone, submit->lease);
+}
+
+
+static void
+ngx_completion_submit_handler(ngx_completion_call_t *call)
+{
+    (void) ngx_completion_submit_event(call->data,
+                                       NGX_COMPLETION_SUBMIT_CALLED);
 }
 
 
@@ -645,23 +704,14 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
     submit->handler = NULL;
     submit->data = NULL;
 
-    /* one that joined has nothing to finish; one without a token has */
-
-    if (submit->wait.group
-        && submit->wait.handler == ngx_completion_submit_woken)
-    {
-        ngx_completion_wait_end(&submit->wait);
-        ngx_completion_submit_end(submit);
-    }
+    (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
 }
 
 
 void
 ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 {
-    if (submit->timer.timer_set) {
-        ngx_del_timer(&submit->timer);
-    }
+    ngx_completion_timer_stop(&submit->timer);
 
     ngx_destroy_pool(submit->pool);
 }
@@ -670,41 +720,27 @@ ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 void
 ngx_completion_submits_quit(void)
 {
-    ngx_msec_t                limit;
     ngx_queue_t              *q;
-    ngx_msec_int_t            delay;
     ngx_completion_submit_t  *submit;
 
     if (ngx_completion_submits.next == NULL) {
         return;
     }
 
-    for (q = ngx_queue_head(&ngx_completion_submits);
-         q != &ngx_completion_submits;
-         q = ngx_queue_next(q))
-    {
+    q = ngx_queue_head(&ngx_completion_submits);
+
+    while (q != &ngx_completion_submits) {
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
-        if (!submit->promised) {
-            continue;
+        q = ngx_queue_next(q);
+
+        if (ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_QUIT)
+            == NGX_DONE)
+        {
+            /* a client that is answered may take others with it */
+
+            q = ngx_queue_head(&ngx_completion_submits);
         }
-
-        limit = ngx_current_msec + submit->service->provider.request_timeout;
-
-        if ((ngx_msec_int_t) (submit->deadline - limit) > 0) {
-            submit->deadline = limit;
-        }
-
-        delay = submit->timer.timer.key - ngx_current_msec;
-
-        if (delay < ngx_completion_submit_left(submit)) {
-            continue;
-        }
-
-        ngx_completion_submit_withdraw(submit);
-
-        submit->deadline = ngx_current_msec;
-        ngx_add_timer(&submit->timer, 1);
     }
 }
 
@@ -719,38 +755,12 @@ ngx_completion_submits_cut(void)
         return;
     }
 
-    /* as their timers would, each ends now that none has time left */
-
     while (!ngx_queue_empty(&ngx_completion_submits)) {
         q = ngx_queue_head(&ngx_completion_submits);
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
-        if (submit->promised) {
-            ngx_completion_submit_withdraw(submit);
-
-        } else if (submit->timer.timer_set) {
-            ngx_del_timer(&submit->timer);
-        }
-
-        ngx_completion_submit_timer(&submit->timer);
+        (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_CUT);
     }
-}
-
-
-/* the quota lets it go too late */
-
-static void
-ngx_completion_submit_withdraw(ngx_completion_submit_t *submit)
-{
-    ngx_msec_int_t  delay;
-
-    delay = submit->timer.timer.key - ngx_current_msec;
-
-    submit->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
-    submit->retry_after = ngx_max(delay, 0);
-    submit->promised = 0;
-
-    ngx_del_timer(&submit->timer);
 }
 
 
@@ -771,27 +781,7 @@ ngx_completion_submits_exit(void)
         ngx_queue_remove(q);
 
         ngx_completion_wait_end(&submit->wait);
-
-        if (submit->fetch) {
-            ngx_completion_meter_aborted(submit->service,
-                                         NGX_COMPLETION_METRICS_SUBMIT,
-                                         submit->fetch);
-            ngx_completion_fetch_destroy(submit->fetch);
-        }
-
+        ngx_completion_call_abort(&submit->call);
         ngx_completion_submit_destroy(submit);
     }
-}
-
-
-static u_char *
-ngx_completion_submit_log(ngx_log_t *log, u_char *buf, size_t len)
-{
-    ngx_completion_submit_t  *submit;
-
-    submit = log->data;
-
-    return ngx_snprintf(buf, len,
-                        " while submitting to provider \"%V\", try: %ui",
-                        &submit->service->name, submit->tries);
 }

@@ -28,12 +28,6 @@
 
 /* Lists of labels of our own: an enumerator, and how a scrape spells it. */
 
-/* requests to upstream */
-#define NGX_COMPLETION_REQUEST_LIST(X)                                        \
-    X(SUBMIT, "submit")                                                       \
-    X(POLL,   "poll")                                                         \
-    X(CANCEL, "cancel")
-
 /* what had to go to make room */
 #define NGX_COMPLETION_EVICTION_LIST(X)                                       \
     X(RESULT,   "result")                                                     \
@@ -89,12 +83,6 @@
 
 
 typedef enum {
-    NGX_COMPLETION_REQUEST_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_REQUESTS
-} ngx_completion_metrics_request_e;
-
-
-typedef enum {
     NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LISTED)
     NGX_COMPLETION_METRICS_EVICTIONS
 } ngx_completion_metrics_eviction_e;
@@ -138,9 +126,9 @@ typedef enum {
 #define NGX_COMPLETION_BY_SOURCE    [NGX_COMPLETION_SOURCES]
 #define NGX_COMPLETION_BY_PROBLEM   [NGX_COMPLETION_OUTCOMES]
 #define NGX_COMPLETION_BY_OVERHEAD  [NGX_COMPLETION_METRICS_OVERHEADS]
-#define NGX_COMPLETION_BY_REQUEST   [NGX_COMPLETION_METRICS_REQUESTS]
+#define NGX_COMPLETION_BY_REQUEST   [NGX_COMPLETION_CALLS]
 #define NGX_COMPLETION_BY_CODE      [NGX_COMPLETION_METRICS_CODES]
-#define NGX_COMPLETION_BY_RETRY     [NGX_COMPLETION_METRICS_REQUESTS]
+#define NGX_COMPLETION_BY_RETRY     [NGX_COMPLETION_CALLS]
 #define NGX_COMPLETION_BY_STATE     [NGX_COMPLETION_CENSUS_STATES]
 #define NGX_COMPLETION_BY_END       [NGX_COMPLETION_STATES]
 #define NGX_COMPLETION_BY_TOKEN     [NGX_COMPLETION_METRICS_TOKENS]

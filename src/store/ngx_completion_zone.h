@@ -254,7 +254,8 @@ typedef struct {
     u_char                     key[NGX_COMPLETION_TOKEN_DIGEST];     /* in */
     unsigned                   untried:1;    /* in: set with a new key, whose
                                                 first try need not wait */
-    ngx_msec_t                 lease_time;   /* in: a renewal takes, ms */
+    ngx_msec_t                 lease_time;   /* in: a renewal takes, ms;
+                                                0: the caller renews nothing */
 
     u_char                    *buffer;       /* in */
     size_t                     size;         /* in */
@@ -270,8 +271,8 @@ typedef struct {
 
 /*
  * A token from the same source is copied into the buffer, unless it is there
- * already.  NGX_OK, or NGX_AGAIN: there is none.  In either case the caller
- * may be given the lease, and is then to get a new one.
+ * already.  NGX_OK, or NGX_AGAIN: there is none.  In either case a caller with
+ * a lease_time may be given the lease, and is then to get a new one.
  */
 ngx_int_t ngx_completion_zone_token(ngx_completion_zone_t *zone,
     ngx_completion_zone_token_t *token);

@@ -46,7 +46,7 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
         ngx_completion_token_copy(sh, token);
     }
 
-    if (ngx_completion_token_due(sh, token, good)) {
+    if (token->lease_time && ngx_completion_token_due(sh, token, good)) {
         token->lease = ++zone->sh->sequence;
         token->untried = 0;
 
@@ -55,7 +55,7 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
     }
 
     if (!good && sh->lease == 0) {
-        token->wait = ngx_completion_token_left(sh->not_before);
+        token->wait = ngx_max(ngx_completion_token_left(sh->not_before), 0);
     }
 
     ngx_completion_zone_unlock(zone);

@@ -427,6 +427,11 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
                                va_arg(args, int));
             break;
 
+        case 'T':
+        case 'M':
+            text.len = sprintf(number, "%ld", va_arg(args, long));
+            break;
+
         case 'c':
             text.len = sprintf(number, "%c", va_arg(args, int));
             break;

@@ -4,7 +4,6 @@
 #include "fetch_stub.h"
 
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
-#include "../../src/base/ngx_completion_hash.h"
 #include "../../src/base/ngx_completion_json.h"
 
 #include <stdlib.h>
@@ -445,7 +444,6 @@ static void
 test_memory(void)
 {
     int                      bad;
-    u_char                   md[NGX_COMPLETION_SHA256];
     ngx_int_t                rc;
     ngx_str_t                body, reason, id;
     ngx_uint_t               n, at;
@@ -509,12 +507,6 @@ test_memory(void)
     }
 
     ok(!bad && stub_transfers == 0, "memory: transfers without it");
-
-    shim_allocations = 0;
-    shim_fail_at = 1;
-    is_int(ngx_completion_provider_fingerprint(&provider, pool, &prompt, md),
-           NGX_ERROR, "memory: a fingerprint without it");
-    shim_fail_at = 0;
 }
 
 
@@ -583,62 +575,6 @@ test_mangled(void)
 }
 
 
-/* each part of what is asked, and where each ends */
-
-static void
-test_fingerprint(void)
-{
-    u_char      seen[16][32];
-    ngx_uint_t  i, j, n, equal;
-
-    for (n = 0; n < 15; n++) {
-        ask("text", NULL);
-        with_messages();
-        provider.tenant = str(FOLDER);
-
-        switch (n) {
-        case 1:  provider.tenant = str("another"); break;
-        case 2:  prompt.model = str("yandexgpt"); break;
-        case 3:  prompt.temperature = str("1"); break;
-        case 4:  prompt.max_tokens = str("1"); break;
-        case 5:  prompt.reasoning = str("1"); break;
-        case 6:  prompt.format = NGX_COMPLETION_FORMAT_JSON; break;
-        case 7:  prompt.schema = str("1"); break;
-        case 8:  prompt.text = str("text1"); break;
-        case 9:  prompt.native = str("1"); break;
-        case 10: prompt.messages.nelts = 1; break;
-        case 11: messages[0].role = str("user"); break;
-        case 12: messages[1].text = str("No"); break;
-        case 13: messages[0].role = str("systemB");
-                 messages[0].text = str("e \"brief\""); break;
-        case 14: prompt.text = str(""); prompt.native = str("text"); break;
-        }
-
-        (void) ngx_completion_provider_fingerprint(&provider, pool, &prompt,
-                                                   seen[n]);
-    }
-
-    equal = 0;
-
-    for (i = 0; i < n; i++) {
-        for (j = 0; j < i; j++) {
-            equal += (memcmp(seen[i], seen[j], 32) == 0);
-        }
-    }
-
-    is_int(equal, 0, "what differs in any part has another fingerprint");
-
-    provider.tenant = str(FOLDER);
-    ask("text", NULL);
-    with_messages();
-
-    (void) ngx_completion_provider_fingerprint(&provider, pool, &prompt,
-                                               seen[n]);
-
-    is_int(memcmp(seen[n], seen[0], 32), 0, "what is the same has the same");
-}
-
-
 int
 main(void)
 {
@@ -655,7 +591,6 @@ main(void)
     test_model();
     test_native();
     test_native_refused();
-    test_fingerprint();
     test_transfers();
     test_memory();
     test_mangled();

@@ -45,7 +45,7 @@ my @UNITS = qw(
     src/model/*.c  src/base/ngx_completion_[!f]*.c
     src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
-    src/operation/ngx_completion_meter.c
+    src/operation/*.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_prompt.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
     src/http/ngx_http_completion_clock.c
@@ -146,9 +146,9 @@ sub library ($self) {
 
         # two at a time
         $running{$pid} = $source;
-        $fault ||= $self->reap(\%running) if keys %running > 1;
+        $fault = $self->reap(\%running) // $fault if keys %running > 1;
     }
-    $fault ||= $self->reap(\%running) while %running;
+    $fault = $self->reap(\%running) // $fault while %running;
     die "$fault does not compile\n" if $fault;
 
     unlink $self->path('units.a');

@@ -3,6 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "ngx_completion_keep.h"
 #include "ngx_completion_operation.h"
 
 
@@ -57,7 +58,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     case NGX_COMPLETION_RECORD_PENDING:
 
         if (view->moved) {
-            ngx_completion_watcher_kick(service);
+            ngx_completion_news_kick(service);
         }
 
         /* there was no room for what upstream said of it */
@@ -75,7 +76,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     }
 
     if (view->document.len == 0
-        && ngx_completion_watcher_spare(service, &id->upstream, pool, view)
+        && ngx_completion_keep_overflow(service, &id->upstream, pool, view)
            != NGX_OK)
     {
         return ngx_completion_operation_ask(service, id, view);
@@ -98,7 +99,7 @@ ngx_completion_operation_ask(ngx_completion_service_t *service,
         return NGX_BUSY;
     }
 
-    ngx_completion_watcher_kick(service);
+    ngx_completion_news_kick(service);
 
     return NGX_AGAIN;
 }
@@ -127,69 +128,21 @@ ngx_completion_operation_composed(ngx_completion_service_t *service,
 }
 
 
-void
-ngx_completion_operation_told(ngx_completion_service_t *service,
-    ngx_str_t *id, uint64_t lease, ngx_completion_answer_t *answer)
-{
-    ngx_int_t                rc, seconds;
-    ngx_completion_update_t  update;
-
-    ngx_memzero(&update, sizeof(ngx_completion_update_t));
-
-    seconds = ngx_max(answer->retry_after, answer->poll_interval);
-    update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
-    update.outcome = answer->outcome;
-
-    if (answer->outcome == NGX_COMPLETION_OK) {
-        update.state = answer->operation.state;
-        update.document = answer->operation.document;
-        update.id_offset = answer->operation.id_offset;
-    }
-
-    rc = ngx_completion_zone_store(service->zone, id, lease, &update);
-
-    if (update.ended
-        && answer->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)
-    {
-        ngx_log_error(NGX_LOG_ERR, service->log, 0,
-                      "upstream does not know operation \"%V\" of provider "
-                      "\"%V\" any more, it is lost, status %ui, "
-                      "request id \"%V\"", id, &service->name,
-                      answer->status, &answer->request_id);
-
-    } else if (update.ended) {
-        ngx_completion_meter_tokens(service, &answer->operation);
-    }
-
-    if (rc == NGX_OK) {
-        ngx_completion_watcher_changed(service);
-    }
-
-    if (rc != NGX_DECLINED && answer->outcome == NGX_COMPLETION_OK
-        && update.state != NGX_COMPLETION_PENDING && !update.kept)
-    {
-        ngx_completion_watcher_spare_set(service, id, &update);
-    }
-
-    ngx_completion_watcher_kick(service);
-}
-
-
 ngx_int_t
-ngx_completion_operation_cancel(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+ngx_completion_operation_wait(ngx_completion_service_t *service, ngx_str_t *id,
+    ngx_msec_t ms, ngx_completion_wait_t *wait)
 {
-    ngx_int_t  rc;
-
-    rc = ngx_completion_zone_decide(service->zone, &id->upstream,
-                                    NGX_COMPLETION_CANCELLED);
-
-    if (rc == NGX_OK) {
-        ngx_completion_watcher_changed(service);
-        ngx_completion_cancel(service, &id->upstream);
+    if (ngx_completion_news_wait(service, ngx_completion_zone_hash(id), wait)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    /* an adopted one may be finished: its state has to be known first */
+    /* a while longer, so that who renews a wait is not passed over */
 
-    return ngx_completion_operation_read(service, id, pool, view);
+    (void) ngx_completion_zone_want(service->zone, id,
+                                    ms + NGX_COMPLETION_NEWS_NET);
+    ngx_completion_news_kick(service);
+
+    return NGX_OK;
 }

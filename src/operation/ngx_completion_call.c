@@ -1,0 +1,407 @@
+
+/*
+ *            start --> CREDENTIAL ----------> LINE --> SENT --> DONE
+ *              ^        |      ^               |        |
+ *              |        v      + news, 1 s     +--------+ 401, once
+ *              +------ TURN <---------------------------+
+ *
+ * CREDENTIAL waits where there is no token, LINE for a connection; SENT is
+ * behind the fence: upstream may have it.  In TURN a paced call is its
+ * owner's, another one goes on at once.  Out of time, or given up: DONE.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "../base/ngx_completion_timer.h"
+
+#include "ngx_completion_call.h"
+#include "ngx_completion_credentials.h"
+#include "ngx_completion_meter.h"
+#include "ngx_completion_renewal.h"
+
+
+#define NGX_COMPLETION_CALL_LABEL(name, label)  label,
+
+
+static ngx_int_t ngx_completion_call_credential(ngx_completion_call_t *call,
+    ngx_completion_shown_t *shown);
+static ngx_int_t ngx_completion_call_await(ngx_completion_call_t *call,
+    ngx_msec_t ms);
+static void ngx_completion_call_woken(ngx_completion_wait_t *wait);
+static void ngx_completion_call_timer(ngx_event_t *ev);
+static void ngx_completion_call_look(ngx_completion_call_t *call);
+static void ngx_completion_call_turn(ngx_completion_call_t *call);
+static ngx_int_t ngx_completion_call_send(ngx_completion_call_t *call,
+    ngx_completion_shown_t *shown);
+static ngx_completion_fetch_t *ngx_completion_call_fetch(
+    ngx_completion_call_t *call, ngx_str_t *secret);
+static ngx_int_t ngx_completion_call_fence(ngx_completion_fetch_t *f);
+static void ngx_completion_call_answered(ngx_completion_fetch_t *f);
+static ngx_int_t ngx_completion_call_failed(ngx_completion_call_t *call);
+static void ngx_completion_call_done(ngx_completion_call_t *call);
+static void ngx_completion_call_state(ngx_completion_call_t *call,
+    ngx_completion_call_state_e state);
+static u_char *ngx_completion_call_log(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+void
+ngx_completion_call_init(ngx_completion_call_t *call,
+    ngx_completion_service_t *service, ngx_completion_call_e kind,
+    ngx_pool_t *pool)
+{
+    call->service = service;
+    call->kind = kind;
+    call->pool = pool;
+
+    call->log = *service->log;
+    call->log.handler = ngx_completion_call_log;
+    call->log.data = call;
+    call->log.action = NULL;
+
+    call->wait.handler = ngx_completion_call_woken;
+    call->wait.data = call;
+
+    ngx_completion_timer_init(&call->timer, ngx_completion_call_timer,
+                              &call->log);
+}
+
+
+ngx_int_t
+ngx_completion_call_start(ngx_completion_call_t *call)
+{
+    ngx_completion_shown_t  shown;
+
+    if (ngx_completion_call_credential(call, &shown) != NGX_OK) {
+        return ngx_completion_call_await(call, shown.wait);
+    }
+
+    return ngx_completion_call_send(call, &shown);
+}
+
+
+static ngx_int_t
+ngx_completion_call_credential(ngx_completion_call_t *call,
+    ngx_completion_shown_t *shown)
+{
+    if (ngx_completion_credentials_get(call->service, shown) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_completion_renewal_tend(call->service);
+
+    return ngx_completion_credentials_get(call->service, shown);
+}
+
+
+/* nothing is sent without a token; the next try to get one is in so many ms */
+
+static ngx_int_t
+ngx_completion_call_await(ngx_completion_call_t *call, ngx_msec_t ms)
+{
+    ngx_msec_int_t  left;
+
+    call->retry_after = ngx_max(ms, NGX_COMPLETION_NEWS_NET);
+
+    left = ngx_completion_call_left(call);
+
+    if (left <= 0 || (ngx_msec_int_t) ms >= left
+        || ngx_completion_news_wait(call->service, NGX_COMPLETION_TOKEN_HASH,
+                                    &call->wait)
+           != NGX_OK)
+    {
+        return ngx_completion_call_failed(call);
+    }
+
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_CREDENTIAL);
+
+    /* who is to renew the token may die, and the lease end meanwhile */
+
+    ngx_add_timer(&call->timer, ngx_min(left, NGX_COMPLETION_NEWS_NET));
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_call_woken(ngx_completion_wait_t *wait)
+{
+    ngx_completion_call_t *call = wait->data;
+
+    ngx_completion_timer_stop(&call->timer);
+    ngx_completion_call_look(call);
+}
+
+
+static void
+ngx_completion_call_timer(ngx_event_t *ev)
+{
+    ngx_completion_call_t  *call;
+
+    call = ngx_completion_timer_owner(ev, ngx_completion_call_t, timer);
+
+    ngx_completion_wait_end(&call->wait);
+    ngx_completion_call_look(call);
+}
+
+
+static void
+ngx_completion_call_look(ngx_completion_call_t *call)
+{
+    ngx_completion_shown_t  shown;
+
+    /* a place in a quota is only taken to be used */
+
+    if (ngx_completion_call_left(call) > 0
+        && ngx_completion_call_credential(call, &shown) == NGX_OK)
+    {
+        call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+        ngx_completion_call_turn(call);
+        return;
+    }
+
+    if (ngx_completion_call_left(call) <= 0) {
+        (void) ngx_completion_call_failed(call);
+
+    } else if (ngx_completion_call_await(call, shown.wait) == NGX_OK) {
+        return;
+    }
+
+    call->handler(call);
+}
+
+
+static void
+ngx_completion_call_turn(ngx_completion_call_t *call)
+{
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_TURN);
+
+    if (!call->paced && ngx_completion_call_start(call) == NGX_OK) {
+        return;
+    }
+
+    call->handler(call);
+}
+
+
+static ngx_int_t
+ngx_completion_call_send(ngx_completion_call_t *call,
+    ngx_completion_shown_t *shown)
+{
+    ngx_msec_int_t           left;
+    ngx_completion_fetch_t  *f;
+
+    f = ngx_completion_call_fetch(call, &shown->secret);
+    if (f == NULL) {
+        return ngx_completion_call_failed(call);
+    }
+
+    left = call->deadline - ngx_current_msec;
+
+    f->timeout = ngx_max(left, 1);
+    f->fence = ngx_completion_call_fence;
+    f->handler = ngx_completion_call_answered;
+    f->data = call;
+
+    if (call->hold) {
+        f->hold = 1;
+    }
+
+    if (call->tries++ && call->kind == NGX_COMPLETION_CALL_SUBMIT) {
+        ngx_completion_metrics_add(
+                     &call->service->zone->metrics->retries[call->kind], 1);
+    }
+
+    call->fetch = f;
+    call->generation = shown->generation;
+
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_LINE);
+
+    ngx_completion_fetch_start(f);
+
+    return NGX_OK;
+}
+
+
+static ngx_completion_fetch_t *
+ngx_completion_call_fetch(ngx_completion_call_t *call, ngx_str_t *secret)
+{
+    ngx_completion_provider_t  *p;
+
+    p = &call->service->provider;
+
+    switch (call->kind) {
+
+    case NGX_COMPLETION_CALL_SUBMIT:
+        return ngx_completion_provider_submit(p, secret, &call->body,
+                                              call->request_id, &call->log);
+
+    case NGX_COMPLETION_CALL_POLL:
+        return ngx_completion_provider_poll(p, secret, &call->id, &call->log);
+
+    default: /* NGX_COMPLETION_CALL_CANCEL */
+        return ngx_completion_provider_cancel(p, secret, &call->id,
+                                              &call->log);
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_call_fence(ngx_completion_fetch_t *f)
+{
+    ngx_completion_call_t *call = f->data;
+
+    if (call->fence && call->fence(call) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_SENT);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_call_answered(ngx_completion_fetch_t *f)
+{
+    ngx_completion_call_t *call = f->data;
+
+    call->fetch = NULL;
+    call->elapsed += f->elapsed;
+    call->retry_after = 0;
+
+    ngx_completion_provider_answer(&call->service->provider, call->kind, f,
+                                   call->pool,
+                                   call->kind == NGX_COMPLETION_CALL_POLL
+                                       ? &call->id : NULL,
+                                   &call->answer);
+    ngx_completion_meter_fetch(call->service, call->kind, f, &call->answer);
+    ngx_completion_fetch_destroy(f);
+
+    if (!call->answer.unauthorized) {
+        ngx_completion_call_done(call);
+        return;
+    }
+
+    if (!call->refused
+        && ngx_completion_call_left(call) > 0
+        && ngx_completion_credentials_refused(call->service, call->generation)
+           == NGX_OK)
+    {
+        call->refused = 1;
+        ngx_completion_call_turn(call);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, &call->log, 0,
+                  "upstream answered 401, request id \"%V\"",
+                  &call->answer.request_id);
+
+    ngx_completion_call_done(call);
+}
+
+
+static ngx_int_t
+ngx_completion_call_failed(ngx_completion_call_t *call)
+{
+    call->failed = 1;
+    call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_completion_call_done(ngx_completion_call_t *call)
+{
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
+
+    call->handler(call);
+}
+
+
+void
+ngx_completion_call_abort(ngx_completion_call_t *call)
+{
+    ngx_completion_wait_end(&call->wait);
+    ngx_completion_timer_stop(&call->timer);
+
+    call->answer.outcome = (call->state == NGX_COMPLETION_CALL_SENT)
+                               ? NGX_COMPLETION_OUTCOME_UNKNOWN
+                               : NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
+
+    if (call->fetch) {
+        ngx_completion_meter_aborted(call->service, call->kind, call->fetch);
+        ngx_completion_fetch_destroy(call->fetch);
+        call->fetch = NULL;
+    }
+}
+
+
+ngx_msec_int_t
+ngx_completion_call_left(ngx_completion_call_t *call)
+{
+    if (ngx_completion_fetch_closed()) {
+        return 0;
+    }
+
+    return call->latest - ngx_current_msec;
+}
+
+
+static void
+ngx_completion_call_state(ngx_completion_call_t *call,
+    ngx_completion_call_state_e state)
+{
+#if (NGX_DEBUG)
+    static const char  *kinds[] = {
+        NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_CALL_LABEL)
+    };
+    static const char  *states[] = {
+        "idle", "credential", "turn", "line", "sent", "done"
+    };
+#endif
+
+    ngx_log_debug5(NGX_LOG_DEBUG_EVENT, &call->log, 0,
+                   "completion call: %p %s, %s, outcome %ui, tries %ui", call,
+                   kinds[call->kind], states[state], call->answer.outcome,
+                   call->tries);
+
+    call->state = state;
+}
+
+
+static u_char *
+ngx_completion_call_log(ngx_log_t *log, u_char *buf, size_t len)
+{
+    ngx_completion_call_t  *call;
+
+    call = log->data;
+
+    switch (call->kind) {
+
+    case NGX_COMPLETION_CALL_SUBMIT:
+        return ngx_snprintf(buf, len,
+                            " while submitting to provider \"%V\", try: %ui",
+                            &call->service->name, call->tries);
+
+    case NGX_COMPLETION_CALL_POLL:
+        return ngx_snprintf(buf, len,
+                            " while polling provider \"%V\", "
+                            "operation: \"%V\"",
+                            &call->service->name, &call->id);
+
+    default: /* NGX_COMPLETION_CALL_CANCEL */
+        return ngx_snprintf(buf, len,
+                            " while cancelling at provider \"%V\", "
+                            "operation: \"%V\"",
+                            &call->service->name, &call->id);
+    }
+}

@@ -1,0 +1,223 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "../base/ngx_completion_timer.h"
+
+#include "ngx_completion_keep.h"
+#include "ngx_completion_meter.h"
+#include "ngx_completion_news.h"
+
+
+/* how long a result without a room is kept, ms */
+#define NGX_COMPLETION_OVERFLOW_TIME  5000
+
+
+/* one per service in every worker */
+typedef struct {
+    ngx_pool_t       *pool;        /* NULL: there is none */
+    ngx_str_t         id;
+    ngx_str_t         document;
+    size_t            id_offset;
+    ngx_event_t       timer;
+} ngx_completion_overflow_t;
+
+
+static void ngx_completion_overflow_set(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_completion_update_t *update);
+static void ngx_completion_overflow_timer(ngx_event_t *ev);
+static void ngx_completion_overflow_drop(ngx_completion_overflow_t *overflow);
+
+
+static ngx_completion_overflow_t  *ngx_completion_overflows;
+static ngx_uint_t                  ngx_completion_noverflows;
+
+
+ngx_int_t
+ngx_completion_keep_init(ngx_cycle_t *cycle, ngx_array_t *services)
+{
+    ngx_uint_t  i;
+
+    ngx_completion_overflows = ngx_calloc(services->nelts
+                                          * sizeof(ngx_completion_overflow_t),
+                                          cycle->log);
+    if (ngx_completion_overflows == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_completion_noverflows = services->nelts;
+
+    for (i = 0; i < services->nelts; i++) {
+        ngx_completion_timer_init(&ngx_completion_overflows[i].timer,
+                                  ngx_completion_overflow_timer, cycle->log);
+        ngx_completion_overflows[i].timer.cancelable = 1;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_completion_keep_exit(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_completion_noverflows; i++) {
+        ngx_completion_overflow_drop(&ngx_completion_overflows[i]);
+    }
+}
+
+
+void
+ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
+    uint64_t lease, ngx_completion_answer_t *answer)
+{
+    ngx_int_t                rc, seconds;
+    ngx_completion_update_t  update;
+
+    ngx_memzero(&update, sizeof(ngx_completion_update_t));
+
+    seconds = ngx_max(answer->retry_after, answer->poll_interval);
+    update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
+    update.outcome = answer->outcome;
+
+    if (answer->outcome == NGX_COMPLETION_OK) {
+        update.state = answer->operation.state;
+        update.document = answer->operation.document;
+        update.id_offset = answer->operation.id_offset;
+    }
+
+    rc = ngx_completion_zone_store(service->zone, id, lease, &update);
+
+    ngx_log_debug4(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion keep: \"%V\", outcome %ui: %i, ended %ui", id,
+                   update.outcome, rc, update.ended);
+
+    if (update.ended
+        && answer->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
+        ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                      "upstream does not know operation \"%V\" of provider "
+                      "\"%V\" any more, it is lost, status %ui, "
+                      "request id \"%V\"", id, &service->name,
+                      answer->status, &answer->request_id);
+
+    } else if (update.ended) {
+        ngx_completion_meter_tokens(service, &answer->operation);
+    }
+
+    if (rc != NGX_DECLINED && answer->outcome == NGX_COMPLETION_OK
+        && update.state != NGX_COMPLETION_PENDING && !update.kept)
+    {
+        ngx_completion_overflow_set(service, id, &update);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_completion_news_changed(service);
+
+    } else {
+        ngx_completion_news_kick(service);
+    }
+}
+
+
+void
+ngx_completion_keep_accepted(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, uint64_t lease, ngx_uint_t model,
+    ngx_completion_answer_t *answer, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_zone_accept(service->zone, lease, id, model);
+
+    if (rc == NGX_OK) {
+        ngx_completion_keep(service, &id->upstream, lease, answer);
+
+    } else if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "no room for operation \"%V\", it is not watched",
+                      &id->upstream);
+    }
+}
+
+
+static void
+ngx_completion_overflow_set(ngx_completion_service_t *service, ngx_str_t *id,
+    ngx_completion_update_t *update)
+{
+    ngx_pool_t                 *pool;
+    ngx_completion_overflow_t  *overflow;
+
+    overflow = &ngx_completion_overflows[service->index];
+
+    ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                  "a result of %uz bytes has no room in the zone of provider "
+                  "\"%V\", give it more memory", update->document.len,
+                  &service->name);
+
+    ngx_completion_overflow_drop(overflow);
+
+    pool = ngx_create_pool(512, service->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    overflow->id = *id;
+    overflow->id.data = ngx_pstrdup(pool, id);
+    overflow->document = update->document;
+    overflow->document.data = ngx_pstrdup(pool, &update->document);
+    overflow->id_offset = update->id_offset;
+
+    if (overflow->id.data == NULL || overflow->document.data == NULL) {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    overflow->pool = pool;
+    ngx_add_timer(&overflow->timer, NGX_COMPLETION_OVERFLOW_TIME);
+}
+
+
+ngx_int_t
+ngx_completion_keep_overflow(ngx_completion_service_t *service, ngx_str_t *id,
+    ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_completion_overflow_t  *overflow;
+
+    overflow = &ngx_completion_overflows[service->index];
+
+    if (overflow->pool == NULL
+        || view->state != NGX_COMPLETION_RECORD_FINAL
+        || id->len != overflow->id.len
+        || ngx_memcmp(id->data, overflow->id.data, id->len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    view->document = overflow->document;
+    view->document.data = ngx_pstrdup(pool, &overflow->document);
+    view->id_offset = overflow->id_offset;
+
+    return view->document.data ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_completion_overflow_timer(ngx_event_t *ev)
+{
+    ngx_completion_overflow_drop(ngx_completion_timer_owner(ev,
+                                         ngx_completion_overflow_t, timer));
+}
+
+
+static void
+ngx_completion_overflow_drop(ngx_completion_overflow_t *overflow)
+{
+    ngx_completion_timer_stop(&overflow->timer);
+
+    if (overflow->pool) {
+        ngx_destroy_pool(overflow->pool);
+        overflow->pool = NULL;
+    }
+}

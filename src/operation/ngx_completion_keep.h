@@ -1,0 +1,37 @@
+
+/*
+ * What upstream said of an operation goes into the zone, and whoever waits
+ * for it is woken.
+ */
+
+
+#ifndef _NGX_COMPLETION_KEEP_H_INCLUDED_
+#define _NGX_COMPLETION_KEEP_H_INCLUDED_
+
+
+#include "ngx_completion_service.h"
+
+
+/* A poll's answer, under the lease of the poll. */
+void ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
+    uint64_t lease, ngx_completion_answer_t *answer);
+
+/* A submit's: it was accepted under the answer's id. */
+void ngx_completion_keep_accepted(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, uint64_t lease, ngx_uint_t model,
+    ngx_completion_answer_t *answer, ngx_log_t *log);
+
+/*
+ * A result that the zone has no room for is kept in this worker for those in
+ * it who wait, a few seconds, one per service: NGX_OK with the document in the
+ * pool, or NGX_DECLINED.
+ */
+ngx_int_t ngx_completion_keep_overflow(ngx_completion_service_t *service,
+    ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+
+ngx_int_t ngx_completion_keep_init(ngx_cycle_t *cycle, ngx_array_t *services);
+void ngx_completion_keep_exit(void);
+
+
+#endif /* _NGX_COMPLETION_KEEP_H_INCLUDED_ */

@@ -1,0 +1,320 @@
+
+/*
+ * The next token, got by one worker for all that share the zone:
+ *
+ *     tend --> lease --> fetch --> stored --> news to all
+ *      | ^               |
+ *      | +-- a pause <---+--> failed
+ *      +--> not due, or another worker's
+ *
+ * Tokens are tended twice a second, so that no request has to wait for one,
+ * and by whoever finds none.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "../base/ngx_completion_timer.h"
+
+#include "ngx_completion_credentials.h"
+#include "ngx_completion_news.h"
+#include "ngx_completion_renewal.h"
+
+
+/* how often files and the age of tokens are looked at, ms */
+#define NGX_COMPLETION_RENEWAL_LOOK     500
+
+/* the same of a file that has just changed */
+#define NGX_COMPLETION_RENEWAL_SOON     200
+
+/* the most that a token service is given, ms; its lease is longer */
+#define NGX_COMPLETION_RENEWAL_TIMEOUT  10000
+#define NGX_COMPLETION_RENEWAL_GRACE    1000
+
+/* how often a long-lived token is renewed, ms */
+#define NGX_COMPLETION_RENEWAL_AGE      3600000
+
+
+typedef struct {
+    ngx_queue_t                   queue;
+    ngx_completion_service_t     *service;
+    ngx_completion_fetch_t       *fetch;
+    ngx_completion_zone_token_t   lease;
+} ngx_completion_renewal_t;
+
+
+static void ngx_completion_renewals_timer(ngx_event_t *ev);
+static void ngx_completion_renewal_answered(ngx_completion_fetch_t *f);
+static ngx_msec_t ngx_completion_renewal_time(ngx_msec_t life);
+static void ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
+    ngx_uint_t recovered, time_t life);
+static void ngx_completion_renewal_failed(ngx_completion_service_t *service,
+    ngx_completion_zone_token_t *lease, ngx_completion_fetch_t *f,
+    const char *fault);
+
+
+static ngx_array_t  *ngx_completion_renewal_services;
+static ngx_queue_t   ngx_completion_renewals;
+static ngx_event_t   ngx_completion_renewal_event;
+
+
+void
+ngx_completion_renewals_init(ngx_cycle_t *cycle, ngx_array_t *services)
+{
+    ngx_event_t  *ev;
+
+    ngx_completion_renewal_services = services;
+    ngx_queue_init(&ngx_completion_renewals);
+
+    ev = &ngx_completion_renewal_event;
+    ngx_memzero(ev, sizeof(ngx_event_t));
+
+    ngx_completion_timer_init(ev, ngx_completion_renewals_timer, cycle->log);
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, 1);
+}
+
+
+void
+ngx_completion_renewals_exit(void)
+{
+    ngx_completion_timer_stop(&ngx_completion_renewal_event);
+
+    if (ngx_completion_renewals.next) {
+        ngx_completion_renewals_yield();
+    }
+}
+
+
+void
+ngx_completion_renewals_yield(void)
+{
+    ngx_queue_t               *q;
+    ngx_completion_renewal_t  *renewal;
+
+    while (!ngx_queue_empty(&ngx_completion_renewals)) {
+        q = ngx_queue_head(&ngx_completion_renewals);
+        renewal = ngx_queue_data(q, ngx_completion_renewal_t, queue);
+
+        ngx_queue_remove(q);
+
+        ngx_log_debug1(NGX_LOG_DEBUG_EVENT, renewal->service->log, 0,
+                       "completion renewal: of \"%V\" is given up",
+                       &renewal->service->name);
+
+        ngx_completion_zone_token_yield(renewal->service->zone,
+                                        &renewal->lease);
+        ngx_completion_fetch_destroy(renewal->fetch);
+    }
+}
+
+
+static void
+ngx_completion_renewals_timer(ngx_event_t *ev)
+{
+    ngx_int_t                   rc;
+    ngx_msec_t                  next;
+    ngx_uint_t                  i, used;
+    ngx_completion_service_t  **service;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    service = ngx_completion_renewal_services->elts;
+    next = NGX_COMPLETION_RENEWAL_LOOK;
+    used = 0;
+
+    for (i = 0; i < ngx_completion_renewal_services->nelts; i++) {
+        rc = ngx_completion_credentials_follow(service[i]);
+
+        if (rc == NGX_AGAIN) {
+            next = NGX_COMPLETION_RENEWAL_SOON;
+        }
+
+        if (rc != NGX_DECLINED
+            || ngx_completion_credential_renewed(
+                                         &service[i]->provider.credential))
+        {
+            used = 1;
+        }
+
+        ngx_completion_renewal_tend(service[i]);
+    }
+
+    if (used) {
+        ngx_add_timer(ev, next);
+    }
+}
+
+
+void
+ngx_completion_renewal_tend(ngx_completion_service_t *service)
+{
+    ngx_msec_t                    timeout;
+    ngx_completion_fetch_t       *f;
+    ngx_completion_secret_t      *key;
+    ngx_completion_renewal_t     *renewal;
+    ngx_completion_zone_token_t   lease;
+
+    timeout = ngx_min(service->provider.request_timeout,
+                      NGX_COMPLETION_RENEWAL_TIMEOUT);
+
+    if (ngx_completion_credentials_due(service,
+                                       timeout + NGX_COMPLETION_RENEWAL_GRACE,
+                                       &lease, &key)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion renewal: of \"%V\" begins", &service->name);
+
+    f = ngx_completion_token_fetch(&service->provider.credential, key,
+                                   service->log);
+
+    renewal = f ? ngx_palloc(f->pool, sizeof(ngx_completion_renewal_t)) : NULL;
+
+    if (renewal == NULL) {
+        if (f) {
+            ngx_completion_fetch_destroy(f);
+        }
+
+        ngx_completion_renewal_failed(service, &lease, NULL, "no memory");
+        return;
+    }
+
+    renewal->service = service;
+    renewal->fetch = f;
+    renewal->lease = lease;
+
+    ngx_queue_insert_tail(&ngx_completion_renewals, &renewal->queue);
+
+    f->handler = ngx_completion_renewal_answered;
+    f->data = renewal;
+    f->timeout = timeout;
+
+    ngx_completion_fetch_start(f);
+}
+
+
+static void
+ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
+{
+    time_t                     life;
+    ngx_int_t                  rc;
+    ngx_str_t                  value;
+    ngx_msec_t                 ms;
+    const char                *fault;
+    ngx_completion_service_t  *service;
+    ngx_completion_renewal_t  *renewal;
+
+    renewal = f->data;
+    service = renewal->service;
+
+    ngx_queue_remove(&renewal->queue);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion renewal: outcome %ui, status %ui",
+                   f->outcome, f->status);
+
+    fault = ngx_completion_token_read(&service->provider.credential, f,
+                                      &value, &life);
+
+    if (fault == NULL) {
+        ms = (ngx_msec_t) life * 1000;
+
+        rc = ngx_completion_zone_token_store(service->zone, &renewal->lease,
+                                             &value, ms,
+                                             ngx_completion_renewal_time(ms));
+        if (rc == NGX_ERROR) {
+            fault = "there is no room in the zone";
+
+        } else if (rc != NGX_DECLINED) {
+            ngx_completion_renewal_done(renewal, rc == NGX_DONE, life);
+        }
+    }
+
+    if (fault) {
+        ngx_completion_renewal_failed(service, &renewal->lease, f, fault);
+    }
+
+    ngx_completion_fetch_destroy(f);
+
+    ngx_completion_news_changed(service);
+}
+
+
+/* hourly, or with a tenth of a short life left; never all at once */
+
+static ngx_msec_t
+ngx_completion_renewal_time(ngx_msec_t life)
+{
+    ngx_msec_t  jitter;
+
+    jitter = ngx_random() % (ngx_min(life, NGX_COMPLETION_RENEWAL_AGE) / 10);
+
+    return ngx_min(NGX_COMPLETION_RENEWAL_AGE + jitter,
+                   life / 10 * 9 - jitter);
+}
+
+
+static void
+ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
+    ngx_uint_t recovered, time_t life)
+{
+    ngx_uint_t                    level;
+    ngx_completion_service_t     *service;
+    ngx_completion_metrics_sh_t  *metrics;
+
+    service = renewal->service;
+    metrics = service->zone->metrics;
+    level = recovered ? NGX_LOG_NOTICE : NGX_LOG_INFO;
+
+    ngx_completion_metrics_add(
+                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
+    metrics->expiry = ngx_time() + life;
+
+    ngx_log_error(level, service->log, 0,
+                  "provider \"%V\" got a token for %T s%s", &service->name,
+                  life, recovered ? ", after tries that failed" : "");
+}
+
+
+static void
+ngx_completion_renewal_failed(ngx_completion_service_t *service,
+    ngx_completion_zone_token_t *lease, ngx_completion_fetch_t *f,
+    const char *fault)
+{
+    uint32_t    kind;
+    ngx_msec_t  pause;
+
+    ngx_completion_metrics_add(
+          &service->zone->metrics->renewals[NGX_COMPLETION_METRICS_NOT_RENEWED],
+                               1);
+
+    /* of no answer, a text may tell the time that it took */
+
+    if (f && f->outcome != NGX_COMPLETION_OK) {
+        kind = f->outcome;
+
+    } else {
+        kind = ngx_crc32_short((u_char *) fault, ngx_strlen(fault))
+               ^ (f ? (uint32_t) f->status : 0);
+    }
+
+    if (ngx_completion_zone_token_failed(service->zone, lease, kind, &pause)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                  "no new token for provider \"%V\": %s (status %ui), tries "
+                  "go on, the next one in %M ms", &service->name, fault,
+                  f ? f->status : 0, pause);
+}

@@ -1,0 +1,106 @@
+
+/*
+ * A submit: from what a client asks to an operation, paid for once, or to the
+ * reason why there is none.
+ */
+
+
+#ifndef _NGX_COMPLETION_SUBMIT_H_INCLUDED_
+#define _NGX_COMPLETION_SUBMIT_H_INCLUDED_
+
+
+#include "ngx_completion_call.h"
+
+
+/* What is asked; nothing of it is kept but what the submit copies. */
+typedef struct {
+    ngx_completion_prompt_t            prompt;
+    ngx_str_t                          owner;
+    ngx_str_t                          key;          /* Idempotency-Key, or
+                                                        empty */
+    time_t                             idempotency;  /* seconds a key holds */
+    time_t                             cache;        /* seconds; 0: off */
+    unsigned                           shared:1;     /* the cache: by all */
+    ngx_str_t                          request_id;   /* 32 hex digits */
+
+    ngx_str_t                          reason;       /* out: what is wrong */
+} ngx_completion_ask_t;
+
+
+typedef struct ngx_completion_submit_s  ngx_completion_submit_t;
+
+typedef void (*ngx_completion_submit_handler_pt)(
+    ngx_completion_submit_t *submit);
+
+
+/* The map of them is in the .c file. */
+typedef enum {
+    NGX_COMPLETION_SUBMIT_IS_KNOWN = 0,
+    NGX_COMPLETION_SUBMIT_IS_JOINED,
+    NGX_COMPLETION_SUBMIT_IN_QUOTA,
+    NGX_COMPLETION_SUBMIT_IN_CALL,
+    NGX_COMPLETION_SUBMIT_IN_PAUSE,
+    NGX_COMPLETION_SUBMIT_HAS_ENDED
+} ngx_completion_submit_state_e;
+
+
+struct ngx_completion_submit_s {
+    ngx_pool_t                        *pool;
+    ngx_completion_service_t          *service;
+    ngx_completion_submit_handler_pt   handler;
+    void                              *data;
+
+    /* to read once it has ended */
+
+    ngx_completion_outcome_e           outcome;      /* OK: accepted */
+    ngx_completion_source_e            source;       /* ZONE: not sent */
+    ngx_completion_id_t                id;
+    ngx_completion_found_t             found;        /* by its keys */
+    ngx_completion_call_t              call;         /* of one that was sent */
+    ngx_msec_t                         retry_after;  /* ms; 0: not known */
+
+    /* private */
+
+    ngx_queue_t                        queue;
+    ngx_completion_submit_state_e      state;
+    ngx_completion_keys_t              keys;
+    ngx_uint_t                         model;        /* a hash of its name */
+    u_char                             request_id[32];
+    uint64_t                           lease;        /* 0: none yet */
+    ngx_completion_wait_t              wait;         /* of one that joined */
+    ngx_event_t                        timer;
+};
+
+
+/*
+ * NGX_OK: under way, the handler will be called once, from the event loop, and
+ * the submit is gone when it returns.  NGX_DONE: it has ended already, and the
+ * caller destroys it.  NGX_DECLINED: the request is at fault, ask->reason says
+ * how; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_completion_submit_start(ngx_completion_service_t *service,
+    ngx_completion_ask_t *ask, ngx_completion_submit_handler_pt handler,
+    void *data, ngx_completion_submit_t **submit);
+
+/* Nobody waits for it any more; it goes on, and is recorded. */
+void ngx_completion_submit_detach(ngx_completion_submit_t *submit);
+
+/* Of one that is not under way. */
+void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
+
+
+/* By what the request may be found to be paid for already: the body is it. */
+ngx_int_t ngx_completion_submit_keys(ngx_completion_ask_t *ask,
+    ngx_str_t *body, ngx_completion_keys_t *keys);
+
+
+/*
+ * The worker is to quit: what is to be sent later than it may stay is not
+ * sent.  Cut: nothing is, once ngx_completion_fetch_close() was called.
+ */
+void ngx_completion_submits_quit(void);
+void ngx_completion_submits_cut(void);
+void ngx_completion_submits_exit(void);
+
+
+#endif /* _NGX_COMPLETION_SUBMIT_H_INCLUDED_ */

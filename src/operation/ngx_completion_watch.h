@@ -1,0 +1,24 @@
+
+/*
+ * Watching operations: those that are due are taken from the zone's schedule
+ * and asked of upstream.
+ */
+
+
+#ifndef _NGX_COMPLETION_WATCH_H_INCLUDED_
+#define _NGX_COMPLETION_WATCH_H_INCLUDED_
+
+
+#include "ngx_completion_service.h"
+
+
+/* Polls what is due, and sees to it that more will be. */
+void ngx_completion_watch(ngx_completion_service_t *service);
+
+ngx_int_t ngx_completion_watch_init(ngx_cycle_t *cycle, ngx_array_t *services);
+
+/* No more polls, and those under way are given back. */
+void ngx_completion_watch_quit(void);
+
+
+#endif /* _NGX_COMPLETION_WATCH_H_INCLUDED_ */

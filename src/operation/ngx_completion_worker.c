@@ -1,0 +1,97 @@
+
+/*
+ *     start --> news ... --> quit --> ... --> cut --> ... --> exit
+ *                            (told again whenever something happens)
+ *
+ * quit: no poll is begun, submits that the quota would let go too late are
+ * refused, and those that are under way keep the worker.  cut, the worker's
+ * shutdown timeout: transfers end, then whatever else is left.  exit: nothing
+ * is reported any more.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_completion_credentials.h"
+#include "ngx_completion_keep.h"
+#include "ngx_completion_news.h"
+#include "ngx_completion_renewal.h"
+#include "ngx_completion_submit.h"
+#include "ngx_completion_watch.h"
+#include "ngx_completion_worker.h"
+
+
+static void ngx_completion_worker_quit(ngx_uint_t cut);
+
+
+static ngx_array_t  *ngx_completion_worker_services;
+
+
+ngx_int_t
+ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
+{
+    ngx_uint_t                  i;
+    ngx_completion_service_t  **service;
+
+    ngx_completion_worker_services = services;
+    service = services->elts;
+
+    for (i = 0; i < services->nelts; i++) {
+        ngx_completion_zone_enter(service[i]->zone);
+    }
+
+    if (ngx_completion_credentials_init(cycle, services) != NGX_OK
+        || ngx_completion_keep_init(cycle, services) != NGX_OK
+        || ngx_completion_news_init(cycle, services, ngx_completion_watch,
+                                    ngx_completion_worker_quit)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_completion_renewals_init(cycle, services);
+
+    return ngx_completion_watch_init(cycle, services);
+}
+
+
+static void
+ngx_completion_worker_quit(ngx_uint_t cut)
+{
+    if (cut) {
+        ngx_completion_renewals_yield();
+        ngx_completion_fetch_close();
+        ngx_completion_submits_cut();
+
+    } else {
+        ngx_completion_submits_quit();
+    }
+
+    ngx_completion_watch_quit();
+    ngx_completion_news_wake_all();
+}
+
+
+void
+ngx_completion_worker_exit(void)
+{
+    ngx_uint_t                  i;
+    ngx_completion_service_t  **service;
+
+    ngx_completion_watch_quit();
+
+    service = ngx_completion_worker_services->elts;
+
+    for (i = 0; i < ngx_completion_worker_services->nelts; i++) {
+        ngx_completion_zone_leave(service[i]->zone);
+    }
+
+    ngx_completion_news_exit();
+    ngx_completion_submits_exit();
+    ngx_completion_renewals_exit();
+    ngx_completion_credentials_exit();
+    ngx_completion_keep_exit();
+    ngx_completion_fetch_exit();
+}
