@@ -555,7 +555,7 @@ test_refused_credential(void)
 
     ngx_current_msec += 30000;
     memset(&found, 0, sizeof(found));
-    is_int(ngx_completion_zone_known(zone, &a.submit->keys, &found), NGX_OK,
+    is_int(ngx_completion_zone_known(zone, &a.submit->keys, 0, &found), NGX_OK,
            "were its worker to die, another one might send it");
     ok(service_ended(), "nothing is left");
 
