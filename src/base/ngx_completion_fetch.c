@@ -6,6 +6,7 @@
 
 
 #include "ngx_completion_fetch_job.h"
+#include "ngx_completion_timer.h"
 
 
 #define NGX_COMPLETION_FETCH_POOL   2048
@@ -123,9 +124,8 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     job->fetch.origin = o;
     ngx_str_set(&job->fetch.response, "");
 
-    job->timer.handler = ngx_completion_fetch_timeout_handler;
-    job->timer.data = &ngx_completion_fetch_dumb;
-    job->timer.log = copy;
+    ngx_completion_timer_init(&job->timer,
+                              ngx_completion_fetch_timeout_handler, copy);
 
     return &job->fetch;
 }
@@ -147,10 +147,6 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     ngx_log_debug3(NGX_LOG_DEBUG_EVENT, f->log, 0,
                    "completion fetch: %s \"%V\", %uz bytes",
                    f->post ? "POST" : "GET", &f->origin->url, f->body.len);
-
-    if (ngx_completion_fetch_dumb.fd == 0) {
-        ngx_completion_fetch_dumb.fd = (ngx_socket_t) -1;
-    }
 
     job->started = ngx_current_msec;
     job->timer.cancelable = !f->hold;
@@ -202,9 +198,7 @@ ngx_completion_fetch_destroy(ngx_completion_fetch_t *f)
         ngx_completion_fetch_post();
     }
 
-    if (job->timer.timer_set) {
-        ngx_del_timer(&job->timer);
-    }
+    ngx_completion_timer_stop(&job->timer);
 
     ngx_destroy_pool(f->pool);
 }
@@ -274,9 +268,7 @@ ngx_completion_fetch_clear(ngx_queue_t *queue)
         ngx_completion_fetch_release(job);
         job->state = NGX_COMPLETION_FETCH_ENDED;
 
-        if (job->timer.timer_set) {
-            ngx_del_timer(&job->timer);
-        }
+        ngx_completion_timer_stop(&job->timer);
     }
 }
 
@@ -417,9 +409,9 @@ ngx_completion_fetch_prepare(ngx_log_t *log)
             ngx_queue_init(&transfers->lines[i].jobs);
         }
 
-        transfers->report.handler = ngx_completion_fetch_report_handler;
-        transfers->report.data = &ngx_completion_fetch_dumb;
-        transfers->report.log = ngx_cycle->log;
+        ngx_completion_timer_init(&transfers->report,
+                                  ngx_completion_fetch_report_handler,
+                                  ngx_cycle->log);
         transfers->ready = 1;
     }
 
@@ -762,10 +754,7 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
 {
     ngx_completion_fetch_job_t  *job;
 
-    /* the event's data looks like a connection, for the debug log */
-
-    job = (ngx_completion_fetch_job_t *)
-              ((u_char *) ev - offsetof(ngx_completion_fetch_job_t, timer));
+    job = ngx_completion_timer_owner(ev, ngx_completion_fetch_job_t, timer);
 
     if (job->state == NGX_COMPLETION_FETCH_IN_LINE) {
         ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
@@ -896,9 +885,7 @@ ngx_completion_fetch_report(void)
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
         job->state = NGX_COMPLETION_FETCH_ENDED;
 
-        if (job->timer.timer_set) {
-            ngx_del_timer(&job->timer);
-        }
+        ngx_completion_timer_stop(&job->timer);
 
         ngx_completion_fetch_log(job);
 

@@ -13,6 +13,7 @@
 
 
 #include "ngx_completion_fetch_job.h"
+#include "ngx_completion_timer.h"
 
 
 /* it looks once in a second at most */
@@ -33,9 +34,6 @@ static void ngx_completion_fetch_socket_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_timer_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_act(curl_socket_t s, int mask);
 static void ngx_completion_fetch_drain(void);
-
-
-ngx_connection_t  ngx_completion_fetch_dumb;
 
 
 static const ngx_completion_fetch_owner_t  *ngx_completion_fetch_owner;
@@ -92,14 +90,14 @@ ngx_completion_fetch_event_init(const ngx_completion_fetch_owner_t *owner,
         return NGX_ERROR;
     }
 
-    ngx_completion_fetch_timer.handler = ngx_completion_fetch_timer_handler;
-    ngx_completion_fetch_timer.data = &ngx_completion_fetch_dumb;
-    ngx_completion_fetch_timer.log = ngx_cycle->log;
+    ngx_completion_timer_init(&ngx_completion_fetch_timer,
+                              ngx_completion_fetch_timer_handler,
+                              ngx_cycle->log);
     ngx_completion_fetch_timer.cancelable = 1;
 
-    ngx_completion_fetch_look.handler = ngx_completion_fetch_look_handler;
-    ngx_completion_fetch_look.data = &ngx_completion_fetch_dumb;
-    ngx_completion_fetch_look.log = ngx_cycle->log;
+    ngx_completion_timer_init(&ngx_completion_fetch_look,
+                              ngx_completion_fetch_look_handler,
+                              ngx_cycle->log);
     ngx_completion_fetch_look.cancelable = 1;
 
     ngx_completion_fetch_owner = owner;
@@ -153,9 +151,7 @@ ngx_completion_fetch_event_exit(void)
         return;
     }
 
-    if (ngx_completion_fetch_look.timer_set) {
-        ngx_del_timer(&ngx_completion_fetch_look);
-    }
+    ngx_completion_timer_stop(&ngx_completion_fetch_look);
 
     if (ngx_completion_fetch_nowhere) {
         ngx_completion_fetch_looked();
@@ -374,9 +370,7 @@ ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data)
 
     /* a timer that differs by less than 300 ms would stay as it was */
 
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
-    }
+    ngx_completion_timer_stop(ev);
 
     if (ev->posted) {
         ngx_delete_posted_event(ev);

@@ -80,10 +80,6 @@ typedef struct {
 } ngx_completion_fetch_job_t;
 
 
-/* a connection for events that have none: debug logging reads its fd */
-extern ngx_connection_t  ngx_completion_fetch_dumb;
-
-
 /* of fetch.c, for fetch_event.c */
 
 typedef struct {

@@ -16,6 +16,7 @@
 
 #include "ngx_http_completion_parse.h"
 #include "../base/ngx_completion_json.h"
+#include "../base/ngx_completion_timer.h"
 #include "../operation/ngx_completion_operation.h"
 
 
@@ -92,8 +93,6 @@ typedef struct {
     ngx_http_request_t            *request;
     ngx_completion_service_t      *service;
     ngx_completion_submit_t       *submit;   /* under way */
-    ngx_socket_t                   fd;       /* as in ngx_connection_t, for
-                                                the debug log of timers */
 
     ngx_http_completion_format_e   format;
     ngx_str_t                      owner;
@@ -263,8 +262,6 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 ngx_int_t ngx_http_completion_empty(ngx_http_request_t *r, ngx_uint_t status);
 ngx_int_t ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
-ngx_int_t ngx_http_completion_retry_after(ngx_http_request_t *r,
-    ngx_msec_t ms);
 
 /* What the document says; NULL: nothing readable. */
 ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,

@@ -256,7 +256,6 @@ ngx_http_completion_create_ctx(ngx_http_request_t *r,
 
     ctx->request = r;
     ctx->service = ccf->service;
-    ctx->fd = (ngx_socket_t) -1;
 
     ngx_http_set_ctx(r, ctx, ngx_http_completion_async_module);
     ngx_http_completion_clock_start(ctx);
@@ -314,9 +313,7 @@ ngx_http_completion_cleanup(void *data)
     ngx_completion_wait_end(&ctx->wait);
     ngx_http_completion_release(ctx);
 
-    if (ctx->timer.timer_set) {
-        ngx_del_timer(&ctx->timer);
-    }
+    ngx_completion_timer_stop(&ctx->timer);
 }
 
 

@@ -25,6 +25,8 @@ static ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_int_t ngx_http_completion_should_retry(ngx_http_request_t *r,
     ngx_uint_t repeatable);
+static ngx_int_t ngx_http_completion_retry_after(ngx_http_request_t *r,
+    ngx_msec_t ms);
 static ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *body);
 
@@ -575,7 +577,7 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_http_completion_retry_after(ngx_http_request_t *r, ngx_msec_t ms)
 {
     ngx_str_t  value;

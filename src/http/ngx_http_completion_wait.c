@@ -133,10 +133,8 @@ ngx_http_completion_wait(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->timer.handler = ngx_http_completion_wait_timer;
-    ctx->timer.data = ctx;
-    ctx->timer.log = r->connection->log;
-
+    ngx_completion_timer_init(&ctx->timer, ngx_http_completion_wait_timer,
+                              r->connection->log);
     ngx_add_timer(&ctx->timer, ms);
     ngx_http_completion_clock_stop(ctx);
 
@@ -210,9 +208,7 @@ ngx_http_completion_wait_handler(ngx_completion_wait_t *wait)
 
     ctx = wait->data;
 
-    if (ctx->timer.timer_set) {
-        ngx_del_timer(&ctx->timer);
-    }
+    ngx_completion_timer_stop(&ctx->timer);
 
     ngx_http_completion_resume(ctx);
 }
@@ -223,7 +219,7 @@ ngx_http_completion_wait_timer(ngx_event_t *ev)
 {
     ngx_http_completion_ctx_t  *ctx;
 
-    ctx = ev->data;
+    ctx = ngx_completion_timer_owner(ev, ngx_http_completion_ctx_t, timer);
 
     ngx_completion_wait_end(&ctx->wait);
     ngx_http_completion_resume(ctx);

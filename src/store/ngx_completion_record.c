@@ -5,6 +5,13 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* counts a record as what it is now, or not any more */
+static void ngx_completion_record_count(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+static void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+
 uint32_t
 ngx_completion_zone_hash(ngx_str_t *id)
 {
@@ -208,7 +215,7 @@ ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
 }
 
 
-void
+static void
 ngx_completion_record_count(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
@@ -227,7 +234,7 @@ ngx_completion_record_count(ngx_completion_zone_t *zone,
 }
 
 
-void
+static void
 ngx_completion_record_uncount(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {

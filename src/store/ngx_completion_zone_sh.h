@@ -400,12 +400,6 @@ ngx_int_t ngx_completion_record_answered(ngx_completion_zone_t *zone,
 /* Whoever waits for what this is the hash of is to look. */
 void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);
 
-/* Counts a record as what it is now, or not any more. */
-void ngx_completion_record_count(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-
 /* The end of an operation is known, which is counted once: NGX_OK. */
 ngx_int_t ngx_completion_record_count_end(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
