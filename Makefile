@@ -75,7 +75,7 @@ PAGE_PACKAGES  = chromium chromium-driver
 ANALYSIS_PACKAGES = clang-tidy cppcheck libclang-rt-dev
 
 deps: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES) $(TEST_PACKAGES) \
-                 $(CHECK_PACKAGES) $(PAGE_PACKAGES) $(NPM_PACKAGES)
+                 $(CHECK_PACKAGES) $(PAGE_PACKAGES)
 deps-demo: PACKAGES = $(BUILD_PACKAGES) $(RUN_PACKAGES)
 deps-build: PACKAGES = $(BUILD_PACKAGES)
 deps-check: PACKAGES = $(BUILD_PACKAGES) $(CHECK_PACKAGES) $(ANALYSIS_PACKAGES)
