@@ -331,7 +331,10 @@ sub _backwards ($self) {
                 if ($known && $end ne $known->{end} && $known->{time} < $entry->{start}
                     && !$self->_forgotten($known, $entry))
                 {
-                    $self->_broken(backwards => _name($entry), 'had been done');
+                    $self->_broken(backwards => _name($entry), substr($end, 0, 80),
+                        sprintf('from %.3f to %.3f,', @$entry{qw(start end)}),
+                        sprintf('had been done at %.3f:', $known->{time}),
+                        substr $known->{end}, 0, 80);
                 }
                 $done{$client} = { end => $end, json => $json, time => $entry->{end} }
                     if $json->{done} && $end ne ($known // { end => '' })->{end};
