@@ -99,6 +99,19 @@ sub upstream (@entries) { sub ($journal) { push @{ $journal->{upstream} }, @entr
 sub strike ($what, $time) { { what => $what, time => $time, end => $time + 0.1 } }
 
 
+# A cancel at 105, kept for eight seconds, is seen, and is gone: both in seconds from 100 on.
+sub cancelled ($seen, $gone) {
+    return sub ($journal) {
+        my %ask = %{ entry($journal, 5) };
+        my $error = '{"id":"one","done":true,"error":{"code":1}}';
+        splice @{ $journal->{clients} }, 3, 2,
+            { %ask, n => 4, client => 2, action => 'cancel', answer(200, $error) },
+            { %ask, n => 5, start => 100 + $seen, end => 100.1 + $seen, answer(200, $error) },
+            { %ask, n => 6, start => 100 + $gone, end => 100.1 + $gone };
+    };
+}
+
+
 is_deeply broken(journal()), {}, 'a plain journal has no fault';
 
 # [invariant, what is planted, how]
@@ -148,6 +161,7 @@ my @PLANTED = (
     [ backwards => 'pending after the end', set(5, body => '{"id":"one","done":false}') ],
     [ backwards => 'another end', set(5, body => document($TEXT, response => { alternatives =>
         [ { message => { text => "echo: $TEXT, otherwise" } } ] })) ],
+    [ backwards => 'a cancel forgotten before its time', cancelled(5, 12) ],
     [ backwards => 'a stream that goes on after its end', set(4, body => undef, events => [
         { id => 'done', data => document() }, { id => 'done', data => document() } ],
         headers => { 'content-type' => 'text/event-stream' }) ],
@@ -216,6 +230,8 @@ my @EXPLAINED = (
         set(2, answer(404, '{"code":"operation_not_found"}'))->($j);
         $j->{upstream}[1]{status} = 404;
     } ],
+    [ 'a cancel forgotten in its time', cancelled(5, 14) ],
+    [ '... which another client saw late', cancelled(9, 14) ],
     [ 'quotas of two lives', sub ($j) {
         push @{ $j->{upstream} }, map { submit($_, $TEXT, status => 503) } 100.6, 100.7;
         push @{ $j->{strikes} }, strike(zone => 100.55);

@@ -347,13 +347,16 @@ sub _backwards ($self) {
 sub _spelled ($json) { encode_json([ @$json{qw(error response)} ]) }
 
 
-# A cancel is our own word: it ends with the record.
+# A cancel is our own word: it ends with the record, which is kept from the first request for it
+# on, whoever sent that, and not from when this client saw the end.
 sub _forgotten ($self, $known, $entry) {
     my $error = $known->{json}{error};
     return 0 if ref $error ne 'HASH' || $error->{code} != 1;
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;
-    return $entry->{end} - $known->{time} >= $keep || $self->_lives($known->{time}, $entry->{end});
+    my $from = min $known->{time}, map { $_->{start} } grep { $_->{action} eq 'cancel' }
+        @{ $self->{at}{ $entry->{location} } };
+    return $entry->{end} - $from >= $keep || $self->_lives($from, $entry->{end});
 }
 
 
