@@ -19,13 +19,18 @@ my $root = "$FindBin::Bin/..";
 
 # Those without a test of their own do the main job.
 my %test = (
+    'application.conf'   => \&application,
     'balanced.conf'      => \&balanced,
+    'behind-proxy.conf'  => \&behind_proxy,
     'cors.conf'          => \&cors,
     'languages.conf'     => \&languages,
     'limit.conf'         => \&limit,
     'models.conf'        => \&models,
     'native.conf'        => \&native,
+    'server.conf'        => \&server,
+    'tenants.conf'       => \&tenants,
     'users-basic.conf'   => \&users_basic,
+    'users-jwt.conf'     => \&users_jwt,
     'users-request.conf' => \&users_request,
     'yandex-vm.conf'     => \&yandex_vm,
 );
@@ -41,9 +46,15 @@ is join(' ', sort keys %test), '', 'each test has its example';
 done_testing;
 
 
+# Each of them serves its metrics, to its own machine.
 sub start ($conf, %arg) {
     my $t = CompletionAsync::Test->new(emulator => { delay => 0.2, %{ $arg{emulator} // {} } });
     $t->run(CompletionAsync::Example::render($t, $conf, %arg));
+
+    my $r = $t->request(GET => '/metrics');
+    is $r->{status}, 200, 'there are metrics';
+    like $r->{body}, qr/^nginx_completion_async_build_info\{/m, '... of the module';
+    is $t->request(GET => '/metrics', from => '127.0.0.2')->{status}, 403, '... not for others';
     return $t;
 }
 
@@ -189,6 +200,155 @@ sub users_request ($conf) {
     is submit($t, '/translate', headers => { Authorization => 'Bearer nobody' })->{status}, 403,
         'a session without a user is nobody';
     is $t->request(GET => '/session', %alice)->{status}, 404, 'sessions are not asked for here';
+    $t->done;
+}
+
+
+# The service says whom a token is of, and counts what it is asked.
+sub users_jwt ($conf) {
+    my $t = start(
+        $conf,
+        replace => { '127.0.0.1:9000' => '127.0.0.1:%%PORT_7%%',
+            '/var/cache/nginx/verified' => '%%TESTDIR%%/verified' },
+        http    => <<~'EOC',
+            map $http_authorization $subject {
+                default ""; "Bearer a" alice; "Bearer new-a" alice; "Bearer b" bob;
+            }
+            log_format verified '$status $http_authorization';
+            server {
+                listen 127.0.0.1:%%PORT_7%%;
+                access_log %%TESTDIR%%/verified.log verified;
+                location /verify {
+                    if ($subject = "") { return 401; }
+                    add_header X-Subject $subject;
+                    return 204;
+                }
+            }
+            EOC
+    );
+    my %alice = (headers => { Authorization => 'Bearer a' });
+    my %bob   = (headers => { Authorization => 'Bearer b' });
+
+    isolated($t, \%alice, \%bob, 401);
+    my $location = submit($t, '/translate', %alice)->header('Location');
+    my %renewed  = (headers => { Authorization => 'Bearer new-a' });
+    is $t->request(GET => $location, %renewed)->{status}, 200, 'a new token is of the same user';
+
+    is submit($t, '/translate', headers => { Authorization => 'Bearer forged' })->{status}, 401,
+        'a token that is not good' for 1 .. 2;
+    my %asked;
+    $asked{$_}++ for split /\n/, $t->read_file('verified.log');
+    is $asked{'204 Bearer a'}, 1, 'a good one is verified once';
+    is $asked{'401 Bearer forged'}, 2, '... another one each time';
+    is $t->request(GET => '/verify', %alice)->{status}, 404, 'clients verify nothing';
+    $t->done;
+}
+
+
+sub tenants ($conf) {
+    my $t = start($conf, files => { 'tenants.map' => qq{"Bearer a" acme;\n"Bearer b" globex;\n} });
+    my %acme   = (headers => { Authorization => 'Bearer a' });
+    my %globex = (headers => { Authorization => 'Bearer b' });
+
+    isolated($t, \%acme, \%globex, 401);
+    is $t->request(GET => $_, %acme)->{status}, 404, "$_ is not for clients"
+        for '/acme', '/globex/operations/x';
+
+    # the smaller quota is the other one's
+    my @answers = $t->concurrent(([ POST => '/translate', body => 'text', %globex ]) x 23);
+    ok scalar(grep { $_->{status} == 429 } @answers), 'a tenant uses up its quota and its line';
+    is submit($t, '/translate', %acme)->{status}, 202, '... which nobody else feels';
+
+    my $metrics = $t->request(GET => '/metrics')->{body};
+    like $metrics, qr/^nginx_completion_async_submits_total\{provider="$_",/m, "metrics of $_"
+        for qw(acme globex);
+    $t->done;
+}
+
+
+sub application ($conf) {
+    my $t = start(
+        $conf,
+        replace => { '127.0.0.1:9000' => '127.0.0.1:%%PORT_7%%' },
+        http    => <<~'EOC',
+            map $cookie_session $known { default ""; a alice; b bob; }
+            server {
+                listen 127.0.0.1:%%PORT_7%%;
+                location / { return 200 "the application"; }
+                location /session {
+                    if ($known = "") { return 401; }
+                    add_header X-User $known;
+                    return 204;
+                }
+            }
+            EOC
+    );
+    my %alice = (headers => { Cookie => 'session=a', 'Sec-Fetch-Site' => 'same-origin' });
+    my %bob   = (headers => { Cookie => 'session=b' });
+
+    is $t->request(GET => '/api/other')->{body}, 'the application', 'what is not ours';
+    my $location = CompletionAsync::Example::main_job($t, '/api/translate', %alice);
+    is $t->request(GET => $location, %bob)->{status}, 404, 'an operation is its user\'s';
+    is submit($t, '/api/translate')->{status}, 401, 'without a session there is none';
+
+    my $count = () = $t->emulator->submits;
+    for my $site (qw(cross-site same-site)) {
+        my %headers = (%{ $alice{headers} }, 'Sec-Fetch-Site' => $site);
+        is submit($t, '/api/translate', headers => \%headers)->{status}, 403, "nor from a $site page";
+    }
+    is scalar(() = $t->emulator->submits), $count, '... which costs nothing';
+
+    my @same = map { submit($t, '/api/translate', %alice) } 1 .. 2;
+    is $same[1]->header('Location'), $same[0]->header('Location'), 'one text is paid once';
+    $t->done;
+}
+
+
+sub behind_proxy ($conf) {
+    my $uri = 'https://translate.example.com/translate/operations/';
+    my $t = start($conf, replace => { '10.0.0.0/8' => '127.0.0.3' });
+    my $from = sub ($client, %more) {
+        return (headers => { 'X-Forwarded-For' => "10.9.9.9, $client" }, from => '127.0.0.3', %more);
+    };
+
+    my $r = submit($t, '/translate', $from->('192.0.2.1'));
+    like $r->header('Location'), qr{^\Q$uri\E\w}, 'a Location that any client can follow';
+    my $path = $r->header('Location') =~ s{^https://[^/]+}{}r;
+    is $t->poll_until_done($path)->json->{done}, 1, '... through the proxy';
+
+    my @refused = grep { $_->{status} == 429 }
+        map { submit($t, '/translate', $from->('192.0.2.1')) } 1 .. 12;
+    ok scalar @refused, 'a client that asks too often';
+    is submit($t, '/translate', $from->('192.0.2.2'))->{status}, 202, '... is not all of them';
+    is submit($t, '/translate', $from->('192.0.2.1', from => '127.0.0.4'))->{status}, 202,
+        'nobody else says who a client is';
+    $t->done;
+}
+
+
+sub server ($conf) {
+    my $t = start($conf);
+    my %key = (headers => { 'Idempotency-Key' => 'order-17' });
+
+    my $r = submit($t, '/translate', %key);
+    is $r->{status}, 200, 'a submit that waits by itself';
+    is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: text', '... has the result';
+
+    my $again = submit($t, '/translate', %key);
+    is $again->{body}, $r->{body}, '... again under its key';
+    is scalar(() = $t->emulator->submits), 1, '... for one submit';
+
+    $r = submit($t, '/translate', body => '[delay=1]', headers => { Prefer => 'wait=0' });
+    is $r->{status}, 202, 'one that does not wait';
+    my $location = $r->header('Location');
+    $r = $t->request(GET => $location, headers => { Prefer => 'wait=300' });
+    is $r->header('Preference-Applied'), 'wait=300', 'minutes may be waited for';
+    is $r->json->{done}, 1, '... if they are needed';
+    is $t->stream($location)->event(5)->{id}, 'done', 'or a stream is read';
+
+    my @answers = $t->concurrent(([ POST => '/translate', body => 'text' ]) x 25);
+    is join(' ', sort map { $_->{status} } @answers), join(' ', (200) x 25),
+        'a batch stands in line';
     $t->done;
 }
 
