@@ -42,7 +42,7 @@ $t->done;
 sub dockerfile_env () {
     my $file = CompletionAsync::Example::slurp("$root/docker/Dockerfile");
     my ($env) = $file =~ /^ENV ((?:.*\\\n)*.*)$/m or die "no ENV\n";
-    return map { /^(\w+)=(.*?)\s*\\?$/ ? ($1 => $2) : () } split /\n\s*/, $env;
+    return map { /^(\w+)="?(.*?)"?\s*\\?$/ ? ($1 => $2) : () } split /\n\s*/, $env;
 }
 
 
@@ -114,6 +114,21 @@ sub main_job () {
 
 
 sub image () {
+    my $hook = CompletionAsync::Example::slurp("$root/docker/id-key.envsh");
+    mkdir $t->testdir . '/hooks';
+    $t->write_file('hooks/10-id-key.envsh', $hook, 0644);
+    $t->write_file('mounted.key', 'k' x 32, 0600);
+
+    for my $case ([ '/nowhere', 'no key' ], [ $t->testdir . '/mounted.key', 'a key' ]) {
+        my ($path, $what) = @$case;
+        my ($status, $said) = run_entrypoint("$root/docker/templates", $t->testdir . '/with-key',
+            ['true'], %set, YC_FOLDER_ID => 'b1gmine', COMPLETION_ID_KEY_FILE => $path);
+        my $conf = CompletionAsync::Example::slurp($t->testdir . '/with-key/translate.conf');
+        is scalar($conf =~ /^\s+id_key file:\Q$path\E;$/m), $what eq 'a key' ? 1 : '',
+            "$what of ids is mounted";
+        unlike $conf, qr/\$\{/, '... and nothing is left of the template';
+    }
+
     $t->run(render("$root/docker/templates", 'image', %set, YC_FOLDER_ID => 'b1gmine'));
     main_job();
     my $r = $t->request(GET => '/', port => $t->port(1));
@@ -129,7 +144,7 @@ sub image () {
 
     for my $name (sort keys %set) {
         next if $name =~ /^NGINX_/;
-        like $template, qr/\$\{$name\}/, "$name is used";
+        like "$template$hook", qr/\$(?:\{$name\b|$name\b)/, "$name is used";
     }
 }
 
@@ -238,4 +253,25 @@ sub kubernetes () {
     my $public = $manifest{'Service completion-async'}{metadata}{labels};
     isnt $public->{'app.kubernetes.io/component'}, $wanted->{'app.kubernetes.io/component'},
         'and only that';
+
+    my $alerts = CompletionAsync::Example::slurp("$root/conf-examples/alerts.yml");
+    my ($relabeling) = @{ $manifest{'ServiceMonitor completion-async'}{spec}{endpoints}[0]{relabelings} };
+    like $alerts, qr/up\{job="$relabeling->{replacement}"\}/, '... by the name that alerts have';
+
+    my $service = $manifest{'Service completion-async'}{spec};
+    is $service->{sessionAffinity}, 'ClientIP', 'a client stays with a pod';
+    my ($path) = @{ $manifest{'Ingress completion-async'}{spec}{rules}[0]{http}{paths} };
+    is $path->{backend}{service}{name}, 'completion-async', 'the Ingress has the Service';
+    is $path->{backend}{service}{port}{name}, $service->{ports}[0]{name}, '... and its port';
+    like $template{'translate.conf.template'}, qr/location \Q$path->{path}\E \{/, '... and the location';
+    my ($rule) = @{ $manifest{'HTTPRoute completion-async'}{spec}{rules} };
+    is $rule->{backendRefs}[0]{port}, $service->{ports}[0]{port}, 'so has the route';
+    is $rule->{matches}[0]{path}{value}, $path->{path}, '... for the same';
+
+    # What a folder may do is theirs together.
+    my $replicas = $manifest{'Deployment completion-async'}{spec}{replicas};
+    my ($second, $hour) = $template{'translate.conf.template'} =~ m{submit_rate +(\d+)r/s (\d+)r/h;};
+    my ($polls) = $template{'translate.conf.template'} =~ m{poll_rate +(\d+)r/s;};
+    is_deeply [ map { $_ * $replicas } $second, $hour, $polls ], [ 10, 5000, 50 ],
+        'the quotas are divided among the pods';
 }
