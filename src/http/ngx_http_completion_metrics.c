@@ -389,19 +389,12 @@ static u_char *
 ngx_http_completion_metrics_number(u_char *p, ngx_uint_t value,
     ngx_uint_t scale)
 {
-    p = ngx_sprintf(p, "%ui", value / scale);
-    value %= scale;
-
-    if (value == 0) {
-        return p;
-    }
-
-    p = (scale == 1000) ? ngx_sprintf(p, ".%03ui", value)
-                        : ngx_sprintf(p, ".%06ui", value);
+    p = ngx_sprintf(p, "%ui.%06ui", value / scale,
+                    value % scale * (1000000 / scale));
 
     while (p[-1] == '0') {
         p--;
     }
 
-    return p;
+    return (p[-1] == '.') ? p - 1 : p;
 }

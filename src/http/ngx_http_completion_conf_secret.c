@@ -14,7 +14,7 @@
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 
-#include "ngx_http_completion_block.h"
+#include "ngx_http_completion_conf.h"
 
 
 /* an id key made for want of a configured one; the master remembers it */
@@ -27,61 +27,11 @@ struct ngx_http_completion_random_s {
 };
 
 
-static ngx_uint_t ngx_http_completion_readable(ngx_core_conf_t *ccf,
-    ngx_str_t *path);
+static void ngx_http_completion_check_file(ngx_cycle_t *cycle,
+    ngx_http_completion_place_t *place, ngx_str_t *path, const char *follows);
 
 
 static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
-
-
-char *
-ngx_http_completion_block_credential(ngx_conf_t *cf,
-    ngx_http_completion_block_t *block)
-{
-    char                         *rv;
-    ngx_str_t                     proxy;
-    const char                   *fault;
-    ngx_completion_provider_t    *p;
-    ngx_completion_credential_t  *c;
-
-    p = &block->service->provider;
-    c = &p->credential;
-
-    if (c->kind == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "provider \"%V\" has no credential, add %s",
-                           &p->name, p->dialect->credentials);
-        return NGX_CONF_ERROR;
-    }
-
-    fault = p->dialect->init_conf(p);
-
-    if (fault) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "provider \"%V\": %s",
-                           &p->name, fault);
-        return NGX_CONF_ERROR;
-    }
-
-    if (!ngx_completion_credential_renewed(c)) {
-        return NGX_CONF_OK;
-    }
-
-    /* what is this machine's is no proxy's */
-
-    proxy = block->proxy;
-
-    if (c->kind->local) {
-        ngx_str_null(&block->proxy);
-    }
-
-    rv = ngx_http_completion_block_origin(cf, block, &c->url, c->kind->url,
-                                          c->kind->directive, &c->service);
-    block->proxy = proxy;
-
-    c->service.max_response_size = NGX_COMPLETION_TOKEN_ANSWER_MAX;
-
-    return rv;
-}
 
 
 char *
@@ -136,56 +86,48 @@ ngx_int_t
 ngx_http_completion_random_key(ngx_conf_t *cf,
     ngx_completion_service_t *service)
 {
-    ngx_str_t                     *key;
+    ngx_str_t                     *key, *name;
+    ngx_completion_secret_t       *secret;
     ngx_http_completion_random_t  *random;
 
-    for (random = ngx_http_completion_random_keys;
-         random;
-         random = random->next)
+    name = &service->name;
+    random = ngx_http_completion_random_keys;
+
+    while (random && (random->name.len != name->len
+                      || ngx_strncmp(random->name.data, name->data, name->len)
+                         != 0))
     {
-        if (random->name.len == service->name.len
-            && ngx_strncmp(random->name.data, service->name.data,
-                           service->name.len)
-               == 0)
-        {
-            break;
-        }
+        random = random->next;
     }
 
     if (random == NULL) {
-        random = ngx_alloc(sizeof(ngx_http_completion_random_t)
-                           + service->name.len, cf->log);
-        if (random == NULL) {
-            return NGX_ERROR;
-        }
+        random = ngx_alloc(sizeof(ngx_http_completion_random_t) + name->len,
+                           cf->log);
+        secret = ngx_completion_secret_create(NGX_COMPLETION_ID_KEY_MIN,
+                                              cf->log);
 
-        random->key = ngx_completion_secret_create(NGX_COMPLETION_ID_KEY_MIN,
-                                                   cf->log);
-        if (random->key == NULL) {
+        if (random == NULL || secret == NULL
+            || RAND_bytes(secret->value.data, secret->value.len) != 1)
+        {
             ngx_free(random);
-            return NGX_ERROR;
-        }
-
-        if (RAND_bytes(random->key->value.data, random->key->value.len) != 1) {
-            ngx_completion_secret_destroy(random->key);
-            ngx_free(random);
+            ngx_completion_secret_destroy(secret);
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "no random bytes for the ids of provider "
-                               "\"%V\", use \"id_key\"", &service->name);
+                               "\"%V\", use \"id_key\"", name);
             return NGX_ERROR;
         }
 
-        random->name.len = service->name.len;
+        random->key = secret;
+        random->name.len = name->len;
         random->name.data = (u_char *) (random + 1);
-        ngx_memcpy(random->name.data, service->name.data, service->name.len);
+        ngx_memcpy(random->name.data, name->data, name->len);
 
         random->next = ngx_http_completion_random_keys;
         ngx_http_completion_random_keys = random;
 
         ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
                            "provider \"%V\" has no \"id_key\": the ids given "
-                           "out survive reloads, but not a restart",
-                           &service->name);
+                           "out survive reloads, but not a restart", name);
     }
 
     service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
@@ -200,17 +142,14 @@ ngx_http_completion_random_key(ngx_conf_t *cf,
 }
 
 
-/* once the workers' user is known */
-
 void
-ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
+ngx_http_completion_check_files(ngx_cycle_t *cycle,
     ngx_http_completion_main_conf_t *cmcf)
 {
-    ngx_str_t                     *trusted;
     ngx_uint_t                     i;
     ngx_core_conf_t               *ccf;
     ngx_completion_service_t     **service;
-    ngx_completion_credential_t   *c;
+    ngx_completion_provider_t     *p;
     ngx_http_completion_place_t   *place;
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
@@ -227,26 +166,16 @@ ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
     place = cmcf->places.elts;
 
     for (i = 0; i < cmcf->services.nelts; i++) {
-        c = &service[i]->provider.credential;
+        p = &service[i]->provider;
 
-        if (c->file.len && !ngx_http_completion_readable(ccf, &c->file)) {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                          "\"%V\" cannot be read by the workers' user \"%s\": "
-                          "changes of it need a reload, in %V:%ui", &c->file,
-                          ccf->username, &place[i].file, place[i].line);
-        }
+        ngx_http_completion_check_file(cycle, &place[i], &p->credential.file,
+                                       "changes of it need a reload");
 
         /* libcurl reads it, in a worker */
 
-        trusted = &service[i]->provider.submit.trusted_certificate;
-
-        if (trusted->len && !ngx_http_completion_readable(ccf, trusted)) {
-            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                          "\"%V\" cannot be read by the workers' user \"%s\": "
-                          "no upstream can be verified with it, in %V:%ui",
-                          trusted, ccf->username, &place[i].file,
-                          place[i].line);
-        }
+        ngx_http_completion_check_file(cycle, &place[i],
+                                       &p->submit.trusted_certificate,
+                                       "no upstream can be verified with it");
     }
 }
 
@@ -256,26 +185,32 @@ ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
  * of every directory on the way and of access control lists.
  */
 
-static ngx_uint_t
-ngx_http_completion_readable(ngx_core_conf_t *ccf, ngx_str_t *path)
+static void
+ngx_http_completion_check_file(ngx_cycle_t *cycle,
+    ngx_http_completion_place_t *place, ngx_str_t *path, const char *follows)
 {
-    int        n, dumpable;
-    gid_t     *groups;
-    ngx_fd_t   fd;
+    int               n, dumpable;
+    gid_t            *groups;
+    ngx_fd_t          fd;
+    ngx_core_conf_t  *ccf;
+
+    if (path->len == 0) {
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     n = getgroups(0, NULL);
-    groups = ngx_alloc((n + 1) * sizeof(gid_t), ngx_cycle->log);
+    groups = ngx_alloc((n + 1) * sizeof(gid_t), cycle->log);
 
     if (n == -1 || groups == NULL || getgroups(n, groups) != n) {
-        ngx_free(groups);
-        return 1;
+        goto done;
     }
 
     dumpable = prctl(PR_GET_DUMPABLE);
 
     if (initgroups(ccf->username, ccf->group) == -1) {
-        ngx_free(groups);
-        return 1;
+        goto done;
     }
 
     (void) setfsgid(ccf->group);
@@ -288,7 +223,7 @@ ngx_http_completion_readable(ngx_core_conf_t *ccf, ngx_str_t *path)
     (void) setfsgid(getegid());
 
     if (setgroups(n, groups) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
                       "setgroups() failed");
     }
 
@@ -296,13 +231,17 @@ ngx_http_completion_readable(ngx_core_conf_t *ccf, ngx_str_t *path)
         (void) prctl(PR_SET_DUMPABLE, 1);
     }
 
-    ngx_free(groups);
+    if (fd != NGX_INVALID_FILE) {
+        (void) ngx_close_file(fd);
 
-    if (fd == NGX_INVALID_FILE) {
-        return 0;
+    } else {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "\"%V\" cannot be read by the workers' user \"%s\": "
+                      "%s, in %V:%ui", path, ccf->username, follows,
+                      &place->file, place->line);
     }
 
-    (void) ngx_close_file(fd);
+done:
 
-    return 1;
+    ngx_free(groups);
 }
