@@ -28,16 +28,8 @@
 
 typedef struct {
     ngx_array_t                  services;   /* of service_t * */
-    ngx_array_t                  places;     /* of place_t, of their blocks */
     ngx_int_t                    request_id; /* index of $request_id */
 } ngx_http_completion_main_conf_t;
-
-
-/* in the configuration */
-typedef struct {
-    ngx_str_t                    file;
-    ngx_uint_t                   line;
-} ngx_http_completion_place_t;
 
 
 typedef struct {
@@ -48,7 +40,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                    provider;   /* may be defined further down */
-    ngx_http_completion_place_t  place;      /* of the handler's directive */
+    ngx_completion_place_t       place;      /* of the handler's directive */
     ngx_completion_service_t    *service;    /* of the provider, once merged */
     ngx_flag_t                   submits;    /* not operations only */
     ngx_flag_t                   metrics;    /* nothing but metrics */

@@ -63,7 +63,7 @@ ngx_completion_service_t *ngx_http_completion_find_service(
 
 /* Errors are of this place from now on, until it is called once more. */
 void ngx_http_completion_conf_place(ngx_conf_t *cf,
-    ngx_http_completion_place_t *place);
+    ngx_completion_place_t *place);
 
 
 /* secret */

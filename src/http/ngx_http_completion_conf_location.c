@@ -17,8 +17,6 @@ static char *ngx_http_completion_check_settings(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf);
 static char *ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_response_format(ngx_conf_t *cf,
@@ -165,7 +163,7 @@ ngx_command_t  ngx_http_completion_commands[] = {
 
     { ngx_string("completion_async_metrics"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_completion_metrics,
+      ngx_http_completion_async,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -451,7 +449,7 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
 }
 
 
-/* "completion_async" and "completion_async_operations" */
+/* the directives that make a location one of ours; of metrics, no argument */
 
 static char *
 ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -459,19 +457,33 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_completion_loc_conf_t *ccf = conf;
 
     ngx_str_t                 *value;
+    ngx_uint_t                 metrics;
     ngx_http_core_loc_conf_t  *clcf;
 
     value = cf->args->elts;
+    metrics = (cf->args->nelts == 1);
 
-    if (ccf->metrics) {
-        return "needs a location of its own: this one serves metrics";
+    if (metrics ? ccf->submits != NGX_CONF_UNSET : ccf->metrics) {
+        return "needs a location of its own: metrics and operations do not "
+               "share one";
+    }
+
+    if (ccf->metrics || ccf->submits == (ngx_flag_t) cmd->offset) {
+        return "is duplicate";
     }
 
     if (ccf->submits != NGX_CONF_UNSET) {
-        return (ccf->submits == (ngx_flag_t) cmd->offset)
-                   ? "is duplicate"
-                   : "is duplicate: a location either submits or serves "
-                     "operations only";
+        return "is duplicate: a location either submits or serves operations "
+               "only";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (metrics) {
+        ccf->metrics = 1;
+        clcf->handler = ngx_http_completion_metrics_handler;
+
+        return NGX_CONF_OK;
     }
 
     ccf->submits = cmd->offset;
@@ -479,32 +491,7 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ccf->place.file = cf->conf_file->file.name;
     ccf->place.line = cf->conf_file->line;
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_completion_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (ccf->metrics) {
-        return "is duplicate";
-    }
-
-    if (ccf->submits != NGX_CONF_UNSET) {
-        return "needs a location of its own: this one serves operations";
-    }
-
-    ccf->metrics = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_completion_metrics_handler;
 
     return NGX_CONF_OK;
 }

@@ -164,15 +164,10 @@ ngx_http_completion_create_main_conf(ngx_conf_t *cf)
     ngx_http_completion_main_conf_t  *cmcf;
 
     cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_completion_main_conf_t));
-    if (cmcf == NULL) {
-        return NULL;
-    }
 
-    if (ngx_array_init(&cmcf->services, cf->pool, 2,
-                       sizeof(ngx_completion_service_t *))
-        != NGX_OK
-        || ngx_array_init(&cmcf->places, cf->pool, 2,
-                          sizeof(ngx_http_completion_place_t))
+    if (cmcf == NULL
+        || ngx_array_init(&cmcf->services, cf->pool, 2,
+                          sizeof(ngx_completion_service_t *))
            != NGX_OK)
     {
         return NULL;
@@ -187,12 +182,12 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_completion_main_conf_t *cmcf = conf;
 
-    char                          *rv;
-    ngx_str_t                     *value;
-    ngx_conf_t                     save;
-    ngx_completion_service_t     **service;
-    ngx_http_completion_block_t   *block;
-    ngx_http_completion_place_t   *place, begins;
+    char                         *rv;
+    ngx_str_t                    *value;
+    ngx_conf_t                    save;
+    ngx_completion_place_t       *place;
+    ngx_completion_service_t    **service;
+    ngx_http_completion_block_t  *block;
 
     value = cf->args->elts;
 
@@ -211,18 +206,17 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     block = ngx_http_completion_block_init(cf, &value[1]);
     service = ngx_array_push(&cmcf->services);
-    place = ngx_array_push(&cmcf->places);
 
-    if (block == NULL || service == NULL || place == NULL) {
+    if (block == NULL || service == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    begins.file = cf->conf_file->file.name;
-    begins.line = cf->conf_file->line;
-
-    *place = begins;
     *service = block->service;
     block->service->index = cmcf->services.nelts - 1;
+
+    place = &block->service->place;
+    place->file = cf->conf_file->file.name;
+    place->line = cf->conf_file->line;
 
     save = *cf;
     cf->handler = ngx_http_completion_directive;
@@ -238,9 +232,9 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     /* what is missing from a block is reported where it begins */
 
-    ngx_http_completion_conf_place(cf, &begins);
+    ngx_http_completion_conf_place(cf, place);
     rv = ngx_http_completion_block_done(cf, block);
-    ngx_http_completion_conf_place(cf, &begins);
+    ngx_http_completion_conf_place(cf, place);
 
     return rv;
 }
@@ -556,14 +550,13 @@ ngx_int_t
 ngx_http_completion_init_providers(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf)
 {
-    ngx_int_t                      rc;
-    ngx_uint_t                     i, n;
-    ngx_resolver_t                *resolver;
-    ngx_completion_origin_t       *origin[3];
-    ngx_completion_service_t     **service;
-    ngx_http_core_loc_conf_t      *clcf;
-    ngx_completion_provider_t     *p;
-    ngx_http_completion_place_t   *place;
+    ngx_int_t                   rc;
+    ngx_uint_t                  i, n;
+    ngx_resolver_t             *resolver;
+    ngx_completion_origin_t    *origin[3];
+    ngx_completion_service_t  **service;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_completion_provider_t  *p;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -576,7 +569,6 @@ ngx_http_completion_init_providers(ngx_conf_t *cf,
     }
 
     service = cmcf->services.elts;
-    place = cmcf->places.elts;
     rc = NGX_OK;
 
     for (i = 0; i < cmcf->services.nelts && rc == NGX_OK; i++) {
@@ -593,14 +585,14 @@ ngx_http_completion_init_providers(ngx_conf_t *cf,
 
         /* what is wrong is wrong in the provider's block */
 
-        ngx_http_completion_conf_place(cf, &place[i]);
+        ngx_http_completion_conf_place(cf, &service[i]->place);
 
         for (n = 0; n < 3 && origin[n] && rc == NGX_OK; n++) {
             rc = ngx_completion_origin_init(cf, origin[n], resolver,
                                             clcf->resolver_timeout);
         }
 
-        ngx_http_completion_conf_place(cf, &place[i]);
+        ngx_http_completion_conf_place(cf, &service[i]->place);
     }
 
     return rc;
@@ -631,9 +623,9 @@ ngx_http_completion_find_service(ngx_http_completion_main_conf_t *cmcf,
 
 void
 ngx_http_completion_conf_place(ngx_conf_t *cf,
-    ngx_http_completion_place_t *place)
+    ngx_completion_place_t *place)
 {
-    ngx_http_completion_place_t  other;
+    ngx_completion_place_t  other;
 
     other.file = cf->conf_file->file.name;
     other.line = cf->conf_file->line;

@@ -28,7 +28,7 @@ struct ngx_http_completion_random_s {
 
 
 static void ngx_http_completion_check_file(ngx_cycle_t *cycle,
-    ngx_http_completion_place_t *place, ngx_str_t *path, const char *follows);
+    ngx_completion_place_t *place, ngx_str_t *path, const char *follows);
 
 
 static ngx_http_completion_random_t  *ngx_http_completion_random_keys;
@@ -146,11 +146,10 @@ void
 ngx_http_completion_check_files(ngx_cycle_t *cycle,
     ngx_http_completion_main_conf_t *cmcf)
 {
-    ngx_uint_t                     i;
-    ngx_core_conf_t               *ccf;
-    ngx_completion_service_t     **service;
-    ngx_completion_provider_t     *p;
-    ngx_http_completion_place_t   *place;
+    ngx_uint_t                  i;
+    ngx_core_conf_t            *ccf;
+    ngx_completion_service_t  **service;
+    ngx_completion_provider_t  *p;
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
@@ -163,17 +162,17 @@ ngx_http_completion_check_files(ngx_cycle_t *cycle,
     }
 
     service = cmcf->services.elts;
-    place = cmcf->places.elts;
 
     for (i = 0; i < cmcf->services.nelts; i++) {
         p = &service[i]->provider;
 
-        ngx_http_completion_check_file(cycle, &place[i], &p->credential.file,
+        ngx_http_completion_check_file(cycle, &service[i]->place,
+                                       &p->credential.file,
                                        "changes of it need a reload");
 
         /* libcurl reads it, in a worker */
 
-        ngx_http_completion_check_file(cycle, &place[i],
+        ngx_http_completion_check_file(cycle, &service[i]->place,
                                        &p->submit.trusted_certificate,
                                        "no upstream can be verified with it");
     }
@@ -187,7 +186,7 @@ ngx_http_completion_check_files(ngx_cycle_t *cycle,
 
 static void
 ngx_http_completion_check_file(ngx_cycle_t *cycle,
-    ngx_http_completion_place_t *place, ngx_str_t *path, const char *follows)
+    ngx_completion_place_t *place, ngx_str_t *path, const char *follows)
 {
     int               n, dumpable;
     gid_t            *groups;
