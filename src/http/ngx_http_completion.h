@@ -28,26 +28,8 @@
 
 typedef struct {
     ngx_array_t                  services;   /* of service_t * */
-    ngx_array_t                  places;     /* of place_t, of their blocks */
-    ngx_array_t                  references; /* of reference_t */
     ngx_int_t                    request_id; /* index of $request_id */
 } ngx_http_completion_main_conf_t;
-
-
-/* in the configuration */
-typedef struct {
-    ngx_str_t                    file;
-    ngx_uint_t                   line;
-} ngx_http_completion_place_t;
-
-
-/* a location's word for a provider, which may be defined further down */
-typedef struct {
-    ngx_str_t                    name;
-    ngx_completion_service_t   **service;
-    ngx_str_t                    file;
-    ngx_uint_t                   line;
-} ngx_http_completion_reference_t;
 
 
 typedef struct {
@@ -57,7 +39,9 @@ typedef struct {
 
 
 typedef struct {
-    ngx_completion_service_t    *service;
+    ngx_str_t                    provider;   /* may be defined further down */
+    ngx_completion_place_t       place;      /* of the handler's directive */
+    ngx_completion_service_t    *service;    /* of the provider, once merged */
     ngx_flag_t                   submits;    /* not operations only */
     ngx_flag_t                   metrics;    /* nothing but metrics */
 
@@ -83,9 +67,6 @@ typedef struct {
     time_t                       idempotency;     /* seconds; 0: off */
     time_t                       cache;           /* seconds; 0: off */
     ngx_flag_t                   cache_shared;
-
-    ngx_str_t                    file;       /* of the handler's directive */
-    ngx_uint_t                   line;
 } ngx_http_completion_loc_conf_t;
 
 
@@ -141,31 +122,6 @@ typedef struct {
     unsigned                       asked:1;       /* upstream, for this */
     unsigned                       streaming:1;   /* the header is sent */
 } ngx_http_completion_ctx_t;
-
-
-/* conf */
-
-extern ngx_command_t  ngx_http_completion_commands[];
-
-void *ngx_http_completion_create_main_conf(ngx_conf_t *cf);
-char *ngx_http_completion_init_main_conf(ngx_conf_t *cf, void *conf);
-void *ngx_http_completion_create_loc_conf(ngx_conf_t *cf);
-char *ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent,
-    void *child);
-
-/* The block of a provider; what is left to do once everything is known. */
-char *ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-ngx_int_t ngx_http_completion_providers_init(ngx_conf_t *cf,
-    ngx_http_completion_main_conf_t *cmcf);
-
-/* Warns of files that workers cannot read; the user is known by then. */
-void ngx_http_completion_credentials_check(ngx_cycle_t *cycle,
-    ngx_http_completion_main_conf_t *cmcf);
-
-/* Reads a file of the configuration, 64k at most: NGX_OK, or it is logged. */
-ngx_int_t ngx_http_completion_read_file(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_str_t *content, ngx_file_info_t *info);
 
 
 /* handler */

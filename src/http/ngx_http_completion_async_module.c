@@ -5,7 +5,7 @@
 
 #include "../store/ngx_completion_wake.h"
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_conf.h"
 
 
 static ngx_int_t ngx_http_completion_init(ngx_conf_t *cf);
@@ -23,7 +23,7 @@ static ngx_http_module_t  ngx_http_completion_async_module_ctx = {
     ngx_http_completion_init,              /* postconfiguration */
 
     ngx_http_completion_create_main_conf,  /* create main configuration */
-    ngx_http_completion_init_main_conf,    /* init main configuration */
+    NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -54,10 +54,18 @@ ngx_http_completion_init(ngx_conf_t *cf)
 {
     ngx_http_completion_main_conf_t  *cmcf;
 
+    static ngx_str_t  request_id = ngx_string("request_id");
+
     cmcf = ngx_http_conf_get_module_main_conf(cf,
                                             ngx_http_completion_async_module);
 
-    return ngx_http_completion_providers_init(cf, cmcf);
+    cmcf->request_id = ngx_http_get_variable_index(cf, &request_id);
+
+    if (cmcf->request_id == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_completion_init_providers(cf, cmcf);
 }
 
 
@@ -75,7 +83,7 @@ ngx_http_completion_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    ngx_http_completion_credentials_check(cycle, cmcf);
+    ngx_http_completion_check_files(cycle, cmcf);
 
     if (ngx_test_config) {
         return NGX_OK;

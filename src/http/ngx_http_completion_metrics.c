@@ -12,9 +12,8 @@
 
 
 #define NGX_HTTP_COMPLETION_METRICS_PREFIX   "nginx_completion_async_"
-#define NGX_HTTP_COMPLETION_METRICS_BUFFER   16384
 
-/* of a line, without the provider's name */
+/* of a line, without the provider's name, or of the head of a family */
 #define NGX_HTTP_COMPLETION_METRICS_LINE     512
 
 
@@ -25,59 +24,41 @@ typedef struct {
 } ngx_http_completion_sample_t;
 
 
-typedef struct {
-    ngx_pool_t                         *pool;
-    ngx_chain_t                        *first;
-    ngx_chain_t                        *last;
-    size_t                              size;       /* of what is complete */
-} ngx_http_completion_page_t;
-
-
 /* one line, or one histogram */
 typedef struct {
     const ngx_completion_metric_t      *family;
     const ngx_completion_metric_t      *metric;
     ngx_http_completion_sample_t       *sample;
-    ngx_uint_t                          index;      /* in the member */
     const char                         *values[2];  /* of the labels */
 } ngx_http_completion_series_t;
 
 
-#define ngx_http_completion_metrics_member(series)                            \
-    ((void *) ((u_char *) &(series)->sample->values                           \
-               + (series)->metric->offset))
-
-
-static ngx_http_completion_sample_t *ngx_http_completion_samples(
-    ngx_http_request_t *r, ngx_array_t *services);
-static ngx_int_t ngx_http_completion_sample(ngx_pool_t *pool,
+static ngx_int_t ngx_http_completion_metrics_sample(ngx_pool_t *pool,
     ngx_completion_service_t *service, ngx_http_completion_sample_t *sample);
-static ngx_int_t ngx_http_completion_metrics_escape(ngx_pool_t *pool,
-    ngx_str_t *name, ngx_str_t *escaped);
-static ngx_int_t ngx_http_completion_metrics_page(
-    ngx_http_completion_page_t *page, ngx_http_completion_sample_t *samples,
-    ngx_uint_t n);
-static ngx_int_t ngx_http_completion_metrics_family(
-    ngx_http_completion_page_t *page, const ngx_completion_metric_t *family,
+static ngx_int_t ngx_http_completion_metrics_page(ngx_array_t *page,
+    ngx_array_t *samples);
+static ngx_int_t ngx_http_completion_metrics_family(ngx_array_t *page,
+    const ngx_completion_metric_t *family,
     ngx_http_completion_sample_t *sample);
-static ngx_int_t ngx_http_completion_metrics_value(
-    ngx_http_completion_page_t *page, ngx_http_completion_series_t *series);
-static ngx_int_t ngx_http_completion_metrics_histogram(
-    ngx_http_completion_page_t *page, ngx_http_completion_series_t *series);
-static u_char *ngx_http_completion_metrics_name(u_char *p,
-    ngx_http_completion_series_t *series, const char *suffix);
+static ngx_int_t ngx_http_completion_metrics_histogram(ngx_array_t *page,
+    ngx_http_completion_series_t *series,
+    ngx_completion_histogram_sh_t *histogram);
+static ngx_int_t ngx_http_completion_metrics_line(ngx_array_t *page,
+    ngx_http_completion_series_t *series, const char *suffix,
+    ngx_str_t *bound, ngx_uint_t value, ngx_uint_t scale);
 static u_char *ngx_http_completion_metrics_number(u_char *p, ngx_uint_t value,
     ngx_uint_t scale);
-static ngx_buf_t *ngx_http_completion_metrics_room(
-    ngx_http_completion_page_t *page, size_t size);
 
 
 ngx_int_t
 ngx_http_completion_metrics_handler(ngx_http_request_t *r)
 {
+    ngx_buf_t                        *b;
     ngx_int_t                         rc;
-    ngx_http_completion_page_t        page;
-    ngx_http_completion_sample_t     *samples;
+    ngx_uint_t                        i;
+    ngx_chain_t                       out;
+    ngx_array_t                       page, samples;
+    ngx_completion_service_t        **service;
     ngx_http_completion_main_conf_t  *cmcf;
 
     static ngx_str_t  allow = ngx_string("GET, HEAD");
@@ -96,17 +77,29 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
     }
 
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
+    service = cmcf->services.elts;
 
-    samples = ngx_http_completion_samples(r, &cmcf->services);
-    if (samples == NULL) {
+    if (ngx_array_init(&samples, r->pool, ngx_max(cmcf->services.nelts, 1),
+                       sizeof(ngx_http_completion_sample_t))
+        != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memzero(&page, sizeof(ngx_http_completion_page_t));
-    page.pool = r->pool;
+    for (i = 0; i < cmcf->services.nelts; i++) {
+        if (ngx_http_completion_metrics_sample(r->pool, service[i],
+                                               ngx_array_push(&samples))
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
 
-    if (ngx_http_completion_metrics_page(&page, samples, cmcf->services.nelts)
-        != NGX_OK
+    b = ngx_calloc_buf(r->pool);
+
+    if (b == NULL
+        || ngx_array_init(&page, r->pool, 16384, 1) != NGX_OK
+        || ngx_http_completion_metrics_page(&page, &samples) != NGX_OK
         || ngx_http_completion_add_header(r, "Cache-Control", &no_store)
            != NGX_OK)
     {
@@ -117,7 +110,7 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
                 "text/plain; version=0.0.4; charset=utf-8");
     r->headers_out.content_type_len = sizeof("text/plain") - 1;
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = page.size;
+    r->headers_out.content_length_n = page.nelts;
     r->disable_not_modified = 1;
 
     rc = ngx_http_send_header(r);
@@ -126,44 +119,27 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    page.last->buf->last_buf = (r == r->main) ? 1 : 0;
-    page.last->buf->last_in_chain = 1;
+    b->pos = page.elts;
+    b->last = b->pos + page.nelts;
+    b->temporary = 1;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
 
-    return ngx_http_output_filter(r, page.first);
-}
+    out.buf = b;
+    out.next = NULL;
 
-
-static ngx_http_completion_sample_t *
-ngx_http_completion_samples(ngx_http_request_t *r, ngx_array_t *services)
-{
-    ngx_uint_t                      i;
-    ngx_completion_service_t      **service;
-    ngx_http_completion_sample_t   *samples;
-
-    service = services->elts;
-
-    samples = ngx_palloc(r->pool, ngx_max(services->nelts, 1)
-                                  * sizeof(ngx_http_completion_sample_t));
-    if (samples == NULL) {
-        return NULL;
-    }
-
-    for (i = 0; i < services->nelts; i++) {
-        if (ngx_http_completion_sample(r->pool, service[i], &samples[i])
-            != NGX_OK)
-        {
-            return NULL;
-        }
-    }
-
-    return samples;
+    return ngx_http_output_filter(r, &out);
 }
 
 
 static ngx_int_t
-ngx_http_completion_sample(ngx_pool_t *pool,
+ngx_http_completion_metrics_sample(ngx_pool_t *pool,
     ngx_completion_service_t *service, ngx_http_completion_sample_t *sample)
 {
+    u_char      *p;
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
     ngx_completion_metrics_read(service->zone->metrics,
                                 &sample->values.counters);
     ngx_completion_zone_census(service->zone, &sample->values.census);
@@ -174,24 +150,14 @@ ngx_http_completion_sample(ngx_pool_t *pool,
         sample->values.counters.expiry = 0;
     }
 
-    return ngx_http_completion_metrics_escape(pool, &service->name,
-                                              &sample->provider);
-}
-
-
-static ngx_int_t
-ngx_http_completion_metrics_escape(ngx_pool_t *pool, ngx_str_t *name,
-    ngx_str_t *escaped)
-{
-    u_char      *p;
-    ngx_uint_t   i;
+    name = &service->name;
 
     p = ngx_pnalloc(pool, 2 * name->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    escaped->data = p;
+    sample->provider.data = p;
 
     for (i = 0; i < name->len; i++) {
 
@@ -213,7 +179,7 @@ ngx_http_completion_metrics_escape(ngx_pool_t *pool, ngx_str_t *name,
         }
     }
 
-    escaped->len = p - escaped->data;
+    sample->provider.len = p - sample->provider.data;
 
     return NGX_OK;
 }
@@ -222,48 +188,45 @@ ngx_http_completion_metrics_escape(ngx_pool_t *pool, ngx_str_t *name,
 /* all samples of a family stand together */
 
 static ngx_int_t
-ngx_http_completion_metrics_page(ngx_http_completion_page_t *page,
-    ngx_http_completion_sample_t *samples, ngx_uint_t n)
+ngx_http_completion_metrics_page(ngx_array_t *page, ngx_array_t *samples)
 {
-    ngx_buf_t                      *b;
-    ngx_uint_t                      i, j;
-    const ngx_completion_metric_t  *table;
+    u_char                         *p;
+    ngx_uint_t                      i, n;
+    const ngx_completion_metric_t  *family;
+    ngx_http_completion_sample_t   *sample;
 
-    table = ngx_completion_metrics_table;
+    sample = samples->elts;
+    family = ngx_completion_metrics_table;
 
-    b = ngx_http_completion_metrics_room(page, 0);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->last = ngx_sprintf(b->last,
+    page->nelts = ngx_sprintf(page->elts,
                 "# HELP " NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info "
                 "The version of nginx that the module was built for.\n"
                 "# TYPE " NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info "
                 "gauge\n"
                 NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info"
-                "{nginx=\"" NGINX_VERSION "\"} 1\n");
+                "{nginx=\"" NGINX_VERSION "\"} 1\n")
+                  - (u_char *) page->elts;
 
-    for (i = 0; i < ngx_completion_metrics_table_n; i++) {
+    for (n = 0; n < ngx_completion_metrics_table_n; n++, family++) {
 
-        if (table[i].name == NULL) {
+        if (family->name == NULL) {
             continue;
         }
 
-        b = ngx_http_completion_metrics_room(page, 0);
-        if (b == NULL) {
+        p = ngx_array_push_n(page, NGX_HTTP_COMPLETION_METRICS_LINE);
+        if (p == NULL) {
             return NGX_ERROR;
         }
 
-        b->last = ngx_sprintf(b->last,
-                       "# HELP " NGX_HTTP_COMPLETION_METRICS_PREFIX "%s %s\n"
-                       "# TYPE " NGX_HTTP_COMPLETION_METRICS_PREFIX "%s %s\n",
-                       table[i].name, table[i].help, table[i].name,
-                       table[i].type);
+        p = ngx_sprintf(p, "# HELP " NGX_HTTP_COMPLETION_METRICS_PREFIX
+                        "%s %s\n# TYPE " NGX_HTTP_COMPLETION_METRICS_PREFIX
+                        "%s %s\n", family->name, family->help, family->name,
+                        family->type);
 
-        for (j = 0; j < n; j++) {
-            if (ngx_http_completion_metrics_family(page, &table[i],
-                                                   &samples[j])
+        page->nelts = p - (u_char *) page->elts;
+
+        for (i = 0; i < samples->nelts; i++) {
+            if (ngx_http_completion_metrics_family(page, family, &sample[i])
                 != NGX_OK)
             {
                 return NGX_ERROR;
@@ -271,22 +234,21 @@ ngx_http_completion_metrics_page(ngx_http_completion_page_t *page,
         }
     }
 
-    page->size += page->last->buf->last - page->last->buf->pos;
-
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_completion_metrics_family(ngx_http_completion_page_t *page,
+ngx_http_completion_metrics_family(ngx_array_t *page,
     const ngx_completion_metric_t *family,
     ngx_http_completion_sample_t *sample)
 {
+    void                           *member;
     ngx_int_t                       rc;
-    ngx_uint_t                      i, k;
-    ngx_http_completion_series_t    series;
+    ngx_uint_t                      i, k, index, value;
     const ngx_completion_metric_t  *m, *end;
     const ngx_completion_labels_t  *first, *second;
+    ngx_http_completion_series_t    series;
 
     series.family = family;
     series.sample = sample;
@@ -296,6 +258,7 @@ ngx_http_completion_metrics_family(ngx_http_completion_page_t *page,
     for (m = family + 1; m < end && m->name == NULL; m++) {
 
         series.metric = m;
+        member = (u_char *) &sample->values + m->offset;
         first = m->labels[0];
         second = m->labels[1];
 
@@ -304,13 +267,25 @@ ngx_http_completion_metrics_family(ngx_http_completion_page_t *page,
 
                 series.values[0] = first->labels[i].value;
                 series.values[1] = second->labels[k].value;
-                series.index = first->labels[i].index * second->size
-                               + second->labels[k].index;
+                index = first->labels[i].index * second->size
+                        + second->labels[k].index;
 
-                rc = m->bounds ? ngx_http_completion_metrics_histogram(page,
-                                                                     &series)
-                               : ngx_http_completion_metrics_value(page,
-                                                                   &series);
+                if (m->bounds) {
+                    rc = ngx_http_completion_metrics_histogram(page, &series,
+                                (ngx_completion_histogram_sh_t *) member
+                                + index);
+
+                } else {
+                    value = ((ngx_uint_t *) member)[index];
+
+                    if (value == 0 && m->moment) {
+                        continue;
+                    }
+
+                    rc = ngx_http_completion_metrics_line(page, &series, "",
+                                                     NULL, value, m->scale);
+                }
+
                 if (rc != NGX_OK) {
                     return NGX_ERROR;
                 }
@@ -322,96 +297,68 @@ ngx_http_completion_metrics_family(ngx_http_completion_page_t *page,
 }
 
 
-static ngx_int_t
-ngx_http_completion_metrics_value(ngx_http_completion_page_t *page,
-    ngx_http_completion_series_t *series)
-{
-    u_char      *p;
-    ngx_buf_t   *b;
-    ngx_uint_t   value, *values;
-
-    values = ngx_http_completion_metrics_member(series);
-    value = values[series->index];
-
-    if (value == 0 && series->metric->moment) {
-        return NGX_OK;
-    }
-
-    b = ngx_http_completion_metrics_room(page, series->sample->provider.len);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_http_completion_metrics_name(b->last, series, "");
-    p = ngx_cpymem(p, "} ", 2);
-    p = ngx_http_completion_metrics_number(p, value, series->metric->scale);
-    *p++ = '\n';
-
-    b->last = p;
-
-    return NGX_OK;
-}
-
-
 /* the count is the sum of what was read, so that it fits the last bucket */
 
 static ngx_int_t
-ngx_http_completion_metrics_histogram(ngx_http_completion_page_t *page,
-    ngx_http_completion_series_t *series)
+ngx_http_completion_metrics_histogram(ngx_array_t *page,
+    ngx_http_completion_series_t *series,
+    ngx_completion_histogram_sh_t *histogram)
 {
-    u_char                         *p;
-    size_t                          len;
-    ngx_buf_t                      *b;
-    ngx_uint_t                      n, count, scale;
-    ngx_completion_histogram_sh_t  *histogram;
+    u_char      text[NGX_INT64_LEN + sizeof(".000000")];
+    ngx_str_t   bound;
+    ngx_uint_t  n, count;
 
-    histogram = ngx_http_completion_metrics_member(series);
-    histogram += series->index;
-    scale = series->metric->scale;
-    len = series->sample->provider.len;
     count = 0;
 
     for (n = 0; n <= NGX_COMPLETION_METRICS_BOUNDS; n++) {
-        b = ngx_http_completion_metrics_room(page, len);
-        if (b == NULL) {
-            return NGX_ERROR;
+
+        if (n < NGX_COMPLETION_METRICS_BOUNDS) {
+            bound.data = text;
+            bound.len = ngx_http_completion_metrics_number(text,
+                                                     series->metric->bounds[n],
+                                                     series->metric->scale)
+                        - text;
+
+        } else {
+            ngx_str_set(&bound, "+Inf");
         }
 
         count += histogram->buckets[n];
 
-        p = ngx_http_completion_metrics_name(b->last, series, "_bucket");
-        p = ngx_cpymem(p, ",le=\"", 5);
-        p = (n < NGX_COMPLETION_METRICS_BOUNDS)
-                ? ngx_http_completion_metrics_number(p,
-                                            series->metric->bounds[n], scale)
-                : ngx_cpymem(p, "+Inf", 4);
-        b->last = ngx_sprintf(p, "\"} %ui\n", count);
+        if (ngx_http_completion_metrics_line(page, series, "_bucket", &bound,
+                                             count, 1)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
-    b = ngx_http_completion_metrics_room(page, 2 * len);
-    if (b == NULL) {
+    if (ngx_http_completion_metrics_line(page, series, "_sum", NULL,
+                                         histogram->sum,
+                                         series->metric->scale)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    p = ngx_http_completion_metrics_name(b->last, series, "_sum");
-    p = ngx_cpymem(p, "} ", 2);
-    p = ngx_http_completion_metrics_number(p, histogram->sum, scale);
-    *p++ = '\n';
-
-    p = ngx_http_completion_metrics_name(p, series, "_count");
-    b->last = ngx_sprintf(p, "} %ui\n", count);
-
-    return NGX_OK;
+    return ngx_http_completion_metrics_line(page, series, "_count", NULL,
+                                            count, 1);
 }
 
 
-/* up to the brace that ends the labels */
-
-static u_char *
-ngx_http_completion_metrics_name(u_char *p,
-    ngx_http_completion_series_t *series, const char *suffix)
+static ngx_int_t
+ngx_http_completion_metrics_line(ngx_array_t *page,
+    ngx_http_completion_series_t *series, const char *suffix,
+    ngx_str_t *bound, ngx_uint_t value, ngx_uint_t scale)
 {
-    ngx_uint_t  i;
+    u_char      *p;
+    ngx_uint_t   i;
+
+    p = ngx_array_push_n(page, NGX_HTTP_COMPLETION_METRICS_LINE
+                               + series->sample->provider.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
 
     p = ngx_sprintf(p, NGX_HTTP_COMPLETION_METRICS_PREFIX "%s%s"
                     "{provider=\"%V\"", series->family->name, suffix,
@@ -424,7 +371,17 @@ ngx_http_completion_metrics_name(u_char *p,
         }
     }
 
-    return p;
+    if (bound) {
+        p = ngx_sprintf(p, ",le=\"%V\"", bound);
+    }
+
+    p = ngx_cpymem(p, "} ", 2);
+    p = ngx_http_completion_metrics_number(p, value, scale);
+    *p++ = '\n';
+
+    page->nelts = p - (u_char *) page->elts;
+
+    return NGX_OK;
 }
 
 
@@ -432,66 +389,12 @@ static u_char *
 ngx_http_completion_metrics_number(u_char *p, ngx_uint_t value,
     ngx_uint_t scale)
 {
-    ngx_uint_t  rest;
-
-    p = ngx_sprintf(p, "%ui", value / scale);
-    rest = value % scale;
-
-    if (rest == 0) {
-        return p;
-    }
-
-    p = (scale == 1000) ? ngx_sprintf(p, ".%03ui", rest)
-                        : ngx_sprintf(p, ".%06ui", rest);
+    p = ngx_sprintf(p, "%ui.%06ui", value / scale,
+                    value % scale * (1000000 / scale));
 
     while (p[-1] == '0') {
         p--;
     }
 
-    return p;
-}
-
-
-/* for a line or two, and so many bytes more */
-
-static ngx_buf_t *
-ngx_http_completion_metrics_room(ngx_http_completion_page_t *page,
-    size_t size)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    size += NGX_HTTP_COMPLETION_METRICS_LINE;
-
-    if (page->last) {
-        b = page->last->buf;
-
-        if ((size_t) (b->end - b->last) >= size) {
-            return b;
-        }
-
-        page->size += b->last - b->pos;
-    }
-
-    b = ngx_create_temp_buf(page->pool,
-                       ngx_max(size, NGX_HTTP_COMPLETION_METRICS_BUFFER));
-    cl = ngx_alloc_chain_link(page->pool);
-
-    if (b == NULL || cl == NULL) {
-        return NULL;
-    }
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    if (page->last) {
-        page->last->next = cl;
-
-    } else {
-        page->first = cl;
-    }
-
-    page->last = cl;
-
-    return b;
+    return (p[-1] == '.') ? p - 1 : p;
 }

@@ -8,10 +8,6 @@
 
 static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_completion_variable_number(ngx_http_request_t *r,
-    int64_t number, ngx_str_t *value);
-static ngx_int_t ngx_http_completion_variable_time(ngx_http_request_t *r,
-    ngx_msec_t ms, ngx_str_t *value);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -103,22 +99,32 @@ static ngx_int_t
 ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_int_t                   rc;
+    int64_t                     number;
     ngx_str_t                   value;
     ngx_completion_result_t    *result;
     ngx_http_completion_ctx_t  *ctx;
 
-    rc = NGX_OK;
-    ngx_str_null(&value);
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 1;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
     if (ctx == NULL) {
-        goto done;
+        return NGX_OK;
     }
 
-    result = (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS && ctx->known)
-                 ? ngx_http_completion_result(r, ctx) : NULL;
+    result = NULL;
+    number = -1;
+    ngx_str_null(&value);
+
+    if (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS) {
+        result = ctx->known ? ngx_http_completion_result(r, ctx) : NULL;
+
+        if (result == NULL) {
+            return NGX_OK;
+        }
+    }
 
     switch (data) {
 
@@ -138,15 +144,13 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_COMPLETION_VAR_STATUS:
         if (ctx->upstream_status) {
-            rc = ngx_http_completion_variable_number(r, ctx->upstream_status,
-                                                     &value);
+            number = ctx->upstream_status;
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TIME:
         if (ctx->sent) {
-            rc = ngx_http_completion_variable_time(r, ctx->upstream_time,
-                                                   &value);
+            number = ctx->upstream_time;
         }
         break;
 
@@ -155,77 +159,38 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
-        if (result) {
-            rc = ngx_http_completion_variable_number(r, result->usage.input,
-                                                     &value);
-        }
+        number = result->usage.input;
         break;
 
     case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
-        if (result) {
-            rc = ngx_http_completion_variable_number(r,
-                                                    result->usage.completion,
-                                                    &value);
-        }
+        number = result->usage.completion;
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
-        if (result) {
-            rc = ngx_http_completion_variable_number(r, result->usage.total,
-                                                     &value);
-        }
+        number = result->usage.total;
         break;
 
     default: /* NGX_HTTP_COMPLETION_VAR_MODEL_VERSION */
-        if (result) {
-            value = result->model_version;
-        }
+        value = result->model_version;
         break;
     }
 
-done:
+    if (number >= 0) {
+        value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN + 4);
+        if (value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.len = ((data == NGX_HTTP_COMPLETION_VAR_TIME)
+                         ? ngx_sprintf(value.data, "%L.%03L", number / 1000,
+                                       number % 1000)
+                         : ngx_sprintf(value.data, "%L", number))
+                    - value.data;
+    }
 
     v->len = value.len;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = (value.len == 0);
     v->data = value.data;
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_completion_variable_number(ngx_http_request_t *r, int64_t number,
-    ngx_str_t *value)
-{
-    if (number < 0) {
-        return NGX_OK;
-    }
-
-    value->data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (value->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value->len = ngx_sprintf(value->data, "%L", number) - value->data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_completion_variable_time(ngx_http_request_t *r, ngx_msec_t ms,
-    ngx_str_t *value)
-{
-    value->data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
-    if (value->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value->len = ngx_sprintf(value->data, "%T.%03M", (time_t) ms / 1000,
-                             ms % 1000)
-                 - value->data;
+    v->not_found = (value.len == 0);
 
     return NGX_OK;
 }

@@ -17,9 +17,17 @@
 #include "../store/ngx_completion_zone.h"
 
 
+/* in the configuration */
+typedef struct {
+    ngx_str_t                    file;
+    ngx_uint_t                   line;
+} ngx_completion_place_t;
+
+
 typedef struct {
     ngx_str_t                    name;
     ngx_uint_t                   index;      /* among the services */
+    ngx_completion_place_t       place;      /* where its block begins */
     ngx_completion_provider_t    provider;
     ngx_completion_zone_t       *zone;
     ngx_array_t                 *id_keys;    /* of ngx_str_t */

@@ -3,20 +3,21 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "../base/ngx_completion_secret.h"
+
+#include "ngx_http_completion_conf.h"
 
 
+static ngx_int_t ngx_http_completion_merge_handler(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *prev,
+    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check_settings(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
 static char *ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_completion_temperature(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static char *ngx_http_completion_max_tokens(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static char *ngx_http_completion_reasoning(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_response_format(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
@@ -26,23 +27,31 @@ static char *ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_completion_operations_uri(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static ngx_int_t ngx_http_completion_merge_shape(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *prev,
-    ngx_http_completion_loc_conf_t *conf);
-static char *ngx_http_completion_check(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf);
-static char *ngx_http_completion_check_lifetime(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf);
-static char *ngx_http_completion_check_settings(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf);
-static ngx_int_t ngx_http_completion_default_uri(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf);
+static char *ngx_http_completion_check_uri(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_http_completion_check_temperature(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_http_completion_check_max_tokens(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_http_completion_check_reasoning(ngx_conf_t *cf, void *post,
+    void *data);
 
 
 #define NGX_HTTP_COMPLETION_LOCATIONS                                         \
     (NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF)
+
+
+static ngx_conf_post_t  ngx_http_completion_uri =
+    { ngx_http_completion_check_uri };
+
+static ngx_conf_post_t  ngx_http_completion_temperature =
+    { ngx_http_completion_check_temperature };
+
+static ngx_conf_post_t  ngx_http_completion_max_tokens =
+    { ngx_http_completion_check_max_tokens };
+
+static ngx_conf_post_t  ngx_http_completion_reasoning =
+    { ngx_http_completion_check_reasoning };
 
 
 ngx_command_t  ngx_http_completion_commands[] = {
@@ -70,10 +79,10 @@ ngx_command_t  ngx_http_completion_commands[] = {
 
     { ngx_string("completion_async_operations_uri"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
-      ngx_http_completion_operations_uri,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_completion_loc_conf_t, operations_uri),
+      &ngx_http_completion_uri },
 
     { ngx_string("completion_async_model"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
@@ -91,24 +100,24 @@ ngx_command_t  ngx_http_completion_commands[] = {
 
     { ngx_string("completion_async_temperature"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
-      ngx_http_completion_temperature,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_completion_loc_conf_t, temperature),
+      &ngx_http_completion_temperature },
 
     { ngx_string("completion_async_max_tokens"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
-      ngx_http_completion_max_tokens,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_completion_loc_conf_t, max_tokens),
+      &ngx_http_completion_max_tokens },
 
     { ngx_string("completion_async_reasoning"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
-      ngx_http_completion_reasoning,
+      ngx_conf_set_str_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
-      NULL },
+      offsetof(ngx_http_completion_loc_conf_t, reasoning),
+      &ngx_http_completion_reasoning },
 
     { ngx_string("completion_async_response_format"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
@@ -154,86 +163,13 @@ ngx_command_t  ngx_http_completion_commands[] = {
 
     { ngx_string("completion_async_metrics"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_completion_metrics,
+      ngx_http_completion_async,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
       ngx_null_command
 };
-
-
-void *
-ngx_http_completion_create_main_conf(ngx_conf_t *cf)
-{
-    ngx_http_completion_main_conf_t  *cmcf;
-
-    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_completion_main_conf_t));
-    if (cmcf == NULL) {
-        return NULL;
-    }
-
-    if (ngx_array_init(&cmcf->services, cf->pool, 2,
-                       sizeof(ngx_completion_service_t *))
-        != NGX_OK
-        || ngx_array_init(&cmcf->places, cf->pool, 2,
-                          sizeof(ngx_http_completion_place_t))
-           != NGX_OK
-        || ngx_array_init(&cmcf->references, cf->pool, 4,
-                          sizeof(ngx_http_completion_reference_t))
-           != NGX_OK)
-    {
-        return NULL;
-    }
-
-    return cmcf;
-}
-
-
-/* providers may stand behind the locations that name them */
-
-char *
-ngx_http_completion_init_main_conf(ngx_conf_t *cf, void *conf)
-{
-    ngx_http_completion_main_conf_t *cmcf = conf;
-
-    ngx_str_t                         request_id;
-    ngx_uint_t                        i, n;
-    ngx_completion_service_t        **service;
-    ngx_http_completion_reference_t  *reference;
-
-    reference = cmcf->references.elts;
-    service = cmcf->services.elts;
-
-    for (i = 0; i < cmcf->references.nelts; i++) {
-
-        for (n = 0; n < cmcf->services.nelts; n++) {
-            if (service[n]->name.len == reference[i].name.len
-                && ngx_strncmp(service[n]->name.data, reference[i].name.data,
-                               reference[i].name.len)
-                   == 0)
-            {
-                *reference[i].service = service[n];
-                break;
-            }
-        }
-
-        if (n == cmcf->services.nelts) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown provider \"%V\", define it in the http "
-                          "block: \"completion_async_provider %V { ... }\" "
-                          "in %V:%ui", &reference[i].name, &reference[i].name,
-                          &reference[i].file, reference[i].line);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    ngx_str_set(&request_id, "request_id");
-
-    cmcf->request_id = ngx_http_get_variable_index(cf, &request_id);
-
-    return (cmcf->request_id == NGX_ERROR) ? NGX_CONF_ERROR : NGX_CONF_OK;
-}
 
 
 void *
@@ -251,7 +187,7 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->service = NULL;
      *     conf->prefixed, metrics = 0;
-     *     conf->prefix, operations_uri, uri = { 0 };
+     *     conf->provider, prefix, operations_uri, uri = { 0 };
      *     conf->temperature, max_tokens, reasoning, schema = { 0 };
      */
 
@@ -265,6 +201,7 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
     conf->intercept_errors = NGX_CONF_UNSET;
     conf->idempotency = NGX_CONF_UNSET;
     conf->cache = NGX_CONF_UNSET;
+    conf->cache_shared = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -276,6 +213,9 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_completion_loc_conf_t *prev = parent;
     ngx_http_completion_loc_conf_t *conf = child;
 
+    char  *rv;
+
+    ngx_conf_merge_str_value(conf->operations_uri, prev->operations_uri, "");
     ngx_conf_merge_ptr_value(conf->model, prev->model, NULL);
     ngx_conf_merge_ptr_value(conf->messages, prev->messages, NULL);
     ngx_conf_merge_str_value(conf->temperature, prev->temperature, "");
@@ -290,44 +230,44 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->format, prev->format,
                               NGX_COMPLETION_FORMAT_UNSET);
     ngx_conf_merge_ptr_value(conf->owner, prev->owner, NULL);
-
-    if (conf->wait_max == NGX_CONF_UNSET_MSEC) {
-        conf->wait_default = prev->wait_default;
-    }
-
     ngx_conf_merge_msec_value(conf->wait_max, prev->wait_max, 55000);
-    ngx_conf_merge_msec_value(conf->wait_default, NGX_CONF_UNSET_MSEC, 0);
-    ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
-
+    ngx_conf_merge_msec_value(conf->wait_default, prev->wait_default, 0);
     ngx_conf_merge_sec_value(conf->idempotency, prev->idempotency,
                              NGX_CONF_UNSET);
-
-    if (conf->cache == NGX_CONF_UNSET) {
-        conf->cache_shared = prev->cache_shared;
-    }
-
     ngx_conf_merge_sec_value(conf->cache, prev->cache, 0);
+    ngx_conf_merge_value(conf->cache_shared, prev->cache_shared, 0);
+    ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
 
-    ngx_conf_merge_str_value(conf->operations_uri, prev->operations_uri, "");
-
-    if (ngx_http_completion_merge_shape(cf, prev, conf) != NGX_OK) {
+    if (ngx_http_completion_merge_handler(cf, prev, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    return conf->service ? ngx_http_completion_check(cf, conf) : NGX_CONF_OK;
+    if (conf->provider.data == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_http_completion_conf_place(cf, &conf->place);
+    rv = ngx_http_completion_check(cf, conf);
+    ngx_http_completion_conf_place(cf, &conf->place);
+
+    return rv;
 }
 
 
 /* which URIs are ours, and who inherits the handler */
 
 static ngx_int_t
-ngx_http_completion_merge_shape(ngx_conf_t *cf,
+ngx_http_completion_merge_handler(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *prev,
     ngx_http_completion_loc_conf_t *conf)
 {
+    u_char                    *p;
+    size_t                     len;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    conf->uri = conf->operations_uri;
 
     /* an "if" or a "limit_except" has the name of its location */
 
@@ -335,152 +275,131 @@ ngx_http_completion_merge_shape(ngx_conf_t *cf,
         conf->prefixed = prev->prefixed;
         conf->prefix = prev->prefix;
 
-    } else {
-        conf->prefixed = clcf->name.len && !clcf->exact_match && !clcf->named;
-#if (NGX_PCRE)
-        if (clcf->regex) {
-            conf->prefixed = 0;
-        }
-#endif
-        conf->prefix = clcf->name;
+        if (conf->provider.data == NULL) {
+            conf->provider = prev->provider;
+            conf->place = prev->place;
+            conf->submits = prev->submits;
 
-        if (conf->prefix.len
-            && conf->prefix.data[conf->prefix.len - 1] == '/')
-        {
-            conf->prefix.len--;
-        }
-    }
-
-    conf->uri = conf->operations_uri;
-
-    if (clcf->lmt_excpt && clcf->handler == NULL && prev->metrics) {
-        clcf->handler = ngx_http_completion_metrics_handler;
-    }
-
-    if (clcf->noname && conf->service == NULL) {
-        conf->service = prev->service;
-        conf->submits = prev->submits;
-        conf->file = prev->file;
-        conf->line = prev->line;
-
-        if (conf->uri.len == 0) {
-            conf->uri = prev->uri;
+            if (conf->uri.len == 0) {
+                conf->uri = prev->uri;
+            }
         }
 
-        if (clcf->lmt_excpt && clcf->handler == NULL && conf->service) {
-            clcf->handler = ngx_http_completion_handler;
+        if (clcf->lmt_excpt && clcf->handler == NULL) {
+
+            if (prev->metrics) {
+                clcf->handler = ngx_http_completion_metrics_handler;
+
+            } else if (conf->provider.data) {
+                clcf->handler = ngx_http_completion_handler;
+            }
         }
 
         return NGX_OK;
     }
 
-    if (conf->service && conf->submits && conf->uri.len == 0
-        && conf->prefixed && !clcf->noname)
-    {
-        return ngx_http_completion_default_uri(cf, conf);
+    conf->prefix = clcf->name;
+    conf->prefixed = clcf->name.len && !clcf->exact_match && !clcf->named;
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        conf->prefixed = 0;
+    }
+#endif
+
+    if (conf->prefix.len && conf->prefix.data[conf->prefix.len - 1] == '/') {
+        conf->prefix.len--;
     }
 
-    return NGX_OK;
-}
+    if (conf->submits != 1 || conf->uri.len || !conf->prefixed) {
+        return NGX_OK;
+    }
 
+    len = conf->prefix.len + 2 * ngx_escape_uri(NULL, conf->prefix.data,
+                                                conf->prefix.len,
+                                                NGX_ESCAPE_URI);
 
-static ngx_int_t
-ngx_http_completion_default_uri(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf)
-{
-    u_char     *p;
-    uintptr_t   escape;
+    conf->uri.len = len + sizeof("/operations/") - 1;
+    conf->uri.data = ngx_pnalloc(cf->pool, conf->uri.len);
 
-    escape = 2 * ngx_escape_uri(NULL, conf->prefix.data, conf->prefix.len,
-                                NGX_ESCAPE_URI);
-
-    p = ngx_pnalloc(cf->pool, conf->prefix.len + escape
-                              + sizeof("/operations/") - 1);
-    if (p == NULL) {
+    if (conf->uri.data == NULL) {
         return NGX_ERROR;
     }
 
-    conf->uri.data = p;
-
-    p = (u_char *) ngx_escape_uri(p, conf->prefix.data, conf->prefix.len,
-                                  NGX_ESCAPE_URI);
-    p = ngx_cpymem(p, "/operations/", sizeof("/operations/") - 1);
-
-    conf->uri.len = p - conf->uri.data;
+    p = (u_char *) ngx_escape_uri(conf->uri.data, conf->prefix.data,
+                                  conf->prefix.len, NGX_ESCAPE_URI);
+    ngx_memcpy(p, "/operations/", sizeof("/operations/") - 1);
 
     return NGX_OK;
 }
 
+
+/* what its provider's upstream can do is known only now */
 
 static char *
 ngx_http_completion_check(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf)
 {
+    time_t                            lifetime;
+    const char                       *fault;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf,
+                                            ngx_http_completion_async_module);
+
+    conf->service = ngx_http_completion_find_service(cmcf, &conf->provider);
+
+    if (conf->service == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown provider \"%V\", define it in the http "
+                           "block: \"completion_async_provider %V { ... }\"",
+                           &conf->provider, &conf->provider);
+        return NGX_CONF_ERROR;
+    }
+
+    fault = NULL;
+
     if (!conf->submits && !conf->prefixed) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"completion_async_operations\" needs a prefix "
-                      "location, for example \"location /operations/\" "
-                      "in %V:%ui", &conf->file, conf->line);
-        return NGX_CONF_ERROR;
-    }
+        fault = "\"completion_async_operations\" needs a prefix location, "
+                "for example \"location /operations/\"";
 
-    if (conf->submits && conf->uri.len == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"completion_async\" in an exact, regex or named "
-                      "location or an \"if\" block needs "
-                      "\"completion_async_operations_uri\", for example "
-                      "\"completion_async_operations_uri /operations/;\" "
-                      "in %V:%ui", &conf->file, conf->line);
-        return NGX_CONF_ERROR;
-    }
+    } else if (conf->submits && conf->uri.len == 0) {
+        fault = "\"completion_async\" in an exact, regex or named location "
+                "or an \"if\" block needs "
+                "\"completion_async_operations_uri\", for example "
+                "\"completion_async_operations_uri /operations/;\"";
 
-    if (conf->submits && conf->cache && !conf->cache_shared
-        && conf->owner == NULL)
+    } else if (conf->submits && conf->cache && !conf->cache_shared
+               && conf->owner == NULL)
     {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"completion_async_cache\" of scope \"owner\" needs "
-                      "\"completion_async_owner\", or write \"shared\" "
-                      "in %V:%ui", &conf->file, conf->line);
+        fault = "\"completion_async_cache\" of scope \"owner\" needs "
+                "\"completion_async_owner\", or write \"shared\"";
+    }
+
+    if (fault) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", fault);
         return NGX_CONF_ERROR;
     }
 
-    if (conf->submits
-        && ngx_http_completion_check_settings(cf, conf) != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_http_completion_check_lifetime(cf, conf);
-}
-
-
-/* a key that outlives its operation would lead to nothing */
-
-static char *
-ngx_http_completion_check_lifetime(ngx_conf_t *cf,
-    ngx_http_completion_loc_conf_t *conf)
-{
-    time_t  lifetime;
+    /* a key that outlives its operation would lead to nothing */
 
     lifetime = conf->service->provider.dialect->lifetime;
 
     if (conf->idempotency != NGX_CONF_UNSET && conf->idempotency > lifetime) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"completion_async_idempotency\" must not be above "
-                      "%T%s, as long as upstream keeps results, in %V:%ui",
-                      lifetime % 3600 ? lifetime / 60 : lifetime / 3600,
-                      lifetime % 3600 ? "m" : "h", &conf->file, conf->line);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"completion_async_idempotency\" must not be "
+                           "above %T%s, as long as upstream keeps results",
+                           lifetime % 3600 ? lifetime / 60 : lifetime / 3600,
+                           lifetime % 3600 ? "m" : "h");
         return NGX_CONF_ERROR;
     }
 
     ngx_conf_init_value(conf->idempotency, 24 * 3600);
     conf->idempotency = ngx_min(conf->idempotency, lifetime);
 
-    return NGX_CONF_OK;
+    return conf->submits ? ngx_http_completion_check_settings(cf, conf)
+                         : NGX_CONF_OK;
 }
 
-
-/* what the provider's upstream can do is known only now */
 
 static char *
 ngx_http_completion_check_settings(ngx_conf_t *cf,
@@ -519,10 +438,9 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
         fault = p->dialect->setting(p, cf->pool, i, setting[i].value);
 
         if (fault) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "\"completion_async_%s %V\" %s, in %V:%ui",
-                          setting[i].directive, setting[i].shown, fault,
-                          &conf->file, conf->line);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"completion_async_%s %V\" %s",
+                               setting[i].directive, setting[i].shown, fault);
             return NGX_CONF_ERROR;
         }
     }
@@ -531,109 +449,49 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
 }
 
 
-/* "completion_async" and "completion_async_operations" */
+/* the directives that make a location one of ours; of metrics, no argument */
 
 static char *
 ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_completion_loc_conf_t *ccf = conf;
 
-    ngx_str_t                        *value;
-    ngx_http_core_loc_conf_t         *clcf;
-    ngx_http_completion_main_conf_t  *cmcf;
-    ngx_http_completion_reference_t  *reference;
+    ngx_str_t                 *value;
+    ngx_uint_t                 metrics;
+    ngx_http_core_loc_conf_t  *clcf;
 
     value = cf->args->elts;
+    metrics = (cf->args->nelts == 1);
 
-    if (ccf->metrics) {
-        return "needs a location of its own: this one serves metrics";
+    if (metrics ? ccf->submits != NGX_CONF_UNSET : ccf->metrics) {
+        return "needs a location of its own: metrics and operations do not "
+               "share one";
+    }
+
+    if (ccf->metrics || ccf->submits == (ngx_flag_t) cmd->offset) {
+        return "is duplicate";
     }
 
     if (ccf->submits != NGX_CONF_UNSET) {
-        return (ccf->submits == (ngx_flag_t) cmd->offset)
-                   ? "is duplicate"
-                   : "is duplicate: a location either submits or serves "
-                     "operations only";
+        return "is duplicate: a location either submits or serves operations "
+               "only";
     }
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf,
-                                            ngx_http_completion_async_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    reference = ngx_array_push(&cmcf->references);
-    if (reference == NULL) {
-        return NGX_CONF_ERROR;
+    if (metrics) {
+        ccf->metrics = 1;
+        clcf->handler = ngx_http_completion_metrics_handler;
+
+        return NGX_CONF_OK;
     }
 
     ccf->submits = cmd->offset;
-    ccf->file = cf->conf_file->file.name;
-    ccf->line = cf->conf_file->line;
+    ccf->provider = value[1];
+    ccf->place.file = cf->conf_file->file.name;
+    ccf->place.line = cf->conf_file->line;
 
-    reference->name = value[1];
-    reference->service = &ccf->service;
-    reference->file = ccf->file;
-    reference->line = ccf->line;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = ngx_http_completion_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (ccf->metrics) {
-        return "is duplicate";
-    }
-
-    if (ccf->submits != NGX_CONF_UNSET) {
-        return "needs a location of its own: this one serves operations";
-    }
-
-    ccf->metrics = 1;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_completion_metrics_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_operations_uri(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_str_t   *value;
-    ngx_uint_t   i;
-
-    value = cf->args->elts;
-
-    if (ccf->operations_uri.data) {
-        return "is duplicate";
-    }
-
-    if (value[1].data[0] != '/'
-        && ngx_strncmp(value[1].data, "http://", 7) != 0
-        && ngx_strncmp(value[1].data, "https://", 8) != 0)
-    {
-        return "must begin with \"/\", \"http://\" or \"https://\"";
-    }
-
-    for (i = 0; i < value[1].len; i++) {
-        if (value[1].data[i] <= 0x20 || value[1].data[i] >= 0x7f) {
-            return "must be made of visible ASCII characters, "
-                   "others percent-encoded";
-        }
-    }
-
-    ccf->operations_uri = value[1];
 
     return NGX_CONF_OK;
 }
@@ -688,95 +546,17 @@ ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
-ngx_http_completion_temperature(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (ccf->temperature.data) {
-        return "is duplicate";
-    }
-
-    n = ngx_atofp(value[1].data, value[1].len, 4);
-
-    if (n == NGX_ERROR || value[1].data[0] == '.'
-        || value[1].data[value[1].len - 1] == '.'
-        || (value[1].len > 1 && value[1].data[0] == '0'
-            && value[1].data[1] != '.'))
-    {
-        return "must be a number, zero or above, for example \"0.1\"";
-    }
-
-    ccf->temperature = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_max_tokens(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (ccf->max_tokens.data) {
-        return "is duplicate";
-    }
-
-    n = ngx_atoi(value[1].data, value[1].len);
-
-    if (n == NGX_ERROR || n == 0 || value[1].data[0] == '0') {
-        return "must be a whole number above zero, for example \"2000\"";
-    }
-
-    ccf->max_tokens = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_completion_reasoning(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_completion_loc_conf_t *ccf = conf;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (ccf->reasoning.data) {
-        return "is duplicate";
-    }
-
-    if (value[1].len == 0) {
-        return "must not be empty";
-    }
-
-    ccf->reasoning = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
 ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_completion_loc_conf_t *ccf = conf;
 
-    ngx_str_t        *value;
-    const char       *reason;
-    ngx_array_t      *members;
-    ngx_file_info_t   info;
+    ngx_err_t                 err;
+    ngx_str_t                *value;
+    const char               *fault;
+    ngx_array_t              *members;
+    ngx_file_info_t           info;
+    ngx_completion_secret_t  *content;
 
     value = cf->args->elts;
 
@@ -789,23 +569,37 @@ ngx_http_completion_response_format(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_OK;
     }
 
-    if (ngx_http_completion_read_file(cf, &value[1], &ccf->schema, &info)
-        != NGX_OK)
-    {
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    reason = "no memory";
+    /* read as a secret is, though it is none */
 
-    if (ngx_completion_json_members(cf->pool, &ccf->schema, &members, &reason)
+    fault = ngx_completion_secret_read(&value[1], cf->log, &content, &info,
+                                       &err);
+    if (fault) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err, "\"%V\" %s", &value[1],
+                           fault);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_completion_secret_attach(cf->pool, content) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fault = "no memory";
+
+    if (ngx_completion_json_members(cf->pool, &content->value, &members,
+                                    &fault)
         != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must hold a JSON schema, an object: %s",
-                           &value[1], reason);
+                           &value[1], fault);
         return NGX_CONF_ERROR;
     }
 
+    ccf->schema = content->value;
     ccf->schema_file = value[1];
     ccf->format = NGX_COMPLETION_FORMAT_SCHEMA;
 
@@ -893,15 +687,14 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    ccf->cache = 0;
+    ccf->cache_shared = 0;
+
     if (cf->args->nelts == 2) {
-
-        if (ngx_strcmp(value[1].data, "off") != 0) {
-            return "takes \"off\", or a time and a scope, "
-                   "for example \"1h owner\"";
-        }
-
-        ccf->cache = 0;
-        return NGX_CONF_OK;
+        return (ngx_strcmp(value[1].data, "off") == 0)
+                   ? NGX_CONF_OK
+                   : "takes \"off\", or a time and a scope, "
+                     "for example \"1h owner\"";
     }
 
     ccf->cache = ngx_parse_time(&value[1], 1);
@@ -918,4 +711,74 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_check_uri(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *uri = data;
+
+    ngx_uint_t  i;
+
+    if (uri->data[0] != '/'
+        && ngx_strncmp(uri->data, "http://", 7) != 0
+        && ngx_strncmp(uri->data, "https://", 8) != 0)
+    {
+        return "must begin with \"/\", \"http://\" or \"https://\"";
+    }
+
+    for (i = 0; i < uri->len; i++) {
+        if (uri->data[i] <= 0x20 || uri->data[i] >= 0x7f) {
+            return "must be made of visible ASCII characters, "
+                   "others percent-encoded";
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* numbers are kept as they are spelled: so upstream gets them */
+
+static char *
+ngx_http_completion_check_temperature(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *value = data;
+
+    if (ngx_atofp(value->data, value->len, 4) == NGX_ERROR
+        || value->data[0] == '.'
+        || value->data[value->len - 1] == '.'
+        || (value->len > 1 && value->data[0] == '0' && value->data[1] != '.'))
+    {
+        return "must be a number, zero or above, for example \"0.1\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_check_max_tokens(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *value = data;
+
+    if (ngx_atoi(value->data, value->len) == NGX_ERROR
+        || value->data[0] == '0')
+    {
+        return "must be a whole number above zero, for example \"2000\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the words are the dialect's */
+
+static char *
+ngx_http_completion_check_reasoning(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_str_t *value = data;
+
+    return value->len ? NGX_CONF_OK : "must not be empty";
 }
