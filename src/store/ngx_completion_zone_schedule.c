@@ -137,7 +137,7 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     }
 
     now = ngx_current_msec;
-    quota = &zone->sh->poll_quota;
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
     at = ngx_completion_quota_next(quota, now);
 
     tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
@@ -169,8 +169,8 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
         node = ngx_rbtree_next(tree, node);
     }
 
-    if (quota->rate.n) {
-        at += rank * quota->rate.unit / quota->rate.n;
+    if (quota->size) {
+        at += rank * quota->rates[0].unit / quota->rates[0].n;
     }
 
     return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
@@ -212,6 +212,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at, now;
+    ngx_completion_quota_sh_t   *quota;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_AGAIN;
@@ -222,11 +223,12 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
 
     record = ngx_completion_record_first(&zone->sh->urgent, wait);
 
     if (record) {
-        at = ngx_completion_quota_next(&zone->sh->poll_quota, now);
+        at = ngx_completion_quota_next(quota, now);
 
     } else {
         record = ngx_completion_record_first(&zone->sh->due, wait);
@@ -237,7 +239,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
         /* who is waited for next must not find the whole window used up */
 
-        at = ngx_completion_quota_even(&zone->sh->poll_quota, now);
+        at = ngx_completion_quota_even(quota, now);
     }
 
     if (at != now) {
@@ -245,7 +247,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
         goto done;
     }
 
-    ngx_completion_quota_take(&zone->sh->poll_quota, now);
+    ngx_completion_quota_take(quota, now);
 
     ngx_completion_draft_drop(zone, record);
 

@@ -9,7 +9,6 @@
  *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
  *     zone_schedule.c   zone_census.c                               themselves
  *         zone.c          the lock; makes the zone, and makes it anew
- *         zone_quotas.c   the quotas that the configuration wants
  *         zone_room.c     room: what goes for what, and in time
  *         zone_keys.c     what makes the same request cost once
  *         line.c   record.c   chunks.c
@@ -240,8 +239,7 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_node_t            owners_sentinel;
     ngx_uint_t                   nfollowers;
 
-    ngx_completion_quota_sh_t    poll_quota;
-    ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     ngx_completion_token_sh_t    token;
@@ -267,21 +265,6 @@ void ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_completion_view_t *view);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
-
-
-/* zone_quotas.c */
-
-/*
- * Makes the quotas anew, with what they knew.  NGX_OK, or NGX_DECLINED: one had
- * no memory, and spaces starts evenly.
- */
-ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
-
-/* Whether they are those that are configured. */
-ngx_uint_t ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone);
-
-/* Whether an empty zone has the whole pages that they take. */
-ngx_uint_t ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone);
 
 
 /*
