@@ -279,12 +279,11 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_rbtree_init(&sh->submits, &sh->submits_sentinel,
                     ngx_rbtree_insert_value);
 
-    for (i = 0; i < NGX_COMPLETION_LISTS; i++) {
+    for (i = 0; i < NGX_COMPLETION_METRICS_EVICTIONS; i++) {
         ngx_queue_init(&sh->lists[i]);
     }
 
     ngx_queue_init(&sh->line);
-    ngx_queue_init(&sh->cached);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);

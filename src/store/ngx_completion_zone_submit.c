@@ -263,24 +263,12 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     }
 
     if (record == NULL) {
-        record = ngx_completion_chunks_pop(&chunks);
-
-        record->hash = hash;
-        record->len = id->upstream.len;
-        ngx_memcpy(record->id, id->upstream.data, record->len);
-
-        record->state = NGX_COMPLETION_RECORD_PENDING;
-        ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_PENDING);
-
-        record->created = ngx_current_msec;
-        record->sent = ngx_current_msec;
-        record->asked = ngx_current_msec;
-        record->wanted = ngx_current_msec;
-        record->not_before = ngx_current_msec;
+        record = ngx_completion_record_add(zone, chunks, id, hash,
+                                           NGX_COMPLETION_RECORD_PENDING);
 
     } else {
         if (submit) {
-            ngx_completion_chunks_free(zone, &chunks);
+            ngx_slab_free_locked(zone->shpool, submit);
         }
 
         if (record->state == NGX_COMPLETION_RECORD_FINAL
@@ -291,7 +279,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
         }
 
         record->state = NGX_COMPLETION_RECORD_PENDING;
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+        ngx_completion_record_place(zone, record);
     }
 
     record->flags |= NGX_COMPLETION_RECORD_OURS;
