@@ -22,16 +22,28 @@
 #define SIM_ARRIVAL  400.0           /* mean gap between two submits, ms */
 #define SIM_CAP      21600000.0
 
+#define SIM_RULE_SHARE  0.1          /* of the operations end before it */
+#define SIM_RULE_STEP   0.02
+
 
 typedef enum {
     SIM_LEARN = 0,
     SIM_LEARN_WAITED,
+    SIM_RULE,
+    SIM_RULE_WAITED,
     SIM_AGE,
     SIM_AGE_WAITED,
     SIM_FIXED,
     SIM_DOUBLING,
     SIM_PACES
 } sim_pace_e;
+
+
+/* The rule that pace.c is held against. */
+typedef struct {
+    ngx_uint_t   count;
+    double       quantile;           /* of the durations, ms */
+} sim_rule_t;
 
 
 typedef struct {
@@ -54,9 +66,14 @@ typedef struct {
 
 static double  sim_constant(ngx_uint_t i);
 static double  sim_jitter(ngx_uint_t i);
+static double  sim_minutes(ngx_uint_t i);
+static double  sim_exponential(ngx_uint_t i);
+static double  sim_exponential_minutes(ngx_uint_t i);
 static double  sim_normal_half(ngx_uint_t i);
 static double  sim_normal_one(ngx_uint_t i);
+static double  sim_normal_hour(ngx_uint_t i);
 static double  sim_bimodal(ngx_uint_t i);
+static double  sim_bimodal_hour(ngx_uint_t i);
 static double  sim_tail(ngx_uint_t i);
 static double  sim_long_tail(ngx_uint_t i);
 static double  sim_slower(ngx_uint_t i);
@@ -67,14 +84,21 @@ static sim_case_t  sim_cases[] = {
     { "constant 2 s", sim_constant, SIM_WARM, SIM_OPS },
     { "constant 2 s, cold start", sim_constant, 0, SIM_WARM },
     { "2 s +- 5 ms", sim_jitter, SIM_WARM, SIM_OPS },
+    { "20 min +- 1 %", sim_minutes, SIM_WARM, SIM_OPS },
+    { "exponential, mean 10 s", sim_exponential, SIM_WARM, SIM_OPS },
+    { "exponential, mean 5 min", sim_exponential_minutes, SIM_WARM, SIM_OPS },
     { "log-normal, median 10 s, sigma 0.5", sim_normal_half, SIM_WARM,
       SIM_OPS },
     { "the same, cold start", sim_normal_half, 0, SIM_WARM },
     { "log-normal, median 10 s, sigma 1.0", sim_normal_one, SIM_WARM,
       SIM_OPS },
     { "the same, cold start", sim_normal_one, 0, SIM_WARM },
+    { "log-normal, median 1 h, sigma 0.5", sim_normal_hour, SIM_WARM,
+      SIM_OPS },
     { "70 % 2 s, 30 % 5 min, each +- 5 %", sim_bimodal, SIM_WARM, SIM_OPS },
     { "the same, cold start", sim_bimodal, 0, SIM_WARM },
+    { "50 % 1 min, 50 % 1 h, each +- 5 %", sim_bimodal_hour, SIM_WARM,
+      SIM_OPS },
     { "Pareto 1, median 5 s, to 6 h", sim_tail, SIM_WARM, SIM_OPS },
     { "the same, cold start", sim_tail, 0, SIM_WARM },
     { "Pareto 0.6, median 5 s, to 6 h", sim_long_tail, SIM_WARM, SIM_OPS },
@@ -88,12 +112,14 @@ static sim_case_t  sim_cases[] = {
 
 
 static const char  *sim_names[] = {
-    "learning", "learning, waited", "age / 5", "age / 10, waited",
+    "learning", "learning, waited", "quantile, age / 8",
+    "quantile, age / 16", "age / 5", "age / 10, waited",
     "fixed 1 s", "1 s doubling to 30 s"
 };
 
 
 static uint64_t                   sim_seed;
+static sim_rule_t                 sim_rule;
 static sim_op_t                   sim_ops[SIM_OPS];
 static ngx_uint_t                 sim_heap[SIM_OPS];
 static ngx_uint_t                 sim_pending;
@@ -137,6 +163,27 @@ sim_jitter(ngx_uint_t i)
 
 
 static double
+sim_minutes(ngx_uint_t i)
+{
+    return 1200000 * (1 + 0.01 * sim_gauss());
+}
+
+
+static double
+sim_exponential(ngx_uint_t i)
+{
+    return -10000 * log(sim_uniform());
+}
+
+
+static double
+sim_exponential_minutes(ngx_uint_t i)
+{
+    return -300000 * log(sim_uniform());
+}
+
+
+static double
 sim_normal_half(ngx_uint_t i)
 {
     return 10000 * exp(0.5 * sim_gauss());
@@ -151,9 +198,23 @@ sim_normal_one(ngx_uint_t i)
 
 
 static double
+sim_normal_hour(ngx_uint_t i)
+{
+    return 3600000 * exp(0.5 * sim_gauss());
+}
+
+
+static double
 sim_bimodal(ngx_uint_t i)
 {
     return (sim_uniform() < 0.7 ? 2000 : 300000) * (1 + 0.05 * sim_gauss());
+}
+
+
+static double
+sim_bimodal_hour(ngx_uint_t i)
+{
+    return (sim_uniform() < 0.5 ? 60000 : 3600000) * (1 + 0.05 * sim_gauss());
 }
 
 
@@ -196,6 +257,56 @@ sim_faster(ngx_uint_t i)
 }
 
 
+/*
+ * A quantile goes up by a step when an operation outlives it and down when one
+ * does not, so that the shares balance; an end between two polls is both, as
+ * the interval has it.  The first operations move it faster.
+ */
+
+static void
+sim_rule_learn(double from, double to)
+{
+    double  q, step, below;
+
+    if (sim_rule.count++ == 0) {
+        sim_rule.quantile = to;
+        return;
+    }
+
+    q = sim_rule.quantile;
+    step = ngx_max(1.0 / sim_rule.count, SIM_RULE_STEP);
+
+    if (to <= q) {
+        below = 1;
+
+    } else if (from >= q) {
+        below = 0;
+
+    } else {
+        below = (q - from) / (to - from);
+    }
+
+    sim_rule.quantile = q * exp(2 * step * (SIM_RULE_SHARE - below));
+}
+
+
+static double
+sim_rule_gap(double age, ngx_uint_t waited)
+{
+    double  gap;
+
+    gap = age / (waited ? 16 : 8);
+
+    if (sim_rule.count && age < sim_rule.quantile) {
+        gap = sim_rule.quantile - age;
+    }
+
+    gap = ngx_max(gap, SIM_MIN);
+
+    return ngx_min(gap, SIM_MAX);
+}
+
+
 static double
 sim_gap(sim_pace_e pace, sim_op_t *op, double age)
 {
@@ -203,6 +314,10 @@ sim_gap(sim_pace_e pace, sim_op_t *op, double age)
     ngx_completion_pace_sh_t  *estimate;
 
     switch (pace) {
+
+    case SIM_RULE:
+    case SIM_RULE_WAITED:
+        return sim_rule_gap(age, pace == SIM_RULE_WAITED);
 
     case SIM_FIXED:
         return 1000;
@@ -276,6 +391,7 @@ sim_event(sim_pace_e pace, sim_op_t *op)
         op->lag = age + trip - op->duration;
         ngx_completion_pace_learn(&sim_estimate, (ngx_msec_t) op->pending,
                                   (ngx_msec_t) age);
+        sim_rule_learn(op->pending, age);
         sim_heap[0] = sim_heap[--sim_pending];
         sim_sift(0);
         return;
@@ -295,6 +411,7 @@ sim_run(sim_case_t *sc, sim_pace_e pace)
 
     sim_seed = 0x9e3779b97f4a7c15;
     ngx_memzero(&sim_estimate, sizeof(ngx_completion_pace_sh_t));
+    ngx_memzero(&sim_rule, sizeof(sim_rule_t));
     now = 0;
 
     for (i = 0; i < SIM_OPS; i++) {

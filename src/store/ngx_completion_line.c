@@ -59,9 +59,7 @@ ngx_completion_line_find(ngx_completion_zone_t *zone, uint64_t lease)
     while (node != sentinel) {
 
         if (node->key == key) {
-            submit = (ngx_completion_submit_sh_t *)
-                         ((u_char *) node
-                          - offsetof(ngx_completion_submit_sh_t, node));
+            submit = ngx_rbtree_data(node, ngx_completion_submit_sh_t, node);
 
             return (submit->lease == lease) ? submit : NULL;
         }
@@ -70,13 +68,6 @@ ngx_completion_line_find(ngx_completion_zone_t *zone, uint64_t lease)
     }
 
     return NULL;
-}
-
-
-ngx_uint_t
-ngx_completion_line_leased(ngx_completion_submit_sh_t *submit)
-{
-    return (ngx_msec_int_t) (submit->lease_end - ngx_current_msec) > 0;
 }
 
 
@@ -94,7 +85,7 @@ ngx_completion_line_length(ngx_completion_zone_t *zone, ngx_msec_t *wait)
 
     for (q = ngx_queue_last(line); q != line; q = ngx_queue_prev(q)) {
         submit = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
-        left = submit->at - ngx_current_msec;
+        left = ngx_completion_left(submit->at);
 
         if (left <= 0) {
             break;

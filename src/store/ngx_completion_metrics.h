@@ -80,42 +80,19 @@
 
 
 #define NGX_COMPLETION_LISTED(name, ...)  NGX_COMPLETION_METRICS_##name,
+#define NGX_COMPLETION_LIST(list, name)                                       \
+    typedef enum {                                                            \
+        NGX_COMPLETION_##list##_LIST(NGX_COMPLETION_LISTED)                   \
+        NGX_COMPLETION_METRICS_##list##S                                      \
+    } ngx_completion_metrics_##name##_e;
 
 
-typedef enum {
-    NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_EVICTIONS
-} ngx_completion_metrics_eviction_e;
-
-
-typedef enum {
-    NGX_COMPLETION_TOKEN_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_TOKENS
-} ngx_completion_metrics_token_e;
-
-
-typedef enum {
-    NGX_COMPLETION_KEY_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_KEYS
-} ngx_completion_metrics_key_e;
-
-
-typedef enum {
-    NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_RENEWALS
-} ngx_completion_metrics_renewal_e;
-
-
-typedef enum {
-    NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_OVERHEADS
-} ngx_completion_metrics_overhead_e;
-
-
-typedef enum {
-    NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LISTED)
-    NGX_COMPLETION_METRICS_CODES
-} ngx_completion_metrics_code_e;
+NGX_COMPLETION_LIST(EVICTION, eviction)
+NGX_COMPLETION_LIST(TOKEN, token)
+NGX_COMPLETION_LIST(KEY, key)
+NGX_COMPLETION_LIST(RENEWAL, renewal)
+NGX_COMPLETION_LIST(OVERHEAD, overhead)
+NGX_COMPLETION_LIST(CODE, code)
 
 
 /* What a member of the table is an array of, by its list of labels. */

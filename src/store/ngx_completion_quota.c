@@ -5,6 +5,8 @@
 #include "ngx_completion_quota.h"
 
 
+static ngx_msec_t ngx_completion_quota_behind(ngx_completion_quota_sh_t *q,
+    ngx_msec_t at, ngx_uint_t part);
 static ngx_msec_t *ngx_completion_quota_start(ngx_completion_quota_sh_t *q,
     ngx_uint_t ago);
 
@@ -51,25 +53,43 @@ ngx_completion_rate_parse(ngx_str_t *value, ngx_completion_rate_t *rate)
 }
 
 
+ngx_uint_t
+ngx_completion_quota_size(ngx_completion_rate_t *rates)
+{
+    ngx_uint_t  i, size;
+
+    size = 0;
+
+    for (i = 0; i < NGX_COMPLETION_RATES; i++) {
+        size = ngx_max(size, rates[i].n);
+    }
+
+    return size;
+}
+
+
 ngx_int_t
 ngx_completion_quota_create(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rates,
     ngx_completion_quota_sh_t *past)
 {
     ngx_uint_t  i;
 
     ngx_memzero(q, sizeof(ngx_completion_quota_sh_t));
 
-    if (rate->n > 1) {
-        q->starts = ngx_slab_calloc_locked(pool, rate->n * sizeof(ngx_msec_t));
+    q->size = ngx_completion_quota_size(rates);
+
+    if (q->size > 1) {
+        q->starts = ngx_slab_calloc_locked(pool,
+                                           q->size * sizeof(ngx_msec_t));
         if (q->starts == NULL) {
             return NGX_ERROR;
         }
     }
 
-    q->rate = *rate;
+    ngx_memcpy(q->rates, rates, sizeof(q->rates));
 
-    for (i = ngx_min(past->used, rate->n); i > 0; i--) {
+    for (i = ngx_min(past->used, q->size); i > 0; i--) {
         ngx_completion_quota_take(q, *ngx_completion_quota_start(past, i));
     }
 
@@ -77,63 +97,62 @@ ngx_completion_quota_create(ngx_slab_pool_t *pool,
 }
 
 
-void
-ngx_completion_quota_destroy(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q)
-{
-    if (q->starts) {
-        ngx_slab_free_locked(pool, q->starts);
-    }
-}
-
-
 ngx_msec_t
 ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now)
 {
-    ngx_msec_t  at;
-
-    if (q->rate.n == 0 || q->used < q->rate.n) {
-        return now;
-    }
-
-    at = *ngx_completion_quota_start(q, q->rate.n) + q->rate.unit
-         + NGX_COMPLETION_QUOTA_SLACK;
-
-    return ((ngx_msec_int_t) (at - now) > 0) ? at : now;
+    return ngx_completion_quota_behind(q, now, 1);
 }
 
 
 ngx_msec_t
 ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now)
 {
-    ngx_msec_t  at, next;
-    ngx_uint_t  n;
+    return ngx_completion_quota_behind(q, ngx_completion_quota_next(q, now),
+                                       4);
+}
 
-    next = ngx_completion_quota_next(q, now);
-    n = (q->rate.n + 3) / 4;
 
-    if (n == 0 || q->used < n) {
-        return next;
+/* when the start that is a part of each rate ago is a part of its unit ago */
+
+static ngx_msec_t
+ngx_completion_quota_behind(ngx_completion_quota_sh_t *q, ngx_msec_t at,
+    ngx_uint_t part)
+{
+    ngx_msec_t              next;
+    ngx_uint_t              i, n;
+    ngx_completion_rate_t  *rate;
+
+    for (i = 0; i < NGX_COMPLETION_RATES; i++) {
+        rate = &q->rates[i];
+        n = (rate->n + part - 1) / part;
+
+        if (n == 0 || q->used < n) {
+            continue;
+        }
+
+        next = *ngx_completion_quota_start(q, n)
+               + (rate->unit + NGX_COMPLETION_QUOTA_SLACK) * n / rate->n;
+
+        if ((ngx_msec_int_t) (next - at) > 0) {
+            at = next;
+        }
     }
 
-    at = *ngx_completion_quota_start(q, n)
-         + (q->rate.unit + NGX_COMPLETION_QUOTA_SLACK) * n / q->rate.n;
-
-    return ((ngx_msec_int_t) (at - next) > 0) ? at : next;
+    return at;
 }
 
 
 void
 ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
 {
-    if (q->rate.n == 0) {
+    if (q->size == 0) {
         return;
     }
 
-    q->next = (q->next + 1) % q->rate.n;
+    q->next = (q->next + 1) % q->size;
     *ngx_completion_quota_start(q, 1) = at;
 
-    if (q->used < q->rate.n) {
+    if (q->used < q->size) {
         q->used++;
     }
 }
@@ -148,5 +167,5 @@ ngx_completion_quota_start(ngx_completion_quota_sh_t *q, ngx_uint_t ago)
         return &q->start;
     }
 
-    return &q->starts[(q->next + q->rate.n - ago) % q->rate.n];
+    return &q->starts[(q->next + q->size - ago) % q->size];
 }

@@ -1,9 +1,10 @@
 
 /*
- * Quotas in shared memory: at most n starts in any sliding window of a unit.
- * A ring holds the last n starts, past or promised; the next may be when the
- * oldest of them is a window ago.  All functions but the first are called
- * under the zone's lock.
+ * Quotas in shared memory: at most n starts in any sliding window of a unit,
+ * for several rates at once.  A ring holds the last starts, past or promised,
+ * as many as the highest rate needs; the next may be when for each rate the
+ * n-th last is a window ago.  All functions but the first are called under the
+ * zone's lock.
  */
 
 
@@ -15,6 +16,7 @@
 #include <ngx_core.h>
 
 
+#define NGX_COMPLETION_RATES        4       /* of a quota, at most */
 #define NGX_COMPLETION_QUOTA_MAX    100000
 
 /* what a start may be late on its way upstream, ms */
@@ -28,10 +30,11 @@ typedef struct {
 
 
 typedef struct {
-    ngx_completion_rate_t  rate;
+    ngx_completion_rate_t  rates[NGX_COMPLETION_RATES];
+    ngx_uint_t             size;   /* of the ring; 0: no limit */
     ngx_uint_t             next;   /* where the next start is noted */
     ngx_uint_t             used;   /* of the ring's places */
-    ngx_msec_t            *starts; /* NULL: a rate of one, which is below */
+    ngx_msec_t            *starts; /* NULL: a ring of one, which is below */
     ngx_msec_t             start;
 } ngx_completion_quota_sh_t;
 
@@ -40,22 +43,22 @@ typedef struct {
 char *ngx_completion_rate_parse(ngx_str_t *value,
     ngx_completion_rate_t *rate);
 
+/* How many starts a quota of these rates remembers. */
+ngx_uint_t ngx_completion_quota_size(ngx_completion_rate_t *rates);
+
 /*
- * A quota for the rate that knows the starts which another one knows.  NGX_OK,
- * or NGX_ERROR: no memory in the slab pool, of which a rate of one needs none.
+ * A quota for the rates that knows the starts which another one knows.  NGX_OK,
+ * or NGX_ERROR: no memory in the slab pool, of which rates of one need none.
  */
 ngx_int_t ngx_completion_quota_create(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rate,
+    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rates,
     ngx_completion_quota_sh_t *past);
-
-void ngx_completion_quota_destroy(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q);
 
 /* The time of the next start allowed: now, or later. */
 ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
     ngx_msec_t now);
 
-/* The same for a start that must leave room: a quarter of the rate at once. */
+/* The same for a start that must leave room: a quarter of a rate at once. */
 ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
     ngx_msec_t now);
 

@@ -5,9 +5,6 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* counts a record as what it is now, or not any more */
-static void ngx_completion_record_count(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
 static void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
@@ -53,49 +50,34 @@ ngx_completion_record_leased_by(ngx_completion_zone_t *zone, ngx_str_t *id,
 }
 
 
-void
-ngx_completion_record_link(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list)
+ngx_completion_record_sh_t *
+ngx_completion_record_add(ngx_completion_zone_t *zone,
+    ngx_completion_chunk_sh_t *chunk, ngx_completion_id_t *id, uint32_t hash,
+    ngx_completion_record_state_e state)
 {
-    ngx_completion_record_sh_t  **bucket;
+    ngx_completion_record_sh_t  *record, **bucket;
 
-    bucket = &zone->sh->buckets[record->hash & zone->sh->mask];
+    record = (ngx_completion_record_sh_t *) chunk;
 
+    record->state = state;
+    record->submitted = id->submitted;
+    record->created = ngx_current_msec;
+    record->sent = ngx_current_msec;
+    record->asked = ngx_current_msec;
+    record->wanted = ngx_current_msec;
+    record->not_before = ngx_current_msec;
+    record->hash = hash;
+    record->len = id->upstream.len;
+    ngx_memcpy(record->id, id->upstream.data, record->len);
+
+    bucket = &zone->sh->buckets[hash & zone->sh->mask];
     record->next = *bucket;
     *bucket = record;
 
-    ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
-    ngx_completion_record_count(zone, record);
-}
+    ngx_queue_init(&record->queue);
+    ngx_completion_record_place(zone, record);
 
-
-void
-ngx_completion_record_unlink(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    ngx_completion_record_sh_t  **p;
-
-    for (p = &zone->sh->buckets[record->hash & zone->sh->mask];
-         *p != record;
-         p = &(*p)->next)
-    {
-        /* void */
-    }
-
-    *p = record->next;
-
-    ngx_queue_remove(&record->queue);
-    ngx_completion_record_uncount(zone, record);
-}
-
-
-void
-ngx_completion_record_move(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list)
-{
-    ngx_queue_remove(&record->queue);
-    ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
-    ngx_completion_record_count(zone, record);
+    return record;
 }
 
 
@@ -103,12 +85,67 @@ void
 ngx_completion_record_delete(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    ngx_completion_record_unlink(zone, record);
+    ngx_completion_record_sh_t  **p;
+
+    p = &zone->sh->buckets[record->hash & zone->sh->mask];
+
+    while (*p != record) {
+        p = &(*p)->next;
+    }
+
+    *p = record->next;
+
+    ngx_queue_remove(&record->queue);
+    ngx_completion_record_uncount(zone, record);
     ngx_completion_record_unschedule(zone, record);
     ngx_completion_chunks_free(zone, &record->chunks);
-    ngx_completion_draft_drop(zone, record);
+    ngx_completion_chunks_free(zone, &record->draft);
 
     ngx_slab_free_locked(zone->shpool, record);
+}
+
+
+void
+ngx_completion_record_place(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_uint_t  i, list;
+
+    i = record->state;
+
+    switch (record->state) {
+
+    case NGX_COMPLETION_RECORD_FINAL:
+        i += record->verdict;
+        list = record->chunks ? NGX_COMPLETION_METRICS_RESULT
+                              : NGX_COMPLETION_METRICS_FINISHED;
+        break;
+
+    case NGX_COMPLETION_RECORD_PENDING:
+        list = NGX_COMPLETION_METRICS_PENDING;
+        break;
+
+    default: /* unknown, missing: a minute */
+        list = NGX_COMPLETION_METRICS_MISSING;
+    }
+
+    ngx_queue_remove(&record->queue);
+    ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
+
+    ngx_completion_record_uncount(zone, record);
+    zone->sh->counts[i]++;
+    record->counted = i + 1;
+}
+
+
+static void
+ngx_completion_record_uncount(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    if (record->counted) {
+        zone->sh->counts[record->counted - 1]--;
+        record->counted = 0;
+    }
 }
 
 
@@ -149,21 +186,6 @@ ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash)
 
 
 ngx_uint_t
-ngx_completion_record_leased(ngx_completion_record_sh_t *record)
-{
-    return record->lease
-           && (ngx_msec_int_t) (record->lease_end - ngx_current_msec) > 0;
-}
-
-
-ngx_uint_t
-ngx_completion_record_wanted(ngx_completion_record_sh_t *record)
-{
-    return (ngx_msec_int_t) (record->wanted - ngx_current_msec) > 0;
-}
-
-
-ngx_uint_t
 ngx_completion_record_is_complete(ngx_completion_record_sh_t *record)
 {
     return record->state == NGX_COMPLETION_RECORD_MISSING
@@ -177,21 +199,16 @@ void
 ngx_completion_record_schedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t at)
 {
-    ngx_rbtree_t  *tree;
-
     ngx_completion_record_unschedule(zone, record);
-
-    tree = &zone->sh->due;
-
-    if (ngx_completion_record_wanted(record)) {
-        record->flags |= NGX_COMPLETION_RECORD_URGENT;
-        tree = &zone->sh->urgent;
-    }
 
     record->flags |= NGX_COMPLETION_RECORD_SCHEDULED;
     record->due.key = at;
 
-    ngx_rbtree_insert(tree, &record->due);
+    if (ngx_completion_record_wanted(record)) {
+        record->flags |= NGX_COMPLETION_RECORD_URGENT;
+    }
+
+    ngx_rbtree_insert(ngx_completion_record_tree(zone, record), &record->due);
 }
 
 
@@ -199,66 +216,20 @@ void
 ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    if (!(record->flags & NGX_COMPLETION_RECORD_SCHEDULED)) {
-        return;
+    if (record->flags & NGX_COMPLETION_RECORD_SCHEDULED) {
+        ngx_rbtree_delete(ngx_completion_record_tree(zone, record),
+                          &record->due);
+
+        record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
+                           |NGX_COMPLETION_RECORD_URGENT);
     }
-
-    if (record->flags & NGX_COMPLETION_RECORD_URGENT) {
-        ngx_rbtree_delete(&zone->sh->urgent, &record->due);
-
-    } else {
-        ngx_rbtree_delete(&zone->sh->due, &record->due);
-    }
-
-    record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
-                       |NGX_COMPLETION_RECORD_URGENT);
 }
 
 
-static void
-ngx_completion_record_count(ngx_completion_zone_t *zone,
+ngx_rbtree_t *
+ngx_completion_record_tree(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    ngx_uint_t  i;
-
-    ngx_completion_record_uncount(zone, record);
-
-    i = record->state;
-
-    if (i == NGX_COMPLETION_RECORD_FINAL) {
-        i += record->verdict;
-    }
-
-    zone->sh->counts[i]++;
-    record->counted = i + 1;
-}
-
-
-static void
-ngx_completion_record_uncount(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    if (record->counted) {
-        zone->sh->counts[record->counted - 1]--;
-        record->counted = 0;
-    }
-}
-
-
-/*
- * Operations are counted where they were submitted: others may be known to
- * several nodes, or to this one for the second time.
- */
-
-ngx_int_t
-ngx_completion_record_count_end(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
-{
-    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
-
-    return NGX_OK;
+    return (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
+                                                          : &zone->sh->due;
 }

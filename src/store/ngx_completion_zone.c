@@ -14,6 +14,7 @@
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
+static ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_small(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_spaced(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
@@ -103,12 +104,23 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 static ngx_int_t
 ngx_completion_zone_check(ngx_completion_zone_t *zone)
 {
-    ngx_uint_t  same, fit;
+    size_t      size;
+    ngx_uint_t  i, same, fit, pages;
+
+    pages = 0;
+
+    for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
+        size = ngx_completion_quota_size(zone->rates[i]) * sizeof(ngx_msec_t);
+
+        if (size > ngx_pagesize / 2) {
+            pages += (size + ngx_pagesize - 1) / ngx_pagesize;
+        }
+    }
 
     ngx_completion_zone_lock(zone);
 
     same = (ngx_memcmp(zone->sh->identity, zone->identity, 16) == 0);
-    fit = ngx_completion_zone_quotas_fit(zone);
+    fit = (pages <= zone->sh->room);
 
     ngx_completion_zone_unlock(zone);
 
@@ -144,19 +156,65 @@ ngx_completion_zone_apply(ngx_completion_zone_t *zone)
 {
     ngx_int_t  rc;
 
-    rc = NGX_OK;
-
     ngx_completion_zone_lock(zone);
 
-    if (!ngx_completion_zone_quotas_same(zone)) {
-        rc = ngx_completion_zone_quotas(zone);
-    }
+    rc = ngx_completion_zone_quotas(zone);
 
     ngx_completion_zone_unlock(zone);
 
     if (rc != NGX_OK) {
         ngx_completion_zone_spaced(zone);
     }
+}
+
+
+/*
+ * Makes those anew that are not as they are configured, with what they knew.
+ * NGX_OK, or NGX_DECLINED: one had no memory, and spaces starts evenly.
+ */
+
+static ngx_int_t
+ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  i, n;
+    ngx_completion_rate_t      *rate, rates[NGX_COMPLETION_RATES];
+    ngx_completion_quota_sh_t  *quota, past;
+
+    rc = NGX_OK;
+
+    for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
+        quota = &zone->sh->quotas[i];
+        past = *quota;
+        ngx_memcpy(rates, zone->rates[i], sizeof(rates));
+
+        if (ngx_memcmp(quota->rates, rates, sizeof(rates)) == 0) {
+            continue;
+        }
+
+        while (ngx_completion_quota_create(zone->shpool, quota, rates, &past)
+               != NGX_OK)
+        {
+            if (ngx_completion_room_evict(zone) == NGX_OK) {
+                continue;
+            }
+
+            /* the highest rate needs the memory */
+
+            n = ngx_completion_quota_size(rates);
+            for (rate = rates; rate->n != n; rate++) { /* void */ }
+
+            rate->unit = (rate->unit + n - 1) / n;
+            rate->n = 1;
+            rc = NGX_DECLINED;
+        }
+
+        if (past.starts) {
+            ngx_slab_free_locked(zone->shpool, past.starts);
+        }
+    }
+
+    return rc;
 }
 
 
@@ -221,12 +279,11 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_rbtree_init(&sh->submits, &sh->submits_sentinel,
                     ngx_rbtree_insert_value);
 
-    for (i = 0; i < NGX_COMPLETION_LISTS; i++) {
+    for (i = 0; i < NGX_COMPLETION_METRICS_EVICTIONS; i++) {
         ngx_queue_init(&sh->lists[i]);
     }
 
     ngx_queue_init(&sh->line);
-    ngx_queue_init(&sh->cached);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);

@@ -28,7 +28,8 @@
 #include "ngx_completion_quota.h"
 
 
-#define NGX_COMPLETION_SUBMIT_RATES  4
+/* of calls: of submits, and of polls */
+#define NGX_COMPLETION_QUOTAS  (NGX_COMPLETION_CALL_POLL + 1)
 
 
 typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;
@@ -52,8 +53,8 @@ typedef struct {
     time_t                     retention;      /* seconds */
     time_t                     lifetime;       /* of upstream's results */
 
-    ngx_completion_rate_t      poll_rate;
-    ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_rate_t      rates[NGX_COMPLETION_QUOTAS]
+                                    [NGX_COMPLETION_RATES];
     ngx_uint_t                 submit_queue;   /* submits */
     ngx_msec_t                 submit_queue_time;
 } ngx_completion_zone_t;

@@ -100,7 +100,7 @@ ngx_completion_census_late(ngx_rbtree_t *tree)
     }
 
     node = ngx_rbtree_min(tree->root, tree->sentinel);
-    ms = ngx_current_msec - node->key;
+    ms = -ngx_completion_left(node->key);
 
     return ngx_max(ms, 0);
 }

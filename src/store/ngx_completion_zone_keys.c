@@ -15,24 +15,19 @@ static ngx_completion_key_sh_t *ngx_completion_key_find(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t *ngx_completion_key_match(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
-static ngx_completion_key_sh_t **ngx_completion_key_bucket(
-    ngx_completion_zone_t *zone, u_char *name);
 static void ngx_completion_key_init(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags);
 static void ngx_completion_key_join(ngx_completion_key_sh_t *key,
     ngx_completion_submit_sh_t *submit);
-static ngx_uint_t ngx_completion_key_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
-static void ngx_completion_key_accept(ngx_completion_key_sh_t *key,
-    ngx_completion_id_t *id);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
-static ngx_completion_key_sh_t *ngx_completion_keys_look_cached(
-    ngx_completion_zone_t *zone, ngx_completion_keys_t *keys,
-    uint64_t joined, ngx_completion_found_t *found);
+
+
+#define ngx_completion_key_bucket(zone, name)                                 \
+    (&(zone)->sh->keys[ngx_completion_key_hash(name) & (zone)->sh->mask])
 
 
 ngx_completion_key_sh_t *
@@ -40,79 +35,67 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t joined,
     ngx_completion_found_t *found)
 {
+    ngx_queue_t              *cached;
     ngx_completion_key_sh_t  *key;
 
     ngx_memzero(found, sizeof(ngx_completion_found_t));
 
     key = ngx_completion_key_find(zone, &keys->idempotency, joined);
 
-    if (key == NULL) {
-        return ngx_completion_keys_look_cached(zone, keys, joined, found);
-    }
-
-    if (ngx_memcmp(key->request, keys->idempotency.request,
-                   NGX_COMPLETION_KEY_DIGEST)
-        != 0)
-    {
-        found->state = NGX_COMPLETION_KEY_ENDED;
-        found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
-        return NULL;
-    }
-
-    ngx_completion_key_tell(key, found);
-    found->replayed = 1;
-
-    return NULL;
-}
-
-
-static ngx_completion_key_sh_t *
-ngx_completion_keys_look_cached(ngx_completion_zone_t *zone,
-    ngx_completion_keys_t *keys, uint64_t joined,
-    ngx_completion_found_t *found)
-{
-    ngx_queue_t              *q;
-    ngx_completion_key_sh_t  *cached;
-
-    cached = ngx_completion_key_find(zone, &keys->cache, joined);
-
-    if (cached == NULL) {
-        return NULL;
-    }
-
-    /* who has joined it shares it, however soon and however it ended */
-
-    if (joined == 0
-        && !ngx_completion_key_fresh(zone, cached, keys->cache.ttl))
-    {
-        if (ngx_completion_key_awaited(cached)) {
-            cached->expires = ngx_min(cached->expires,
-                                      ngx_time() + NGX_COMPLETION_KEY_NEWS);
+    if (key) {
+        if (ngx_memcmp(key->request, keys->idempotency.request,
+                       NGX_COMPLETION_KEY_DIGEST)
+            == 0)
+        {
+            ngx_completion_key_tell(key, found);
+            found->replayed = 1;
 
         } else {
-            ngx_completion_key_delete(zone, cached);
+            found->state = NGX_COMPLETION_KEY_ENDED;
+            found->outcome = NGX_COMPLETION_IDEMPOTENCY_MISMATCH;
         }
 
         return NULL;
     }
 
-    q = &((ngx_completion_cached_sh_t *) cached)->queue;
+    key = ngx_completion_key_find(zone, &keys->cache, joined);
 
-    ngx_queue_remove(q);
-    ngx_queue_insert_tail(&zone->sh->cached, q);
+    if (key == NULL) {
+        return NULL;
+    }
 
-    ngx_completion_key_tell(cached, found);
+    /* who has joined it shares it, however soon and however it ended */
+
+    if (joined == 0 && !ngx_completion_key_fresh(zone, key, keys->cache.ttl)) {
+
+        if (ngx_completion_key_awaited(key)) {
+            key->expires = ngx_min(key->expires,
+                                   ngx_time() + NGX_COMPLETION_KEY_NEWS);
+
+        } else {
+            ngx_completion_key_delete(zone, key);
+        }
+
+        return NULL;
+    }
+
+    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
+
+    ngx_queue_remove(&key->queue);
+    ngx_queue_insert_tail(cached, &key->queue);
+
+    ngx_completion_key_tell(key, found);
 
     /* who has joined it had its key follow then, if there was room */
 
     if (keys->idempotency.ttl == 0
-        || ngx_completion_key_refused(cached)
-        || (joined && cached->lease == (uint32_t) joined))
+        || ngx_completion_key_refused(key)
+        || (joined && key->lease == (uint32_t) joined))
     {
         return NULL;
     }
 
-    return cached;
+    return key;
 }
 
 
@@ -120,22 +103,14 @@ void
 ngx_completion_keys_follow(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk)
 {
-    ngx_completion_key_sh_t       *key;
-    ngx_completion_follower_sh_t  *follower;
+    ngx_completion_key_sh_t  *key;
 
-    follower = chunk;
-    key = &follower->key;
+    key = chunk;
 
+    *key = *cached;
     ngx_completion_key_init(zone, key, &keys->idempotency,
                             NGX_COMPLETION_KEY_FOLLOWER
                             |(cached->flags & NGX_COMPLETION_KEY_SHARED));
-
-    key->state = cached->state;
-    key->outcome = cached->outcome;
-    key->submitted = cached->submitted;
-    key->u = cached->u;
-    key->lease = cached->lease;
-    key->len = cached->len;
 
     if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
         key->flags |= NGX_COMPLETION_KEY_JOINED;
@@ -143,10 +118,10 @@ ngx_completion_keys_follow(ngx_completion_zone_t *zone,
                                                               key->u.lease));
     }
 
-    ngx_queue_insert_tail(&zone->sh->followers, &follower->queue);
+    ngx_queue_insert_tail(&zone->sh->followers, &key->queue);
 
-    follower->node.key = keys->owner;
-    ngx_rbtree_insert(&zone->sh->owners, &follower->node);
+    key->node.key = keys->owner;
+    ngx_rbtree_insert(&zone->sh->owners, &key->node);
 
     zone->sh->nfollowers++;
 }
@@ -157,14 +132,15 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks)
 {
-    ngx_uint_t                   i, flags;
-    ngx_completion_key_t        *asked[2];
-    ngx_completion_key_sh_t     *key;
-    ngx_completion_cached_sh_t  *entry;
+    ngx_uint_t                i, flags;
+    ngx_queue_t              *cached;
+    ngx_completion_key_t     *asked[2];
+    ngx_completion_key_sh_t  *key;
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
     flags = keys->shared ? NGX_COMPLETION_KEY_SHARED : 0;
+    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
     for (i = 0; i < 2; i++) {
 
@@ -181,9 +157,7 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
             /* the end of its operation is not known yet */
 
             key->expires = ngx_time() + zone->lifetime;
-
-            entry = (ngx_completion_cached_sh_t *) key;
-            ngx_queue_insert_tail(&zone->sh->cached, &entry->queue);
+            ngx_queue_insert_tail(cached, &key->queue);
         }
 
         key->state = NGX_COMPLETION_KEY_UNDERWAY;
@@ -219,13 +193,16 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
                                    ngx_time() + NGX_COMPLETION_KEY_NEWS);
         }
 
+        key->state = NGX_COMPLETION_KEY_ENDED;
+        key->outcome = end->outcome;
+
         if (end->outcome == NGX_COMPLETION_OK) {
-            ngx_completion_key_accept(key, &end->id);
+            key->submitted = end->id.submitted;
+            key->len = end->id.upstream.len;
+            ngx_memcpy(key->u.id, end->id.upstream.data, key->len);
             continue;
         }
 
-        key->state = NGX_COMPLETION_KEY_ENDED;
-        key->outcome = end->outcome;
         key->submitted = end->retry_after;
 
         if (!ngx_completion_key_refused(key)) {
@@ -330,7 +307,8 @@ static ngx_completion_key_sh_t *
 ngx_completion_key_find(ngx_completion_zone_t *zone,
     ngx_completion_key_t *key, uint64_t lease)
 {
-    ngx_completion_key_sh_t  *found;
+    ngx_completion_key_sh_t     *found;
+    ngx_completion_submit_sh_t  *submit;
 
     if (key->ttl == 0) {
         return NULL;
@@ -344,12 +322,14 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
         }
 
         if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
+            submit = ngx_completion_line_find(zone, found->u.lease);
 
-            if (ngx_completion_key_orphaned(zone, found)) {
-                continue;
+            if (submit == NULL || ngx_completion_line_leased(submit)) {
+                return found;
             }
 
-            return found;
+            ngx_completion_keys_orphaned(zone, submit);
+            continue;
         }
 
         if ((time_t) found->expires > ngx_time()) {
@@ -398,13 +378,6 @@ ngx_completion_key_match(ngx_completion_zone_t *zone,
 }
 
 
-static ngx_completion_key_sh_t **
-ngx_completion_key_bucket(ngx_completion_zone_t *zone, u_char *name)
-{
-    return &zone->sh->keys[ngx_completion_key_hash(name) & zone->sh->mask];
-}
-
-
 /* names are digests already */
 
 uint32_t
@@ -427,6 +400,8 @@ ngx_completion_key_init(ngx_completion_zone_t *zone,
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
 
+    k->sibling = NULL;
+    k->link = NULL;
     k->expires = ngx_time() + key->ttl;
     k->flags = flags;
 
@@ -461,29 +436,24 @@ void
 ngx_completion_key_delete(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key)
 {
-    ngx_completion_key_sh_t       **p;
-    ngx_completion_follower_sh_t   *follower;
+    ngx_completion_key_sh_t  **p;
 
-    for (p = ngx_completion_key_bucket(zone, key->name);
-         *p != key;
-         p = &(*p)->next)
-    {
-        /* void */
+    p = ngx_completion_key_bucket(zone, key->name);
+
+    while (*p != key) {
+        p = &(*p)->next;
     }
 
     *p = key->next;
 
     zone->sh->nkeys[key->flags & NGX_COMPLETION_KEY_CACHE]--;
 
-    if (key->flags & NGX_COMPLETION_KEY_CACHE) {
-        ngx_queue_remove(&((ngx_completion_cached_sh_t *) key)->queue);
+    if (key->flags & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_FOLLOWER)) {
+        ngx_queue_remove(&key->queue);
     }
 
     if (key->flags & NGX_COMPLETION_KEY_FOLLOWER) {
-        follower = (ngx_completion_follower_sh_t *) key;
-
-        ngx_queue_remove(&follower->queue);
-        ngx_rbtree_delete(&zone->sh->owners, &follower->node);
+        ngx_rbtree_delete(&zone->sh->owners, &key->node);
         zone->sh->nfollowers--;
     }
 
@@ -496,38 +466,6 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
     }
 
     ngx_slab_free_locked(zone->shpool, key);
-}
-
-
-/* whether its sender is gone, of which all that went by it have been told */
-
-static ngx_uint_t
-ngx_completion_key_orphaned(ngx_completion_zone_t *zone,
-    ngx_completion_key_sh_t *key)
-{
-    ngx_completion_submit_sh_t  *submit;
-
-    submit = ngx_completion_line_find(zone, key->u.lease);
-
-    if (submit == NULL || ngx_completion_line_leased(submit)) {
-        return 0;
-    }
-
-    ngx_completion_keys_orphaned(zone, submit);
-
-    return 1;
-}
-
-
-static void
-ngx_completion_key_accept(ngx_completion_key_sh_t *key,
-    ngx_completion_id_t *id)
-{
-    key->state = NGX_COMPLETION_KEY_ENDED;
-    key->outcome = NGX_COMPLETION_OK;
-    key->submitted = id->submitted;
-    key->len = id->upstream.len;
-    ngx_memcpy(key->u.id, id->upstream.data, key->len);
 }
 
 
@@ -555,7 +493,7 @@ ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     found->id.upstream.data = found->buf;
     found->id.upstream.len = key->len;
     found->id.submitted = key->submitted;
-    found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) ? 1 : 0;
+    found->id.shared = (key->flags & NGX_COMPLETION_KEY_SHARED) != 0;
 }
 
 
@@ -568,7 +506,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_str_t                    id;
     ngx_completion_record_sh_t  *record;
 
-    if (key->state != NGX_COMPLETION_KEY_ENDED
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY
         || key->outcome != NGX_COMPLETION_OK)
     {
         return 1;
@@ -580,23 +518,13 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     record = ngx_completion_record_find(zone, &id,
                                         ngx_completion_zone_hash(&id));
 
-    if (record == NULL) {
+    /* of one that is gone it is not known any more how it ended */
 
-        /* how it ended is not known any more */
-
+    if (record == NULL || record->state == NGX_COMPLETION_RECORD_MISSING) {
         return 0;
     }
 
-    switch (record->state) {
-
-    case NGX_COMPLETION_RECORD_FINAL:
-        return record->verdict == NGX_COMPLETION_COMPLETED
-               && ngx_time() - (time_t) record->finished <= ttl;
-
-    case NGX_COMPLETION_RECORD_MISSING:
-        return 0;
-
-    default:
-        return 1;
-    }
+    return record->state != NGX_COMPLETION_RECORD_FINAL
+           || (record->verdict == NGX_COMPLETION_COMPLETED
+               && ngx_time() - (time_t) record->finished <= ttl);
 }

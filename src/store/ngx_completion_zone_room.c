@@ -10,17 +10,16 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
-static ngx_int_t ngx_completion_room_evict_follower(
-    ngx_completion_zone_t *zone, uint32_t *owner);
-static ngx_completion_follower_sh_t *ngx_completion_follower_of(
-    ngx_completion_zone_t *zone, uint32_t owner);
-static ngx_int_t ngx_completion_room_evict_cached(ngx_completion_zone_t *zone);
-static void ngx_completion_room_evicted(ngx_completion_zone_t *zone,
-    ngx_uint_t kind);
+static ngx_completion_key_sh_t *ngx_completion_room_cached(
+    ngx_completion_zone_t *zone);
+static void ngx_completion_room_drop(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_room_victim(
     ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
+static void ngx_completion_room_evicted(ngx_completion_zone_t *zone,
+    ngx_uint_t list);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list);
+    ngx_completion_record_sh_t *record);
 
 
 ngx_int_t
@@ -33,8 +32,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
                    "a record fits into a chunk");
     _Static_assert(sizeof(ngx_completion_submit_sh_t) <= NGX_COMPLETION_CHUNK,
                    "a submit fits into a chunk");
-    _Static_assert(sizeof(ngx_completion_follower_sh_t)
-                   <= NGX_COMPLETION_CHUNK,
+    _Static_assert(sizeof(ngx_completion_key_sh_t) <= NGX_COMPLETION_CHUNK,
                    "a key fits into a chunk");
 
     *chunks = NULL;
@@ -69,8 +67,8 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
         return chunk;
     }
 
-    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PENDING, 1);
-
+    record = ngx_completion_room_victim(zone, NGX_COMPLETION_METRICS_PENDING,
+                                        1);
     if (record == NULL) {
         return NULL;
     }
@@ -87,165 +85,137 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
 void *
 ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 {
-    void  *chunk;
+    void                      *chunk;
+    ngx_rbtree_node_t         *node, *sentinel;
+    ngx_completion_key_sh_t   *oldest;
+    ngx_completion_zone_sh_t  *sh;
 
+    sh = zone->sh;
     chunk = NULL;
 
-    if (zone->sh->nfollowers < ngx_completion_followers_max(zone->sh)) {
+    if (sh->nfollowers < ngx_completion_followers_max(sh)) {
         chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
     }
 
-    if (chunk == NULL
-        && ngx_completion_room_evict_follower(zone, &owner) == NGX_OK)
-    {
-        chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+    if (chunk || ngx_queue_empty(&sh->followers)) {
+        return chunk;
     }
 
-    return chunk;
+    oldest = ngx_queue_data(ngx_queue_head(&sh->followers),
+                            ngx_completion_key_sh_t, queue);
+
+    /* equals stand to the right of each other, in the order of insertion */
+
+    node = sh->owners.root;
+    sentinel = sh->owners.sentinel;
+
+    while (node != sentinel) {
+
+        if (node->key == owner) {
+            oldest = ngx_rbtree_data(node, ngx_completion_key_sh_t, node);
+        }
+
+        node = (node->key < owner) ? node->right : node->left;
+    }
+
+    ngx_completion_room_drop(zone, oldest);
+
+    return ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
 }
 
 
 ngx_int_t
 ngx_completion_room_evict(ngx_completion_zone_t *zone)
 {
-    ngx_uint_t                   kind;
+    ngx_uint_t                   list;
+    ngx_queue_t                 *followers;
+    ngx_completion_key_sh_t     *key;
     ngx_completion_record_sh_t  *record;
-
-    if (ngx_completion_room_evict_follower(zone, NULL) == NGX_OK) {
-        return NGX_OK;
-    }
-
-    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_RESULTS, 0);
-
-    if (record) {
-        ngx_completion_chunks_free(zone, &record->chunks);
-        ngx_completion_record_unlink(zone, record);
-        ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_FINAL);
-        ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_RESULT);
-
-        return NGX_OK;
-    }
-
-    kind = NGX_COMPLETION_METRICS_FINISHED;
-    record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_FINAL, 0);
-
-    if (record == NULL) {
-        kind = NGX_COMPLETION_METRICS_MISSING;
-        record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PASSING,
-                                            0);
-    }
-
-    if (record == NULL && ngx_completion_room_evict_cached(zone) == NGX_OK) {
-        ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
-        return NGX_OK;
-    }
-
-    if (record == NULL) {
-        kind = NGX_COMPLETION_METRICS_PENDING;
-        record = ngx_completion_room_victim(zone, NGX_COMPLETION_LIST_PENDING,
-                                            0);
-    }
-
-    if (record == NULL) {
-        return NGX_DECLINED;
-    }
-
-    ngx_completion_record_delete(zone, record);
-    ngx_completion_room_evicted(zone, kind);
-
-    return NGX_OK;
-}
-
-
-/*
- * Whoever joined by one learns its fate from the entry of the cache, which is
- * not evicted while it is awaited.
- */
-
-static ngx_int_t
-ngx_completion_room_evict_follower(ngx_completion_zone_t *zone,
-    uint32_t *owner)
-{
-    ngx_queue_t                   *followers;
-    ngx_completion_follower_sh_t  *follower;
 
     followers = &zone->sh->followers;
 
-    if (ngx_queue_empty(followers)) {
-        return NGX_DECLINED;
+    /*
+     * Whoever joined by one learns its fate from the entry of the cache, which
+     * is not evicted while it is awaited.
+     */
+
+    if (!ngx_queue_empty(followers)) {
+        ngx_completion_room_drop(zone,
+                                 ngx_queue_data(ngx_queue_head(followers),
+                                                ngx_completion_key_sh_t,
+                                                queue));
+        return NGX_OK;
     }
 
-    follower = owner ? ngx_completion_follower_of(zone, *owner) : NULL;
+    for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
 
-    if (follower == NULL) {
-        follower = ngx_queue_data(ngx_queue_head(followers),
-                                  ngx_completion_follower_sh_t, queue);
-    }
+        if (list == NGX_COMPLETION_METRICS_CACHED) {
+            key = ngx_completion_room_cached(zone);
 
-    ngx_completion_key_delete(zone, &follower->key);
-    ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
+            if (key) {
+                ngx_completion_room_drop(zone, key);
+                return NGX_OK;
+            }
 
-    return NGX_OK;
-}
-
-
-/* the oldest of an owner */
-
-static ngx_completion_follower_sh_t *
-ngx_completion_follower_of(ngx_completion_zone_t *zone, uint32_t owner)
-{
-    ngx_rbtree_node_t  *node, *found, *sentinel;
-
-    node = zone->sh->owners.root;
-    sentinel = zone->sh->owners.sentinel;
-    found = NULL;
-
-    /* equals stand to the right of each other, in the order of insertion */
-
-    while (node != sentinel) {
-
-        if (node->key == owner) {
-            found = node;
+            continue;
         }
 
-        node = (node->key < owner) ? node->right : node->left;
-    }
+        record = ngx_completion_room_victim(zone, list, 0);
 
-    if (found == NULL) {
-        return NULL;
-    }
-
-    return (ngx_completion_follower_sh_t *)
-               ((u_char *) found
-                - offsetof(ngx_completion_follower_sh_t, node));
-}
-
-
-static ngx_int_t
-ngx_completion_room_evict_cached(ngx_completion_zone_t *zone)
-{
-    ngx_queue_t                 *q, *cached;
-    ngx_completion_cached_sh_t  *entry;
-
-    cached = &zone->sh->cached;
-
-    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
-        entry = ngx_queue_data(q, ngx_completion_cached_sh_t, queue);
-
-        if (!ngx_completion_key_awaited(&entry->key)) {
-            ngx_completion_key_delete(zone, &entry->key);
-            return NGX_OK;
+        if (record == NULL) {
+            continue;
         }
+
+        if (list == NGX_COMPLETION_METRICS_RESULT) {
+            ngx_completion_chunks_free(zone, &record->chunks);
+            ngx_completion_record_place(zone, record);
+
+        } else {
+            ngx_completion_record_delete(zone, record);
+        }
+
+        ngx_completion_room_evicted(zone, list);
+
+        return NGX_OK;
     }
 
     return NGX_DECLINED;
 }
 
 
-static void
-ngx_completion_room_evicted(ngx_completion_zone_t *zone, ngx_uint_t kind)
+static ngx_completion_key_sh_t *
+ngx_completion_room_cached(ngx_completion_zone_t *zone)
 {
-    ngx_completion_metrics_add(&zone->metrics->evictions[kind], 1);
+    ngx_queue_t              *q, *cached;
+    ngx_completion_key_sh_t  *key;
+
+    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
+
+    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
+        key = ngx_queue_data(q, ngx_completion_key_sh_t, queue);
+
+        if (!ngx_completion_key_awaited(key)) {
+            return key;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_completion_room_drop(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key)
+{
+    ngx_completion_key_delete(zone, key);
+    ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
+}
+
+
+static void
+ngx_completion_room_evicted(ngx_completion_zone_t *zone, ngx_uint_t list)
+{
+    ngx_completion_metrics_add(&zone->metrics->evictions[list], 1);
 }
 
 
@@ -294,14 +264,19 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
 
     ngx_completion_keys_sweep(zone);
 
-    for (list = 0; list < NGX_COMPLETION_LISTS; list++) {
+    for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
+
+        if (list == NGX_COMPLETION_METRICS_CACHED) {
+            continue;
+        }
+
         head = &zone->sh->lists[list];
 
         for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
             record = ngx_queue_data(ngx_queue_head(head),
                                     ngx_completion_record_sh_t, queue);
 
-            if (!ngx_completion_record_expired(zone, record, list)) {
+            if (!ngx_completion_record_expired(zone, record)) {
                 break;
             }
 
@@ -326,30 +301,29 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
 
 static ngx_uint_t
 ngx_completion_record_expired(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list)
+    ngx_completion_record_sh_t *record)
 {
     if (ngx_completion_record_leased(record)) {
         return 0;
     }
 
-    switch (list) {
-
-    case NGX_COMPLETION_LIST_RESULTS:
-    case NGX_COMPLETION_LIST_FINAL:
-        /* whoever it was fetched again for is still to read it */
-
-        return ngx_time() - record->finished > zone->retention
-               && (ngx_msec_int_t) (ngx_current_msec - record->not_before)
-                  > NGX_COMPLETION_READING_TIME
-               && !ngx_completion_record_wanted(record);
-
-    case NGX_COMPLETION_LIST_PENDING:
+    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         return ngx_time() - record->submitted
                > zone->lifetime + NGX_COMPLETION_ID_SKEW;
-
-    default: /* NGX_COMPLETION_LIST_PASSING */
-        return (ngx_msec_int_t) (ngx_current_msec - record->created)
-               > NGX_COMPLETION_PASSING_TIME
-               && !ngx_completion_record_wanted(record);
     }
+
+    if (ngx_completion_record_wanted(record)) {
+        return 0;
+    }
+
+    if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        return -ngx_completion_left(record->created)
+               > NGX_COMPLETION_PASSING_TIME;
+    }
+
+    /* whoever it was fetched again for is still to read it */
+
+    return ngx_time() - record->finished > zone->retention
+           && -ngx_completion_left(record->not_before)
+              > NGX_COMPLETION_READING_TIME;
 }

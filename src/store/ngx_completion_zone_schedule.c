@@ -10,8 +10,6 @@
 #define NGX_COMPLETION_RANK_MAX       256
 
 
-static void ngx_completion_record_demand(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
 static ngx_msec_t ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 static ngx_completion_record_sh_t *ngx_completion_record_first(
@@ -46,77 +44,59 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t ms,
     ngx_completion_view_t *view)
 {
-    u_char          scheduled;
-    ngx_msec_t      until, due;
+    u_char          flags;
+    ngx_msec_t      at, due;
     ngx_msec_int_t  left;
 
-    until = ngx_current_msec + ms;
+    at = ngx_current_msec + ms;
 
-    if ((ngx_msec_int_t) (until - record->wanted) > 0) {
-        record->wanted = until;
+    if ((ngx_msec_int_t) (at - record->wanted) > 0) {
+        record->wanted = at;
     }
 
-    scheduled = record->flags;
+    flags = record->flags;
     due = record->due.key;
 
-    ngx_completion_record_demand(zone, record);
-
-    view->moved = (record->flags != scheduled || record->due.key != due);
-    view->next = 0;
-
-    if (!ngx_completion_record_leased(record)) {
-        left = ngx_completion_record_poll_at(zone, record) - ngx_current_msec;
-        view->next = ngx_max(left, 0);
-    }
-}
-
-
-static void
-ngx_completion_record_demand(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    ngx_msec_t  at;
-
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+        ngx_completion_record_place(zone, record);
     }
 
     if (ngx_completion_record_leased(record)
         || ngx_completion_record_is_complete(record))
     {
-        return;
-    }
+        /* void */
 
-    if (record->flags & NGX_COMPLETION_RECORD_SCHEDULED) {
+    } else if (flags & NGX_COMPLETION_RECORD_SCHEDULED) {
+
         if (record->state == NGX_COMPLETION_RECORD_PENDING
-            && !(record->flags & NGX_COMPLETION_RECORD_URGENT))
+            && !(flags & NGX_COMPLETION_RECORD_URGENT))
         {
             ngx_completion_record_plan(zone, record, record->asked);
         }
 
-        return;
-    }
+    } else if (ngx_completion_left(record->not_before) <= 0
+               || record->failures < NGX_COMPLETION_FAILURES)
+    {
+        left = ngx_completion_left(record->not_before);
 
-    at = ngx_current_msec;
+        /* a pending one without a schedule has met its deadline */
 
-    if ((ngx_msec_int_t) (record->not_before - at) > 0) {
-
-        if (record->failures >= NGX_COMPLETION_FAILURES) {
-            return;
+        if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+            left = ngx_max(left, ngx_completion_left(record->asked
+                                                     + zone->poll_max));
         }
 
-        at = record->not_before;
+        ngx_completion_record_schedule(zone, record,
+                                       ngx_current_msec + ngx_max(left, 0));
     }
 
-    /* a pending one without a schedule has met its deadline */
+    view->moved = (record->flags != flags || record->due.key != due);
+    view->next = 0;
 
-    if (record->state == NGX_COMPLETION_RECORD_PENDING
-        && (ngx_msec_int_t) (record->asked + zone->poll_max - at) > 0)
-    {
-        at = record->asked + zone->poll_max;
+    if (!ngx_completion_record_leased(record)) {
+        left = ngx_completion_left(ngx_completion_record_poll_at(zone, record));
+        view->next = ngx_max(left, 0);
     }
-
-    ngx_completion_record_schedule(zone, record, at);
 }
 
 
@@ -137,11 +117,10 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     }
 
     now = ngx_current_msec;
-    quota = &zone->sh->poll_quota;
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
     at = ngx_completion_quota_next(quota, now);
 
-    tree = (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
-                                                          : &zone->sh->due;
+    tree = ngx_completion_record_tree(zone, record);
     node = ngx_rbtree_min(tree->root, tree->sentinel);
     first = node->key;
 
@@ -169,8 +148,8 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
         node = ngx_rbtree_next(tree, node);
     }
 
-    if (quota->rate.n) {
-        at += rank * quota->rate.unit / quota->rate.n;
+    if (quota->size) {
+        at += rank * quota->rates[0].unit / quota->rates[0].n;
     }
 
     return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
@@ -212,6 +191,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at, now;
+    ngx_completion_quota_sh_t   *quota;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_AGAIN;
@@ -222,11 +202,12 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
 
     record = ngx_completion_record_first(&zone->sh->urgent, wait);
 
     if (record) {
-        at = ngx_completion_quota_next(&zone->sh->poll_quota, now);
+        at = ngx_completion_quota_next(quota, now);
 
     } else {
         record = ngx_completion_record_first(&zone->sh->due, wait);
@@ -237,7 +218,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
         /* who is waited for next must not find the whole window used up */
 
-        at = ngx_completion_quota_even(&zone->sh->poll_quota, now);
+        at = ngx_completion_quota_even(quota, now);
     }
 
     if (at != now) {
@@ -245,10 +226,11 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
         goto done;
     }
 
-    ngx_completion_quota_take(&zone->sh->poll_quota, now);
+    ngx_completion_quota_take(quota, now);
 
-    ngx_completion_draft_drop(zone, record);
+    ngx_completion_chunks_free(zone, &record->draft);
 
+    record->draft_length = 0;
     record->lease = ++zone->sh->sequence;
     record->lease_end = now + zone->poll_lease;
     record->sent = now;
@@ -280,7 +262,7 @@ done:
 static ngx_completion_record_sh_t *
 ngx_completion_record_first(ngx_rbtree_t *tree, ngx_msec_t *wait)
 {
-    ngx_msec_int_t      ms;
+    ngx_msec_int_t      left;
     ngx_rbtree_node_t  *node;
 
     if (tree->root == tree->sentinel) {
@@ -288,15 +270,14 @@ ngx_completion_record_first(ngx_rbtree_t *tree, ngx_msec_t *wait)
     }
 
     node = ngx_rbtree_min(tree->root, tree->sentinel);
-    ms = node->key - ngx_current_msec;
+    left = ngx_completion_left(node->key);
 
-    if (ms > 0) {
-        *wait = ngx_min(*wait, (ngx_msec_t) ms);
+    if (left > 0) {
+        *wait = ngx_min(*wait, (ngx_msec_t) left);
         return NULL;
     }
 
-    return (ngx_completion_record_sh_t *)
-               ((u_char *) node - offsetof(ngx_completion_record_sh_t, due));
+    return ngx_rbtree_data(node, ngx_completion_record_sh_t, due);
 }
 
 

@@ -9,7 +9,6 @@
  *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
  *     zone_schedule.c   zone_census.c                               themselves
  *         zone.c          the lock; makes the zone, and makes it anew
- *         zone_quotas.c   the quotas that the configuration wants
  *         zone_room.c     room: what goes for what, and in time
  *         zone_keys.c     what makes the same request cost once
  *         line.c   record.c   chunks.c
@@ -78,8 +77,8 @@ struct ngx_completion_record_sh_s {
     ngx_completion_record_sh_t  *next;      /* in the same bucket */
 
     ngx_completion_chunk_sh_t   *chunks;
-    ngx_completion_chunk_sh_t   *draft;     /* being written by the lease:
-                                               a ring, its last one */
+    ngx_completion_chunk_sh_t   *draft;     /* the end of the text that the
+                                               lease is writing */
     uint32_t                     length;
     uint32_t                     draft_length;
     uint32_t                     id_offset;
@@ -131,13 +130,17 @@ struct ngx_completion_submit_sh_s {
 };
 
 
-/* those of the cache, and followers, have their places behind them */
 struct ngx_completion_key_sh_s {
     ngx_completion_key_sh_t     *next;      /* in the same bucket */
     ngx_completion_key_sh_t     *sibling;   /* of the same submit */
     ngx_completion_key_sh_t    **link;      /* what points to it, as such */
     u_char                       name[NGX_COMPLETION_KEY_DIGEST];
     u_char                       request[NGX_COMPLETION_KEY_DIGEST];
+    ngx_queue_t                  queue;     /* of the cache: the least recently
+                                               used first; of followers: the
+                                               oldest first */
+    ngx_rbtree_node_t            node;      /* of a follower, the key: its
+                                               owner */
     uint32_t                     expires;   /* seconds */
     uint32_t                     submitted; /* refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
@@ -158,20 +161,6 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
 #define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
-
-
-typedef struct {
-    ngx_completion_key_sh_t      key;
-    ngx_queue_t                  queue;     /* least recently used first */
-} ngx_completion_cached_sh_t;
-
-
-typedef struct {
-    ngx_completion_key_sh_t      key;
-    ngx_queue_t                  queue;     /* oldest first */
-    ngx_rbtree_node_t            node;      /* the key: its owner; an owner's
-                                               oldest first */
-} ngx_completion_follower_sh_t;
 
 
 /* a document may take three quarters, these the fourth */
@@ -203,14 +192,17 @@ typedef struct {
 } ngx_completion_token_sh_t;
 
 
-/* the order in which room is made */
-typedef enum {
-    NGX_COMPLETION_LIST_RESULTS = 0,   /* final, with a document */
-    NGX_COMPLETION_LIST_FINAL,         /* final, without one */
-    NGX_COMPLETION_LIST_PENDING,       /* least recently asked for first */
-    NGX_COMPLETION_LIST_PASSING,       /* unknown, missing: a minute */
-    NGX_COMPLETION_LISTS
-} ngx_completion_list_e;
+/* ms until then, below 0 behind it */
+#define ngx_completion_left(at)                                               \
+    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+
+/* Whether a lease holds, or somebody waits: not to be evicted. */
+#define ngx_completion_record_leased(record)                                  \
+    ((record)->lease && ngx_completion_left((record)->lease_end) > 0)
+#define ngx_completion_record_wanted(record)                                  \
+    (ngx_completion_left((record)->wanted) > 0)
+#define ngx_completion_line_leased(submit)                                    \
+    (ngx_completion_left((submit)->lease_end) > 0)
 
 
 struct ngx_completion_zone_sh_s {
@@ -224,7 +216,9 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 urgent;
     ngx_rbtree_node_t            due_sentinel;
     ngx_rbtree_node_t            urgent_sentinel;
-    ngx_queue_t                  lists[NGX_COMPLETION_LISTS];
+    ngx_queue_t                  lists[NGX_COMPLETION_METRICS_EVICTIONS];
+                                            /* in the order in which room is
+                                               made, the first to go first */
 
     ngx_rbtree_t                 submits;
     ngx_rbtree_node_t            submits_sentinel;
@@ -234,14 +228,13 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_key_sh_t    **keys;
     uint32_t                     mask;      /* of both */
     uint32_t                     sweep;     /* the bucket of keys to sweep */
-    ngx_queue_t                  cached;
-    ngx_queue_t                  followers;
-    ngx_rbtree_t                 owners;    /* of followers */
+    ngx_queue_t                  followers; /* these before all lists */
+    ngx_rbtree_t                 owners;    /* of followers; an owner's
+                                               oldest stands first */
     ngx_rbtree_node_t            owners_sentinel;
     ngx_uint_t                   nfollowers;
 
-    ngx_completion_quota_sh_t    poll_quota;
-    ngx_completion_quota_sh_t    submit_quotas[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     ngx_completion_token_sh_t    token;
@@ -267,21 +260,6 @@ void ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_completion_view_t *view);
 void ngx_completion_record_plan(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t from);
-
-
-/* zone_quotas.c */
-
-/*
- * Makes the quotas anew, with what they knew.  NGX_OK, or NGX_DECLINED: one had
- * no memory, and spaces starts evenly.
- */
-ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
-
-/* Whether they are those that are configured. */
-ngx_uint_t ngx_completion_zone_quotas_same(ngx_completion_zone_t *zone);
-
-/* Whether an empty zone has the whole pages that they take. */
-ngx_uint_t ngx_completion_zone_quotas_fit(ngx_completion_zone_t *zone);
 
 
 /*
@@ -353,7 +331,6 @@ void ngx_completion_line_drop(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
 ngx_completion_submit_sh_t *ngx_completion_line_find(
     ngx_completion_zone_t *zone, uint64_t lease);
-ngx_uint_t ngx_completion_line_leased(ngx_completion_submit_sh_t *submit);
 
 /* How many wait for their quota; *wait: ms until the first of them goes. */
 ngx_uint_t ngx_completion_line_length(ngx_completion_zone_t *zone,
@@ -366,24 +343,28 @@ ngx_completion_record_sh_t *ngx_completion_record_find(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash);
 ngx_completion_record_sh_t *ngx_completion_record_leased_by(
     ngx_completion_zone_t *zone, ngx_str_t *id, uint32_t hash, uint64_t lease);
-void ngx_completion_record_link(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list);
-void ngx_completion_record_unlink(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-void ngx_completion_record_move(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_uint_t list);
+
+/* A new one in a chunk. */
+ngx_completion_record_sh_t *ngx_completion_record_add(
+    ngx_completion_zone_t *zone, ngx_completion_chunk_sh_t *chunk,
+    ngx_completion_id_t *id, uint32_t hash,
+    ngx_completion_record_state_e state);
 void ngx_completion_record_delete(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
-/* Whether a lease holds, or somebody waits: not to be evicted. */
-ngx_uint_t ngx_completion_record_leased(ngx_completion_record_sh_t *record);
-ngx_uint_t ngx_completion_record_wanted(ngx_completion_record_sh_t *record);
+/* To the end of the list that it belongs in now, and counted as what it is. */
+void ngx_completion_record_place(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 
 /* Whether nothing more is to be learned from upstream. */
 ngx_uint_t ngx_completion_record_is_complete(
     ngx_completion_record_sh_t *record);
 
-/* From the schedule's tree that the record is in to the one it belongs in. */
+/* The tree of the schedule that it is in, if it is in one. */
+ngx_rbtree_t *ngx_completion_record_tree(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* From there to the one that it belongs in now. */
 void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t at);
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
@@ -399,10 +380,6 @@ ngx_int_t ngx_completion_record_answered(ngx_completion_zone_t *zone,
 
 /* Whoever waits for what this is the hash of is to look. */
 void ngx_completion_zone_note(ngx_completion_zone_t *zone, uint32_t hash);
-
-/* The end of an operation is known, which is counted once: NGX_OK. */
-ngx_int_t ngx_completion_record_count_end(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 
 
 /* chunks.c */
@@ -426,17 +403,6 @@ void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
-
-/*
- * The draft of a record: a piece more of it, in as many chunks as that takes;
- * it becomes the document; it is dropped.
- */
-void ngx_completion_draft_write(ngx_completion_record_sh_t *record,
-    ngx_completion_chunk_sh_t *chunks, u_char *p, size_t size);
-void ngx_completion_draft_publish(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-void ngx_completion_draft_drop(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
 
 
 #endif /* _NGX_COMPLETION_ZONE_SH_H_INCLUDED_ */

@@ -12,9 +12,6 @@
 static ngx_int_t ngx_completion_zone_look(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t joined,
     ngx_completion_found_t *found);
-static ngx_msec_t ngx_completion_zone_earliest(ngx_completion_zone_t *zone);
-static void ngx_completion_zone_start(ngx_completion_zone_t *zone,
-    ngx_msec_t at);
 
 
 ngx_int_t
@@ -25,6 +22,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     ngx_msec_t                   at, wait, now;
     ngx_uint_t                   line, n;
     ngx_completion_chunk_sh_t   *chunks;
+    ngx_completion_quota_sh_t   *quota;
     ngx_completion_submit_sh_t  *submit;
 
     now = ngx_current_msec;
@@ -40,7 +38,8 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_DONE;
     }
 
-    at = ngx_completion_zone_earliest(zone);
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_SUBMIT];
+    at = ngx_completion_quota_next(quota, now);
     line = ngx_completion_line_length(zone, &wait);
 
     if (at != now
@@ -79,7 +78,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         ngx_completion_keys_link(zone, keys, submit, &chunks);
     }
 
-    ngx_completion_zone_start(zone, at);
+    ngx_completion_quota_take(quota, at);
 
     ngx_completion_zone_unlock(zone);
 
@@ -132,6 +131,7 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at;
+    ngx_completion_quota_sh_t   *quota;
     ngx_completion_submit_sh_t  *submit;
 
     rc = NGX_DECLINED;
@@ -139,10 +139,11 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_zone_lock(zone);
 
     submit = ngx_completion_line_find(zone, lease);
-    at = ngx_completion_zone_earliest(zone);
+    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_SUBMIT];
+    at = ngx_completion_quota_next(quota, ngx_current_msec);
 
     if (submit && at - ngx_current_msec < latest) {
-        ngx_completion_zone_start(zone, at);
+        ngx_completion_quota_take(quota, at);
 
         *delay = at - ngx_current_msec;
 
@@ -159,38 +160,6 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_zone_unlock(zone);
 
     return rc;
-}
-
-
-static ngx_msec_t
-ngx_completion_zone_earliest(ngx_completion_zone_t *zone)
-{
-    ngx_msec_t  at, next;
-    ngx_uint_t  i;
-
-    at = ngx_current_msec;
-
-    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        next = ngx_completion_quota_next(&zone->sh->submit_quotas[i],
-                                         ngx_current_msec);
-
-        if ((ngx_msec_int_t) (next - at) > 0) {
-            at = next;
-        }
-    }
-
-    return at;
-}
-
-
-static void
-ngx_completion_zone_start(ngx_completion_zone_t *zone, ngx_msec_t at)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        ngx_completion_quota_take(&zone->sh->submit_quotas[i], at);
-    }
 }
 
 
@@ -294,24 +263,12 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     }
 
     if (record == NULL) {
-        record = ngx_completion_chunks_pop(&chunks);
-
-        record->hash = hash;
-        record->len = id->upstream.len;
-        ngx_memcpy(record->id, id->upstream.data, record->len);
-
-        record->state = NGX_COMPLETION_RECORD_PENDING;
-        ngx_completion_record_link(zone, record, NGX_COMPLETION_LIST_PENDING);
-
-        record->created = ngx_current_msec;
-        record->sent = ngx_current_msec;
-        record->asked = ngx_current_msec;
-        record->wanted = ngx_current_msec;
-        record->not_before = ngx_current_msec;
+        record = ngx_completion_record_add(zone, chunks, id, hash,
+                                           NGX_COMPLETION_RECORD_PENDING);
 
     } else {
         if (submit) {
-            ngx_completion_chunks_free(zone, &chunks);
+            ngx_slab_free_locked(zone->shpool, submit);
         }
 
         if (record->state == NGX_COMPLETION_RECORD_FINAL
@@ -322,7 +279,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
         }
 
         record->state = NGX_COMPLETION_RECORD_PENDING;
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+        ngx_completion_record_place(zone, record);
     }
 
     record->flags |= NGX_COMPLETION_RECORD_OURS;

@@ -13,24 +13,16 @@
 #define NGX_COMPLETION_TOKEN_REFUSED    1000
 
 
-static ngx_uint_t ngx_completion_token_good(ngx_completion_token_sh_t *sh,
-    ngx_completion_zone_token_t *token);
 static ngx_uint_t ngx_completion_token_due(ngx_completion_token_sh_t *sh,
-    ngx_completion_zone_token_t *token, ngx_uint_t good);
-static ngx_msec_t ngx_completion_token_gap(ngx_msec_t first, uint32_t times);
-static void ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
     ngx_completion_zone_token_t *token);
-static void ngx_completion_token_changed(ngx_completion_zone_t *zone);
-
-
-#define ngx_completion_token_left(at)                                         \
-    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+static ngx_msec_t ngx_completion_token_gap(ngx_msec_t first, uint32_t times);
 
 
 ngx_int_t
 ngx_completion_zone_token(ngx_completion_zone_t *zone,
     ngx_completion_zone_token_t *token)
 {
+    u_char                     *p;
     ngx_uint_t                  good;
     ngx_completion_token_sh_t  *sh;
 
@@ -40,13 +32,30 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
     ngx_completion_zone_lock(zone);
 
     sh = &zone->sh->token;
-    good = ngx_completion_token_good(sh, token);
+
+    good = sh->generation
+           && sh->length <= token->size
+           && ngx_memcmp(sh->source, token->source,
+                         NGX_COMPLETION_TOKEN_DIGEST)
+              == 0
+           && ngx_completion_left(sh->expires) > 0;
 
     if (good && sh->generation != token->generation) {
-        ngx_completion_token_copy(sh, token);
+        p = ngx_completion_chunks_read(sh->chunks, 0, token->buffer,
+                                       sh->length);
+
+        if (token->len > sh->length) {
+            ngx_explicit_memzero(p, token->len - sh->length);
+        }
+
+        token->len = sh->length;
+        token->generation = sh->generation;
     }
 
-    if (token->lease_time && ngx_completion_token_due(sh, token, good)) {
+    if (token->lease_time
+        && (!good || ngx_completion_left(sh->renew) <= 0)
+        && ngx_completion_token_due(sh, token))
+    {
         token->lease = ++zone->sh->sequence;
         token->untried = 0;
 
@@ -55,7 +64,7 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
     }
 
     if (!good && sh->lease == 0) {
-        token->wait = ngx_max(ngx_completion_token_left(sh->not_before), 0);
+        token->wait = ngx_max(ngx_completion_left(sh->not_before), 0);
     }
 
     ngx_completion_zone_unlock(zone);
@@ -64,62 +73,28 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
 }
 
 
-static ngx_uint_t
-ngx_completion_token_good(ngx_completion_token_sh_t *sh,
-    ngx_completion_zone_token_t *token)
-{
-    return sh->generation
-           && sh->length <= token->size
-           && ngx_memcmp(sh->source, token->source,
-                         NGX_COMPLETION_TOKEN_DIGEST)
-              == 0
-           && ngx_completion_token_left(sh->expires) > 0;
-}
-
+/*
+ * Workers that hold different keys must not drive each other, be it with
+ * failures or by dropping each other's tokens.  But the first try with a new
+ * key need not wait for what the old one failed in.
+ */
 
 static ngx_uint_t
 ngx_completion_token_due(ngx_completion_token_sh_t *sh,
-    ngx_completion_zone_token_t *token, ngx_uint_t good)
+    ngx_completion_zone_token_t *token)
 {
-    if (good && ngx_completion_token_left(sh->renew) > 0) {
-        return 0;
-    }
-
-    if (sh->lease && ngx_completion_token_left(sh->lease_end) > 0) {
+    if (sh->lease && ngx_completion_left(sh->lease_end) > 0) {
         return 0;
     }
 
     sh->lease = 0;
 
-    /*
-     * Workers that hold different keys must not drive each other, be it with
-     * failures or by dropping each other's tokens.  But the first try with a
-     * new key need not wait for what the old one failed in.
-     */
-
     return (sh->generation == 0 && sh->failures == 0)
-           || ngx_completion_token_left(sh->not_before) <= 0
+           || ngx_completion_left(sh->not_before) <= 0
            || (token->untried
                && ngx_memcmp(sh->tried, token->key,
                              NGX_COMPLETION_TOKEN_DIGEST)
                   != 0);
-}
-
-
-static void
-ngx_completion_token_copy(ngx_completion_token_sh_t *sh,
-    ngx_completion_zone_token_t *token)
-{
-    u_char  *p;
-
-    p = ngx_completion_chunks_read(sh->chunks, 0, token->buffer, sh->length);
-
-    if (token->len > sh->length) {
-        ngx_explicit_memzero(p, token->len - sh->length);
-    }
-
-    token->len = sh->length;
-    token->generation = sh->generation;
 }
 
 
@@ -165,7 +140,7 @@ ngx_completion_zone_token_store(ngx_completion_zone_t *zone,
     sh->failures = 0;
     sh->fault = 0;
 
-    ngx_completion_token_changed(zone);
+    ngx_completion_zone_note(zone, NGX_COMPLETION_TOKEN_HASH);
 
 done:
 
@@ -206,7 +181,7 @@ ngx_completion_zone_token_failed(ngx_completion_zone_t *zone,
         sh->lease = 0;
         ngx_memcpy(sh->tried, token->key, NGX_COMPLETION_TOKEN_DIGEST);
 
-        ngx_completion_token_changed(zone);
+        ngx_completion_zone_note(zone, NGX_COMPLETION_TOKEN_HASH);
     }
 
     token->lease = 0;
@@ -229,7 +204,7 @@ ngx_completion_zone_token_yield(ngx_completion_zone_t *zone,
 
     if (sh->lease == token->lease) {
         sh->lease = 0;
-        ngx_completion_token_changed(zone);
+        ngx_completion_zone_note(zone, NGX_COMPLETION_TOKEN_HASH);
     }
 
     token->lease = 0;
@@ -294,11 +269,4 @@ ngx_completion_token_gap(ngx_msec_t first, uint32_t times)
 {
     return ngx_min(first << ngx_min(times, 10),
                    NGX_COMPLETION_TOKEN_PAUSE_MAX);
-}
-
-
-static void
-ngx_completion_token_changed(ngx_completion_zone_t *zone)
-{
-    ngx_completion_zone_note(zone, NGX_COMPLETION_TOKEN_HASH);
 }

@@ -13,8 +13,6 @@
 #define NGX_COMPLETION_BACKOFF        500
 
 
-static ngx_uint_t ngx_completion_record_keeps(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_publish(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_pending(ngx_completion_zone_t *zone,
@@ -29,7 +27,8 @@ static void ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
-static uint64_t ngx_completion_digest(ngx_str_t *document);
+static ngx_uint_t ngx_completion_record_end(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 
 
 ngx_int_t
@@ -37,6 +36,7 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     ngx_completion_id_t *id)
 {
     uint32_t                     hash;
+    ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
     hash = ngx_completion_zone_hash(&id->upstream);
@@ -48,22 +48,12 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
     if (record == NULL) {
-        record = ngx_completion_room_asked(zone);
+        chunk = ngx_completion_room_asked(zone);
 
-        if (record) {
-            record->state = NGX_COMPLETION_RECORD_UNKNOWN;
+        if (chunk) {
+            record = ngx_completion_record_add(zone, chunk, id, hash,
+                                               NGX_COMPLETION_RECORD_UNKNOWN);
             record->version = ++zone->sh->sequence;
-            record->submitted = id->submitted;
-            record->created = ngx_current_msec;
-            record->asked = ngx_current_msec;
-            record->wanted = ngx_current_msec;
-            record->not_before = ngx_current_msec;
-            record->hash = hash;
-            record->len = id->upstream.len;
-            ngx_memcpy(record->id, id->upstream.data, record->len);
-
-            ngx_completion_record_link(zone, record,
-                                       NGX_COMPLETION_LIST_PASSING);
         }
     }
 
@@ -73,21 +63,42 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
 }
 
 
+/*
+ * A document that is longer than what one lock may copy is written piece by
+ * piece into a draft beside the old one, the last piece first, so that each
+ * stands before the rest.  For lack of room none is kept: the operation's end
+ * is recorded all the same, and a reader has it fetched again.
+ */
+
 ngx_int_t
 ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease, ngx_completion_update_t *update)
 {
-    size_t                       written, size;
+    size_t                       left, size;
+    u_char                       md[16];
     uint32_t                     hash;
     ngx_int_t                    rc;
-    ngx_completion_chunk_sh_t   *chunks;
+    ngx_str_t                   *document;
+    ngx_md5_t                    md5;
+    ngx_completion_chunk_sh_t   *chunks, *last;
     ngx_completion_record_sh_t  *record;
 
     hash = ngx_completion_zone_hash(id);
-    update->digest = ngx_completion_digest(&update->document);
+    document = &update->document;
+
+    ngx_md5_init(&md5);
+
+    if (document->len) {
+        ngx_md5_update(&md5, document->data, document->len);
+    }
+
+    ngx_md5_final(md, &md5);
+
+    ngx_memcpy(&update->digest, md, sizeof(uint64_t));
+
     update->kept = 0;
     update->ended = 0;
-    written = 0;
+    left = document->len;
 
     do {
         ngx_completion_zone_lock(zone);
@@ -96,16 +107,23 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
         chunks = NULL;
         size = 0;
 
-        /* somebody else's piece, or an earlier one without room, ends it */
+        /*
+         * Somebody else's piece, or an earlier one without room, ends it; and
+         * what can never fit must not cost the others their place.
+         */
 
-        if (record && ngx_completion_record_keeps(zone, record, update)
-            && record->draft_length == written)
+        if (record
+            && left && document->len <= zone->sh->capacity
+            && record->draft_length == document->len - left
+            && (record->chunks == NULL
+                || record->digest != update->digest
+                || record->length != document->len))
         {
-            size = ngx_min(update->document.len - written,
-                           NGX_COMPLETION_COPY_MAX);
+            size = left % NGX_COMPLETION_COPY_MAX;
+            size = size ? size : NGX_COMPLETION_COPY_MAX;
 
-            if (ngx_completion_room_take(zone,
-                                         ngx_completion_chunks(size), &chunks)
+            if (ngx_completion_room_take(zone, ngx_completion_chunks(size),
+                                         &chunks)
                 != NGX_OK)
             {
                 size = 0;
@@ -122,13 +140,17 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 
         } else {
             if (size) {
-                ngx_completion_draft_write(record, chunks,
-                                           update->document.data + written,
-                                           size);
-                written += size;
+                left -= size;
+
+                last = ngx_completion_chunks_write(chunks,
+                                                   document->data + left,
+                                                   size);
+                last->next = record->draft;
+                record->draft = chunks;
+                record->draft_length += size;
             }
 
-            if (size && written < update->document.len) {
+            if (size && left) {
                 rc = NGX_AGAIN;
 
             } else {
@@ -142,28 +164,6 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     } while (rc == NGX_AGAIN);
 
     return rc;
-}
-
-
-/*
- * Whether it takes the document, beside the old one.  For lack of room none is
- * kept: the operation's end is recorded all the same, and a reader has it
- * fetched again.  What can never fit must not cost the others their place.
- */
-
-static ngx_uint_t
-ngx_completion_record_keeps(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
-{
-    if (update->document.len == 0
-        || update->document.len > zone->sh->capacity)
-    {
-        return 0;
-    }
-
-    return record->chunks == NULL
-           || record->digest != update->digest
-           || record->length != update->document.len;
 }
 
 
@@ -194,7 +194,8 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
         rc = ngx_completion_record_failed(zone, record, update);
     }
 
-    ngx_completion_draft_drop(zone, record);
+    ngx_completion_chunks_free(zone, &record->draft);
+    record->draft_length = 0;
 
     return rc;
 }
@@ -216,7 +217,7 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
         record->state = NGX_COMPLETION_RECORD_PENDING;
         age = ngx_time() - (time_t) record->submitted;
         record->created = record->sent - ngx_max(age, 0) * 1000;
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PENDING);
+        ngx_completion_record_place(zone, record);
     }
 
     ngx_completion_record_replace(zone, record, update);
@@ -253,23 +254,14 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     }
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
-        update->ended = (ngx_completion_record_count_end(zone, record,
-                                                         update->state)
-                         == NGX_OK);
-
-        record->state = NGX_COMPLETION_RECORD_FINAL;
-        record->verdict = update->state;
-        record->finished = ngx_time();
-        ngx_completion_chunks_free(zone, &record->chunks);
+        update->ended = ngx_completion_record_end(zone, record, update->state);
     }
 
     record->digest = update->digest;
 
     ngx_completion_record_replace(zone, record, update);
     ngx_completion_record_unschedule(zone, record);
-    ngx_completion_record_move(zone, record,
-                               record->chunks ? NGX_COMPLETION_LIST_RESULTS
-                                              : NGX_COMPLETION_LIST_FINAL);
+    ngx_completion_record_place(zone, record);
 
     record->not_before = ngx_current_msec;
     record->failures = 0;
@@ -300,7 +292,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         record->created = ngx_current_msec;
 
         ngx_completion_record_unschedule(zone, record);
-        ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_PASSING);
+        ngx_completion_record_place(zone, record);
 
         return rc;
 
@@ -370,16 +362,15 @@ static void
 ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
-    if (record->draft_length != update->document.len
-        || record->draft == NULL)
-    {
-        return;
+    if (record->draft && record->draft_length == update->document.len) {
+        ngx_completion_chunks_free(zone, &record->chunks);
+
+        record->chunks = record->draft;
+        record->draft = NULL;
+        record->length = update->document.len;
+        record->id_offset = update->id_offset;
+        record->digest = update->digest;
     }
-
-    ngx_completion_draft_publish(zone, record);
-
-    record->id_offset = update->id_offset;
-    record->digest = update->digest;
 }
 
 
@@ -415,39 +406,41 @@ static ngx_int_t
 ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
-    (void) ngx_completion_record_count_end(zone, record, verdict);
+    (void) ngx_completion_record_end(zone, record, verdict);
 
     record->lease = 0;
-    record->state = NGX_COMPLETION_RECORD_FINAL;
     record->flags |= NGX_COMPLETION_RECORD_DECIDED;
-    record->verdict = verdict;
-    record->finished = ngx_time();
 
-    ngx_completion_chunks_free(zone, &record->chunks);
-    ngx_completion_draft_drop(zone, record);
+    ngx_completion_chunks_free(zone, &record->draft);
+    record->draft_length = 0;
+
     ngx_completion_record_unschedule(zone, record);
-    ngx_completion_record_move(zone, record, NGX_COMPLETION_LIST_FINAL);
+    ngx_completion_record_place(zone, record);
 
     return ngx_completion_record_answered(zone, record);
 }
 
 
-static uint64_t
-ngx_completion_digest(ngx_str_t *document)
+/*
+ * Operations are counted where they were submitted: others may be known to
+ * several nodes, or to this one for the second time.
+ */
+
+static ngx_uint_t
+ngx_completion_record_end(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
-    u_char     md[16];
-    uint64_t   digest;
-    ngx_md5_t  md5;
+    record->state = NGX_COMPLETION_RECORD_FINAL;
+    record->verdict = verdict;
+    record->finished = ngx_time();
 
-    ngx_md5_init(&md5);
+    ngx_completion_chunks_free(zone, &record->chunks);
 
-    if (document->len) {
-        ngx_md5_update(&md5, document->data, document->len);
+    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
+        return 0;
     }
 
-    ngx_md5_final(md, &md5);
+    ngx_completion_metrics_add(&zone->metrics->finished[verdict], 1);
 
-    ngx_memcpy(&digest, md, sizeof(uint64_t));
-
-    return digest;
+    return 1;
 }

@@ -46,18 +46,18 @@ static ngx_int_t
 set(ngx_uint_t n, ngx_msec_t unit)
 {
     ngx_int_t                  rc;
-    ngx_completion_rate_t      rate = { n, unit };
+    ngx_completion_rate_t      rates[NGX_COMPLETION_RATES] = {{ n, unit }};
     ngx_completion_quota_sh_t  old = quota;
 
     ngx_shmtx_lock(&shim_slab.mutex);
 
-    rc = ngx_completion_quota_create(&shim_slab, &quota, &rate, &old);
+    rc = ngx_completion_quota_create(&shim_slab, &quota, rates, &old);
 
-    if (rc == NGX_OK) {
-        ngx_completion_quota_destroy(&shim_slab, &old);
-
-    } else {
+    if (rc != NGX_OK) {
         quota = old;
+
+    } else if (old.starts) {
+        ngx_slab_free_locked(&shim_slab, old.starts);
     }
 
     ngx_shmtx_unlock(&shim_slab.mutex);
@@ -130,6 +130,30 @@ test_limits(void)
 
 
 static void
+test_rates(void)
+{
+    ngx_completion_rate_t      rates[NGX_COMPLETION_RATES] = {
+        { 2, 1000 }, { 3, 60000 }
+    };
+    ngx_completion_quota_sh_t  past = { .size = 0 };
+
+    shim_slab_reset(4096);
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_quota_create(&shim_slab, &quota, rates, &past);
+    ngx_shmtx_unlock(&shim_slab.mutex);
+
+    ngx_completion_quota_take(&quota, 100);
+    is_int(ngx_completion_quota_next(&quota, 200), 200, "two rates: now");
+    ngx_completion_quota_take(&quota, 200);
+    is_int(ngx_completion_quota_next(&quota, 200),
+           1100 + NGX_COMPLETION_QUOTA_SLACK, "when the first rate lets it");
+    ngx_completion_quota_take(&quota, 5000);
+    is_int(ngx_completion_quota_next(&quota, 9000),
+           60100 + NGX_COMPLETION_QUOTA_SLACK, "and the second");
+}
+
+
+static void
 test_changed(void)
 {
     memset(&quota, 0, sizeof(quota));
@@ -173,6 +197,7 @@ main(void)
     test_parse();
     test_window();
     test_limits();
+    test_rates();
     test_changed();
 
     shim_slab_reset(0);

@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 
 
+#define POLLS    NGX_COMPLETION_CALL_POLL
+#define SUBMITS  NGX_COMPLETION_CALL_SUBMIT
+
+
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
 static ngx_str_t               name = ngx_string("operations");
@@ -31,8 +35,8 @@ make(size_t size, ngx_uint_t polls)
     zone->deadline = 3600000;
     zone->retention = 60;
     zone->lifetime = 72 * 3600;
-    zone->poll_rate.n = polls;
-    zone->poll_rate.unit = 1000;
+    zone->rates[POLLS][0].n = polls;
+    zone->rates[POLLS][0].unit = 1000;
 
     shim_log_lines = 0;
     shim_log_text[0] = '\0';
@@ -133,30 +137,32 @@ test_reload(void)
     is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view), NGX_OK,
            "with what it holds");
 
-    zone->poll_rate.n = 10;
+    zone->rates[POLLS][0].n = 10;
     ngx_completion_zone_apply(zone);
     is_int(shim_log_lines, 0, "other quotas hold from then on");
 
-    zone->poll_rate.n = 100000;
+    zone->rates[POLLS][0].n = 100000;
     ngx_completion_zone_apply(zone);
     ok(logged("has no memory for a quota"), "unless there is no room");
-    is_int(zone->sh->poll_quota.rate.n, 1, "polls are spaced then");
-    is_int(zone->sh->poll_quota.rate.unit, (zone->poll_rate.unit + 99999)
-           / 100000, "as evenly as the rate allows");
+    is_int(zone->sh->quotas[POLLS].rates[0].n, 1, "polls are spaced then");
+    is_int(zone->sh->quotas[POLLS].rates[0].unit,
+           (zone->rates[POLLS][0].unit + 99999) / 100000, "as evenly as the rate allows");
 
-    zone->submit_rates[0].n = 100000;
-    zone->submit_rates[0].unit = 1000;
-    zone->poll_rate.n = 10;
+    zone->rates[SUBMITS][0].n = 100000;
+    zone->rates[SUBMITS][0].unit = 1000;
+    zone->rates[POLLS][0].n = 10;
     shim_log_text[0] = '\0';
     ngx_completion_zone_apply(zone);
     ok(logged("has no memory for a quota"), "those of submits too");
-    is_int(zone->sh->poll_quota.rate.n, 10, "and those with room have it");
+    is_int(zone->sh->quotas[POLLS].rates[0].n, 10,
+           "and those with room have it");
 
     shim_log_text[0] = '\0';
     zone->sh->busy = 1;
     ngx_completion_zone_lock(zone);
     ngx_completion_zone_unlock(zone);
-    ok(logged("was made anew") && zone->sh->submit_quotas[0].rate.n == 1,
+    ok(logged("was made anew")
+       && zone->sh->quotas[SUBMITS].rates[0].n == 1,
        "a zone that is made anew goes on with such quotas");
 
     zone->sh->room = 195;
@@ -183,38 +189,38 @@ test_rates(void)
     ngx_completion_rate_t  one = { 1, 1000 };
 
     make(65536, 50);
-    zone->submit_rates[0] = hour;
+    zone->rates[SUBMITS][0] = hour;
     ngx_completion_zone_apply(zone);
 
     for (i = 1; i <= 3; i++) {
-        ngx_completion_quota_take(&zone->sh->submit_quotas[0], 100 * i);
+        ngx_completion_quota_take(&zone->sh->quotas[SUBMITS], 100 * i);
     }
 
-    zone->submit_rates[0] = second;
-    zone->submit_rates[1] = hour;
+    zone->rates[SUBMITS][0] = second;
+    zone->rates[SUBMITS][1] = hour;
     ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[1], 400),
+    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK,
            "a rate in front of another leaves it what it knows");
-    is_int(zone->sh->submit_quotas[0].used, 3, "and knows it as well");
+    is_int(zone->sh->quotas[SUBMITS].used, 3, "and knows it as well");
 
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
+    memset(&zone->rates[SUBMITS][1], 0, sizeof(hour));
+    zone->rates[SUBMITS][0] = hour;
     ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[0], 400),
+    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK, "nor does one that goes");
 
     i = shim_allocations;
     ngx_completion_zone_apply(zone);
     is_int(shim_allocations, i, "the same rates take nothing");
 
-    zone->submit_rates[0] = one;
-    zone->submit_rates[1] = hour;
+    zone->rates[SUBMITS][0] = one;
+    zone->rates[SUBMITS][1] = hour;
     ngx_completion_zone_apply(zone);
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
+    memset(&zone->rates[SUBMITS][1], 0, sizeof(hour));
+    zone->rates[SUBMITS][0] = hour;
     ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->submit_quotas[0], 400),
+    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK,
            "the longest memory counts, wherever it stands");
 }
@@ -699,9 +705,10 @@ test_quotas(void)
     ngx_current_msec += 2000;
     fill(0);
 
-    zone->poll_rate.n = 500;
+    zone->rates[POLLS][0].n = 500;
     ngx_completion_zone_apply(zone);
-    is_int(zone->sh->poll_quota.rate.n, 500, "new quotas hold in a full zone");
+    is_int(zone->sh->quotas[POLLS].rates[0].n, 500,
+           "new quotas hold in a full zone");
     is_int(evicted(NGX_COMPLETION_METRICS_RESULT), 1, "for which a result goes");
     is_int(shim_log_lines, 0, "without a word");
 }
@@ -1160,8 +1167,8 @@ test_census(void)
     ngx_completion_census_t   census;
 
     make(65536, 50);
-    zone->submit_rates[0].n = 1;
-    zone->submit_rates[0].unit = 1000;
+    zone->rates[SUBMITS][0].n = 1;
+    zone->rates[SUBMITS][0].unit = 1000;
     zone->submit_queue = 5;
     zone->submit_queue_time = 10000;
     ngx_completion_zone_apply(zone);
