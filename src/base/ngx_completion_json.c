@@ -50,13 +50,10 @@ static int ngx_completion_json_on_string(void *data,
 static int ngx_completion_json_on_object(void *data);
 static int ngx_completion_json_on_key(void *data, const unsigned char *value,
     size_t len);
-static int ngx_completion_json_on_object_end(void *data);
 static int ngx_completion_json_on_array(void *data);
-static int ngx_completion_json_on_array_end(void *data);
+static int ngx_completion_json_on_end(void *data);
 
 static int ngx_completion_json_enter(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_type_e type);
-static int ngx_completion_json_leave(ngx_completion_json_reader_t *reader,
     ngx_completion_json_type_e type);
 static int ngx_completion_json_value(ngx_completion_json_reader_t *reader,
     ngx_completion_json_type_e type, const void *value, size_t len);
@@ -80,9 +77,9 @@ static const yajl_callbacks  ngx_completion_json_callbacks = {
     ngx_completion_json_on_string,
     ngx_completion_json_on_object,
     ngx_completion_json_on_key,
-    ngx_completion_json_on_object_end,
+    ngx_completion_json_on_end,
     ngx_completion_json_on_array,
-    ngx_completion_json_on_array_end
+    ngx_completion_json_on_end
 };
 
 
@@ -353,13 +350,6 @@ ngx_completion_json_on_object(void *data)
 
 
 static int
-ngx_completion_json_on_object_end(void *data)
-{
-    return ngx_completion_json_leave(data, NGX_COMPLETION_JSON_OBJECT_END);
-}
-
-
-static int
 ngx_completion_json_on_array(void *data)
 {
     ngx_completion_json_reader_t  *reader = data;
@@ -375,9 +365,15 @@ ngx_completion_json_on_array(void *data)
 
 
 static int
-ngx_completion_json_on_array_end(void *data)
+ngx_completion_json_on_end(void *data)
 {
-    return ngx_completion_json_leave(data, NGX_COMPLETION_JSON_ARRAY_END);
+    ngx_completion_json_reader_t  *reader = data;
+
+    reader->next = 0;
+    reader->depth--;
+
+    return ngx_completion_json_tell(reader, NGX_COMPLETION_JSON_END,
+                                    reader->nodes[reader->depth + 1], NULL, 0);
 }
 
 
@@ -402,18 +398,6 @@ ngx_completion_json_enter(ngx_completion_json_reader_t *reader,
     reader->nodes[++reader->depth] = node;
 
     return 1;
-}
-
-
-static int
-ngx_completion_json_leave(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_type_e type)
-{
-    reader->next = 0;
-    reader->depth--;
-
-    return ngx_completion_json_tell(reader, type,
-                                    reader->nodes[reader->depth + 1], NULL, 0);
 }
 
 

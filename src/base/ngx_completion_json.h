@@ -37,8 +37,7 @@ typedef enum {
 
     /* of events only */
     NGX_COMPLETION_JSON_KEY,
-    NGX_COMPLETION_JSON_OBJECT_END,
-    NGX_COMPLETION_JSON_ARRAY_END
+    NGX_COMPLETION_JSON_END                /* of an object or an array */
 } ngx_completion_json_type_e;
 
 
@@ -115,15 +114,12 @@ ngx_completion_json_writer_t *ngx_completion_json_writer_sized(
 #define ngx_completion_json_writer_create(pool)                               \
     ngx_completion_json_writer_sized(pool, 1024)
 
-/* A container, by its bracket. */
-void ngx_completion_json_open(ngx_completion_json_writer_t *w, u_char bracket);
-void ngx_completion_json_close(ngx_completion_json_writer_t *w,
-    u_char bracket);
+void ngx_completion_json_object(ngx_completion_json_writer_t *w);
+void ngx_completion_json_array(ngx_completion_json_writer_t *w);
+void ngx_completion_json_end(ngx_completion_json_writer_t *w);
 
-#define ngx_completion_json_object(w)      ngx_completion_json_open(w, '{')
-#define ngx_completion_json_object_end(w)  ngx_completion_json_close(w, '}')
-#define ngx_completion_json_array(w)       ngx_completion_json_open(w, '[')
-#define ngx_completion_json_array_end(w)   ngx_completion_json_close(w, ']')
+#define ngx_completion_json_object_end  ngx_completion_json_end
+#define ngx_completion_json_array_end   ngx_completion_json_end
 
 void ngx_completion_json_key(ngx_completion_json_writer_t *w,
     const char *name);

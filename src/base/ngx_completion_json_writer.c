@@ -27,6 +27,8 @@ static ngx_uint_t ngx_completion_json_writer_next(
     ngx_completion_json_writer_t *w, ngx_uint_t key, size_t len);
 static ngx_uint_t ngx_completion_json_writer_room(
     ngx_completion_json_writer_t *w, size_t len);
+static void ngx_completion_json_writer_open(ngx_completion_json_writer_t *w,
+    u_char start, u_char end);
 static void ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     ngx_uint_t key, ngx_str_t *value);
 
@@ -77,7 +79,22 @@ ngx_completion_json_written(ngx_completion_json_writer_t *w)
 
 
 void
-ngx_completion_json_open(ngx_completion_json_writer_t *w, u_char bracket)
+ngx_completion_json_object(ngx_completion_json_writer_t *w)
+{
+    ngx_completion_json_writer_open(w, '{', '}');
+}
+
+
+void
+ngx_completion_json_array(ngx_completion_json_writer_t *w)
+{
+    ngx_completion_json_writer_open(w, '[', ']');
+}
+
+
+static void
+ngx_completion_json_writer_open(ngx_completion_json_writer_t *w, u_char start,
+    u_char end)
 {
     if (!ngx_completion_json_writer_next(w, 0, 1)) {
         return;
@@ -88,31 +105,27 @@ ngx_completion_json_open(ngx_completion_json_writer_t *w, u_char bracket)
         return;
     }
 
-    w->data[w->len++] = bracket;
+    w->data[w->len++] = start;
+    w->ends[w->depth++] = end;
     w->comma = 0;
-
-    /* in ASCII it stands two places further */
-
-    w->ends[w->depth++] = bracket + 2;
 }
 
 
 void
-ngx_completion_json_close(ngx_completion_json_writer_t *w, u_char bracket)
+ngx_completion_json_end(ngx_completion_json_writer_t *w)
 {
     if (w == NULL || w->failed) {
         return;
     }
 
-    if (w->depth == 0 || w->ends[w->depth - 1] != bracket || w->named) {
+    if (w->depth == 0 || w->named) {
         w->failed = 1;
         return;
     }
 
     if (ngx_completion_json_writer_room(w, 1)) {
-        w->data[w->len++] = bracket;
+        w->data[w->len++] = w->ends[--w->depth];
         w->comma = 1;
-        w->depth--;
     }
 }
 
@@ -213,16 +226,12 @@ ngx_completion_json_event(ngx_completion_json_writer_t *w,
         ngx_completion_json_object(w);
         break;
 
-    case NGX_COMPLETION_JSON_OBJECT_END:
-        ngx_completion_json_object_end(w);
-        break;
-
     case NGX_COMPLETION_JSON_ARRAY:
         ngx_completion_json_array(w);
         break;
 
-    case NGX_COMPLETION_JSON_ARRAY_END:
-        ngx_completion_json_array_end(w);
+    case NGX_COMPLETION_JSON_END:
+        ngx_completion_json_end(w);
         break;
 
     default:

@@ -538,8 +538,7 @@ ngx_completion_yandex_write(void *data, ngx_completion_json_event_t *event)
     case NGX_COMPLETION_JSON_KEY:
         return ngx_completion_yandex_write_text(reader, event);
 
-    case NGX_COMPLETION_JSON_OBJECT_END:
-    case NGX_COMPLETION_JSON_ARRAY_END:
+    case NGX_COMPLETION_JSON_END:
 
         if (event->depth == 1) {
             reader->within = 0;
