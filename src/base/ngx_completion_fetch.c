@@ -34,7 +34,6 @@ typedef struct {
     ngx_completion_fetch_line_t  lines[NGX_COMPLETION_FETCH_LINES];
 
     unsigned                     ready:1;
-    unsigned                     unwatched:1;
     unsigned                     closed:1;
 } ngx_completion_fetch_transfers_t;
 
@@ -43,26 +42,26 @@ static void ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job,
     CURLcode code);
 static void ngx_completion_fetch_turn(void);
 static void ngx_completion_fetch_abort(const char *fault);
+static void ngx_completion_fetch_cut(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_unwatched(CURL *easy);
 static void ngx_completion_fetch_free_buffer(void *data);
 static ngx_int_t ngx_completion_fetch_prepare(ngx_log_t *log);
 static ngx_uint_t ngx_completion_fetch_cap(void);
 static void ngx_completion_fetch_admit(void);
 static ngx_completion_fetch_job_t *ngx_completion_fetch_next(void);
-static ngx_uint_t ngx_completion_fetch_share(void);
 static ngx_uint_t ngx_completion_fetch_room(void);
 static void ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job);
-static void ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx);
 static const char *ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
-    ngx_resolver_ctx_t *ctx, ngx_str_t *address);
+    ngx_str_t *address);
 static ngx_uint_t ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx,
     ngx_uint_t n);
-static void ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
-    ngx_str_t *address);
+static void ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job);
 static ngx_completion_fetch_line_t *ngx_completion_fetch_line(
     ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_timeout_handler(ngx_event_t *ev);
+static void ngx_completion_fetch_unreached(ngx_completion_fetch_job_t *job,
+    const char *fault);
 static void ngx_completion_fetch_finish(ngx_completion_fetch_job_t *job,
     ngx_completion_outcome_e outcome, const char *fault);
 static void ngx_completion_fetch_release(ngx_completion_fetch_job_t *job);
@@ -70,8 +69,6 @@ static void ngx_completion_fetch_dequeue(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_post(void);
 static void ngx_completion_fetch_report_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_report(void);
-static void ngx_completion_fetch_log(ngx_completion_fetch_job_t *job);
-static void ngx_completion_fetch_expel(void);
 static void ngx_completion_fetch_clear(ngx_queue_t *queue);
 
 
@@ -153,14 +150,12 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     ngx_add_timer(&job->timer, f->timeout);
 
     if (ngx_completion_fetch_prepare(f->log) != NGX_OK) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "libcurl cannot be used");
+        ngx_completion_fetch_unreached(job, "libcurl cannot be used");
         return;
     }
 
     if (ngx_completion_fetch_transfers.closed) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "the worker is shutting down");
+        ngx_completion_fetch_unreached(job, "the worker is shutting down");
         return;
     }
 
@@ -244,9 +239,7 @@ ngx_completion_fetch_exit(void)
     ngx_completion_fetch_clear(&ngx_completion_fetch_transfers.admitted);
     ngx_completion_fetch_clear(&ngx_completion_fetch_transfers.done);
 
-    if (ngx_completion_fetch_transfers.report.posted) {
-        ngx_delete_posted_event(&ngx_completion_fetch_transfers.report);
-    }
+    ngx_completion_timer_stop(&ngx_completion_fetch_transfers.report);
 
     ngx_completion_fetch_easy_exit();
     ngx_completion_fetch_event_exit();
@@ -304,10 +297,6 @@ ngx_completion_fetch_settle(ngx_completion_fetch_job_t *job, CURLcode code)
 static void
 ngx_completion_fetch_turn(void)
 {
-    if (ngx_completion_fetch_transfers.unwatched) {
-        ngx_completion_fetch_expel();
-    }
-
     ngx_completion_fetch_report();
     ngx_completion_fetch_admit();
 }
@@ -327,9 +316,7 @@ ngx_completion_fetch_abort(const char *fault)
             q = ngx_queue_head(jobs);
             job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
-            ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                        fault);
+            ngx_completion_fetch_unreached(job, fault);
         }
     }
 
@@ -339,19 +326,34 @@ ngx_completion_fetch_abort(const char *fault)
         q = ngx_queue_head(jobs);
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
-        if (job->easy == NULL) {
-            ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                        fault);
-            continue;
-        }
-
         job->fault = fault;
-        ngx_completion_fetch_event_remove(job);
-        ngx_completion_fetch_settle(job, CURLE_ABORTED_BY_CALLBACK);
+        ngx_completion_fetch_cut(job);
     }
 }
 
+
+/* An admitted one ends: for its fault, or else for lack of time. */
+
+static void
+ngx_completion_fetch_cut(ngx_completion_fetch_job_t *job)
+{
+    if (job->easy) {
+        ngx_completion_fetch_event_remove(job);
+        ngx_completion_fetch_settle(job, job->fault
+                                             ? CURLE_ABORTED_BY_CALLBACK
+                                             : CURLE_OPERATION_TIMEDOUT);
+
+    } else if (job->fault) {
+        ngx_completion_fetch_unreached(job, job->fault);
+
+    } else {
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_TIMEOUT,
+                                    "timed out resolving");
+    }
+}
+
+
+/* It would wait for ever; it cannot be ended from inside of libcurl. */
 
 static void
 ngx_completion_fetch_unwatched(CURL *easy)
@@ -368,8 +370,8 @@ ngx_completion_fetch_unwatched(CURL *easy)
         job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
 
         if (job->easy == easy) {
-            job->unwatched = 1;
-            ngx_completion_fetch_transfers.unwatched = 1;
+            job->fault = "the socket cannot be watched";
+            ngx_post_event(&job->timer, &ngx_posted_next_events);
             return;
         }
     }
@@ -459,16 +461,13 @@ ngx_completion_fetch_admit(void)
         }
 
         if (!ngx_completion_fetch_room()) {
-            ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                        "worker_connections are not enough");
+            ngx_completion_fetch_unreached(job, "worker_connections are not "
+                                           "enough");
             continue;
         }
 
         if ((ngx_msec_int_t) (job->timer.timer.key - ngx_current_msec) <= 0) {
-            ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                        "timed out in line");
+            ngx_completion_fetch_unreached(job, "timed out in line");
             continue;
         }
 
@@ -484,11 +483,21 @@ ngx_completion_fetch_admit(void)
 }
 
 
+/*
+ * A line may have three times as many as are free: an origin gets three
+ * quarters of the cap, and one that comes later three quarters of the rest,
+ * until they are even.
+ */
+
 static ngx_completion_fetch_job_t *
 ngx_completion_fetch_next(void)
 {
+    ngx_uint_t                    cap, share;
     ngx_queue_t                  *q, *waiting;
     ngx_completion_fetch_line_t  *line;
+
+    cap = ngx_completion_fetch_cap();
+    share = 3 * (cap - ngx_min(cap, ngx_completion_fetch_transfers.nadmitted));
 
     waiting = &ngx_completion_fetch_transfers.waiting;
 
@@ -498,7 +507,7 @@ ngx_completion_fetch_next(void)
     {
         line = ngx_queue_data(q, ngx_completion_fetch_line_t, queue);
 
-        if (line->nadmitted < ngx_completion_fetch_share()) {
+        if (line->nadmitted < share) {
             ngx_queue_remove(q);
             ngx_queue_insert_tail(waiting, q);
 
@@ -508,22 +517,6 @@ ngx_completion_fetch_next(void)
     }
 
     return NULL;
-}
-
-
-/*
- * Three times what is free: an origin gets three quarters of the cap, and one
- * that comes later three quarters of the rest, until they are even.
- */
-
-static ngx_uint_t
-ngx_completion_fetch_share(void)
-{
-    ngx_uint_t  cap;
-
-    cap = ngx_completion_fetch_cap();
-
-    return 3 * (cap - ngx_min(cap, ngx_completion_fetch_transfers.nadmitted));
 }
 
 
@@ -550,47 +543,20 @@ ngx_completion_fetch_room(void)
 static void
 ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
 {
-    ngx_str_t                 address;
-    const char               *fault;
-    ngx_completion_origin_t  *o;
-
-    o = job->fetch.origin;
-
-    if (o->resolver) {
-        ngx_completion_fetch_resolve(job);
-        return;
-    }
-
-    if (o->literal) {
-        ngx_completion_fetch_connect(job, NULL);
-        return;
-    }
-
-    fault = ngx_completion_fetch_pick(job, NULL, &address);
-
-    if (fault) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    fault);
-        return;
-    }
-
-    ngx_completion_fetch_connect(job, &address);
-}
-
-
-static void
-ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
-{
     ngx_resolver_ctx_t       *ctx;
     ngx_completion_origin_t  *o;
 
     o = job->fetch.origin;
 
+    if (o->resolver == NULL) {
+        ngx_completion_fetch_connect(job);
+        return;
+    }
+
     ctx = ngx_resolve_start(o->resolver, NULL);
 
     if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    ctx ? "no resolver" : "no memory");
+        ngx_completion_fetch_unreached(job, ctx ? "no resolver" : "no memory");
         return;
     }
 
@@ -606,8 +572,7 @@ ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
         job->ctx = NULL;
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "no memory");
+        ngx_completion_fetch_unreached(job, "no memory");
     }
 }
 
@@ -615,34 +580,29 @@ ngx_completion_fetch_resolve(ngx_completion_fetch_job_t *job)
 static void
 ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
 {
-    ngx_str_t                        address;
-    const char                      *fault;
-    ngx_completion_outcome_e         outcome;
-    ngx_completion_fetch_job_t      *job;
+    ngx_completion_fetch_job_t  *job;
 
     job = ctx->data;
-    outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
 
-    if (ctx->state == NGX_OK) {
-        fault = ngx_completion_fetch_pick(job, ctx, &address);
+    switch (ctx->state) {
 
-    } else {
-        fault = ngx_resolver_strerror(ctx->state);
+    case NGX_OK:
+        ngx_completion_fetch_connect(job);
+        break;
 
-        if (ctx->state == NGX_RESOLVE_TIMEDOUT) {
-            outcome = NGX_COMPLETION_UPSTREAM_TIMEOUT;
-        }
+    case NGX_RESOLVE_TIMEDOUT:
+        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_TIMEOUT,
+                                    ngx_resolver_strerror(ctx->state));
+        break;
+
+    default:
+        ngx_completion_fetch_unreached(job, ngx_resolver_strerror(ctx->state));
     }
 
-    ngx_resolve_name_done(ctx);
-    job->ctx = NULL;
-
-    if (fault) {
-        ngx_completion_fetch_finish(job, outcome, fault);
-        return;
+    if (job->ctx) {
+        ngx_resolve_name_done(ctx);
+        job->ctx = NULL;
     }
-
-    ngx_completion_fetch_connect(job, &address);
 }
 
 
@@ -652,14 +612,15 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
  */
 
 static const char *
-ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
-    ngx_resolver_ctx_t *ctx, ngx_str_t *address)
+ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job, ngx_str_t *address)
 {
     u_char                   *p;
     ngx_uint_t                i, j, n;
+    ngx_resolver_ctx_t       *ctx;
     ngx_completion_origin_t  *o;
 
     o = job->fetch.origin;
+    ctx = job->ctx;
     n = ctx ? ctx->naddrs : o->naddresses;
 
     if (n == 0) {
@@ -721,19 +682,27 @@ ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx, ngx_uint_t n)
 
 
 static void
-ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job,
-    ngx_str_t *address)
+ngx_completion_fetch_connect(ngx_completion_fetch_job_t *job)
 {
-    if (ngx_completion_fetch_easy_open(job, address) != NGX_OK) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "no memory");
-        return;
+    ngx_str_t    address;
+    const char  *fault;
+
+    ngx_str_null(&address);
+
+    if (!job->fetch.origin->literal) {
+        fault = ngx_completion_fetch_pick(job, &address);
+
+        if (fault) {
+            ngx_completion_fetch_unreached(job, fault);
+            return;
+        }
     }
 
-    if (ngx_completion_fetch_event_add(job) != NGX_OK) {
+    if (ngx_completion_fetch_easy_open(job, &address) != NGX_OK
+        || ngx_completion_fetch_event_add(job) != NGX_OK)
+    {
         ngx_completion_fetch_easy_close(job, 0);
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "no memory");
+        ngx_completion_fetch_unreached(job, "no memory");
     }
 }
 
@@ -757,25 +726,26 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
     job = ngx_completion_timer_owner(ev, ngx_completion_fetch_job_t, timer);
 
     if (job->state == NGX_COMPLETION_FETCH_IN_LINE) {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                    "timed out in line");
+        ngx_completion_fetch_unreached(job, "timed out in line");
 
     } else if (job->state == NGX_COMPLETION_FETCH_ADMITTED) {
-
-        if (job->easy) {
-            ngx_completion_fetch_event_remove(job);
-            ngx_completion_fetch_settle(job, CURLE_OPERATION_TIMEDOUT);
-
-        } else {
-            ngx_completion_fetch_finish(job,
-                                        NGX_COMPLETION_UPSTREAM_TIMEOUT,
-                                        "timed out resolving");
-        }
+        ngx_completion_fetch_cut(job);
     }
 
     /* reported at once: nothing holds a quitting worker any more */
 
     ngx_completion_fetch_turn();
+}
+
+
+/* No connection, and nothing was sent. */
+
+static void
+ngx_completion_fetch_unreached(ngx_completion_fetch_job_t *job,
+    const char *fault)
+{
+    ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                fault);
 }
 
 
@@ -865,6 +835,7 @@ static void
 ngx_completion_fetch_report(void)
 {
     ngx_queue_t                        batch, *q;
+    ngx_completion_fetch_t            *f;
     ngx_completion_fetch_job_t        *job;
     ngx_completion_fetch_transfers_t  *transfers;
 
@@ -887,52 +858,15 @@ ngx_completion_fetch_report(void)
 
         ngx_completion_timer_stop(&job->timer);
 
-        ngx_completion_fetch_log(job);
+        f = &job->fetch;
 
-        job->fetch.handler(&job->fetch);
-    }
-}
+        ngx_log_debug5(NGX_LOG_DEBUG_EVENT, f->log, 0,
+                       "completion fetch: %s, status %ui, %uz bytes, %M ms: "
+                       "%s",
+                       ngx_completion_outcomes[f->outcome].code, f->status,
+                       f->response.len, f->elapsed,
+                       f->fault ? f->fault : "ok");
 
-
-static void
-ngx_completion_fetch_log(ngx_completion_fetch_job_t *job)
-{
-#if (NGX_DEBUG)
-    ngx_completion_fetch_t  *f;
-
-    f = &job->fetch;
-
-    ngx_log_debug5(NGX_LOG_DEBUG_EVENT, f->log, 0,
-                   "completion fetch: %s, status %ui, %uz bytes, %M ms: %s",
-                   ngx_completion_outcomes[f->outcome].code, f->status,
-                   f->response.len, f->elapsed, f->fault ? f->fault : "ok");
-#endif
-}
-
-
-/* Transfers whose socket could not be registered would wait for ever. */
-
-static void
-ngx_completion_fetch_expel(void)
-{
-    ngx_queue_t                 *q, *next, *admitted;
-    ngx_completion_fetch_job_t  *job;
-
-    ngx_completion_fetch_transfers.unwatched = 0;
-
-    admitted = &ngx_completion_fetch_transfers.admitted;
-
-    for (q = ngx_queue_head(admitted);
-         q != ngx_queue_sentinel(admitted);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        job = ngx_queue_data(q, ngx_completion_fetch_job_t, queue);
-
-        if (job->unwatched) {
-            job->fault = "the socket cannot be watched";
-            ngx_completion_fetch_event_remove(job);
-            ngx_completion_fetch_settle(job, CURLE_ABORTED_BY_CALLBACK);
-        }
+        f->handler(f);
     }
 }

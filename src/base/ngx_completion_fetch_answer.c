@@ -34,9 +34,8 @@
 static ngx_int_t ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job,
     size_t need);
 static ngx_int_t ngx_completion_fetch_field(ngx_completion_fetch_job_t *job,
-    u_char *p, u_char *last);
+    u_char *name, u_char *last);
 static ngx_uint_t ngx_completion_fetch_encodings(u_char *p, u_char *last);
-static ngx_uint_t ngx_completion_fetch_printable(u_char *p, u_char *last);
 static ngx_uint_t ngx_completion_fetch_overdue(
     ngx_completion_fetch_job_t *job);
 static ngx_uint_t ngx_completion_fetch_wrapped(
@@ -239,15 +238,15 @@ ngx_completion_fetch_answer_line(char *p, size_t size, size_t n, void *data)
 
 
 static ngx_int_t
-ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
+ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *name,
     u_char *last)
 {
-    u_char        *colon, *data;
+    u_char        *p, *colon, *data;
     ngx_keyval_t  *kv;
 
-    colon = ngx_strlchr(p, last, ':');
+    colon = ngx_strlchr(name, last, ':');
 
-    if (colon == NULL || colon == p || *p == ' ' || *p == '\t') {
+    if (colon == NULL || colon == name || *name == ' ' || *name == '\t') {
         return NGX_OK;
     }
 
@@ -261,26 +260,25 @@ ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
         last--;
     }
 
-    if (!ngx_completion_fetch_printable(data, last)) {
-        return NGX_OK;
+    for (p = data; p < last; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            return NGX_OK;
+        }
     }
 
+    p = ngx_pnalloc(job->fetch.pool, last - name);
     kv = ngx_array_push(&job->answer);
-    if (kv == NULL) {
+
+    if (p == NULL || kv == NULL) {
         return NGX_ERROR;
     }
 
-    kv->key.len = colon - p;
-    kv->key.data = ngx_pnalloc(job->fetch.pool, last - p);
-    if (kv->key.data == NULL) {
-        job->answer.nelts--;
-        return NGX_ERROR;
-    }
-
-    ngx_strlow(kv->key.data, p, kv->key.len);
+    kv->key.len = colon - name;
+    kv->key.data = p;
+    ngx_strlow(p, name, kv->key.len);
 
     kv->value.len = last - data;
-    kv->value.data = kv->key.data + kv->key.len;
+    kv->value.data = p + kv->key.len;
     ngx_memcpy(kv->value.data, data, kv->value.len);
 
     return NGX_OK;
@@ -292,49 +290,29 @@ ngx_completion_fetch_field(ngx_completion_fetch_job_t *job, u_char *p,
 static ngx_uint_t
 ngx_completion_fetch_encodings(u_char *p, u_char *last)
 {
-    size_t      len;
-    ngx_uint_t  n;
+    ngx_uint_t  i, n;
 
-    len = last - p;
+    static ngx_str_t  names[] = {
+        ngx_string("transfer-encoding:"),
+        ngx_string("content-encoding:")
+    };
 
-    if (len >= sizeof("content-encoding:") - 1
-        && ngx_strncasecmp(p, (u_char *) "content-encoding:",
-                           sizeof("content-encoding:") - 1)
-           == 0)
-    {
-        n = 1;
+    for (i = 0; i < 2; i++) {
 
-    } else if (len >= sizeof("transfer-encoding:") - 1
-               && ngx_strncasecmp(p, (u_char *) "transfer-encoding:",
-                                  sizeof("transfer-encoding:") - 1)
-                  == 0)
-    {
-        n = 0;
-
-    } else {
-        return 0;
-    }
-
-    for ( /* void */ ; p < last; p++) {
-        if (*p == ',') {
-            n++;
+        if ((size_t) (last - p) < names[i].len
+            || ngx_strncasecmp(p, names[i].data, names[i].len) != 0)
+        {
+            continue;
         }
-    }
 
-    return n;
-}
-
-
-static ngx_uint_t
-ngx_completion_fetch_printable(u_char *p, u_char *last)
-{
-    for ( /* void */ ; p < last; p++) {
-        if (*p < ' ' || *p == 0x7f) {
-            return 0;
+        for (n = i; p < last; p++) {
+            n += (*p == ',');
         }
+
+        return n;
     }
 
-    return 1;
+    return 0;
 }
 
 

@@ -12,14 +12,9 @@
 #define NGX_COMPLETION_FETCH_SPARE          64
 #define NGX_COMPLETION_FETCH_LONG_BODY      65536
 
-/* what libcurl sends from, bytes; 16 KB is the least it takes */
-#define NGX_COMPLETION_FETCH_UPLOAD_BUFFER  16384
-
-/* below the idle timeout of servers, in seconds */
-#define NGX_COMPLETION_FETCH_IDLE           30L
-
-/* the name's address may have changed, in seconds */
-#define NGX_COMPLETION_FETCH_LIFETIME       300L
+/* two addresses as libcurl writes them, and two ports */
+#define NGX_COMPLETION_FETCH_ENDS                                             \
+    (2 * (NGX_INET6_ADDRSTRLEN + sizeof(" 65535 ")))
 
 #define NGX_COMPLETION_FETCH_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
 
@@ -31,12 +26,8 @@ typedef struct {
 
 
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
-static ngx_int_t ngx_completion_fetch_easy_origin(CURL *easy,
-    ngx_completion_origin_t *o);
-static ngx_int_t ngx_completion_fetch_easy_tls(CURL *easy,
-    ngx_completion_origin_t *o);
-static ngx_int_t ngx_completion_fetch_easy_request(
-    ngx_completion_fetch_job_t *job);
+static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
+static CURL *ngx_completion_fetch_easy_init(void);
 static ngx_int_t ngx_completion_fetch_easy_address(
     ngx_completion_fetch_job_t *job, ngx_str_t *address);
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
@@ -59,6 +50,34 @@ static curl_socket_t ngx_completion_fetch_open_nowhere(void *data,
 static ngx_completion_fetch_spare_t
     ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
 static ngx_uint_t  ngx_completion_fetch_nspares;
+
+
+/* of every handle */
+
+static const struct {
+    CURLoption  option;
+    long        value;
+} ngx_completion_fetch_options[] = {
+    { CURLOPT_NOSIGNAL, 1 },
+    { CURLOPT_QUICK_EXIT, 1 },
+    { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
+    { CURLOPT_HTTP09_ALLOWED, 0 },
+    { CURLOPT_FOLLOWLOCATION, 0 },
+    { CURLOPT_NETRC, CURL_NETRC_IGNORED },
+    { CURLOPT_TCP_KEEPALIVE, 1 },
+    { CURLOPT_SUPPRESS_CONNECT_HEADERS, 1 },
+    { CURLOPT_NOPROGRESS, 0 },
+
+    /* seconds: below the idle timeout of servers */
+    { CURLOPT_MAXAGE_CONN, 30 },
+
+    /* seconds: the name's address may have changed */
+    { CURLOPT_MAXLIFETIME_CONN, 300 },
+
+    /* bytes; it takes no less to send from */
+    { CURLOPT_BUFFERSIZE, 4096 },
+    { CURLOPT_UPLOAD_BUFFERSIZE, 16384 }
+};
 
 
 ngx_int_t
@@ -158,20 +177,63 @@ ngx_int_t
 ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     ngx_str_t *address)
 {
-    job->easy = ngx_completion_fetch_easy_get(job->fetch.origin);
+    CURL                    *easy;
+    u_char                  *url;
+    ngx_uint_t               rc;
+    ngx_completion_fetch_t  *f;
 
-    if (job->easy == NULL) {
+    f = &job->fetch;
+
+    easy = ngx_completion_fetch_easy_get(f->origin);
+    if (easy == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_completion_fetch_easy_request(job) != NGX_OK
-        || ngx_completion_fetch_easy_address(job, address) != NGX_OK)
+    job->easy = easy;
+
+    url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
+    if (url == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
+
+    rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
+
+    /* before a long body libcurl would ask whether it may come */
+
+    if (f->body.len >= NGX_COMPLETION_FETCH_LONG_BODY
+        && ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK)
     {
-        ngx_completion_fetch_easy_close(job, 0);
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
+
+    if (f->post) {
+        rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                               (curl_off_t) f->body.len);
+
+    } else {
+        rc |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    }
+
+    rc |= curl_easy_setopt(easy, CURLOPT_READDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
+    rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
+
+    if (rc != CURLE_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_completion_fetch_easy_address(job, address);
 }
 
 
@@ -260,7 +322,6 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
 
     /* libcurl keeps these pointers into pools; the rest it has copied */
 
-    (void) curl_easy_setopt(easy, CURLOPT_CURLU, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
@@ -312,36 +373,23 @@ ngx_completion_fetch_easy_get(ngx_completion_origin_t *o)
         }
     }
 
-    easy = curl_easy_init();
+    return ngx_completion_fetch_easy_create(o);
+}
+
+
+static CURL *
+ngx_completion_fetch_easy_create(ngx_completion_origin_t *o)
+{
+    CURL        *easy;
+    char        *file;
+    ngx_uint_t   rc;
+
+    easy = ngx_completion_fetch_easy_init();
     if (easy == NULL) {
         return NULL;
     }
 
-    if (ngx_completion_fetch_easy_origin(easy, o) != NGX_OK
-        || ngx_completion_fetch_easy_tls(easy, o) != NGX_OK)
-    {
-        curl_easy_cleanup(easy);
-        return NULL;
-    }
-
-    return easy;
-}
-
-
-static ngx_int_t
-ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
-{
-    ngx_uint_t  rc;
-
-    rc = curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    rc |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    rc |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-                           (long) CURL_HTTP_VERSION_1_1);
-    rc |= curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
-    rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    rc |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-    rc |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    rc = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 
     /* what is encoded all the same is decoded, and counted after that */
 
@@ -352,19 +400,11 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_PROXY,
                            o->proxy.len ? (char *) o->proxy.data : "");
     rc |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    rc |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 
     rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long) o->connect_timeout);
-    rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
-                           NGX_COMPLETION_FETCH_IDLE);
-    rc |= curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
-                           NGX_COMPLETION_FETCH_LIFETIME);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                            (curl_off_t) o->max_response_size);
-    rc |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 4096L);
-    rc |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-                           (long) NGX_COMPLETION_FETCH_UPLOAD_BUFFER);
 
     /* no SEEKFUNCTION: a body that was read cannot be sent once more */
 
@@ -382,20 +422,9 @@ ngx_completion_fetch_easy_origin(CURL *easy, ngx_completion_origin_t *o)
                            ngx_completion_fetch_socket_close);
     rc |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION,
                            ngx_completion_fetch_answer_progress);
-    rc |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 
-    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_completion_fetch_easy_tls(CURL *easy, ngx_completion_origin_t *o)
-{
-    char        *file;
-    ngx_uint_t   rc;
-
-    rc = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER,
-                          o->tls_verify ? 1L : 0L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER,
+                           o->tls_verify ? 1L : 0L);
     rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST,
                            o->tls_verify ? 2L : 0L);
 
@@ -420,65 +449,39 @@ ngx_completion_fetch_easy_tls(CURL *easy, ngx_completion_origin_t *o)
 
     (void) curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 3600L);
 
-    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+    if (rc != CURLE_OK) {
+        curl_easy_cleanup(easy);
+        return NULL;
+    }
+
+    return easy;
 }
 
 
-static ngx_int_t
-ngx_completion_fetch_easy_request(ngx_completion_fetch_job_t *job)
+static CURL *
+ngx_completion_fetch_easy_init(void)
 {
-    CURL                    *easy;
-    u_char                  *url;
-    ngx_uint_t               rc;
-    ngx_completion_fetch_t  *f;
+    CURL        *easy;
+    ngx_uint_t   i;
 
-    f = &job->fetch;
-    easy = job->easy;
-
-    if (f->suffix.len) {
-        url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
-        if (url == NULL) {
-            return NGX_ERROR;
-        }
-
-        (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
-
-        rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
-
-    } else {
-        rc = curl_easy_setopt(easy, CURLOPT_CURLU, f->origin->parts);
+    easy = curl_easy_init();
+    if (easy == NULL) {
+        return NULL;
     }
 
-    /* before a long body libcurl would ask whether it may come */
-
-    if (f->body.len >= NGX_COMPLETION_FETCH_LONG_BODY
-        && ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK)
+    for (i = 0; i < sizeof(ngx_completion_fetch_options)
+                    / sizeof(ngx_completion_fetch_options[0]); i++)
     {
-        return NGX_ERROR;
+        if (curl_easy_setopt(easy, ngx_completion_fetch_options[i].option,
+                             ngx_completion_fetch_options[i].value)
+            != CURLE_OK)
+        {
+            curl_easy_cleanup(easy);
+            return NULL;
+        }
     }
 
-    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
-    rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
-
-    if (f->post) {
-        rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                               (curl_off_t) f->body.len);
-
-    } else {
-        rc |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    }
-
-    rc |= curl_easy_setopt(easy, CURLOPT_READDATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
-    rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
-
-    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+    return easy;
 }
 
 
@@ -494,7 +497,7 @@ ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
 
     resolve = NULL;
 
-    if (address) {
+    if (address->len) {
         o = job->fetch.origin;
 
         p = ngx_pnalloc(job->fetch.pool, o->peer.len + address->len
@@ -595,8 +598,9 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 {
     ngx_completion_fetch_job_t  *job = data;
 
-    ngx_completion_fetch_t       *f;
-    ngx_completion_fetch_ends_t   ends;
+    u_char                   buf[NGX_COMPLETION_FETCH_ENDS];
+    ngx_str_t                ends;
+    ngx_completion_fetch_t  *f;
 
     f = &job->fetch;
 
@@ -605,10 +609,10 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         return CURL_PREREQFUNC_ABORT;
     }
 
-    ends.remote = remote;
-    ends.local = local;
-    ends.remote_port = remote_port;
-    ends.local_port = local_port;
+    ends.data = buf;
+    ends.len = ngx_snprintf(buf, sizeof(buf), "%s %d %s %d", remote,
+                            remote_port, local, local_port)
+               - buf;
 
     if (job->opened == 0) {
         job->fd = ngx_completion_fetch_socket_find(&ends);
@@ -693,19 +697,14 @@ ngx_completion_fetch_easy_nowhere(void)
         (char *) "nowhere.invalid:80:127.0.0.1", NULL
     };
 
-    easy = curl_easy_init();
+    easy = ngx_completion_fetch_easy_init();
     if (easy == NULL) {
         return NULL;
     }
 
     rc = curl_easy_setopt(easy, CURLOPT_URL, "http://nowhere.invalid/");
     rc |= curl_easy_setopt(easy, CURLOPT_RESOLVE, &resolve);
-    rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    rc |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
-                           NGX_COMPLETION_FETCH_IDLE);
-    rc |= curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
-                           NGX_COMPLETION_FETCH_LIFETIME);
     rc |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION,
                            ngx_completion_fetch_open_nowhere);
 

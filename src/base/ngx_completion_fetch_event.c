@@ -41,12 +41,10 @@ static const ngx_completion_fetch_owner_t  *ngx_completion_fetch_owner;
 static CURLM       *ngx_completion_fetch_multi;
 static ngx_event_t  ngx_completion_fetch_timer;
 static ngx_uint_t   ngx_completion_fetch_nsockets;
-static ngx_uint_t   ngx_completion_fetch_global;
 
-/* the transfer to nowhere */
+/* the transfer to nowhere, while there is one */
 static CURL        *ngx_completion_fetch_nowhere;
 static ngx_event_t  ngx_completion_fetch_look;
-static ngx_uint_t   ngx_completion_fetch_looking;
 
 
 ngx_int_t
@@ -62,13 +60,9 @@ ngx_completion_fetch_event_init(const ngx_completion_fetch_owner_t *owner,
 
     /* not fork-safe: never before the worker is one */
 
-    if (!ngx_completion_fetch_global) {
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-            ngx_log_error(NGX_LOG_ERR, log, 0, "libcurl cannot be initialized");
-            return NGX_ERROR;
-        }
-
-        ngx_completion_fetch_global = 1;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "libcurl cannot be initialized");
+        return NGX_ERROR;
     }
 
     multi = curl_multi_init();
@@ -112,13 +106,8 @@ ngx_completion_fetch_event_add(ngx_completion_fetch_job_t *job)
 {
     /* nothing runs now: libcurl arms its timer with 0 ms */
 
-    if (curl_multi_add_handle(ngx_completion_fetch_multi, job->easy)
-        != CURLM_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return curl_multi_add_handle(ngx_completion_fetch_multi, job->easy)
+           == CURLM_OK ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -152,19 +141,14 @@ ngx_completion_fetch_event_exit(void)
     }
 
     ngx_completion_timer_stop(&ngx_completion_fetch_look);
-
-    if (ngx_completion_fetch_nowhere) {
-        ngx_completion_fetch_looked();
-        curl_easy_cleanup(ngx_completion_fetch_nowhere);
-        ngx_completion_fetch_nowhere = NULL;
-    }
+    ngx_completion_fetch_looked();
 
     /* newer versions call back from here, and the sockets go with it */
 
     (void) curl_multi_cleanup(ngx_completion_fetch_multi);
     ngx_completion_fetch_multi = NULL;
 
-    (void) ngx_completion_fetch_timeout(NULL, -1, NULL);
+    ngx_completion_timer_stop(&ngx_completion_fetch_timer);
 
     ngx_completion_fetch_socket_exit();
 
@@ -293,8 +277,7 @@ ngx_completion_fetch_idle_handler(ngx_event_t *ev)
     s = c->fd;
     quitting = c->close;
 
-    (void) ngx_completion_fetch_socket_wake(s);
-    ngx_completion_fetch_socket_release(c, 0);
+    (void) ngx_completion_fetch_socket_drop(s);
 
     if (quitting) {
         return;
@@ -311,36 +294,33 @@ ngx_completion_fetch_idle_handler(ngx_event_t *ev)
 static void
 ngx_completion_fetch_look_handler(ngx_event_t *ev)
 {
-    if (ngx_completion_fetch_looking
+    CURL  *easy;
+
+    if (ngx_completion_fetch_nowhere
         || ngx_completion_fetch_socket_nended() == 0)
     {
         return;
     }
 
-    if (ngx_completion_fetch_nowhere == NULL) {
-        ngx_completion_fetch_nowhere = ngx_completion_fetch_easy_nowhere();
+    easy = ngx_completion_fetch_easy_nowhere();
 
-        if (ngx_completion_fetch_nowhere == NULL) {
-            return;
-        }
+    if (curl_multi_add_handle(ngx_completion_fetch_multi, easy) != CURLM_OK) {
+        curl_easy_cleanup(easy);
+        return;
     }
 
-    if (curl_multi_add_handle(ngx_completion_fetch_multi,
-                              ngx_completion_fetch_nowhere)
-        == CURLM_OK)
-    {
-        ngx_completion_fetch_looking = 1;
-    }
+    ngx_completion_fetch_nowhere = easy;
 }
 
 
 static void
 ngx_completion_fetch_looked(void)
 {
-    if (ngx_completion_fetch_looking) {
+    if (ngx_completion_fetch_nowhere) {
         (void) curl_multi_remove_handle(ngx_completion_fetch_multi,
                                         ngx_completion_fetch_nowhere);
-        ngx_completion_fetch_looking = 0;
+        curl_easy_cleanup(ngx_completion_fetch_nowhere);
+        ngx_completion_fetch_nowhere = NULL;
     }
 }
 
@@ -372,18 +352,10 @@ ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data)
 
     ngx_completion_timer_stop(ev);
 
-    if (ev->posted) {
-        ngx_delete_posted_event(ev);
-    }
-
-    if (ngx_completion_fetch_multi == NULL || ms < 0) {
-        return 0;
-    }
-
     if (ms == 0) {
         ngx_post_event(ev, &ngx_posted_next_events);
 
-    } else {
+    } else if (ms > 0) {
         ngx_add_timer(ev, (ngx_msec_t) ms);
     }
 

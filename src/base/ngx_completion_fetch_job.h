@@ -72,7 +72,6 @@ typedef struct {
 
     unsigned                        picked:1;   /* one of many addresses */
     unsigned                        final:1;    /* all headers, not a 1xx */
-    unsigned                        unwatched:1;
     unsigned                        stale:1;    /* an old one, of no use */
 
     const char                     *fault;      /* found in a callback */
@@ -103,6 +102,7 @@ typedef struct {
 
 /* fetch_easy.c */
 
+/* The address to connect to; empty: the origin's host is one. */
 ngx_int_t ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     ngx_str_t *address);
 
@@ -112,7 +112,7 @@ ngx_int_t ngx_completion_fetch_easy_again(ngx_completion_fetch_job_t *job);
 void ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     CURLcode code);
 
-/* The handle is kept for another transfer when "keep" is set. */
+/* The handle, if any, is kept for another transfer when "keep" is set. */
 void ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
     ngx_uint_t keep);
 
@@ -155,27 +155,16 @@ void ngx_completion_fetch_event_exit(void);
 
 /* fetch_socket.c */
 
-/* as libcurl tells them */
-typedef struct {
-    const char  *remote;
-    const char  *local;
-    int          remote_port;
-    int          local_port;
-} ngx_completion_fetch_ends_t;
-
-
 /*
- * The socket carries a request now, and will only be closed by _close().
- * What finds no memory is not kept: _find() gives -1.
+ * The socket, of both these ends, carries a request now, and will only be
+ * closed by _close().  What finds no memory is not kept: _find() gives -1.
  */
-void ngx_completion_fetch_socket_keep(ngx_socket_t s,
-    ngx_completion_fetch_ends_t *ends);
-ngx_socket_t ngx_completion_fetch_socket_find(
-    ngx_completion_fetch_ends_t *ends);
+void ngx_completion_fetch_socket_keep(ngx_socket_t s, ngx_str_t *ends);
+ngx_socket_t ngx_completion_fetch_socket_find(ngx_str_t *ends);
 int ngx_completion_fetch_socket_close(void *data, curl_socket_t s);
 
 /*
- * From the end of a transfer to _wake(), _evict() or _close() a kept socket's
+ * From the end of a transfer to _wake(), _drop() or _close() a kept socket's
  * connection is idle, and the handler hears of whatever upstream does to it;
  * NGX_DECLINED: it is not one of those.  NULL: it was not idle.
  */
@@ -183,7 +172,8 @@ ngx_int_t ngx_completion_fetch_socket_idle(ngx_connection_t *c,
     ngx_event_handler_pt handler);
 ngx_connection_t *ngx_completion_fetch_socket_wake(ngx_socket_t s);
 
-/* Gives up one that is idle: NGX_OK, or NGX_DECLINED. */
+/* Give up the connection of this one or any that idles, or NGX_DECLINED. */
+ngx_int_t ngx_completion_fetch_socket_drop(ngx_socket_t s);
 ngx_int_t ngx_completion_fetch_socket_evict(void);
 
 /* Upstream did: it is of no use, and libcurl is to close it. */

@@ -15,28 +15,17 @@
 #include "ngx_completion_fetch_job.h"
 
 
-/* two addresses as libcurl writes them, two ports */
-#define NGX_COMPLETION_FETCH_ENDS  (2 * (NGX_INET6_ADDRSTRLEN                 \
-                                         + sizeof(in_port_t)))
-
-
 typedef struct {
     ngx_str_node_t     node;           /* the first member */
     ngx_socket_t       fd;
     ngx_connection_t  *idle;           /* no transfer, still registered */
     unsigned           ended:1;        /* by upstream, while idle */
-    u_char             ends[NGX_COMPLETION_FETCH_ENDS];
 } ngx_completion_fetch_socket_t;
 
 
 static ngx_completion_fetch_socket_t *ngx_completion_fetch_socket_get(
     ngx_socket_t s);
-static ngx_int_t ngx_completion_fetch_socket_grow(ngx_socket_t s);
 static void ngx_completion_fetch_socket_forget(ngx_socket_t s);
-static size_t ngx_completion_fetch_socket_ends(
-    ngx_completion_fetch_ends_t *ends, u_char *buf);
-static u_char *ngx_completion_fetch_socket_end(u_char *p, const char *address,
-    int port);
 
 
 /* by descriptor; NULL: carried no request */
@@ -55,30 +44,46 @@ static ngx_socket_t  ngx_completion_fetch_gathered = (ngx_socket_t) -1;
 
 
 void
-ngx_completion_fetch_socket_keep(ngx_socket_t s,
-    ngx_completion_fetch_ends_t *ends)
+ngx_completion_fetch_socket_keep(ngx_socket_t s, ngx_str_t *ends)
 {
-    ngx_completion_fetch_socket_t  *socket;
+    ngx_uint_t                       n;
+    ngx_completion_fetch_socket_t   *socket, **sockets;
 
     ngx_completion_fetch_socket_forget(s);
 
-    if (ngx_completion_fetch_socket_grow(s) != NGX_OK) {
-        return;
+    n = ngx_completion_fetch_nsockets;
+
+    if (n == 0) {
+        ngx_rbtree_init(&ngx_completion_fetch_tree,
+                        &ngx_completion_fetch_sentinel,
+                        ngx_str_rbtree_insert_value);
     }
 
-    socket = ngx_alloc(sizeof(ngx_completion_fetch_socket_t), ngx_cycle->log);
+    if ((ngx_uint_t) s >= n) {
+        sockets = realloc(ngx_completion_fetch_sockets,
+                          2 * (s + 1) * sizeof(void *));
+        if (sockets == NULL) {
+            return;
+        }
+
+        ngx_completion_fetch_sockets = sockets;
+        ngx_completion_fetch_nsockets = 2 * (s + 1);
+
+        ngx_memzero(sockets + n,
+                    (ngx_completion_fetch_nsockets - n) * sizeof(void *));
+    }
+
+    socket = ngx_calloc(sizeof(ngx_completion_fetch_socket_t) + ends->len,
+                        ngx_cycle->log);
     if (socket == NULL) {
         return;
     }
 
     socket->fd = s;
-    socket->idle = NULL;
-    socket->ended = 0;
-    socket->node.str.data = socket->ends;
-    socket->node.str.len = ngx_completion_fetch_socket_ends(ends,
-                                                            socket->ends);
-    socket->node.node.key = ngx_crc32_short(socket->ends,
-                                            socket->node.str.len);
+    socket->node.str.data = (u_char *) (socket + 1);
+    socket->node.str.len = ends->len;
+    socket->node.node.key = ngx_crc32_short(ends->data, ends->len);
+    ngx_memcpy(socket->node.str.data, ends->data, ends->len);
 
     ngx_rbtree_insert(&ngx_completion_fetch_tree, &socket->node.node);
 
@@ -87,21 +92,16 @@ ngx_completion_fetch_socket_keep(ngx_socket_t s,
 
 
 ngx_socket_t
-ngx_completion_fetch_socket_find(ngx_completion_fetch_ends_t *ends)
+ngx_completion_fetch_socket_find(ngx_str_t *ends)
 {
-    u_char           buf[NGX_COMPLETION_FETCH_ENDS];
-    ngx_str_t        name;
     ngx_str_node_t  *node;
 
     if (ngx_completion_fetch_sockets == NULL) {
         return (ngx_socket_t) -1;
     }
 
-    name.data = buf;
-    name.len = ngx_completion_fetch_socket_ends(ends, buf);
-
-    node = ngx_str_rbtree_lookup(&ngx_completion_fetch_tree, &name,
-                                 ngx_crc32_short(name.data, name.len));
+    node = ngx_str_rbtree_lookup(&ngx_completion_fetch_tree, ends,
+                                 ngx_crc32_short(ends->data, ends->len));
 
     return node ? ((ngx_completion_fetch_socket_t *) node)->fd
                 : (ngx_socket_t) -1;
@@ -111,17 +111,27 @@ ngx_completion_fetch_socket_find(ngx_completion_fetch_ends_t *ends)
 int
 ngx_completion_fetch_socket_close(void *data, curl_socket_t s)
 {
+    (void) ngx_completion_fetch_socket_drop(s);
+    ngx_completion_fetch_socket_forget(s);
+
+    return close(s);
+}
+
+
+ngx_int_t
+ngx_completion_fetch_socket_drop(ngx_socket_t s)
+{
     ngx_connection_t  *c;
 
     c = ngx_completion_fetch_socket_wake(s);
 
-    if (c) {
-        ngx_completion_fetch_socket_release(c, 0);
+    if (c == NULL) {
+        return NGX_DECLINED;
     }
 
-    ngx_completion_fetch_socket_forget(s);
+    ngx_completion_fetch_socket_release(c, 0);
 
-    return close(s);
+    return NGX_OK;
 }
 
 
@@ -198,14 +208,10 @@ ngx_completion_fetch_socket_ended(ngx_socket_t s)
 ngx_int_t
 ngx_completion_fetch_socket_evict(void)
 {
-    ngx_uint_t         s;
-    ngx_connection_t  *c;
+    ngx_uint_t  s;
 
     for (s = 0; s < ngx_completion_fetch_nsockets; s++) {
-        c = ngx_completion_fetch_socket_wake((ngx_socket_t) s);
-
-        if (c) {
-            ngx_completion_fetch_socket_release(c, 0);
+        if (ngx_completion_fetch_socket_drop((ngx_socket_t) s) == NGX_OK) {
             return NGX_OK;
         }
     }
@@ -292,39 +298,6 @@ ngx_completion_fetch_socket_get(ngx_socket_t s)
 }
 
 
-static ngx_int_t
-ngx_completion_fetch_socket_grow(ngx_socket_t s)
-{
-    ngx_uint_t                       n;
-    ngx_completion_fetch_socket_t  **sockets;
-
-    if ((ngx_uint_t) s < ngx_completion_fetch_nsockets) {
-        return NGX_OK;
-    }
-
-    n = 2 * (s + 1);
-
-    sockets = realloc(ngx_completion_fetch_sockets, n * sizeof(void *));
-    if (sockets == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_completion_fetch_nsockets == 0) {
-        ngx_rbtree_init(&ngx_completion_fetch_tree,
-                        &ngx_completion_fetch_sentinel,
-                        ngx_str_rbtree_insert_value);
-    }
-
-    ngx_memzero(sockets + ngx_completion_fetch_nsockets,
-                (n - ngx_completion_fetch_nsockets) * sizeof(void *));
-
-    ngx_completion_fetch_sockets = sockets;
-    ngx_completion_fetch_nsockets = n;
-
-    return NGX_OK;
-}
-
-
 static void
 ngx_completion_fetch_socket_forget(ngx_socket_t s)
 {
@@ -344,31 +317,4 @@ ngx_completion_fetch_socket_forget(ngx_socket_t s)
     ngx_completion_fetch_sockets[s] = NULL;
 
     ngx_free(socket);
-}
-
-
-static size_t
-ngx_completion_fetch_socket_ends(ngx_completion_fetch_ends_t *ends,
-    u_char *buf)
-{
-    u_char  *p;
-
-    p = ngx_completion_fetch_socket_end(buf, ends->remote, ends->remote_port);
-    p = ngx_completion_fetch_socket_end(p, ends->local, ends->local_port);
-
-    return p - buf;
-}
-
-
-static u_char *
-ngx_completion_fetch_socket_end(u_char *p, const char *address, int port)
-{
-    in_port_t  n;
-
-    n = (in_port_t) port;
-    p = ngx_cpymem(p, &n, sizeof(in_port_t));
-
-    /* its NUL parts one end from the other */
-
-    return ngx_cpystrn(p, (u_char *) address, NGX_INET6_ADDRSTRLEN) + 1;
 }

@@ -10,11 +10,6 @@
 /* containers, the text itself included */
 #define NGX_COMPLETION_JSON_LEVELS     (NGX_COMPLETION_JSON_MAX_DEPTH + 1)
 
-/* where in a container the next value stands */
-#define NGX_COMPLETION_JSON_FIRST  0
-#define NGX_COMPLETION_JSON_LATER  1
-#define NGX_COMPLETION_JSON_NAMED  2
-
 
 typedef struct {
     u_char                            *start;
@@ -33,25 +28,18 @@ typedef struct {
     ngx_int_t                          rc;
     const char                        *reason;
 
-    ngx_uint_t                         key;     /* node of a named value */
+    ngx_uint_t                         next;    /* node of the next value */
     uint64_t                           seen;    /* nodes, by bit */
 
     /* of the open containers, from 1; the text itself is in 0 */
     ngx_uint_t                         depth;
     u_char                             nodes[NGX_COMPLETION_JSON_LEVELS];
-    u_char                             places[NGX_COMPLETION_JSON_LEVELS];
 } ngx_completion_json_reader_t;
 
 
 static const char *ngx_completion_json_scan(ngx_str_t *text, size_t *longest);
-static u_char *ngx_completion_json_scan_string(u_char *p, u_char *last,
-    ngx_uint_t *escaped, const char **reason);
-static u_char *ngx_completion_json_scan_escape(u_char *p, u_char *last,
-    const char **reason);
-static ngx_int_t ngx_completion_json_hex(u_char *p, u_char *last);
-static ngx_int_t ngx_completion_json_parse(
-    ngx_completion_json_reader_t *reader, ngx_str_t *text,
-    ngx_completion_json_memory_t *memory);
+static const char *ngx_completion_json_scan_escape(u_char **pos,
+    u_char *last);
 
 static int ngx_completion_json_on_null(void *data);
 static int ngx_completion_json_on_boolean(void *data, int value);
@@ -62,20 +50,18 @@ static int ngx_completion_json_on_string(void *data,
 static int ngx_completion_json_on_object(void *data);
 static int ngx_completion_json_on_key(void *data, const unsigned char *value,
     size_t len);
-static int ngx_completion_json_on_object_end(void *data);
 static int ngx_completion_json_on_array(void *data);
-static int ngx_completion_json_on_array_end(void *data);
+static int ngx_completion_json_on_end(void *data);
 
-static int ngx_completion_json_value(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_event_t *event);
-static int ngx_completion_json_open(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_type_e type, u_char place);
-static int ngx_completion_json_close(ngx_completion_json_reader_t *reader,
+static int ngx_completion_json_enter(ngx_completion_json_reader_t *reader,
     ngx_completion_json_type_e type);
+static int ngx_completion_json_value(ngx_completion_json_reader_t *reader,
+    ngx_completion_json_type_e type, const void *value, size_t len);
 static int ngx_completion_json_tell(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_event_t *event);
+    ngx_completion_json_type_e type, ngx_uint_t node, const void *value,
+    size_t len);
 static ngx_uint_t ngx_completion_json_find(
-    ngx_completion_json_reader_t *reader, ngx_str_t *name);
+    ngx_completion_json_reader_t *reader, const void *name, size_t len);
 
 static void *ngx_completion_json_malloc(void *data, size_t size);
 static void *ngx_completion_json_realloc(void *data, void *p, size_t size);
@@ -91,9 +77,9 @@ static const yajl_callbacks  ngx_completion_json_callbacks = {
     ngx_completion_json_on_string,
     ngx_completion_json_on_object,
     ngx_completion_json_on_key,
-    ngx_completion_json_on_object_end,
+    ngx_completion_json_on_end,
     ngx_completion_json_on_array,
-    ngx_completion_json_on_array_end
+    ngx_completion_json_on_end
 };
 
 
@@ -104,7 +90,9 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
 {
     size_t                         size, longest;
     const char                    *fault;
-    ngx_int_t                      rc;
+    yajl_handle                    handle;
+    yajl_status                    status;
+    yajl_alloc_funcs               funcs;
     ngx_completion_json_memory_t   memory;
     ngx_completion_json_reader_t   reader;
 
@@ -129,64 +117,53 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     memory.last = NULL;
     memory.log = pool->log;
 
+    funcs.malloc = ngx_completion_json_malloc;
+    funcs.realloc = ngx_completion_json_realloc;
+    funcs.free = ngx_completion_json_free;
+    funcs.ctx = &memory;
+
     ngx_memzero(&reader, sizeof(ngx_completion_json_reader_t));
 
     reader.paths = paths;
     reader.handler = handler;
     reader.data = data;
-    reader.rc = NGX_OK;
+    reader.rc = NGX_ERROR;
+    reader.next = NGX_COMPLETION_JSON_ROOT;
 
-    rc = ngx_completion_json_parse(&reader, text, &memory);
+    status = yajl_status_client_canceled;
+
+    handle = yajl_alloc(&ngx_completion_json_callbacks, &funcs, &reader);
+
+    if (handle) {
+        status = yajl_parse(handle, text->data, text->len);
+
+        if (status == yajl_status_ok) {
+            status = yajl_complete_parse(handle);
+        }
+
+        yajl_free(handle);
+    }
 
     /* strings were unescaped here, secrets among them */
 
     ngx_explicit_memzero(memory.start, memory.pos - memory.start);
     ngx_free(memory.start);
 
-    if (reader.reason) {
-        *reason = reader.reason;
-    }
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_completion_json_parse(ngx_completion_json_reader_t *reader,
-    ngx_str_t *text, ngx_completion_json_memory_t *memory)
-{
-    yajl_status       status;
-    yajl_handle       handle;
-    yajl_alloc_funcs  funcs;
-
-    funcs.malloc = ngx_completion_json_malloc;
-    funcs.realloc = ngx_completion_json_realloc;
-    funcs.free = ngx_completion_json_free;
-    funcs.ctx = memory;
-
-    handle = yajl_alloc(&ngx_completion_json_callbacks, &funcs, reader);
-    if (handle == NULL) {
-        return NGX_ERROR;
-    }
-
-    status = yajl_parse(handle, text->data, text->len);
-
     if (status == yajl_status_ok) {
-        status = yajl_complete_parse(handle);
+        return NGX_OK;
     }
-
-    yajl_free(handle);
 
     if (status == yajl_status_client_canceled) {
-        return reader->rc;
+
+        if (reader.reason) {
+            *reason = reader.reason;
+        }
+
+        return reader.rc;
     }
 
-    if (status != yajl_status_ok) {
-        reader->reason = "not valid JSON";
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    *reason = "not valid JSON";
+    return NGX_DECLINED;
 }
 
 
@@ -199,9 +176,9 @@ ngx_completion_json_parse(ngx_completion_json_reader_t *reader,
 static const char *
 ngx_completion_json_scan(ngx_str_t *text, size_t *longest)
 {
-    u_char      *p, *start, *last;
-    const char  *reason;
+    u_char      *p, *last, *string;
     ngx_uint_t   escaped;
+    const char  *reason;
 
     p = text->data;
     last = p + text->len;
@@ -226,146 +203,108 @@ ngx_completion_json_scan(ngx_str_t *text, size_t *longest)
     }
 
     *longest = 0;
+    escaped = 0;
+    string = NULL;
 
-    while (p < last) {
-
-        if (*p++ != '"') {
-            continue;
-        }
-
-        start = p;
-        escaped = 0;
-        reason = "not valid JSON";
-
-        p = ngx_completion_json_scan_string(p, last, &escaped, &reason);
-        if (p == NULL) {
-            return reason;
-        }
-
-        if (escaped) {
-            *longest = ngx_max(*longest, (size_t) (p - start));
-        }
-    }
-
-    return NULL;
-}
-
-
-static u_char *
-ngx_completion_json_scan_string(u_char *p, u_char *last, ngx_uint_t *escaped,
-    const char **reason)
-{
     while (p < last) {
 
         switch (*p++) {
 
         case '"':
-            return p;
 
-        case '\\':
-            *escaped = 1;
-
-            p = ngx_completion_json_scan_escape(p, last, reason);
-            if (p == NULL) {
-                return NULL;
+            if (string == NULL) {
+                string = p;
+                escaped = 0;
+                break;
             }
 
+            if (escaped) {
+                *longest = ngx_max(*longest, (size_t) (p - string));
+            }
+
+            string = NULL;
             break;
+
+        case '\\':
+
+            if (string) {
+                escaped = 1;
+
+                reason = ngx_completion_json_scan_escape(&p, last);
+                if (reason) {
+                    return reason;
+                }
+            }
         }
     }
 
+    return string ? "not valid JSON" : NULL;
+}
+
+
+/* Something follows the backslash: the text ends with a brace. */
+
+static const char *
+ngx_completion_json_scan_escape(u_char **pos, u_char *last)
+{
+    u_char     *p;
+    ngx_int_t   code;
+
+    p = *pos;
+
+    if (*p++ == 'u') {
+        code = (last - p < 4) ? NGX_ERROR : ngx_hextoi(p, 4);
+
+        if (code == NGX_ERROR) {
+            return "not valid JSON";
+        }
+
+        p += 4;
+
+        if (code >= 0xd800 && code <= 0xdfff) {
+
+            if (code > 0xdbff || last - p < 6 || p[0] != '\\' || p[1] != 'u') {
+                return "a lone surrogate in a string";
+            }
+
+            code = ngx_hextoi(p + 2, 4);
+
+            if (code < 0xdc00 || code > 0xdfff) {
+                return "a lone surrogate in a string";
+            }
+
+            p += 6;
+        }
+    }
+
+    *pos = p;
+
     return NULL;
-}
-
-
-static u_char *
-ngx_completion_json_scan_escape(u_char *p, u_char *last, const char **reason)
-{
-    ngx_int_t  code;
-
-    if (p == last) {
-        return NULL;
-    }
-
-    if (*p++ != 'u') {
-        return p;
-    }
-
-    code = ngx_completion_json_hex(p, last);
-    if (code == NGX_ERROR) {
-        return NULL;
-    }
-
-    p += 4;
-
-    if (code < 0xd800 || code > 0xdfff) {
-        return p;
-    }
-
-    *reason = "a lone surrogate in a string";
-
-    if (code > 0xdbff || last - p < 2 || p[0] != '\\' || p[1] != 'u') {
-        return NULL;
-    }
-
-    p += 2;
-
-    code = ngx_completion_json_hex(p, last);
-    if (code < 0xdc00 || code > 0xdfff) {
-        return NULL;
-    }
-
-    return p + 4;
-}
-
-
-static ngx_int_t
-ngx_completion_json_hex(u_char *p, u_char *last)
-{
-    if (last - p < 4) {
-        return NGX_ERROR;
-    }
-
-    return ngx_hextoi(p, 4);
 }
 
 
 static int
 ngx_completion_json_on_null(void *data)
 {
-    ngx_completion_json_event_t  event;
-
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = NGX_COMPLETION_JSON_NULL;
-
-    return ngx_completion_json_value(data, &event);
+    return ngx_completion_json_value(data, NGX_COMPLETION_JSON_NULL, "null",
+                                     4);
 }
 
 
 static int
 ngx_completion_json_on_boolean(void *data, int value)
 {
-    ngx_completion_json_event_t  event;
-
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = NGX_COMPLETION_JSON_BOOLEAN;
-    event.boolean = (value != 0);
-
-    return ngx_completion_json_value(data, &event);
+    return ngx_completion_json_value(data, NGX_COMPLETION_JSON_BOOLEAN,
+                                     value ? "true" : "false",
+                                     value ? 4 : 5);
 }
 
 
 static int
 ngx_completion_json_on_number(void *data, const char *value, size_t len)
 {
-    ngx_completion_json_event_t  event;
-
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = NGX_COMPLETION_JSON_NUMBER;
-    event.value.data = (u_char *) value;
-    event.value.len = len;
-
-    return ngx_completion_json_value(data, &event);
+    return ngx_completion_json_value(data, NGX_COMPLETION_JSON_NUMBER, value,
+                                     len);
 }
 
 
@@ -373,121 +312,76 @@ static int
 ngx_completion_json_on_string(void *data, const unsigned char *value,
     size_t len)
 {
-    ngx_completion_json_event_t  event;
-
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = NGX_COMPLETION_JSON_STRING;
-    event.value.data = (u_char *) value;
-    event.value.len = len;
-
-    return ngx_completion_json_value(data, &event);
+    return ngx_completion_json_value(data, NGX_COMPLETION_JSON_STRING, value,
+                                     len);
 }
 
 
 static int
 ngx_completion_json_on_key(void *data, const unsigned char *value, size_t len)
 {
-    ngx_completion_json_event_t    event;
+    uint64_t                       seen;
     ngx_completion_json_reader_t  *reader = data;
 
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = NGX_COMPLETION_JSON_KEY;
-    event.value.data = (u_char *) value;
-    event.value.len = len;
+    reader->next = ngx_completion_json_find(reader, value, len);
 
-    event.depth = reader->depth;
-    event.parent = reader->nodes[reader->depth];
-    event.node = ngx_completion_json_find(reader, &event.value);
+    if (reader->next) {
+        seen = (uint64_t) 1 << reader->next;
 
-    reader->key = event.node;
-
-    if (event.node) {
-
-        if (reader->seen & ((uint64_t) 1 << event.node)) {
+        if (reader->seen & seen) {
             reader->rc = NGX_DECLINED;
             reader->reason = "a member is given twice";
             return 0;
         }
 
-        reader->seen |= (uint64_t) 1 << event.node;
+        reader->seen |= seen;
     }
 
-    return ngx_completion_json_tell(reader, &event);
+    return ngx_completion_json_tell(reader, NGX_COMPLETION_JSON_KEY,
+                                    reader->next, value, len);
 }
 
 
 static int
 ngx_completion_json_on_object(void *data)
 {
-    return ngx_completion_json_open(data, NGX_COMPLETION_JSON_OBJECT,
-                                    NGX_COMPLETION_JSON_NAMED);
-}
-
-
-static int
-ngx_completion_json_on_object_end(void *data)
-{
-    return ngx_completion_json_close(data, NGX_COMPLETION_JSON_OBJECT_END);
+    return ngx_completion_json_enter(data, NGX_COMPLETION_JSON_OBJECT);
 }
 
 
 static int
 ngx_completion_json_on_array(void *data)
 {
-    return ngx_completion_json_open(data, NGX_COMPLETION_JSON_ARRAY,
-                                    NGX_COMPLETION_JSON_FIRST);
-}
+    ngx_completion_json_reader_t  *reader = data;
 
-
-static int
-ngx_completion_json_on_array_end(void *data)
-{
-    return ngx_completion_json_close(data, NGX_COMPLETION_JSON_ARRAY_END);
-}
-
-
-static int
-ngx_completion_json_value(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    u_char     *place;
-    ngx_str_t   none;
-
-    event->depth = reader->depth;
-    event->parent = reader->nodes[reader->depth];
-
-    if (reader->depth == 0) {
-        event->node = NGX_COMPLETION_JSON_ROOT;
-        return ngx_completion_json_tell(reader, event);
+    if (!ngx_completion_json_enter(reader, NGX_COMPLETION_JSON_ARRAY)) {
+        return 0;
     }
 
-    place = &reader->places[reader->depth];
+    reader->next = ngx_completion_json_find(reader, NULL, 0);
 
-    switch (*place) {
-
-    case NGX_COMPLETION_JSON_NAMED:
-        event->node = reader->key;
-        break;
-
-    case NGX_COMPLETION_JSON_FIRST:
-        ngx_str_null(&none);
-        event->node = ngx_completion_json_find(reader, &none);
-        *place = NGX_COMPLETION_JSON_LATER;
-        break;
-
-    default:
-        event->node = 0;
-    }
-
-    return ngx_completion_json_tell(reader, event);
+    return 1;
 }
 
 
 static int
-ngx_completion_json_open(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_type_e type, u_char place)
+ngx_completion_json_on_end(void *data)
 {
-    ngx_completion_json_event_t  event;
+    ngx_completion_json_reader_t  *reader = data;
+
+    reader->next = 0;
+    reader->depth--;
+
+    return ngx_completion_json_tell(reader, NGX_COMPLETION_JSON_END,
+                                    reader->nodes[reader->depth + 1], NULL, 0);
+}
+
+
+static int
+ngx_completion_json_enter(ngx_completion_json_reader_t *reader,
+    ngx_completion_json_type_e type)
+{
+    ngx_uint_t  node;
 
     if (reader->depth == NGX_COMPLETION_JSON_MAX_DEPTH) {
         reader->rc = NGX_DECLINED;
@@ -495,54 +389,59 @@ ngx_completion_json_open(ngx_completion_json_reader_t *reader,
         return 0;
     }
 
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = type;
+    node = reader->next;
 
-    if (!ngx_completion_json_value(reader, &event)) {
+    if (!ngx_completion_json_value(reader, type, NULL, 0)) {
         return 0;
     }
 
-    reader->depth++;
-    reader->nodes[reader->depth] = event.node;
-    reader->places[reader->depth] = place;
+    reader->nodes[++reader->depth] = node;
 
     return 1;
 }
 
 
 static int
-ngx_completion_json_close(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_type_e type)
+ngx_completion_json_value(ngx_completion_json_reader_t *reader,
+    ngx_completion_json_type_e type, const void *value, size_t len)
 {
-    ngx_completion_json_event_t  event;
+    ngx_uint_t  node;
 
-    ngx_memzero(&event, sizeof(ngx_completion_json_event_t));
-    event.type = type;
+    node = reader->next;
+    reader->next = 0;
 
-    event.node = reader->nodes[reader->depth];
-    event.depth = --reader->depth;
-    event.parent = reader->nodes[reader->depth];
-
-    return ngx_completion_json_tell(reader, &event);
+    return ngx_completion_json_tell(reader, type, node, value, len);
 }
 
 
 static int
 ngx_completion_json_tell(ngx_completion_json_reader_t *reader,
-    ngx_completion_json_event_t *event)
+    ngx_completion_json_type_e type, ngx_uint_t node, const void *value,
+    size_t len)
 {
+    ngx_completion_json_event_t  event;
+
     if (reader->handler == NULL) {
         return 1;
     }
 
-    reader->rc = reader->handler(reader->data, event);
+    event.type = type;
+    event.value.data = (u_char *) value;
+    event.value.len = len;
+    event.depth = reader->depth;
+    event.node = node;
+    event.parent = reader->nodes[reader->depth];
+    event.boolean = (type == NGX_COMPLETION_JSON_BOOLEAN && len == 4);
+
+    reader->rc = reader->handler(reader->data, &event);
 
     return (reader->rc == NGX_OK);
 }
 
 
 static ngx_uint_t
-ngx_completion_json_find(ngx_completion_json_reader_t *reader, ngx_str_t *name)
+ngx_completion_json_find(ngx_completion_json_reader_t *reader,
+    const void *name, size_t len)
 {
     ngx_uint_t                         parent;
     const ngx_completion_json_path_t  *path;
@@ -556,9 +455,8 @@ ngx_completion_json_find(ngx_completion_json_reader_t *reader, ngx_str_t *name)
     for (path = reader->paths; path->node; path++) {
 
         if (path->parent == parent
-            && path->name.len == name->len
-            && (name->len == 0
-                || ngx_memcmp(path->name.data, name->data, name->len) == 0))
+            && path->name.len == len
+            && (len == 0 || ngx_memcmp(path->name.data, name, len) == 0))
         {
             return path->node;
         }

@@ -1,13 +1,12 @@
 
 /*
- * JSON of untrusted origin, by yajl.  This unit holds the limits: size,
- * depth, strict UTF-8, no lone surrogates, one object
- * and nothing behind it.  No recursion, no locale.
+ * JSON of untrusted origin, read by yajl.  This unit holds the limits: depth,
+ * strict UTF-8, no lone surrogates, one object and nothing behind it.  No
+ * recursion, no locale.
  *
  * What is handed out is in the given pool.  yajl checks no allocation of its
  * own, so the reader gives it one block of a size known beforehand, taken and
- * freed within the call; the writer takes all of its memory from the pool,
- * and its outgrown buffers are given back.
+ * freed within the call.
  *
  * All functions may be called in any context; none logs or blocks.
  */
@@ -38,8 +37,7 @@ typedef enum {
 
     /* of events only */
     NGX_COMPLETION_JSON_KEY,
-    NGX_COMPLETION_JSON_OBJECT_END,
-    NGX_COMPLETION_JSON_ARRAY_END
+    NGX_COMPLETION_JSON_END                /* of an object or an array */
 } ngx_completion_json_type_e;
 
 
@@ -65,8 +63,8 @@ typedef struct {
 typedef struct {
     ngx_completion_json_type_e   type;
     ngx_str_t                    value;   /* of a string or key unescaped, of
-                                             a number as spelled; valid in
-                                             the handler only */
+                                             other scalars as spelled; valid
+                                             in the handler only */
     ngx_uint_t                   depth;   /* containers around it */
     ngx_uint_t                   node;    /* of a key: its value's; 0: none */
     ngx_uint_t                   parent;  /* of the container around it */
@@ -105,22 +103,23 @@ ngx_int_t ngx_completion_utf8_check(u_char *p, size_t len);
 
 
 /*
- * The writer.  An error (no memory, a string that is not UTF-8, an end
- * without a beginning) sticks: what follows does nothing, and finish()
- * returns NGX_ERROR.  create() returns NULL for lack of memory; every other
- * function takes a NULL writer for one that has failed.
+ * The writer, with a guess of the size to come.  An error (no memory, a string
+ * that is not UTF-8, an end without a beginning) sticks: what follows does
+ * nothing, and finish() returns NGX_ERROR.  A NULL writer stands for one that
+ * has failed, for lack of memory.
  */
-ngx_completion_json_writer_t *ngx_completion_json_writer_create(
-    ngx_pool_t *pool);
-
-/* The same with a guess of the size to come. */
 ngx_completion_json_writer_t *ngx_completion_json_writer_sized(
     ngx_pool_t *pool, size_t size);
 
+#define ngx_completion_json_writer_create(pool)                               \
+    ngx_completion_json_writer_sized(pool, 1024)
+
 void ngx_completion_json_object(ngx_completion_json_writer_t *w);
-void ngx_completion_json_object_end(ngx_completion_json_writer_t *w);
 void ngx_completion_json_array(ngx_completion_json_writer_t *w);
-void ngx_completion_json_array_end(ngx_completion_json_writer_t *w);
+void ngx_completion_json_end(ngx_completion_json_writer_t *w);
+
+#define ngx_completion_json_object_end  ngx_completion_json_end
+#define ngx_completion_json_array_end   ngx_completion_json_end
 
 void ngx_completion_json_key(ngx_completion_json_writer_t *w,
     const char *name);
@@ -132,7 +131,6 @@ void ngx_completion_json_integer(ngx_completion_json_writer_t *w,
     int64_t value);
 void ngx_completion_json_boolean(ngx_completion_json_writer_t *w,
     ngx_uint_t value);
-void ngx_completion_json_null(ngx_completion_json_writer_t *w);
 
 /* A value as it is: JSON that was checked before, or a number's spelling. */
 void ngx_completion_json_raw(ngx_completion_json_writer_t *w,

@@ -69,8 +69,7 @@ ngx_completion_json_member(void *data, ngx_completion_json_event_t *event)
         return ngx_completion_json_keep(ctx, &event->value,
                                         &ctx->member->name);
 
-    case NGX_COMPLETION_JSON_OBJECT_END:
-    case NGX_COMPLETION_JSON_ARRAY_END:
+    case NGX_COMPLETION_JSON_END:
         return NGX_OK;
 
     case NGX_COMPLETION_JSON_STRING:

@@ -1,87 +1,55 @@
 
 #include "ngx_completion_json.h"
 
-#include <yajl/yajl_gen.h>
 
-
-#define NGX_COMPLETION_JSON_WRITER_SIZE  1024
+/* more than what is read and written again can need */
+#define NGX_COMPLETION_JSON_WRITER_DEPTH  128
 
 
 struct ngx_completion_json_writer_s {
     ngx_pool_t   *pool;
-    yajl_gen      gen;
-    ngx_uint_t    depth;
 
     u_char       *data;
     size_t        len;
     size_t        size;
 
-    unsigned      failed:1;
+    /* the brackets that end what is open */
+    ngx_uint_t    depth;
+    u_char        ends[NGX_COMPLETION_JSON_WRITER_DEPTH];
 
-    /* yajl_gen_alloc() does not check the last of its two allocations */
-    u_char       *memory;
-    u_char       *memory_end;
+    unsigned      failed:1;
+    unsigned      comma:1;      /* ahead of what comes next */
+    unsigned      named:1;      /* the next value, by a key */
 };
 
 
-static void ngx_completion_json_writer_print(void *data, const char *p,
-    size_t len);
-static ngx_int_t ngx_completion_json_writer_grow(
+static ngx_uint_t ngx_completion_json_writer_next(
+    ngx_completion_json_writer_t *w, ngx_uint_t key, size_t len);
+static ngx_uint_t ngx_completion_json_writer_room(
     ngx_completion_json_writer_t *w, size_t len);
-static void ngx_completion_json_writer_status(ngx_completion_json_writer_t *w,
-    yajl_gen_status status);
-static void *ngx_completion_json_writer_malloc(void *data, size_t size);
-static void *ngx_completion_json_writer_realloc(void *data, void *p,
-    size_t size);
-static void ngx_completion_json_writer_free(void *data, void *p);
-
-
-ngx_completion_json_writer_t *
-ngx_completion_json_writer_create(ngx_pool_t *pool)
-{
-    return ngx_completion_json_writer_sized(pool,
-                                            NGX_COMPLETION_JSON_WRITER_SIZE);
-}
+static void ngx_completion_json_writer_open(ngx_completion_json_writer_t *w,
+    u_char start, u_char end);
+static void ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
+    ngx_uint_t key, ngx_str_t *value);
 
 
 ngx_completion_json_writer_t *
 ngx_completion_json_writer_sized(ngx_pool_t *pool, size_t size)
 {
-    size_t                         reserve;
-    yajl_alloc_funcs               funcs;
     ngx_completion_json_writer_t  *w;
 
-    /* the generator keeps an enum a level of depth, and little else */
-    reserve = YAJL_MAX_DEPTH * sizeof(int) + 512;
-
-    w = ngx_pcalloc(pool, sizeof(ngx_completion_json_writer_t) + reserve);
+    w = ngx_pcalloc(pool, sizeof(ngx_completion_json_writer_t));
     if (w == NULL) {
         return NULL;
     }
 
     w->pool = pool;
-    w->memory = (u_char *) &w[1];
-    w->memory_end = w->memory + reserve;
-
     w->size = ngx_max(size, 64);
 
     w->data = ngx_pnalloc(pool, w->size);
     if (w->data == NULL) {
         return NULL;
     }
-
-    funcs.malloc = ngx_completion_json_writer_malloc;
-    funcs.realloc = ngx_completion_json_writer_realloc;
-    funcs.free = ngx_completion_json_writer_free;
-    funcs.ctx = w;
-
-    w->gen = yajl_gen_alloc(&funcs);
-    if (w->gen == NULL) {
-        return NULL;
-    }
-
-    (void) yajl_gen_config(w->gen, yajl_gen_print_callback,
-                           ngx_completion_json_writer_print, (void *) w);
 
     return w;
 }
@@ -113,39 +81,51 @@ ngx_completion_json_written(ngx_completion_json_writer_t *w)
 void
 ngx_completion_json_object(ngx_completion_json_writer_t *w)
 {
-    if (w && !w->failed) {
-        w->depth++;
-        ngx_completion_json_writer_status(w, yajl_gen_map_open(w->gen));
-    }
-}
-
-
-void
-ngx_completion_json_object_end(ngx_completion_json_writer_t *w)
-{
-    if (w && !w->failed) {
-        w->depth--;
-        ngx_completion_json_writer_status(w, yajl_gen_map_close(w->gen));
-    }
+    ngx_completion_json_writer_open(w, '{', '}');
 }
 
 
 void
 ngx_completion_json_array(ngx_completion_json_writer_t *w)
 {
-    if (w && !w->failed) {
-        w->depth++;
-        ngx_completion_json_writer_status(w, yajl_gen_array_open(w->gen));
+    ngx_completion_json_writer_open(w, '[', ']');
+}
+
+
+static void
+ngx_completion_json_writer_open(ngx_completion_json_writer_t *w, u_char start,
+    u_char end)
+{
+    if (!ngx_completion_json_writer_next(w, 0, 1)) {
+        return;
     }
+
+    if (w->depth == NGX_COMPLETION_JSON_WRITER_DEPTH) {
+        w->failed = 1;
+        return;
+    }
+
+    w->data[w->len++] = start;
+    w->ends[w->depth++] = end;
+    w->comma = 0;
 }
 
 
 void
-ngx_completion_json_array_end(ngx_completion_json_writer_t *w)
+ngx_completion_json_end(ngx_completion_json_writer_t *w)
 {
-    if (w && !w->failed) {
-        w->depth--;
-        ngx_completion_json_writer_status(w, yajl_gen_array_close(w->gen));
+    if (w == NULL || w->failed) {
+        return;
+    }
+
+    if (w->depth == 0 || w->named) {
+        w->failed = 1;
+        return;
+    }
+
+    if (ngx_completion_json_writer_room(w, 1)) {
+        w->data[w->len++] = w->ends[--w->depth];
+        w->comma = 1;
     }
 }
 
@@ -153,24 +133,24 @@ ngx_completion_json_array_end(ngx_completion_json_writer_t *w)
 void
 ngx_completion_json_key(ngx_completion_json_writer_t *w, const char *name)
 {
-    ngx_completion_json_cstring(w, name);
+    ngx_str_t  text;
+
+    text.data = (u_char *) name;
+    text.len = ngx_strlen(name);
+
+    ngx_completion_json_writer_text(w, 1, &text);
 }
 
 
 void
 ngx_completion_json_string(ngx_completion_json_writer_t *w, ngx_str_t *value)
 {
-    if (w == NULL || w->failed) {
-        return;
-    }
-
-    if (ngx_completion_utf8_check(value->data, value->len) != NGX_OK) {
+    if (w && ngx_completion_utf8_check(value->data, value->len) != NGX_OK) {
         w->failed = 1;
         return;
     }
 
-    ngx_completion_json_writer_status(w,
-                          yajl_gen_string(w->gen, value->data, value->len));
+    ngx_completion_json_writer_text(w, 0, value);
 }
 
 
@@ -190,35 +170,29 @@ ngx_completion_json_cstring(ngx_completion_json_writer_t *w,
 void
 ngx_completion_json_integer(ngx_completion_json_writer_t *w, int64_t value)
 {
-    if (w && !w->failed) {
-        ngx_completion_json_writer_status(w, yajl_gen_integer(w->gen, value));
-    }
+    u_char     digits[NGX_INT64_LEN];
+    ngx_str_t  number;
+
+    number.data = digits;
+    number.len = ngx_sprintf(digits, "%L", value) - digits;
+
+    ngx_completion_json_raw(w, &number);
 }
 
 
 void
 ngx_completion_json_boolean(ngx_completion_json_writer_t *w, ngx_uint_t value)
 {
-    if (w && !w->failed) {
-        ngx_completion_json_writer_status(w,
-                                          yajl_gen_bool(w->gen, value != 0));
-    }
-}
+    ngx_str_t  words[] = { ngx_string("false"), ngx_string("true") };
 
-
-void
-ngx_completion_json_null(ngx_completion_json_writer_t *w)
-{
-    if (w && !w->failed) {
-        ngx_completion_json_writer_status(w, yajl_gen_null(w->gen));
-    }
+    ngx_completion_json_raw(w, &words[value != 0]);
 }
 
 
 void
 ngx_completion_json_raw(ngx_completion_json_writer_t *w, ngx_str_t *value)
 {
-    if (w == NULL || w->failed) {
+    if (!ngx_completion_json_writer_next(w, 0, value->len)) {
         return;
     }
 
@@ -227,8 +201,8 @@ ngx_completion_json_raw(ngx_completion_json_writer_t *w, ngx_str_t *value)
         return;
     }
 
-    ngx_completion_json_writer_status(w,
-                  yajl_gen_number(w->gen, (char *) value->data, value->len));
+    ngx_memcpy(w->data + w->len, value->data, value->len);
+    w->len += value->len;
 }
 
 
@@ -238,100 +212,84 @@ ngx_completion_json_event(ngx_completion_json_writer_t *w,
 {
     switch (event->type) {
 
-    case NGX_COMPLETION_JSON_NULL:
-        ngx_completion_json_null(w);
-        break;
+    /* the reader has checked the whole text, so no second check here */
 
-    case NGX_COMPLETION_JSON_BOOLEAN:
-        ngx_completion_json_boolean(w, event->boolean);
-        break;
-
-    case NGX_COMPLETION_JSON_NUMBER:
-        ngx_completion_json_raw(w, &event->value);
+    case NGX_COMPLETION_JSON_KEY:
+        ngx_completion_json_writer_text(w, 1, &event->value);
         break;
 
     case NGX_COMPLETION_JSON_STRING:
-    case NGX_COMPLETION_JSON_KEY:
-
-        /* the reader has checked the whole text, so no second check here */
-
-        if (w && !w->failed) {
-            ngx_completion_json_writer_status(w,
-              yajl_gen_string(w->gen, event->value.data, event->value.len));
-        }
-
+        ngx_completion_json_writer_text(w, 0, &event->value);
         break;
 
     case NGX_COMPLETION_JSON_OBJECT:
         ngx_completion_json_object(w);
         break;
 
-    case NGX_COMPLETION_JSON_OBJECT_END:
-        ngx_completion_json_object_end(w);
-        break;
-
     case NGX_COMPLETION_JSON_ARRAY:
         ngx_completion_json_array(w);
         break;
 
-    case NGX_COMPLETION_JSON_ARRAY_END:
-        ngx_completion_json_array_end(w);
+    case NGX_COMPLETION_JSON_END:
+        ngx_completion_json_end(w);
         break;
+
+    default:
+        ngx_completion_json_raw(w, &event->value);
     }
 }
 
 
-static void
-ngx_completion_json_writer_status(ngx_completion_json_writer_t *w,
-    yajl_gen_status status)
+/* Whether a key or a value may come now: with room for it, and a comma. */
+
+static ngx_uint_t
+ngx_completion_json_writer_next(ngx_completion_json_writer_t *w,
+    ngx_uint_t key, size_t len)
 {
-    /* after most errors yajl must not be called again */
+    ngx_uint_t  member;
 
-    if (status != yajl_gen_status_ok) {
-        w->failed = 1;
+    if (w == NULL || w->failed) {
+        return 0;
     }
+
+    member = (w->depth && w->ends[w->depth - 1] == '}');
+
+    if ((member ? (key == w->named) : key) || (w->depth == 0 && w->len)) {
+        w->failed = 1;
+        return 0;
+    }
+
+    if (!ngx_completion_json_writer_room(w, len + 1)) {
+        return 0;
+    }
+
+    if (w->comma) {
+        w->data[w->len++] = ',';
+    }
+
+    w->comma = !key;
+    w->named = key;
+
+    return 1;
 }
 
 
-static void
-ngx_completion_json_writer_print(void *data, const char *p, size_t len)
-{
-    ngx_completion_json_writer_t *w = data;
-
-    if (w->failed || len == 0) {
-        return;
-    }
-
-    if (w->size - w->len < len
-        && ngx_completion_json_writer_grow(w, len) != NGX_OK)
-    {
-        w->failed = 1;
-        return;
-    }
-
-    /* most of what yajl prints is one brace, quote or comma */
-
-    if (len == 1) {
-        w->data[w->len++] = *p;
-        return;
-    }
-
-    ngx_memcpy(w->data + w->len, p, len);
-    w->len += len;
-}
-
-
-static ngx_int_t
-ngx_completion_json_writer_grow(ngx_completion_json_writer_t *w, size_t len)
+static ngx_uint_t
+ngx_completion_json_writer_room(ngx_completion_json_writer_t *w, size_t len)
 {
     u_char  *data;
     size_t   size;
+
+    if (len <= w->size - w->len) {
+        return 1;
+    }
 
     size = ngx_max(2 * w->size, w->len + len);
 
     data = ngx_pnalloc(w->pool, size);
     if (data == NULL) {
-        return NGX_ERROR;
+        w->failed = 1;
+        return 0;
     }
 
     ngx_memcpy(data, w->data, w->len);
@@ -340,37 +298,32 @@ ngx_completion_json_writer_grow(ngx_completion_json_writer_t *w, size_t len)
     w->data = data;
     w->size = size;
 
-    return NGX_OK;
-}
-
-
-static void *
-ngx_completion_json_writer_malloc(void *data, size_t size)
-{
-    u_char                        *p;
-    ngx_completion_json_writer_t  *w = data;
-
-    p = ngx_align_ptr(w->memory, NGX_ALIGNMENT);
-
-    if (p > w->memory_end || (size_t) (w->memory_end - p) < size) {
-        return ngx_palloc(w->pool, size);
-    }
-
-    w->memory = p + size;
-
-    return p;
-}
-
-
-static void *
-ngx_completion_json_writer_realloc(void *data, void *p, size_t size)
-{
-    /* never called: the generator prints into our own buffer */
-    return NULL;
+    return 1;
 }
 
 
 static void
-ngx_completion_json_writer_free(void *data, void *p)
+ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
+    ngx_uint_t key, ngx_str_t *value)
 {
+    u_char  *p;
+    size_t   len;
+
+    len = value->len + ngx_escape_json(NULL, value->data, value->len);
+
+    if (!ngx_completion_json_writer_next(w, key, len + sizeof("\"\":") - 1)) {
+        return;
+    }
+
+    p = w->data + w->len;
+
+    *p++ = '"';
+    p = (u_char *) ngx_escape_json(p, value->data, value->len);
+    *p++ = '"';
+
+    if (key) {
+        *p++ = ':';
+    }
+
+    w->len = p - w->data;
 }

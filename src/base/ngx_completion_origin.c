@@ -12,6 +12,10 @@
 #include <openssl/pem.h>
 
 
+/* of a name, bytes */
+#define NGX_COMPLETION_HOST_MAX  253
+
+
 typedef struct {
     ngx_str_t   host;
     ngx_str_t   path;
@@ -22,16 +26,11 @@ typedef struct {
 
 static char *ngx_completion_origin_split(ngx_str_t *url,
     ngx_completion_origin_url_t *u);
-static char *ngx_completion_origin_bytes(u_char *p, u_char *last);
 static char *ngx_completion_origin_authority(u_char *p, u_char *last,
     ngx_completion_origin_url_t *u);
 static char *ngx_completion_origin_number(ngx_str_t *host);
-static char *ngx_completion_origin_parts(ngx_conf_t *cf,
-    ngx_completion_origin_t *o);
-static void ngx_completion_origin_cleanup(void *data);
 static ngx_int_t ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst,
     ngx_str_t *src);
-static ngx_uint_t ngx_completion_origin_literal(ngx_str_t *host);
 static ngx_int_t ngx_completion_origin_resolve(ngx_conf_t *cf,
     ngx_completion_origin_t *o);
 static ngx_int_t ngx_completion_origin_certificate(ngx_conf_t *cf,
@@ -47,6 +46,8 @@ ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
     ngx_completion_origin_t *o)
 {
     char                         *err;
+    CURLU                        *parts;
+    CURLUcode                     rc;
     ngx_completion_origin_url_t   u;
 
     err = ngx_completion_origin_split(url, &u);
@@ -63,7 +64,16 @@ ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
     o->port = u.port;
     o->tls = u.tls;
 
-    return ngx_completion_origin_parts(cf, o);
+    parts = curl_url();
+    if (parts == NULL) {
+        return "no memory";
+    }
+
+    rc = curl_url_set(parts, CURLUPART_URL, (char *) o->url.data, 0);
+
+    curl_url_cleanup(parts);
+
+    return (rc == CURLUE_OK) ? NULL : "libcurl does not accept the URL";
 }
 
 
@@ -121,6 +131,8 @@ ngx_int_t
 ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
     ngx_resolver_t *resolver, ngx_msec_t resolver_timeout)
 {
+    u_char  in6[16];
+
     o->id = ++ngx_completion_origin_count;
 
     if (o->proxy.len == 0) {
@@ -132,7 +144,9 @@ ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
         return NGX_ERROR;
     }
 
-    if (ngx_completion_origin_literal(&o->peer)) {
+    if (ngx_inet_addr(o->peer.data, o->peer.len) != INADDR_NONE
+        || ngx_inet6_addr(o->peer.data, o->peer.len, in6) == NGX_OK)
+    {
         o->literal = 1;
         return NGX_OK;
     }
@@ -155,51 +169,31 @@ ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
 static char *
 ngx_completion_origin_split(ngx_str_t *url, ngx_completion_origin_url_t *u)
 {
-    char    *err;
-    u_char  *p, *last, *path;
+    u_char  *p, *first, *last, *path;
 
     ngx_memzero(u, sizeof(ngx_completion_origin_url_t));
 
-    p = url->data;
-    last = p + url->len;
+    first = url->data;
+    last = first + url->len;
 
-    if (url->len > 8 && ngx_strncasecmp(p, (u_char *) "https://", 8) == 0) {
+    if (url->len > 8 && ngx_strncasecmp(first, (u_char *) "https://", 8) == 0)
+    {
         u->tls = 1;
         u->port = 443;
-        p += 8;
+        first += 8;
 
     } else if (url->len > 7
-               && ngx_strncasecmp(p, (u_char *) "http://", 7) == 0)
+               && ngx_strncasecmp(first, (u_char *) "http://", 7) == 0)
     {
         u->port = 80;
-        p += 7;
+        first += 7;
 
     } else {
         return "the URL must start with \"http://\" or \"https://\" "
                "and name a host";
     }
 
-    err = ngx_completion_origin_bytes(p, last);
-    if (err) {
-        return err;
-    }
-
-    path = ngx_strlchr(p, last, '/');
-    if (path == NULL) {
-        path = last;
-    }
-
-    u->path.data = path;
-    u->path.len = last - path;
-
-    return ngx_completion_origin_authority(p, path, u);
-}
-
-
-static char *
-ngx_completion_origin_bytes(u_char *p, u_char *last)
-{
-    for ( /* void */ ; p < last; p++) {
+    for (p = first; p < last; p++) {
 
         if (*p <= ' ' || *p >= 0x7f || *p == '\\') {
             return "the URL has an invalid character";
@@ -214,7 +208,15 @@ ngx_completion_origin_bytes(u_char *p, u_char *last)
         }
     }
 
-    return NULL;
+    path = ngx_strlchr(first, last, '/');
+    if (path == NULL) {
+        path = last;
+    }
+
+    u->path.data = path;
+    u->path.len = last - path;
+
+    return ngx_completion_origin_authority(first, path, u);
 }
 
 
@@ -258,7 +260,7 @@ ngx_completion_origin_authority(u_char *p, u_char *last,
     u->host.data = p;
     u->host.len = end - p;
 
-    if (u->host.len == 0 || u->host.len > 253) {
+    if (u->host.len == 0 || u->host.len > NGX_COMPLETION_HOST_MAX) {
         return "the URL has an invalid host";
     }
 
@@ -297,76 +299,23 @@ ngx_completion_origin_authority(u_char *p, u_char *last,
 static char *
 ngx_completion_origin_number(ngx_str_t *host)
 {
-    u_char  *p, *last, *label;
+    char            *label, text[NGX_COMPLETION_HOST_MAX + 1];
+    struct in_addr   in;
 
-    last = host->data + host->len;
+    (void) ngx_sprintf((u_char *) text, "%V%Z", host);
 
-    if (ngx_strlchr(host->data, last, ':')) {
-        return NULL;
-    }
+    label = strrchr(text, '.');
+    label = label ? label + 1 : text;
 
-    for (label = last; label > host->data && label[-1] != '.'; label--) {
-        /* void */
-    }
-
-    for (p = label; p < last && *p >= '0' && *p <= '9'; p++) { /* void */ }
-
-    if (p < last && !(p - label == 1 && *label == '0'
-                      && ngx_tolower(*p) == 'x'))
+    if (strchr(text, ':') == NULL
+        && (label[strspn(label, "0123456789")] == '\0'
+            || ngx_strncasecmp((u_char *) label, (u_char *) "0x", 2) == 0)
+        && inet_pton(AF_INET, text, &in) != 1)
     {
-        return NULL;
-    }
-
-    for (p = host->data; p < last; p++) {
-        if (*p == '0' && p + 1 < last && p[1] != '.'
-            && (p == host->data || p[-1] == '.'))
-        {
-            break;
-        }
-    }
-
-    if (p < last || ngx_inet_addr(host->data, host->len) == INADDR_NONE) {
         return "the URL has an invalid IPv4 address";
     }
 
     return NULL;
-}
-
-
-/* libcurl's own reading of the URL, which it would repeat each transfer. */
-
-static char *
-ngx_completion_origin_parts(ngx_conf_t *cf, ngx_completion_origin_t *o)
-{
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return "no memory";
-    }
-
-    o->parts = curl_url();
-    if (o->parts == NULL) {
-        return "no memory";
-    }
-
-    cln->handler = ngx_completion_origin_cleanup;
-    cln->data = o->parts;
-
-    if (curl_url_set(o->parts, CURLUPART_URL, (char *) o->url.data, 0)
-        != CURLUE_OK)
-    {
-        return "libcurl does not accept the URL";
-    }
-
-    return NULL;
-}
-
-
-static void
-ngx_completion_origin_cleanup(void *data)
-{
-    curl_url_cleanup(data);
 }
 
 
@@ -383,16 +332,6 @@ ngx_completion_origin_copy(ngx_conf_t *cf, ngx_str_t *dst, ngx_str_t *src)
     dst->len = src->len;
 
     return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_completion_origin_literal(ngx_str_t *host)
-{
-    u_char  in6[16];
-
-    return ngx_inet_addr(host->data, host->len) != INADDR_NONE
-           || ngx_inet6_addr(host->data, host->len, in6) == NGX_OK;
 }
 
 

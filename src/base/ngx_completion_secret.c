@@ -12,12 +12,6 @@
 #define NGX_COMPLETION_SECRET_SPARES  32
 
 
-typedef struct {
-    u_char  *data;
-    size_t   len;
-} ngx_completion_secret_bytes_t;
-
-
 static void ngx_completion_secret_cleanup(void *data);
 static void ngx_completion_secret_wipe(void *data);
 static const char *ngx_completion_secret_fill(ngx_fd_t fd,
@@ -117,35 +111,32 @@ ngx_completion_secret_cleanup(void *data)
 }
 
 
-ngx_int_t
-ngx_completion_secret_wipe_with(ngx_pool_t *pool, u_char *data, size_t len)
+u_char *
+ngx_completion_secret_alloc(ngx_pool_t *pool, size_t len)
 {
-    ngx_pool_cleanup_t             *cln;
-    ngx_completion_secret_bytes_t  *bytes;
+    size_t              *size;
+    ngx_pool_cleanup_t  *cln;
 
-    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_completion_secret_bytes_t));
-
+    cln = ngx_pool_cleanup_add(pool, sizeof(size_t) + len);
     if (cln == NULL) {
-        OPENSSL_cleanse(data, len);
-        return NGX_ERROR;
+        return NULL;
     }
 
-    bytes = cln->data;
-    bytes->data = data;
-    bytes->len = len;
+    size = cln->data;
+    *size = len;
 
     cln->handler = ngx_completion_secret_wipe;
 
-    return NGX_OK;
+    return (u_char *) (size + 1);
 }
 
 
 static void
 ngx_completion_secret_wipe(void *data)
 {
-    ngx_completion_secret_bytes_t *bytes = data;
+    size_t  *size = data;
 
-    OPENSSL_cleanse(bytes->data, bytes->len);
+    OPENSSL_cleanse(size + 1, *size);
 }
 
 

@@ -42,9 +42,8 @@ void ngx_completion_secret_destroy(ngx_completion_secret_t *secret);
 ngx_int_t ngx_completion_secret_attach(ngx_pool_t *pool,
     ngx_completion_secret_t *secret);
 
-/* Wipes bytes in the pool's memory before the pool frees them. */
-ngx_int_t ngx_completion_secret_wipe_with(ngx_pool_t *pool, u_char *data,
-    size_t len);
+/* Bytes of the pool, wiped before it frees them; NULL: no memory. */
+u_char *ngx_completion_secret_alloc(ngx_pool_t *pool, size_t len);
 
 /* Leaves whole pages, ours or shared ones, out of core dumps. */
 void ngx_completion_secret_undumped(void *pages, size_t size,

@@ -23,4 +23,8 @@ ngx_completion_timer_stop(ngx_event_t *ev)
     if (ev->timer_set) {
         ngx_del_timer(ev);
     }
+
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
 }

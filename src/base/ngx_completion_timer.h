@@ -23,7 +23,7 @@ void ngx_completion_timer_init(ngx_event_t *ev,
 #define ngx_completion_timer_owner(ev, type, member)                          \
     ((type *) ((u_char *) (ev) - offsetof(type, member)))
 
-/* If it was added. */
+/* If it was added or posted. */
 void ngx_completion_timer_stop(ngx_event_t *ev);
 
 

@@ -289,15 +289,12 @@ ngx_completion_token_keep(ngx_completion_fetch_t *f, ngx_str_t *text,
         }
     }
 
-    token->data = ngx_pstrdup(f->pool, text);
-
-    if (token->data == NULL
-        || ngx_completion_secret_wipe_with(f->pool, token->data, text->len)
-           != NGX_OK)
-    {
+    token->data = ngx_completion_secret_alloc(f->pool, text->len);
+    if (token->data == NULL) {
         return "no memory";
     }
 
+    ngx_memcpy(token->data, text->data, text->len);
     token->len = text->len;
 
     return NULL;

@@ -18,7 +18,6 @@
 
 #include <curl/curl.h>
 #include <openssl/evp.h>
-#include <yajl/yajl_gen.h>
 #include <yajl/yajl_parse.h>
 
 
@@ -154,7 +153,6 @@ checked(void *, realloc, (void *p, size_t size), (p, size))
 checked(yajl_handle, yajl_alloc,
         (const yajl_callbacks *callbacks, yajl_alloc_funcs *funcs, void *ctx),
         (callbacks, funcs, ctx))
-checked(yajl_gen, yajl_gen_alloc, (const yajl_alloc_funcs *funcs), (funcs))
 
 checked(int, EVP_DigestInit_ex,
         (EVP_MD_CTX *ctx, const EVP_MD *type, ENGINE *engine),

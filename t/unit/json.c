@@ -20,7 +20,7 @@ static ngx_int_t
 trace(void *data, ngx_completion_json_event_t *event)
 {
     trace_t            *t = data;
-    static const char   types[] = "ntNSoaKOA";
+    static const char   types[] = "ntNSoaKE";
 
     t->len += snprintf(t->text + t->len, sizeof(t->text) - t->len,
                        "%c%zu:%zu<%zu %.*s|", types[event->type],
@@ -271,9 +271,9 @@ test_events(void)
     is_int(rc, NGX_OK, "events: read");
     text = str(t.text);
     is_str(&text, "o0:1<0 |K1:2<1 a|a1:2<1 |o2:3<2 |K3:4<3 b|N3:4<3 1.50e+1|"
-           "O2:3<2 |o2:0<2 |K3:0<0 b|N3:0<0 2|O2:0<2 |A1:2<1 |"
-           "K1:0<1 x|o1:0<1 |K2:0<0 b|n2:0<0 |O1:0<1 |"
-           "K1:5<1 c|t1:5<1 |O0:1<0 |", "events: types, depths, places");
+           "E2:3<2 |o2:0<2 |K3:0<0 b|N3:0<0 2|E2:0<2 |E1:2<1 |"
+           "K1:0<1 x|o1:0<1 |K2:0<0 b|n2:0<0 null|E1:0<1 |"
+           "K1:5<1 c|t1:5<1 true|E0:1<0 |", "events: types, depths, places");
 
     memset(&t, 0, sizeof(t));
     text = str("{\"c\":1,\"\\u0063\":2}");
@@ -366,7 +366,8 @@ test_writer(void)
     ngx_completion_json_array(w);
     ngx_completion_json_boolean(w, 1);
     ngx_completion_json_boolean(w, 0);
-    ngx_completion_json_null(w);
+    s = str("null");
+    ngx_completion_json_raw(w, &s);
     s = str("{\"raw\": 1.0}");
     ngx_completion_json_raw(w, &s);
     ngx_completion_json_array_end(w);
@@ -422,7 +423,7 @@ test_writer(void)
     w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_object_end(w);
     ngx_completion_json_array_end(w);
-    ngx_completion_json_null(w);
+    ngx_completion_json_boolean(w, 0);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: an end without a beginning");
 
@@ -437,7 +438,7 @@ test_writer(void)
 
     w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_object(w);
-    ngx_completion_json_null(w);
+    ngx_completion_json_boolean(w, 0);
     ngx_completion_json_object_end(w);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: a name that is no string");

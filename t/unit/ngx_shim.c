@@ -250,6 +250,43 @@ ngx_strnstr(u_char *s1, char *s2, size_t len)
 }
 
 
+uintptr_t
+ngx_escape_json(u_char *dst, u_char *src, size_t size)
+{
+    char         escape[8];
+    u_char      *last = src + size;
+    const char  *short_form;
+    uintptr_t    len = 0;
+
+    for ( /* void */ ; src < last; src++) {
+        short_form = (*src && *src < 0x80) ? strchr("\nn\rr\tt\bb\ff", *src)
+                                           : NULL;
+
+        if (*src == '\\' || *src == '"') {
+            sprintf(escape, "\\%c", *src);
+
+        } else if (short_form && *src < ' ') {
+            sprintf(escape, "\\%c", short_form[1]);
+
+        } else if (*src < ' ') {
+            sprintf(escape, "\\u%04X", *src);
+
+        } else {
+            sprintf(escape, "%c", *src);
+        }
+
+        if (dst) {
+            dst = (u_char *) stpcpy((char *) dst, escape);
+
+        } else {
+            len += strlen(escape) - 1;
+        }
+    }
+
+    return dst ? (uintptr_t) dst : len;
+}
+
+
 ngx_int_t
 ngx_hextoi(u_char *line, size_t n)
 {
@@ -280,6 +317,29 @@ ngx_atoi(u_char *line, size_t n)
     for (value = 0; n--; line++) {
         if (*line < '0' || *line > '9'
             || value > (NGX_MAX_INT_T_VALUE - (*line - '0')) / 10)
+        {
+            return NGX_ERROR;
+        }
+
+        value = value * 10 + (*line - '0');
+    }
+
+    return value;
+}
+
+
+off_t
+ngx_atoof(u_char *line, size_t n)
+{
+    off_t  value;
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+        if (!isdigit(*line)
+            || value > (NGX_MAX_OFF_T_VALUE - (*line - '0')) / 10)
         {
             return NGX_ERROR;
         }
@@ -427,6 +487,7 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
                                va_arg(args, int));
             break;
 
+        case 'L':
         case 'T':
         case 'M':
             text.len = sprintf(number, "%ld", va_arg(args, long));

@@ -43,9 +43,6 @@ shim_openssl(EVP_MAC *, EVP_MAC_fetch, (OSSL_LIB_CTX *lib, const char *name,
 
 shim_openssl(EVP_MAC_CTX *, EVP_MAC_CTX_new, (EVP_MAC *mac), (mac))
 
-shim_openssl(int, EVP_MAC_CTX_set_params, (EVP_MAC_CTX *ctx,
-    const OSSL_PARAM params[]), (ctx, params))
-
 shim_openssl(int, EVP_MAC_init, (EVP_MAC_CTX *ctx, const unsigned char *key,
     size_t len, const OSSL_PARAM params[]), (ctx, key, len, params))
 

@@ -18,13 +18,28 @@
 #define NGX_COMPLETION_YANDEX_FAILED_PRECONDITION  9
 #define NGX_COMPLETION_YANDEX_OUT_OF_RANGE         11
 
+/* of a number: not said */
+#define NGX_COMPLETION_YANDEX_UNSAID               -2
+
+/* the longest document that we make ourselves, and more */
+#define NGX_COMPLETION_YANDEX_DECIDED_SIZE         512
+
 #define ngx_completion_yandex_equal(s, text)                                  \
     ((s)->len == sizeof(text) - 1                                             \
      && ngx_memcmp((s)->data, text, sizeof(text) - 1) == 0)
 
+#define ngx_completion_yandex_path(parent, fact, name)                        \
+    { NGX_COMPLETION_FACT_##parent, NGX_COMPLETION_FACT_##fact,               \
+      ngx_string(name) }
+
+#define ngx_completion_yandex_place(fact, member)                             \
+    { NGX_COMPLETION_FACT_##fact,                                             \
+      offsetof(ngx_completion_yandex_reader_t, member) }
+
 
 enum {
-    NGX_COMPLETION_FACT_ID = NGX_COMPLETION_JSON_ROOT + 1,
+    NGX_COMPLETION_FACT_ROOT = NGX_COMPLETION_JSON_ROOT,
+    NGX_COMPLETION_FACT_ID,
     NGX_COMPLETION_FACT_DONE,
     NGX_COMPLETION_FACT_CREATED_BY,
     NGX_COMPLETION_FACT_ERROR,
@@ -60,8 +75,6 @@ typedef struct {
     unsigned                       texts:1;        /* wanted, to be copied */
     unsigned                       done:1;
     unsigned                       response:1;
-    unsigned                       error_coded:1;
-    unsigned                       error_grpc_coded:1;
     unsigned                       incomplete:1;
     unsigned                       filtered:1;
 
@@ -76,103 +89,81 @@ typedef struct {
 } ngx_completion_yandex_reader_t;
 
 
+/* where in the reader a fact is kept */
+typedef struct {
+    ngx_uint_t                     node;
+    size_t                         offset;
+} ngx_completion_yandex_place_t;
+
+
 static void ngx_completion_yandex_reader(
     ngx_completion_yandex_reader_t *reader, ngx_pool_t *pool);
 static ngx_completion_state_e ngx_completion_yandex_state(
     ngx_completion_yandex_reader_t *reader);
 static ngx_uint_t ngx_completion_yandex_error(
     ngx_completion_yandex_reader_t *reader);
-static ngx_completion_failure_e ngx_completion_yandex_failure(
-    ngx_uint_t code);
-static void ngx_completion_yandex_time(ngx_completion_json_writer_t *w,
-    const char *name, time_t time);
+static u_char *ngx_completion_yandex_time(u_char *p, time_t time);
 
 static ngx_int_t ngx_completion_yandex_read(void *data,
     ngx_completion_json_event_t *event);
-static void ngx_completion_yandex_read_number(
+static void *ngx_completion_yandex_find(
     ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event);
-static int64_t ngx_completion_yandex_integer(ngx_str_t *value);
-static ngx_int_t ngx_completion_yandex_read_string(
-    ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event);
-static void ngx_completion_yandex_read_status(
-    ngx_completion_yandex_reader_t *reader, ngx_str_t *status);
+    const ngx_completion_yandex_place_t *places, ngx_uint_t node);
 
 static ngx_int_t ngx_completion_yandex_write(void *data,
-    ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_write_name(
-    ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_write_value(
     ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_write_string(
+static ngx_int_t ngx_completion_yandex_write_text(
     ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
 
 
 static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_ID,
-      ngx_string("id") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_DONE,
-      ngx_string("done") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_CREATED_BY,
-      ngx_string("createdBy") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_ERROR,
-      ngx_string("error") },
-
-    { NGX_COMPLETION_FACT_ERROR, NGX_COMPLETION_FACT_ERROR_CODE,
-      ngx_string("code") },
-
-    { NGX_COMPLETION_FACT_ERROR, NGX_COMPLETION_FACT_ERROR_GRPC_CODE,
-      ngx_string("grpcCode") },
-
-    { NGX_COMPLETION_FACT_ERROR, NGX_COMPLETION_FACT_ERROR_MESSAGE,
-      ngx_string("message") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_MESSAGE,
-      ngx_string("message") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_FACT_RESPONSE,
-      ngx_string("response") },
-
-    { NGX_COMPLETION_FACT_RESPONSE, NGX_COMPLETION_FACT_ALTERNATIVES,
-      ngx_string("alternatives") },
-
-    { NGX_COMPLETION_FACT_ALTERNATIVES, NGX_COMPLETION_FACT_ALTERNATIVE,
-      ngx_null_string },
-
-    { NGX_COMPLETION_FACT_ALTERNATIVE, NGX_COMPLETION_FACT_STATUS,
-      ngx_string("status") },
-
-    { NGX_COMPLETION_FACT_ALTERNATIVE,
-      NGX_COMPLETION_FACT_ALTERNATIVE_MESSAGE,
-      ngx_string("message") },
-
-    { NGX_COMPLETION_FACT_ALTERNATIVE_MESSAGE, NGX_COMPLETION_FACT_TEXT,
-      ngx_string("text") },
-
-    { NGX_COMPLETION_FACT_RESPONSE, NGX_COMPLETION_FACT_USAGE,
-      ngx_string("usage") },
-
-    { NGX_COMPLETION_FACT_USAGE, NGX_COMPLETION_FACT_INPUT_TOKENS,
-      ngx_string("inputTextTokens") },
-
-    { NGX_COMPLETION_FACT_USAGE, NGX_COMPLETION_FACT_COMPLETION_TOKENS,
-      ngx_string("completionTokens") },
-
-    { NGX_COMPLETION_FACT_USAGE, NGX_COMPLETION_FACT_TOTAL_TOKENS,
-      ngx_string("totalTokens") },
-
-    { NGX_COMPLETION_FACT_RESPONSE, NGX_COMPLETION_FACT_MODEL_VERSION,
-      ngx_string("modelVersion") },
-
+    ngx_completion_yandex_path(ROOT, ID, "id"),
+    ngx_completion_yandex_path(ROOT, DONE, "done"),
+    ngx_completion_yandex_path(ROOT, CREATED_BY, "createdBy"),
+    ngx_completion_yandex_path(ROOT, ERROR, "error"),
+    ngx_completion_yandex_path(ERROR, ERROR_CODE, "code"),
+    ngx_completion_yandex_path(ERROR, ERROR_GRPC_CODE, "grpcCode"),
+    ngx_completion_yandex_path(ERROR, ERROR_MESSAGE, "message"),
+    ngx_completion_yandex_path(ROOT, MESSAGE, "message"),
+    ngx_completion_yandex_path(ROOT, RESPONSE, "response"),
+    ngx_completion_yandex_path(RESPONSE, ALTERNATIVES, "alternatives"),
+    ngx_completion_yandex_path(ALTERNATIVES, ALTERNATIVE, ""),
+    ngx_completion_yandex_path(ALTERNATIVE, STATUS, "status"),
+    ngx_completion_yandex_path(ALTERNATIVE, ALTERNATIVE_MESSAGE, "message"),
+    ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, TEXT, "text"),
+    ngx_completion_yandex_path(RESPONSE, USAGE, "usage"),
+    ngx_completion_yandex_path(USAGE, INPUT_TOKENS, "inputTextTokens"),
+    ngx_completion_yandex_path(USAGE, COMPLETION_TOKENS, "completionTokens"),
+    ngx_completion_yandex_path(USAGE, TOTAL_TOKENS, "totalTokens"),
+    ngx_completion_yandex_path(RESPONSE, MODEL_VERSION, "modelVersion"),
     { 0, 0, ngx_null_string }
+};
+
+
+/* int64_t; as proto JSON says, such a number may be a string */
+
+static const ngx_completion_yandex_place_t  ngx_completion_yandex_numbers[] = {
+    ngx_completion_yandex_place(ERROR_CODE, error_code),
+    ngx_completion_yandex_place(ERROR_GRPC_CODE, error_grpc_code),
+    ngx_completion_yandex_place(INPUT_TOKENS, result.usage.input),
+    ngx_completion_yandex_place(COMPLETION_TOKENS, result.usage.completion),
+    ngx_completion_yandex_place(TOTAL_TOKENS, result.usage.total),
+    { 0, 0 }
+};
+
+
+static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
+    ngx_completion_yandex_place(ID, id),
+    ngx_completion_yandex_place(MESSAGE, message),
+    ngx_completion_yandex_place(ERROR, error),
+    ngx_completion_yandex_place(ERROR_MESSAGE, result.message),
+    ngx_completion_yandex_place(TEXT, result.text),
+    ngx_completion_yandex_place(MODEL_VERSION, result.model_version),
+    { 0, 0 }
 };
 
 
@@ -277,8 +268,21 @@ ngx_completion_yandex_result(ngx_pool_t *pool, ngx_str_t *document,
         ngx_str_null(&result->message);
 
     } else {
-        result->failure = ngx_completion_yandex_failure(
-                                         ngx_completion_yandex_error(&reader));
+        switch (ngx_completion_yandex_error(&reader)) {
+
+        case NGX_COMPLETION_YANDEX_CANCELLED:
+            result->failure = NGX_COMPLETION_FAILURE_CANCELLED;
+            break;
+
+        case NGX_COMPLETION_YANDEX_INVALID_ARGUMENT:
+        case NGX_COMPLETION_YANDEX_FAILED_PRECONDITION:
+        case NGX_COMPLETION_YANDEX_OUT_OF_RANGE:
+            result->failure = NGX_COMPLETION_FAILURE_INVALID;
+            break;
+
+        default:
+            result->failure = NGX_COMPLETION_FAILURE_OTHER;
+        }
 
         if (result->message.len == 0) {
             result->message = reader.error;
@@ -298,9 +302,9 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,
     ngx_completion_operation_t *operation)
 {
-    const char                    *message;
-    ngx_uint_t                     code;
-    ngx_completion_json_writer_t  *w;
+    u_char      *p;
+    ngx_uint_t   code;
+    const char  *message;
 
     if (state == NGX_COMPLETION_CANCELLED) {
         code = NGX_COMPLETION_YANDEX_CANCELLED;
@@ -314,68 +318,48 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_memzero(operation, sizeof(ngx_completion_operation_t));
 
     operation->state = state;
+    operation->id_offset = sizeof("{\"id\":\"") - 1;
     ngx_completion_usage_init(&operation->usage);
 
-    w = ngx_completion_json_writer_create(pool);
-
-    ngx_completion_json_object(w);
-
-    ngx_completion_json_key(w, "id");
-    ngx_completion_json_cstring(w, "");
-    operation->id_offset = ngx_completion_json_written(w) - 1;
-
-    ngx_completion_json_key(w, "description");
-    ngx_completion_json_cstring(w, "Async GPT Completion");
-    ngx_completion_yandex_time(w, "createdAt", submitted);
-    ngx_completion_json_key(w, "createdBy");
-    ngx_completion_json_cstring(w, "");
-    ngx_completion_yandex_time(w, "modifiedAt", decided);
-    ngx_completion_json_key(w, "done");
-    ngx_completion_json_boolean(w, state != NGX_COMPLETION_PENDING);
-    ngx_completion_json_key(w, "metadata");
-    ngx_completion_json_null(w);
-
-    if (state == NGX_COMPLETION_PENDING) {
-        ngx_completion_json_object_end(w);
-        return ngx_completion_json_writer_finish(w, &operation->document);
+    p = ngx_pnalloc(pool, NGX_COMPLETION_YANDEX_DECIDED_SIZE);
+    if (p == NULL) {
+        return NGX_ERROR;
     }
 
-    ngx_completion_json_key(w, "error");
-    ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "code");
-    ngx_completion_json_integer(w, code);
-    ngx_completion_json_key(w, "message");
-    ngx_completion_json_cstring(w, message);
-    ngx_completion_json_key(w, "details");
-    ngx_completion_json_array(w);
-    ngx_completion_json_array_end(w);
-    ngx_completion_json_object_end(w);
+    operation->document.data = p;
 
-    ngx_completion_json_object_end(w);
+    p = ngx_sprintf(p, "{\"id\":\"\",\"description\":\"Async GPT Completion\","
+                    "\"createdAt\":\"");
+    p = ngx_completion_yandex_time(p, submitted);
+    p = ngx_sprintf(p, "\",\"createdBy\":\"\",\"modifiedAt\":\"");
+    p = ngx_completion_yandex_time(p, decided);
+    p = ngx_sprintf(p, "\",\"done\":%s,\"metadata\":null",
+                    (state == NGX_COMPLETION_PENDING) ? "false" : "true");
 
-    return ngx_completion_json_writer_finish(w, &operation->document);
+    if (state != NGX_COMPLETION_PENDING) {
+        p = ngx_sprintf(p, ",\"error\":{\"code\":%ui,\"message\":\"%s\","
+                        "\"details\":[]}",
+                        code, message);
+    }
+
+    *p++ = '}';
+
+    operation->document.len = p - operation->document.data;
+
+    return NGX_OK;
 }
 
 
-static void
-ngx_completion_yandex_time(ngx_completion_json_writer_t *w,
-    const char *name, time_t time)
+static u_char *
+ngx_completion_yandex_time(u_char *p, time_t time)
 {
-    u_char     buf[sizeof("-9223372036854775808-01-01T00:00:00Z")], *last;
-    ngx_tm_t   tm;
-    ngx_str_t  text;
+    ngx_tm_t  tm;
 
     ngx_gmtime(time, &tm);
 
-    last = ngx_snprintf(buf, sizeof(buf), "%4d-%02d-%02dT%02d:%02d:%02dZ",
-                        tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
-                        tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
-
-    text.data = buf;
-    text.len = last - buf;
-
-    ngx_completion_json_key(w, name);
-    ngx_completion_json_string(w, &text);
+    return ngx_sprintf(p, "%4d-%02d-%02dT%02d:%02d:%02dZ",
+                       tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                       tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
 }
 
 
@@ -386,6 +370,8 @@ ngx_completion_yandex_reader(ngx_completion_yandex_reader_t *reader,
     ngx_memzero(reader, sizeof(ngx_completion_yandex_reader_t));
 
     reader->pool = pool;
+    reader->error_code = NGX_COMPLETION_YANDEX_UNSAID;
+    reader->error_grpc_code = NGX_COMPLETION_YANDEX_UNSAID;
     ngx_completion_usage_init(&reader->result.usage);
 }
 
@@ -401,11 +387,8 @@ ngx_completion_yandex_state(ngx_completion_yandex_reader_t *reader)
         return NGX_COMPLETION_FAILED;
     }
 
-    if (reader->incomplete) {
-        return NGX_COMPLETION_INCOMPLETE;
-    }
-
-    return NGX_COMPLETION_COMPLETED;
+    return (reader->incomplete || reader->filtered)
+               ? NGX_COMPLETION_INCOMPLETE : NGX_COMPLETION_COMPLETED;
 }
 
 
@@ -416,15 +399,15 @@ ngx_completion_yandex_error(ngx_completion_yandex_reader_t *reader)
 {
     int64_t  code;
 
-    if (reader->error_coded) {
-        code = reader->error_code;
+    code = reader->error_code;
 
-    } else if (reader->error_grpc_coded) {
+    if (code == NGX_COMPLETION_YANDEX_UNSAID) {
         code = reader->error_grpc_code;
+    }
 
-    } else {
+    if (code == NGX_COMPLETION_YANDEX_UNSAID) {
 
-        /* without a code it takes a message, and nothing that contradicts */
+        /* then it takes a message, and nothing that contradicts */
 
         code = (reader->error.len || reader->result.message.len)
                && !reader->response ? NGX_COMPLETION_YANDEX_UNKNOWN : 0;
@@ -438,36 +421,13 @@ ngx_completion_yandex_error(ngx_completion_yandex_reader_t *reader)
 }
 
 
-static ngx_completion_failure_e
-ngx_completion_yandex_failure(ngx_uint_t code)
-{
-    switch (code) {
-
-    case 0:
-        return NGX_COMPLETION_FAILURE_NONE;
-
-    case NGX_COMPLETION_YANDEX_CANCELLED:
-        return NGX_COMPLETION_FAILURE_CANCELLED;
-
-    case NGX_COMPLETION_YANDEX_INVALID_ARGUMENT:
-    case NGX_COMPLETION_YANDEX_FAILED_PRECONDITION:
-    case NGX_COMPLETION_YANDEX_OUT_OF_RANGE:
-        return NGX_COMPLETION_FAILURE_INVALID;
-
-    default:
-        return NGX_COMPLETION_FAILURE_OTHER;
-    }
-}
-
-
-ngx_int_t
+static ngx_int_t
 ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
 {
     ngx_completion_yandex_reader_t *reader = data;
 
-    if (event->node <= NGX_COMPLETION_JSON_ROOT) {
-        return NGX_OK;
-    }
+    int64_t    *number;
+    ngx_str_t  *string;
 
     switch (event->type) {
 
@@ -488,165 +448,85 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
 
     case NGX_COMPLETION_JSON_NUMBER:
-        ngx_completion_yandex_read_number(reader, event);
-        return NGX_OK;
-
     case NGX_COMPLETION_JSON_STRING:
-
-        /* int64 is a string in proto JSON */
-        ngx_completion_yandex_read_number(reader, event);
-
-        return ngx_completion_yandex_read_string(reader, event);
+        break;
 
     default:
         return NGX_OK;
     }
-}
 
+    number = ngx_completion_yandex_find(reader, ngx_completion_yandex_numbers,
+                                        event->node);
 
-static void
-ngx_completion_yandex_read_number(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    ngx_completion_usage_t  *usage;
-
-    usage = &reader->result.usage;
-
-    switch (event->node) {
-
-    case NGX_COMPLETION_FACT_ERROR_CODE:
-        reader->error_coded = 1;
-        reader->error_code = ngx_completion_yandex_integer(&event->value);
-        break;
-
-    case NGX_COMPLETION_FACT_ERROR_GRPC_CODE:
-        reader->error_grpc_coded = 1;
-        reader->error_grpc_code = ngx_completion_yandex_integer(&event->value);
-        break;
-
-    case NGX_COMPLETION_FACT_INPUT_TOKENS:
-        usage->input = ngx_completion_yandex_integer(&event->value);
-        break;
-
-    case NGX_COMPLETION_FACT_COMPLETION_TOKENS:
-        usage->completion = ngx_completion_yandex_integer(&event->value);
-        break;
-
-    case NGX_COMPLETION_FACT_TOTAL_TOKENS:
-        usage->total = ngx_completion_yandex_integer(&event->value);
-        break;
-    }
-}
-
-
-/* -1: no number, a negative one, or none that an int64 holds */
-
-static int64_t
-ngx_completion_yandex_integer(ngx_str_t *value)
-{
-    int64_t     n;
-    ngx_uint_t  i, digit;
-
-    if (value->len == 0) {
-        return -1;
-    }
-
-    n = 0;
-
-    for (i = 0; i < value->len; i++) {
-
-        if (value->data[i] < '0' || value->data[i] > '9') {
-            return -1;
-        }
-
-        digit = value->data[i] - '0';
-
-        if (n > (INT64_MAX - (int64_t) digit) / 10) {
-            return -1;
-        }
-
-        n = n * 10 + digit;
-    }
-
-    return n;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_read_string(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    ngx_str_t  *fact;
-
-    fact = NULL;
-
-    switch (event->node) {
-
-    case NGX_COMPLETION_FACT_ID:
-        fact = &reader->id;
-        break;
-
-    case NGX_COMPLETION_FACT_MESSAGE:
-        fact = &reader->message;
-        break;
-
-    case NGX_COMPLETION_FACT_ERROR:
-        fact = &reader->error;
-        break;
-
-    case NGX_COMPLETION_FACT_ERROR_MESSAGE:
-        fact = &reader->result.message;
-        break;
-
-    case NGX_COMPLETION_FACT_TEXT:
-        fact = reader->texts ? &reader->result.text : NULL;
-        break;
-
-    case NGX_COMPLETION_FACT_MODEL_VERSION:
-        fact = reader->texts ? &reader->result.model_version : NULL;
-        break;
-
-    case NGX_COMPLETION_FACT_STATUS:
-        ngx_completion_yandex_read_status(reader, &event->value);
-        break;
-    }
-
-    if (fact == NULL) {
+    if (number) {
+        *number = ngx_atoof(event->value.data, event->value.len);
         return NGX_OK;
     }
 
-    fact->len = event->value.len;
-    fact->data = ngx_pstrdup(reader->pool, &event->value);
+    if (event->type == NGX_COMPLETION_JSON_NUMBER) {
+        return NGX_OK;
+    }
 
-    return fact->data ? NGX_OK : NGX_ERROR;
+    switch (event->node) {
+
+    case NGX_COMPLETION_FACT_STATUS:
+
+        if (ngx_completion_yandex_equal(&event->value,
+                                        "ALTERNATIVE_STATUS_CONTENT_FILTER"))
+        {
+            reader->filtered = 1;
+
+        } else if (ngx_completion_yandex_equal(&event->value,
+                                         "ALTERNATIVE_STATUS_TRUNCATED_FINAL")
+                   || ngx_completion_yandex_equal(&event->value,
+                                         "ALTERNATIVE_STATUS_PARTIAL"))
+        {
+            reader->incomplete = 1;
+        }
+
+        return NGX_OK;
+
+    case NGX_COMPLETION_FACT_TEXT:
+    case NGX_COMPLETION_FACT_MODEL_VERSION:
+
+        if (!reader->texts) {
+            return NGX_OK;
+        }
+    }
+
+    string = ngx_completion_yandex_find(reader, ngx_completion_yandex_strings,
+                                        event->node);
+    if (string == NULL) {
+        return NGX_OK;
+    }
+
+    string->len = event->value.len;
+    string->data = ngx_pstrdup(reader->pool, &event->value);
+
+    return string->data ? NGX_OK : NGX_ERROR;
 }
 
 
-static void
-ngx_completion_yandex_read_status(ngx_completion_yandex_reader_t *reader,
-    ngx_str_t *status)
+static void *
+ngx_completion_yandex_find(ngx_completion_yandex_reader_t *reader,
+    const ngx_completion_yandex_place_t *places, ngx_uint_t node)
 {
-    if (ngx_completion_yandex_equal(status,
-                                    "ALTERNATIVE_STATUS_CONTENT_FILTER"))
-    {
-        reader->filtered = 1;
-        reader->incomplete = 1;
-
-    } else if (ngx_completion_yandex_equal(status,
-                                           "ALTERNATIVE_STATUS_TRUNCATED_FINAL")
-               || ngx_completion_yandex_equal(status,
-                                              "ALTERNATIVE_STATUS_PARTIAL"))
-    {
-        reader->incomplete = 1;
+    for ( /* void */ ; places->node; places++) {
+        if (places->node == node) {
+            return (u_char *) reader + places->offset;
+        }
     }
+
+    return NULL;
 }
 
 
 static ngx_int_t
 ngx_completion_yandex_write(void *data, ngx_completion_json_event_t *event)
 {
-    ngx_int_t                   rc;
-    ngx_completion_yandex_reader_t  *reader = data;
+    ngx_completion_yandex_reader_t *reader = data;
+
+    ngx_int_t  rc;
 
     rc = ngx_completion_yandex_read(reader, event);
     if (rc != NGX_OK) {
@@ -656,10 +536,9 @@ ngx_completion_yandex_write(void *data, ngx_completion_json_event_t *event)
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
-        return ngx_completion_yandex_write_name(reader, event);
+        return ngx_completion_yandex_write_text(reader, event);
 
-    case NGX_COMPLETION_JSON_OBJECT_END:
-    case NGX_COMPLETION_JSON_ARRAY_END:
+    case NGX_COMPLETION_JSON_END:
 
         if (event->depth == 1) {
             reader->within = 0;
@@ -670,40 +549,13 @@ ngx_completion_yandex_write(void *data, ngx_completion_json_event_t *event)
             ngx_completion_json_boolean(reader->writer, 0);
         }
 
-        break;
+        ngx_completion_json_event(reader->writer, event);
+
+        return NGX_OK;
 
     default:
         return ngx_completion_yandex_write_value(reader, event);
     }
-
-    ngx_completion_json_event(reader->writer, event);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_write_name(ngx_completion_yandex_reader_t *reader,
-    ngx_completion_json_event_t *event)
-{
-    ngx_int_t                    rc;
-    ngx_completion_json_event_t  name;
-
-    name = *event;
-
-    /* the "*" of a mask is in none of the names that we know */
-
-    if (reader->within != NGX_COMPLETION_FACT_RESPONSE) {
-        rc = ngx_completion_mask(reader->masks,
-                                          reader->pool, &name.value);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    ngx_completion_json_event(reader->writer, &name);
-
-    return NGX_OK;
 }
 
 
@@ -765,7 +617,7 @@ ngx_completion_yandex_write_value(ngx_completion_yandex_reader_t *reader,
     default:
 
         if (event->type == NGX_COMPLETION_JSON_STRING) {
-            return ngx_completion_yandex_write_string(reader, event);
+            return ngx_completion_yandex_write_text(reader, event);
         }
 
         if (event->depth == 1 && container) {
@@ -779,49 +631,56 @@ ngx_completion_yandex_write_value(ngx_completion_yandex_reader_t *reader,
 }
 
 
+/* A key or a string, as clients may see it. */
+
 static ngx_int_t
-ngx_completion_yandex_write_string(ngx_completion_yandex_reader_t *reader,
+ngx_completion_yandex_write_text(ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event)
 {
-    size_t      limit;
-    ngx_int_t   rc;
-    ngx_str_t   text;
+    size_t                       limit;
+    ngx_int_t                    rc;
+    ngx_completion_json_event_t  seen;
 
-    text = event->value;
+    seen = *event;
     limit = 0;
+    rc = NGX_OK;
 
-    if (reader->within == NGX_COMPLETION_FACT_ERROR
-        || event->node == NGX_COMPLETION_FACT_ERROR
-        || event->node == NGX_COMPLETION_FACT_MESSAGE)
+    if (event->type == NGX_COMPLETION_JSON_STRING
+        && (reader->within == NGX_COMPLETION_FACT_ERROR
+            || event->node == NGX_COMPLETION_FACT_ERROR
+            || event->node == NGX_COMPLETION_FACT_MESSAGE))
     {
         limit = (event->parent == NGX_COMPLETION_FACT_ERROR
                  || event->depth == 1) ? NGX_COMPLETION_REASON_MAX : 0;
 
-        rc = ngx_completion_clean(reader->masks,
-                                           reader->pool, &text, limit);
+        rc = ngx_completion_clean(reader->masks, reader->pool, &seen.value,
+                                  limit);
 
-    } else if (reader->within == NGX_COMPLETION_FACT_RESPONSE) {
+    } else if (reader->within != NGX_COMPLETION_FACT_RESPONSE) {
 
-        /* a model's words are the client's, whatever they are */
+        /* the words of a model are the client's, whatever they are */
 
-        rc = NGX_OK;
-
-    } else {
-        rc = ngx_completion_mask(reader->masks,
-                                          reader->pool, &text);
+        rc = ngx_completion_mask(reader->masks, reader->pool, &seen.value);
     }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    /* an error without a code is known by its message */
+    /* the "*" of a mask is in none of the names that we know */
 
-    if (limit && text.len == 0 && event->value.len) {
-        ngx_str_set(&text, "the reason is withheld");
+    if (event->type == NGX_COMPLETION_JSON_KEY) {
+        ngx_completion_json_event(reader->writer, &seen);
+        return NGX_OK;
     }
 
-    ngx_completion_json_string(reader->writer, &text);
+    /* an error without a code is known by its message */
+
+    if (limit && seen.value.len == 0 && event->value.len) {
+        ngx_str_set(&seen.value, "the reason is withheld");
+    }
+
+    ngx_completion_json_string(reader->writer, &seen.value);
 
     return NGX_OK;
 }

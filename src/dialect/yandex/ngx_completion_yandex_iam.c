@@ -152,12 +152,8 @@ ngx_completion_yandex_exchange(ngx_completion_fetch_t *f, ngx_str_t *key)
 
     size = sizeof("{\"jwt\":\"\"}") - 1 + jwt.len;
 
-    f->body.data = ngx_pnalloc(f->pool, size);
-
-    if (f->body.data == NULL
-        || ngx_completion_secret_wipe_with(f->pool, f->body.data, size)
-           != NGX_OK)
-    {
+    f->body.data = ngx_completion_secret_alloc(f->pool, size);
+    if (f->body.data == NULL) {
         return NGX_ERROR;
     }
 

@@ -36,12 +36,9 @@ static const char *ngx_completion_jwt_pem(ngx_str_t *pem,
     ngx_completion_jwt_key_t *key);
 static int ngx_completion_jwt_no_password(char *buf, int size, int writing,
     void *data);
-static ngx_int_t ngx_completion_jwt_header(ngx_pool_t *pool,
-    ngx_completion_jwt_key_t *key, ngx_str_t *header);
-static ngx_int_t ngx_completion_jwt_claims(ngx_pool_t *pool,
-    ngx_completion_jwt_key_t *key, time_t now, ngx_str_t *claims);
+static u_char *ngx_completion_jwt_encode(u_char *p, ngx_str_t *part);
 static ngx_int_t ngx_completion_jwt_signature(ngx_completion_jwt_key_t *key,
-    ngx_str_t *signed_part, u_char *signature, size_t *len);
+    ngx_str_t *text, ngx_str_t *signature);
 
 
 static const ngx_completion_json_path_t  ngx_completion_jwt_paths[] = {
@@ -202,66 +199,9 @@ ngx_int_t
 ngx_completion_jwt_sign(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     time_t now, ngx_str_t *jwt)
 {
-    u_char     *p;
-    size_t      len, size;
-    ngx_str_t   header, claims, part, signature;
-
-    if (ngx_completion_jwt_header(pool, key, &header) != NGX_OK
-        || ngx_completion_jwt_claims(pool, key, now, &claims) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    signature.len = EVP_PKEY_get_size(key->pkey);
-    signature.data = ngx_pnalloc(pool, signature.len);
-
-    size = ngx_base64_encoded_length(header.len)
-           + ngx_base64_encoded_length(claims.len)
-           + ngx_base64_encoded_length(signature.len) + sizeof("..");
-
-    jwt->data = ngx_pnalloc(pool, size);
-
-    if (signature.data == NULL || jwt->data == NULL
-        || ngx_completion_secret_wipe_with(pool, jwt->data, size) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    part.data = jwt->data;
-    ngx_encode_base64url(&part, &header);
-    p = part.data + part.len;
-    *p++ = '.';
-
-    part.data = p;
-    ngx_encode_base64url(&part, &claims);
-    p = part.data + part.len;
-
-    jwt->len = p - jwt->data;
-    len = signature.len;
-
-    if (ngx_completion_jwt_signature(key, jwt, signature.data, &len)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    signature.len = len;
-    *p++ = '.';
-
-    part.data = p;
-    ngx_encode_base64url(&part, &signature);
-    jwt->len = part.data + part.len - jwt->data;
-
-    ngx_explicit_memzero(signature.data, len);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_jwt_header(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
-    ngx_str_t *header)
-{
+    u_char                        *p;
+    size_t                         size;
+    ngx_str_t                      header, claims, signature;
     ngx_completion_json_writer_t  *w;
 
     w = ngx_completion_json_writer_create(pool);
@@ -275,15 +215,9 @@ ngx_completion_jwt_header(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     ngx_completion_json_string(w, &key->id);
     ngx_completion_json_object_end(w);
 
-    return ngx_completion_json_writer_finish(w, header);
-}
-
-
-static ngx_int_t
-ngx_completion_jwt_claims(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
-    time_t now, ngx_str_t *claims)
-{
-    ngx_completion_json_writer_t  *w;
+    if (ngx_completion_json_writer_finish(w, &header) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     w = ngx_completion_json_writer_create(pool);
 
@@ -298,13 +232,56 @@ ngx_completion_jwt_claims(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     ngx_completion_json_integer(w, now + NGX_COMPLETION_JWT_LIFETIME);
     ngx_completion_json_object_end(w);
 
-    return ngx_completion_json_writer_finish(w, claims);
+    if (ngx_completion_json_writer_finish(w, &claims) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    signature.len = EVP_PKEY_get_size(key->pkey);
+    signature.data = ngx_completion_secret_alloc(pool, signature.len);
+
+    size = ngx_base64_encoded_length(header.len)
+           + ngx_base64_encoded_length(claims.len)
+           + ngx_base64_encoded_length(signature.len) + sizeof("..");
+
+    jwt->data = ngx_completion_secret_alloc(pool, size);
+
+    if (signature.data == NULL || jwt->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_completion_jwt_encode(jwt->data, &header);
+    *p++ = '.';
+
+    p = ngx_completion_jwt_encode(p, &claims);
+    jwt->len = p - jwt->data;
+    *p++ = '.';
+
+    if (ngx_completion_jwt_signature(key, jwt, &signature) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_completion_jwt_encode(p, &signature);
+    jwt->len = p - jwt->data;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_completion_jwt_encode(u_char *p, ngx_str_t *part)
+{
+    ngx_str_t  encoded;
+
+    encoded.data = p;
+    ngx_encode_base64url(&encoded, part);
+
+    return p + encoded.len;
 }
 
 
 static ngx_int_t
 ngx_completion_jwt_signature(ngx_completion_jwt_key_t *key,
-    ngx_str_t *signed_part, u_char *signature, size_t *len)
+    ngx_str_t *text, ngx_str_t *signature)
 {
     ngx_int_t      rc;
     EVP_MD_CTX    *ctx;
@@ -321,8 +298,8 @@ ngx_completion_jwt_signature(ngx_completion_jwt_key_t *key,
         && EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1
         && EVP_PKEY_CTX_set_rsa_mgf1_md(pctx, EVP_sha256()) == 1
         && EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, NGX_COMPLETION_JWT_SALT) == 1
-        && EVP_DigestSign(ctx, signature, len, signed_part->data,
-                          signed_part->len)
+        && EVP_DigestSign(ctx, signature->data, &signature->len, text->data,
+                          text->len)
            == 1)
     {
         rc = NGX_OK;

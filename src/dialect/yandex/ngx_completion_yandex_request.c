@@ -568,8 +568,7 @@ ngx_completion_native_event(void *data,
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
-    case NGX_COMPLETION_JSON_OBJECT_END:
-    case NGX_COMPLETION_JSON_ARRAY_END:
+    case NGX_COMPLETION_JSON_END:
     case NGX_COMPLETION_JSON_NULL:
         return NGX_OK;
 
@@ -633,7 +632,7 @@ ngx_completion_native_part(ngx_completion_native_t *native,
         if (event->type == NGX_COMPLETION_JSON_OBJECT) {
             native->messages++;
 
-        } else if (event->type != NGX_COMPLETION_JSON_OBJECT_END) {
+        } else if (event->type != NGX_COMPLETION_JSON_END) {
             native->reason =
                 ngx_completion_native_rules[NGX_COMPLETION_NATIVE_MESSAGES]
                 .reason;
