@@ -99,8 +99,7 @@ subtest 'what is no secret is not taken' => sub {
         my ($name, $do) = @$case;
         $do->();
         $errors++;
-        wait_until(sub { $t->errors(qr/it\.key/) >= $errors });
-        sleep 0.7;
+        ok $t->until_told($errors), "$name: told of";
         is shown($t), "Api-Key $first", "$name: the old value stays";
         is scalar($t->errors(qr/it\.key/)), $errors, "$name: one error";
     }
@@ -149,7 +148,7 @@ subtest 'a key of a service account' => sub {
     ok $t->emulator->wait_for(token => 1), 'a token';
 
     replace($t, $key->('two', 'ajeaccount1'));
-    sleep 1.5;
+    ok $t->until_told(1), 'another key';
     is scalar $t->emulator->journal(kind => 'token'), 1, 'of the same account: it goes on';
     replace($t, $key->('three', 'ajeaccount2'));
     ok $t->emulator->wait_for(token => 2), 'of another account: another token';

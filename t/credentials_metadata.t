@@ -7,7 +7,6 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep);
 use CompletionAsync::Credentials;
 use CompletionAsync::Test qw(wait_until);
 

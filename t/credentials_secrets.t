@@ -8,8 +8,8 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep);
 use CompletionAsync::Credentials;
+use CompletionAsync::Test qw(wait_until);
 
 my $CONF = <<'EOC';
 worker_processes 1;
@@ -17,6 +17,7 @@ worker_processes 1;
 events { }
 http {
     %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
     log_format all '$request $status $completion_async_operation $completion_async_state '
         '$completion_async_upstream_status $completion_async_upstream_request_id';
     access_log %%TESTDIR%%/access.log all;
@@ -102,7 +103,7 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
         if ($file) {
             $t->secret_file('it.key', 'AQVN' . 'other' x 20 . "\n");
             push @secrets, 'AQVN' . 'other' x 20;
-            sleep 1.2;
+            $t->until_told(1);
 
         } else {
             $t->emulator->revoke;
@@ -133,7 +134,7 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
         # What was sent stands in libcurl's memory as well, which is not ours to wipe.
         $t->emulator->clear_faults;
         $t->emulator->set(delay => 0);
-        sleep 0.7;
+        wait_until(sub { !$t->metrics->sum('operations', state => 'pending') });
         is core($t, $worker, 0, @unsent), '', 'a core of the worker holds none that was not sent'
             if @unsent;
         is core($t, $t->master_pid, 0, @secrets), '', 'nor does one of the master';
@@ -141,12 +142,12 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
             'control: with what is left out of cores, they are found';
 
         # But a worker that crashes is one that has something to do.
-        $t->emulator->fault(submit => 'every', delay => 10);
+        $t->emulator->fault(submit => 'every', hold => 'submit');
         my $submits = $t->emulator->submits;
         my @open = map { $t->start(POST => '/translate', body => "open $_") } 1 .. 4;
         ok $t->emulator->wait_for(submit => $submits + 4), 'four submits are under way';
-        sleep 0.2;
         is core($t, $worker, 0, @unsent), '', 'nor does a core then' if @unsent;
+        $t->emulator->release;
         CompletionAsync::Client->gather(\@open);
         is scalar(grep { $_->response->{status} == 202 } @open), 4, 'all are accepted';
         $t->done;

@@ -15,9 +15,10 @@ use MIME::Base64 qw(encode_base64url);
 use Mojo::JSON qw(decode_json encode_json);
 use Test::More;
 use CompletionAsync::Test qw(wait_until);
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use CompletionAsync::Client;
+use CompletionAsync::Emulator;
 use CompletionAsync::Upstream;
 
 use constant SUBMIT   => '/foundationModels/v1/completionAsync';
@@ -38,11 +39,14 @@ my $e = CompletionAsync::Upstream->start(
 );
 
 
-sub ask ($method, $path, %arg) {
+sub start ($method, $path, %arg) {
     my $client = CompletionAsync::Client->new(port => $e->port, timeout => 5, %{ $arg{on} // {} });
     my %headers = (Authorization => "Api-Key $KEY", %{ delete $arg{headers} // {} });
-    return $client->request($method, $path, close => 1, headers => \%headers, %arg);
+    return $client->start($method, $path, close => 1, headers => \%headers, %arg);
 }
+
+
+sub ask ($method, $path, %arg) { start($method, $path, %arg)->response($arg{timeout}) }
 
 
 sub prompt ($text, %more) {
@@ -54,11 +58,14 @@ sub prompt ($text, %more) {
 }
 
 
-sub submit ($text, %arg) {
+sub start_submit ($text, %arg) {
     my $body = encode_json($arg{json} // prompt($text));
     my %headers = ('Content-Type' => 'application/json', %{ delete $arg{headers} // {} });
-    return ask(POST => SUBMIT, body => $body, headers => \%headers, %arg);
+    return start(POST => SUBMIT, body => $body, headers => \%headers, %arg);
 }
+
+
+sub submit ($text, %arg) { start_submit($text, %arg)->response($arg{timeout}) }
 
 
 sub poll ($id, %arg) { ask(GET => "/operations/$id", %arg) }
@@ -227,15 +234,12 @@ subtest 'pending, early 404, cancel' => sub {
 
 
 subtest 'quotas' => sub {
-    $e->set(submit_quota => 2, poll_quota => [ [ 3, 60 ] ]);
-    my $start = time;
-    my @status;
-    for my $at (0, 0.6, 0.7, 1.1, 1.2) {
-        sleep($start + $at - time) if $start + $at > time;
-        push @status, submit('x')->{status};
-    }
-    is "@status", '200 200 429 200 429', 'a sliding window';
+    my $quota = CompletionAsync::Emulator->new(submit_quota => 2);
+    is join(' ', map { $quota->within_quota('submit', 1000 + $_) } 0, 0.6, 0.7, 1.1, 1.2),
+        '1 1 0 1 0', 'a sliding window';
 
+    $e->set(submit_quota => 2, poll_quota => [ [ 3, 60 ] ]);
+    is join(' ', map { submit('x')->{status} } 1 .. 3), '200 200 429', 'of a second';
     is join(' ', map { poll('x')->{status} } 1 .. 4), '404 404 404 429', 'polls have their own';
     my $r = poll('x');
     is_deeply [ @{ $r->json->{error} }{qw(grpcCode httpCode httpStatus)} ],
@@ -396,19 +400,39 @@ subtest 'framing' => sub {
 
 
 subtest 'time' => sub {
-    next_fault('submit', delay => 0.4);
-    my $r = submit('x');
-    ok $r->{complete} && $r->{time} >= 0.4, 'delay';
+    my $drip = sub ($r) { 0.01 * int(length($r->{raw}) / 20) };
+    for my $case (
+        [ submit  => sub ($r) { 0.3 },  delay => 0.3 ],
+        [ submit  => $drip,             drip => 0.01, drip_bytes => 20 ],
+        [ connect => sub ($r) { 0.29 }, delay => 0.3 ],
+    ) {
+        my ($kind, $least, @fault) = @$case;
+        next_fault($kind, @fault);
+        my $r = submit('x');
+        ok $r->{complete}, "$kind: $fault[0]";
+        cmp_ok $r->{time}, '>=', $least->($r), 'so long';
+    }
 
-    next_fault('submit', drip => 0.01, drip_bytes => 20);
-    $r = submit('x');
-    my $least = 0.01 * int(length($r->{raw}) / 20);
-    ok $r->{complete} && $r->{time} >= $least, 'drip';
+    $e->clear_faults;
+    $e->fault(submit => $_, hold => $_ < 3 ? 'one' : 'other') for 1 .. 3;
+    my @held;
+    for my $n (1 .. 3) {
+        push @held, start_submit("[held $n]");
+        ok wait_until(sub { grep { index($_->{body}, "[held $n]") > 0 } $e->submits }),
+            "$n is held";
+    }
+    is submit('x')->{status}, 200, 'the next one is not';
+    is $e->release('other'), 1, 'one is released';
+    is $held[2]->response->{status}, 200, 'and answered';
+    is scalar(grep { $_->is_over } @held), 1, 'as no other';
+    is $e->release, 2, 'as are all';
+    is join(' ', map { $_->response->{status} } @held), '200 200 200', 'in the end';
+    is $e->release, 0, 'once';
 
     next_fault('submit', silent => 1);
     my $client = CompletionAsync::Client->new(port => $e->port)->start(GET => '/operations/x');
     is $client->response->{status}, 401, 'only submits are silent';
-    $r = submit('x', timeout => 0.5);
+    my $r = submit('x', timeout => 0.5);
     is "$r->{error} $r->{raw}", 'timeout ', 'silent';
     $e->clear_faults;
     ok $e->wait_over(submit => scalar $e->submits), 'over when the client goes';
@@ -447,8 +471,7 @@ subtest 'resets and closes' => sub {
     like poll('x')->{error}, qr/^closed|reset|Broken/, 'close: accept';
     next_fault('connect', hang => 'accept');
     is poll('x', timeout => 0.3)->{error}, 'timeout', 'hang: accept';
-    next_fault('connect', delay => 0.3);
-    cmp_ok poll('x')->{time}, '>=', 0.29, 'delay before the first read';
+    $e->clear_faults;
     is poll('x')->{status}, 404, 'and all is well again';
 };
 
@@ -615,7 +638,8 @@ subtest 'the journal' => sub {
     is_deeply [ @{ $submit->{lines} }[ 0, 1 ] ], [ 'Host: localhost', 'Connection: close' ],
         'as sent';
     is $submit->{operation}, $id, 'its operation';
-    ok $before <= $submit->{time} && $submit->{time} <= $submit->{end_time}, 'its times';
+    my @moment = ($before, @$submit{qw(time end_time)});
+    is_deeply [ sort { $a <=> $b } @moment ], \@moment, 'its times';
     is "$poll->{kind} $poll->{operation} $poll->{end}", "poll $id close", 'a poll';
     is scalar $e->journal(since => 1), 1, 'since';
     is scalar $e->polls('other'), 0, 'by operation';

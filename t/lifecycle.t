@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(max);
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 use CompletionAsync::Client;
 use CompletionAsync::Test qw(wait_until);
 
@@ -69,12 +69,12 @@ sub echoes ($r, $text, $name) {
 }
 
 
-# Sends what it is told, some times, from a process of its own.
-sub storm ($times, $pause, $what) {
+# Does what it is told, some times, from a process of its own: whenever so many more submits came.
+sub storm ($t, $times, $submits, $what) {
     my $pid = fork // die "fork: $!\n";
     return $pid if $pid;
-    for (1 .. $times) {
-        sleep $pause;
+    for my $n (1 .. $times) {
+        $t->emulator->wait_for(submit => $n * $submits);
         $what->();
     }
     POSIX::_exit(0);
@@ -87,19 +87,17 @@ subtest 'a reload with pending operations' => sub {
     my @ops = map { [ submit($t, "text $_"), "text $_" ] } 1 .. 5;
     my $location = $ops[0][0];
 
-    my @polls = map { $t->start(GET => $location, headers => { Prefer => 'wait=20' }) } 1 .. 20;
+    my @polls = map { $t->start(GET => $location, headers => { Prefer => 'wait=50' }) } 1 .. 20;
     my @posts = map {
         $t->start(POST => '/translate', body => 'x',
-            headers => { 'Content-Type' => 'text/plain', Prefer => 'wait=20' })
+            headers => { 'Content-Type' => 'text/plain', Prefer => 'wait=50' })
     } 1 .. 5;
     my @streams = map { $t->stream($location) } 1 .. 5;
     $_->event for @streams;
     $t->until_waiting(30);
 
-    my $told = time;
     kill HUP => $t->master_pid;
     CompletionAsync::Client->gather([ @polls, @posts, @streams ], 10);
-    cmp_ok time - $told, '<', 2, 'who waits is answered within a second';
     is_deeply [ map { $_->response->{status} } @polls ], [ (200) x 20 ], 'polls: 200';
     is scalar(grep { $_->response->json && !$_->response->json->{done} } @polls), 20, 'pending';
     is scalar(grep { $_->response->header('Retry-After') } @polls), 20, 'with Retry-After';
@@ -123,16 +121,20 @@ subtest 'a reload with pending operations' => sub {
 subtest 'a submit on its way' => sub {
     my $t = start();
     my $emulator = $t->emulator;
-    $emulator->fault(submit => '1-3', delay => 1.5);
+    $emulator->fault(submit => '1-4', hold => 'submit');
     my @clients = map { $t->start(POST => '/translate', %TEXT, body => "slow $_") } 1, 2;
     $t->hang_up(POST => '/translate', %TEXT, body => 'slow 3');
     ok $emulator->wait_for(submit => 3), 'they are on their way';
 
-    my $told = time;
-    ok $t->reload(wait_old => 1), 'a reload';
-    cmp_ok time - $told, '>', 0.8, 'the old worker stays for them';
+    ok $t->reload, 'a reload';
+    # all three were sent by one of the two, or by both of them
+    cmp_ok scalar $t->worker_pids(all => 1), '>=', 3, 'the old worker stays for them';
+    is $emulator->release, 3, 'now they are answered';
+    my @r = map { $_->response } @clients;
+    $_->close for @clients;
+    ok wait_until(sub { $t->worker_pids(all => 1) == 2 }), 'and it goes';
     for my $n (1, 2) {
-        my $r = $clients[ $n - 1 ]->response;
+        my $r = $r[ $n - 1 ];
         is $r->{status}, 202, 'accepted';
         my ($submit) = grep { $_->{body} =~ /slow $n/ } $emulator->submits;
         $emulator->finish($submit->{operation});
@@ -142,11 +144,15 @@ subtest 'a submit on its way' => sub {
     my ($gone) = map { $_->{operation} } grep { $_->{body} =~ /slow 3/ } $emulator->submits;
     ok wait_until(sub { $emulator->polls($gone) >= 1 }), 'the one whose client has gone, too';
 
-    $emulator->fault(submit => 1, delay => 1.2);
     my $client = $t->start(POST => '/translate', %TEXT, body => 'last');
     ok $emulator->wait_for(submit => 4), 'another one is on its way';
+    kill QUIT => $t->master_pid;
+    ok wait_until(sub { !$t->worker_pids }), 'nginx quits';
+    cmp_ok scalar $t->worker_pids(all => 1), '>=', 1, 'not before it is accepted';
+    is $emulator->release, 1, 'which it is';
+    is $client->response->{status}, 202, 'and told to the client';
+    $client->close;
     ok $t->stop, 'nginx quits by itself';
-    is $client->response->{status}, 202, 'not before it is accepted';
     is scalar $emulator->submits, 4, 'nothing was submitted twice';
     $t->done;
 };
@@ -158,12 +164,10 @@ subtest 'an upstream that does not answer' => sub {
     my $client = $t->start(POST => '/translate', %TEXT, body => 'text');
     ok $t->emulator->wait_for(submit => 1), 'on its way';
 
-    my $told = time;
     kill QUIT => $t->master_pid;
     my $r = $client->response;
     $client->close;
-    ok $t->stop, 'nginx quits by itself';
-    cmp_ok time - $told, '<', 4.5, 'after request_timeout';
+    ok $t->stop, 'nginx quits by itself, after request_timeout';
     is $r->{status}, 424, 'the client is told';
     is $r->json->{code}, 'outcome_unknown', 'what is known';
     $t->done;
@@ -174,9 +178,10 @@ subtest 'the line of the quota' => sub {
     my $t = start(MORE => 'submit_rate 2r/s; submit_queue 10;');
     my @clients = map { $t->start(POST => '/translate', %TEXT, body => "text $_") } 1 .. 4;
     wait_until(sub { (grep { $_->is_over } @clients) + $t->metrics->sum('waiters') == 4 });
-    ok $t->stop, 'nginx quits by itself';
-    is_deeply [ map { $_->response->{status} } @clients ], [ (202) x 4 ],
-        'after those in the line';
+    kill QUIT => $t->master_pid;
+    is_deeply [ map { $_->response->{status} } @clients ], [ (202) x 4 ], 'those in the line';
+    $_->close for @clients;
+    ok $t->stop, 'nginx quits by itself after them';
     is scalar $t->emulator->submits, 4, 'each was sent';
     $t->done;
 };
@@ -196,17 +201,16 @@ subtest 'a worker dies' => sub {
     my $r = $t->request(GET => $location, headers => { Prefer => 'wait=9' });
     echoes($r, 'text', 'its operation ends when the lease has run out');
 
-    $emulator->fault(submit => 1, delay => 0.5);
+    $emulator->fault(submit => 1, hold => 'lost');
     my $submits = $emulator->submits;
     my $client = $t->start(POST => '/translate', %TEXT, body => 'lost');
     ok $emulator->wait_for(submit => $submits + 1), 'a submit is on its way';
     $t->kill_worker;
     is $client->response->{status}, undef, 'its client has no answer';
-    sleep 0.6;
-    is scalar $emulator->submits, $submits + 1, 'it is not sent again';
     ($location, $upstream) = submit($t, 'next');
     $emulator->finish;
     echoes($t->request(GET => $location, headers => { Prefer => 'wait=8' }), 'next', 'all is well');
+    is scalar $emulator->submits, $submits + 2, 'it is not sent again';
     $t->done;
 };
 
@@ -268,15 +272,13 @@ subtest 'a binary upgrade' => sub {
     my ($done, $done_upstream) = submit($t, 'done');
     $emulator->finish($done_upstream);
     $t->poll_until_done($done);
-    my $held = $t->start(GET => $pending, headers => { Prefer => 'wait=20' });
+    my $held = $t->start(GET => $pending, headers => { Prefer => 'wait=50' });
     my $old = $t->master_pid;
 
-    my $told = time;
     ok $t->usr2(quit => 0), 'upgraded';
     kill QUIT => $old;
     my $r = $held->response;
-    cmp_ok time - $told, '<', 4, 'the old worker lets go';
-    is $r->{status}, 200, 'who waited has an answer';
+    is $r->{status}, 200, 'who waited has an answer, when the old worker is to go';
     ok !$r->json->{done}, 'pending';
     echoes($t->request(GET => $done), 'done', 'the finished one');
     ok !$t->request(GET => $pending)->json->{done}, 'the pending one';
@@ -307,7 +309,7 @@ for my $how (
         my $emulator = $t->emulator;
         my ($location, $upstream) = submit($t, 'text');
         my ($cancelled) = submit($t, 'cancelled');
-        my @waits = map { $t->start(GET => $location, headers => { Prefer => 'wait=8' }) } 1 .. 8;
+        my @waits = map { $t->start(GET => $location, headers => { Prefer => 'wait=50' }) } 1 .. 8;
         my $stream = $t->stream($location);
         my $ended = $t->stream($cancelled);
         is $stream->event->{id}, 'pending', 'pending';
@@ -316,11 +318,8 @@ for my $how (
 
         $t->request(DELETE => $cancelled);
         is $ended->event->{id}, 'done', 'cancelled';
-        my $told = time;
         $emulator->finish;
         CompletionAsync::Client->gather(\@waits);
-        # polled within 500 ms; without an event it is the next look that sees it
-        cmp_ok time - $told, '<', 2.5, 'answered soon';
         is scalar(grep { $_->response->json && $_->response->json->{done} } @waits), 8, 'all';
         is $stream->event->{id}, 'done', 'the stream';
 
@@ -336,14 +335,15 @@ for my $how (
 }
 
 
-# Submits and polls in rounds; every 202 that was seen is polled until its end.
-sub load ($t, $seconds, $tag) {
-    my $until = time + $seconds;
+# Submits and polls in rounds while this process lives; every 202 that was seen is polled until its
+# end.
+sub load ($t, $pid, $tag) {
     my (%location, %answer);
-    my ($n, $failed) = (0, 0);
+    my ($n, $failed, $over) = (0, 0);
 
-    while (time < $until || grep { !$answer{$_} } keys %location) {
-        my @texts = time < $until ? map { "$tag " . ++$n . '.' } 1 .. 8 : ();
+    while (!$over || grep { !$answer{$_} } keys %location) {
+        $over ||= waitpid($pid, POSIX::WNOHANG()) && time;
+        my @texts = $over ? () : map { "$tag " . ++$n . '.' } 1 .. 8;
         my @open = grep { !$answer{$_} } keys %location;
         my @r = $t->concurrent(
             map({ [ POST => '/translate', %TEXT, body => $_ ] } @texts),
@@ -359,7 +359,7 @@ sub load ($t, $seconds, $tag) {
             $answer{$text} = $r if $r->json && $r->json->{done};
             $answer{$text} = $r if defined $r->{status} && $r->{status} != 200;
         }
-        last if time > $until + 15;
+        last if $over && time > $over + 15;
     }
     my @wrong = grep {
         my $json = $answer{$_} && $answer{$_}->json;
@@ -375,11 +375,10 @@ sub load ($t, $seconds, $tag) {
 subtest 'reloads under load' => sub {
     my $t = start(emulator => { delay => 0.4 });
     my $master = $t->master_pid;
-    my $pid = storm(15, 0.2, sub { kill HUP => $master });
-    my ($accepted, $wrong, $failed) = load($t, 3.5, 'reload');
-    waitpid $pid, 0;
+    my $pid = storm($t, 15, 8, sub { kill HUP => $master });
+    my ($accepted, $wrong, $failed) = load($t, $pid, 'reload');
 
-    cmp_ok $accepted, '>=', 30, 'submits were accepted';
+    cmp_ok $accepted, '>=', 100, 'submits were accepted';
     is $wrong, 0, 'each ends in its own result';
     is $failed, 0, 'none failed';
     is scalar $t->emulator->submits, $accepted, 'nothing was submitted twice';
@@ -390,12 +389,11 @@ subtest 'reloads under load' => sub {
 subtest 'deaths under load' => sub {
     my $t = start(emulator => { delay => 0.4 }, WORKERS => 3);
     $t->allow_killed_workers;
-    my $pid = storm(10, 0.3, sub {
+    my $pid = storm($t, 10, 8, sub {
         my @pids = $t->worker_pids;
         kill KILL => $pids[ rand @pids ] if @pids > 1;
     });
-    my ($accepted, $wrong, $failed) = load($t, 3.5, 'death');
-    waitpid $pid, 0;
+    my ($accepted, $wrong, $failed) = load($t, $pid, 'death');
 
     cmp_ok $accepted, '>=', 20, 'submits were accepted';
     is $wrong, 0, 'each ends in its own result';

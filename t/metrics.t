@@ -346,8 +346,7 @@ subtest 'quotas, and no room' => sub {
         [ 'submit_queue_waits_total', { provider => 'limited' }, 1 ],
         [ 'operations_finished_total', { provider => 'limited', state => 'completed' }, 2 ]);
     my $waited = $metrics->value('submit_queue_wait_seconds_total', provider => 'limited');
-    cmp_ok $waited, '>', 0.1, 'the time it waited';
-    cmp_ok $waited, '<', 1.5, 'is that of the window';
+    ok 0.1 < $waited && $waited < 1.5, 'the time it waited is that of the window' or diag $waited;
 
     my ($full, $sent) = (0, 0);
     while (!$full && $sent < 1000) {
@@ -637,7 +636,7 @@ subtest 'gateway overhead' => sub {
             $metrics->value($name, @of, kind => $kind) - $before->value($name, @of, kind => $kind)
         } qw(count sum);
         is $count, $n, "$kind: once for each";
-        cmp_ok $sum, '>', 0, "$kind: some time";
+        cmp_ok $sum, '>', 0, "$kind: and measured";
         cmp_ok $sum / $n, '<', 0.3, "$kind: without upstream's: " . $sum / $n;
     }
     my $upstream = $metrics->value('upstream_request_duration_seconds_sum', @of, kind => 'submit')
@@ -664,10 +663,12 @@ EOC
             ->matching('token_expiry_timestamp_seconds');
     };
     $own->define(CREDENTIAL => 'metadata_token ' . $own->metadata_url . ';');
+    my $before = time;
     $own->run($conf);
     ok wait_until($expiry), 'a token that is renewed has a time';
     my ($sample) = $expiry->();
-    cmp_ok abs($sample->[2] - time - 3600), '<', 60, 'which is upstream\'s';
+    my @moments = map { int } $before + 3600, $sample->[2], time + 3600;
+    is_deeply [ sort { $a <=> $b } @moments ], \@moments, 'which is upstream\'s';
 
     # The zone, and what it counts, outlives the reload.
     $own->define(CREDENTIAL => 'api_key file:' . $own->testdir . '/api.key;');

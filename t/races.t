@@ -1,8 +1,8 @@
 # What may happen while an upstream answer is on its way: a cancel, the deadline, the end of
 # retention, an adoption, eviction, and the death of the worker that asked.
 #
-# The emulator makes up its answer when a poll arrives and holds it for the fault's delay, so
-# that what is raced against comes in between.
+# The emulator makes up its answer when a poll arrives and holds it, so that what is raced against
+# comes in between.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use lib "$FindBin::Bin/lib";
 use List::Util qw(uniq);
 use Mojo::JSON qw(encode_json);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 use CompletionAsync::Client;
 use CompletionAsync::Test qw(wait_until);
 
@@ -134,6 +134,17 @@ sub until_answered ($id, $n = 1) {
 }
 
 
+# Until another operation has been polled so many seconds after this.
+sub until_others_go_on ($seconds) {
+    my $begin = time;
+    my ($location, $id) = submit('/plain', "other $begin");
+    until_true("$seconds s later others are polled",
+        sub { grep { $_->{time} >= $begin + $seconds } $emulator->polls($id) });
+    $emulator->finish($id);
+    $t->poll_until_done($location);
+}
+
+
 # What upstream has answered, nginx has read: each transfer is counted at its end.
 sub all_read () {
     my $answered = grep { ($_->{end} // 'client') ne 'client' } $emulator->polls;
@@ -171,7 +182,7 @@ subtest 'cancelled while an answer is on its way' => sub {
     my %op;
 
     for my $answer (sort keys %answer) {
-        $emulator->fault(poll => 1, delay => 1, %{ $answer{$answer} });
+        $emulator->fault(poll => 1, hold => 'poll', %{ $answer{$answer} });
         $op{$answer} = [ submit('/plain', ($answer eq 'done' ? $DONE : '') . " $answer") ];
         until_polled($op{$answer}[1]);
 
@@ -183,6 +194,7 @@ subtest 'cancelled while an answer is on its way' => sub {
         ok !defined(($emulator->polls($op{$answer}[1]))[0]{end}), 'the answer is still on its way';
     }
 
+    is $emulator->release('poll'), 4, 'and now comes';
     until_answered($op{$_}[1]) for sort keys %op;
     my ($other, $other_id) = submit('/plain', 'other');
     until_polled($other_id, 3);
@@ -198,21 +210,22 @@ subtest 'cancelled while an answer is on its way' => sub {
 
 
 subtest 'the deadline passes while an answer is on its way' => sub {
-    $emulator->fault(poll => [ 1, 2 ], delay => 1.7);
+    $emulator->fault(poll => [ 1, 2 ], hold => 'poll');
     my ($done, $done_id) = submit('/short', "$DONE a");
     my ($pending, $pending_id) = submit('/short', 'b');
     until_polled($_) for $done_id, $pending_id;
 
-    sleep 1;
+    until_others_go_on(1);
     ok !$t->request(GET => $pending)->json->{done}, 'pending' for 1 .. 3;
-    sleep 0.2;
+    until_others_go_on(0.2);
     is scalar $emulator->polls($pending_id), 1, 'nobody else asks meanwhile';
+    $emulator->release('poll');
     until_answered($_) for $done_id, $pending_id;
 
     is_result($t->request(GET => $done), "$DONE a", 'done');
     is scalar $emulator->polls($done_id), 1, 'from the zone';
 
-    sleep 1;
+    until_others_go_on(1);
     is scalar $emulator->polls($pending_id), 1, 'pending: not asked again';
     $emulator->finish($pending_id);
     is_result($t->request(GET => $pending, headers => { Prefer => 'wait=5' }), 'b',
@@ -240,16 +253,19 @@ subtest 'retention ends while a result is fetched again' => sub {
     # is under way that nobody waits for any more, until the next client joins it.
     $emulator->fault(poll => 1, operation => $_->[1], delay => 2.2, status => 500)
         for $waited, $leased;
-    $emulator->fault(poll => 2, operation => $leased->[1], delay => 3.5);
+    $emulator->fault(poll => 2, operation => $leased->[1], hold => 'poll');
     my @client = map { $t->start(GET => $_->[0]) } $waited, $leased;
 
     is_result($client[0]->response(10), "$DONE waited", 'who waits');
     is $emulator->polls($waited->[1]) - $first, 2, 'asked once more';
 
     is $client[1]->response(10)->{status}, 503, 'no answer in time';
-    sleep 1.2;
+    until_others_go_on(1.2);
     ok !defined(($emulator->polls($leased->[1]))[-1]{end}), 'it is still on its way';
-    is_result($t->request(GET => $leased->[0]), "$DONE leased", 'who comes later');
+    my $later = $t->start(GET => $leased->[0]);
+    $t->until_waiting(1);
+    is $emulator->release('poll'), 1, 'until then';
+    is_result($later->response, "$DONE leased", 'who comes later');
     is $emulator->polls($leased->[1]) - $second, 2, 'joins the poll under way';
     $emulator->clear_faults;
 };
@@ -281,7 +297,7 @@ subtest 'states only go forward' => sub {
 
 
 subtest 'adopted by many at once' => sub {
-    sleep 0.1 while time < $old;
+    until_true('their retention is over', sub { time >= $old });
     my ($location, $id) = @{ $old{many} };
     my $polls = $emulator->polls($id);
     $emulator->fault(poll => 1, operation => $id, delay => 0.7);
@@ -312,7 +328,7 @@ subtest 'adopted by many at once' => sub {
 
 
 subtest 'eviction passes by what is asked for' => sub {
-    $emulator->fault(poll => 1, delay => 2.5);
+    $emulator->fault(poll => 1, hold => 'poll');
     my ($leased, $leased_id) = submit('/full', "$DONE leased");
     until_polled($leased_id);
     my ($waited, $waited_id) = submit('/full', 'waited');
@@ -327,6 +343,7 @@ subtest 'eviction passes by what is asked for' => sub {
     $emulator->finish($waited_id);
 
     is_result($waiting->response(12), 'waited', 'who waits');
+    $emulator->release('poll');
     until_answered($leased_id);
     is_result($t->request(GET => $leased), "$DONE leased", 'the answer found its record');
     is scalar $emulator->polls($leased_id), 1, 'upstream is not asked again';

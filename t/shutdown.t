@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/lib";
 use IO::Socket::INET;
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 use CompletionAsync::Credentials;
 use CompletionAsync::Test qw(wait_until);
 
@@ -63,10 +63,9 @@ sub submit ($t, $text, $key = undef) {
 }
 
 
+# What is under way then would by itself last longer than this.
 sub cut ($t) {
-    my $told = time;
-    ok $t->reload(wait_old => 1, timeout => 25), 'a reload';
-    cmp_ok time - $told, '<', 4, 'the old worker is gone soon after worker_shutdown_timeout';
+    ok $t->reload(wait_old => 1, timeout => 10), 'the old worker is gone';
 }
 
 
@@ -95,11 +94,11 @@ subtest 'a promised submit with no time for its answer' => sub {
 
     my @r = map { $_->response } @clients;
     my @accepted = grep { $_->{status} == 202 } @r;
-    my @late = grep { $_->{status} == 429 && $_->header('Retry-After') > 0 } @r;
+    my @busy = grep { $_->{status} == 429 && $_->header('Retry-After') > 0 } @r;
     note scalar(@accepted), ' accepted';
-    is @accepted + @late, 5, 'each is accepted, or a 429 that says when';
+    is @accepted + @busy, 5, 'each is accepted, or a 429 that says when';
     cmp_ok scalar @accepted, '>=', 1, 'some have their time';
-    cmp_ok scalar @late, '>=', 1, 'and some have not';
+    cmp_ok scalar @busy, '>=', 1, 'and some have not';
     is scalar $t->emulator->submits, scalar @accepted, 'only those were sent';
     $t->done;
 };
@@ -110,7 +109,6 @@ subtest 'a repeat has the time that it had before' => sub {
     my $emulator = $t->emulator;
     $emulator->fault(submit => 1, status => 503, retry_after => 2);
     $emulator->fault(submit => 4, silent => 1);
-    my $began = time;
     my $client = submit($t, 'first');
     ok $emulator->wait_for(submit => 1), 'the first one is sent';
     # They are ahead of its repeat, which is promised a time while nginx quits.
@@ -119,9 +117,10 @@ subtest 'a repeat has the time that it had before' => sub {
     kill QUIT => $t->master_pid;
 
     is $_->response->{status}, 202, 'accepted' for @others;
+    # of which t/unit says when it ends
     is $client->response->{status}, 424, 'its second try has no answer';
-    cmp_ok time - $began, '<', 7, 'within request_timeout';
     is scalar $emulator->submits, 4, 'it was sent';
+    $_->close for $client, @others;
     $t->done;
 };
 
@@ -134,19 +133,24 @@ for my $method (qw(epoll poll select)) {
         plan skip_all => "this nginx has no $method" if $output =~ /invalid event type/;
 
         my $t = start('', MAIN => '', EVENTS => "use $method;");
-        $t->emulator->fault(submit => 1, delay => 1);
-        $t->emulator->fault(submit => 2, delay => 4);
-        my ($first, $second) = (submit($t, 'first', 'one'), submit($t, 'second', 'two'));
-        ok $t->emulator->wait_for(submit => 2), 'both are on their way';
+        $t->emulator->fault(submit => $_, hold => $_) for 1, 2;
+        my $first = submit($t, 'first', 'one');
+        ok $t->emulator->wait_for(submit => 1), 'one is on its way';
+        my $second = submit($t, 'second', 'two');
+        ok $t->emulator->wait_for(submit => 2), 'and another one';
         my ($worker) = $t->worker_pids;
         kill QUIT => $t->master_pid;
+        ok wait_until(sub { !$t->worker_pids }), 'the worker quits';
+        $t->emulator->release(1);
         # Its outcome is told to the other workers, of which there are none.
         is $first->response->{status}, 202, 'the first one is accepted';
 
         my $begin = cpu($worker);
         sleep 1;
-        cmp_ok cpu($worker) - $begin, '<', 0.2, 'no processor time is used while it waits';
+        cmp_ok cpu($worker) - $begin, '<', 0.2, 'it does nothing but wait';
+        $t->emulator->release(2);
         is $second->response->{status}, 202, 'and so is the second one';
+        $_->close for $first, $second;
         ok $t->stop, 'nginx quits by itself';
         $t->done;
     };
@@ -187,7 +191,7 @@ subtest 'cut off on its way' => sub {
 subtest 'between two tries' => sub {
     my $t = start('request_timeout 30s;');
     my $emulator = $t->emulator;
-    $emulator->fault(submit => '1-2', status => 503, retry_after => 8);
+    $emulator->fault(submit => '1-2', status => 503, retry_after => 15);
     $t->hang_up(POST => '/translate', body => 'gone');
     my $client = submit($t, 'text', 'key');
     ok wait_until(sub { 2 == grep { $_->{status} } $emulator->submits }), 'upstream refused two';
@@ -196,7 +200,7 @@ subtest 'between two tries' => sub {
     cut($t);
     for ($client, $joined) {
         my $r = refused($_, 503, 'upstream_unavailable', 'the submit ends, or the joined one');
-        is $r->header('Retry-After'), 8, 'when upstream wants to be asked again';
+        is $r->header('Retry-After'), 15, 'when upstream wants to be asked again';
     }
     is scalar $emulator->submits, 2, 'nothing was sent again';
     accepted_anew($t, 'text', 'key');
@@ -211,8 +215,8 @@ subtest 'in the line of the quota' => sub {
 
     cut($t);
     for (@clients) {
-        my $r = refused($_, 429, 'quota_exceeded', 'one that waited ends');
-        cmp_ok $r->header('Retry-After') // 0, '>', 40, 'its time is known';
+        my $r = refused($_, 429, 'quota_exceeded', 'one in line ends');
+        cmp_ok $r->header('Retry-After') // 0, '>', 40, 'and is told when to come back';
     }
     is scalar $t->emulator->submits, 1, 'neither was sent';
     $t->done;
@@ -250,9 +254,7 @@ subtest 'a cancel without a token' => sub {
     my ($t, $location) = tokenless();
     is $t->request(DELETE => $location)->{status}, 200, 'cancelled, upstream is still to hear of it';
 
-    my $told = time;
     ok $t->stop, 'nginx quits by itself';
-    cmp_ok time - $told, '<', 4, 'soon after worker_shutdown_timeout';
     is scalar $t->emulator->cancels, 0, 'upstream was not told';
     $t->done;
 };

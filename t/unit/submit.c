@@ -280,6 +280,75 @@ test_pause(void)
        "a pause beyond the deadline is none");
     is_int(a.retry_after, 9000, "upstream said when");
     ok(service_ended(), "nothing is left");
+
+    service_begins(0, 0);
+    asked("text");
+    starts(&a);
+    stub_answer("retry-after", "3");
+    stub_answers(post(), 503, "{}");
+    shim_passes(2999);
+    ok(post() == NULL, "a pause of three seconds");
+    shim_passes(1);
+    ok(post() != NULL, "is as long as upstream said");
+    is_int(post()->timeout, 7000, "and the repeat has what is left");
+    ok(service_ended(), "nothing is left");
+}
+
+
+/* who comes when a quota's Retry-After says so has a place */
+
+static void
+test_retry_after(void)
+{
+    ngx_uint_t  i, n;
+
+    static struct {
+        const char             *name;
+        ngx_completion_rate_t   rates[2];
+        ngx_uint_t              queue;
+        ngx_msec_t              queue_time;
+        ngx_uint_t              places;
+        ngx_uint_t              first;     /* that no moment before has */
+    } t[] = {
+        { "no line", { { 5, 1000 } }, 0, 0, 5, 1 },
+        { "a line that is full", { { 2, 1000 } }, 3, 30000, 5, 1 },
+        { "a line that is too long", { { 2, 1000 } }, 100, 1600, 4, 0 },
+        { "two rates", { { 10, 1000 }, { 15, 60000 } }, 0, 0, 10, 1 }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        service_begins(0, 0);
+        asked("text");
+
+        zone->submit_rates[0] = t[i].rates[0];
+        zone->submit_rates[1] = t[i].rates[1];
+        zone->submit_queue = t[i].queue;
+        zone->submit_queue_time = t[i].queue_time;
+        ngx_completion_zone_apply(zone);
+
+        for (n = 0; n < 20; n++) {
+            starts(&a);
+
+            if (a.rc == NGX_DONE) {
+                break;
+            }
+
+            ngx_completion_submit_detach(a.submit);
+        }
+
+        is_int(n, t[i].places, t[i].name);
+        is_int(a.outcome, NGX_COMPLETION_QUOTA_EXCEEDED, "then it is refused");
+
+        shim_passes(a.retry_after - 1);
+        starts(&b);
+        is_int(b.rc, t[i].first ? NGX_DONE : NGX_OK, "a ms before it is told");
+
+        shim_passes(1);
+        starts(&b);
+        is_int(b.rc, NGX_OK, "who comes when told is not");
+
+        ok(service_ended(), "nothing is left");
+    }
 }
 
 
@@ -815,6 +884,7 @@ main(void)
     test_wrong();
     test_refused();
     test_pause();
+    test_retry_after();
     test_quota();
     test_full();
     test_fenced();

@@ -135,6 +135,96 @@ test_polls(void)
 }
 
 
+/* the ms until the next poll */
+
+static ngx_msec_t
+gap(void)
+{
+    ngx_msec_t  ms;
+
+    for (ms = 0; ms < 60000 && get("d7q1") == NULL; ms++) {
+        shim_passes(1);
+    }
+
+    return ms;
+}
+
+
+static ngx_msec_t
+next(void)
+{
+    reads();
+
+    return view.next;
+}
+
+
+static void
+test_gaps(void)
+{
+    int         i, bad = 0;
+    ngx_msec_t  ms;
+
+    begins(0);
+    reads();
+    shim_turn();
+
+    for (i = 0; i < 40; i++) {
+        stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+        ms = gap();
+        bad += (ms < 1000 || ms > 10000);
+    }
+
+    is_int(bad, 0, "each gap is between the two of poll_interval");
+    is_int(ms, 10000, "the last is the longer one");
+
+    stub_answer("x-operation-poll-interval", "12");
+    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    is_int(gap(), 12000, "not before upstream says so");
+
+    stub_reset();
+    stub_answer("retry-after", "13");
+    stub_answers(get("d7q1"), 429, "{}");
+    is_int(next(), 13000, "a client is told of a Retry-After");
+    shim_passes(3000);
+    is_int(next(), 10000, "of what is left of it");
+    is_int(gap(), 10000, "which is obeyed");
+    stub_reset();
+    ends();
+
+    begins(0);
+    reads();
+    shim_turn();
+    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    gap();
+
+    for (i = 0; i < 3; i++) {
+        stub_answers(get("d7q1"), i == 2 ? 500 : 503, "{}");
+        ms = gap();
+        ok(ms >= (500u << i), "half of a second that doubles, at the least");
+        ok(ms <= 10000, "and MAX at the most");
+    }
+
+    ends();
+
+    /* one that is not known yet right after its submit */
+
+    begins(0);
+    reads();
+    shim_turn();
+    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+
+    for (i = 0; i < 3; i++) {
+        is_int(gap(), 1000, "MIN, and it is asked for");
+        stub_answers(get("d7q1"), 404, "{}");
+        ok(reads() == NGX_OK && view.state == NGX_COMPLETION_RECORD_PENDING,
+           "a 404 changes nothing");
+    }
+
+    ends();
+}
+
+
 static void
 test_credentials(void)
 {
@@ -255,6 +345,7 @@ int
 main(void)
 {
     test_polls();
+    test_gaps();
     test_credentials();
     test_overflow();
     test_cancel();

@@ -1033,6 +1033,11 @@ test_deadline(void)
     ngx_current_msec += zone->poll_max;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
            "once in the longest gap");
+    update("d7q1", due.lease, PENDING, NULL);
+
+    ngx_current_msec += 24 * 3600000;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "and not when nobody has asked since");
 }
 
 

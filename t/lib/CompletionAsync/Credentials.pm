@@ -24,6 +24,8 @@ gives out and nothing else, or with C<issue_tokens =E<gt> 0> any credential.
                             n processes submit one text after the other until $meanwhile returns:
                             (how many were sent, how many of them not accepted)
     errors($pattern)        lines of the error log at that level, of this pattern
+    until_told($n)          until each worker has told of $n changes or faults of its file: the
+                            first one loudly, all others as information; true if they have
     metadata_url($upstream) the emulator's, or another one's
     account_key($name, %more)
                             a service account's key, as the console gives it out, with %more in
@@ -41,6 +43,8 @@ use parent 'CompletionAsync::Test';
 use Mojo::JSON qw(encode_json);
 use POSIX ();
 use Time::HiRes qw(time);
+
+use CompletionAsync::Client qw(wait_until);
 
 
 sub new ($class, %setting) {
@@ -113,6 +117,14 @@ sub under_load ($self, $n, $meanwhile) {
 
 sub errors ($self, $pattern = qr//) {
     return grep { /\[error\].*$pattern/ } split /\n/, $self->log;
+}
+
+
+sub until_told ($self, $n) {
+    return wait_until(sub {
+        my $told = () = $self->log =~ /provider "\w+" goes on with what it/g;
+        return $told >= $n * $self->worker_pids;
+    });
 }
 
 

@@ -57,6 +57,7 @@ and never at fault (connect faults strike the main port only):
     POST set {...}                POST finish {id, outcome}, {} for all
     POST forget {id}              POST revoke {token}, {} for all
     POST listen {on: 0|1}         POST disconnect {idle: 0|1}
+    POST release {name}, {} for all held answers
     POST reset                    GET  state
 
 Faults: L<CompletionAsync::Emulator::Fault>. C<listen {on: 0}> refuses connections and drops
@@ -120,6 +121,7 @@ sub reset ($self) {
     $self->{journal} = [];
     $self->{quota}   = {};
     $self->{slack}   = 0;
+    $self->{waiting} = {};
 }
 
 
@@ -169,6 +171,19 @@ sub _reserve ($address, $port) {
     bind $socket, sockaddr_in($port, inet_aton($address)) or die "bind to port $port: $!\n";
     setsockopt $socket, SOL_SOCKET, SO_REUSEADDR, 1;
     return ($socket, (unpack_sockaddr_in(getsockname $socket))[0]);
+}
+
+
+# An answer waits to be released by this name.
+sub hold ($self, $name, $answer) { push @{ $self->{waiting}{$name} }, $answer }
+
+
+# How many answers that was.
+sub release ($self, $name) {
+    my @names   = defined $name ? $name : keys %{ $self->{waiting} };
+    my @answers = map { @{ delete $self->{waiting}{$_} // [] } } @names;
+    $_->() for @answers;
+    return scalar @answers;
 }
 
 
@@ -264,7 +279,7 @@ sub begin ($self, $request) {
 
     $request->{fault} = $self->_fault($kind, $id);
     $entry->{fault} = $request->{fault}->label if $request->{fault};
-    $request->{over_quota} = !$self->_within_quota($kind, $entry->{time});
+    $request->{over_quota} = !$self->within_quota($kind, $entry->{time});
     $self->_log($entry);
 }
 
@@ -340,7 +355,7 @@ sub _fault ($self, $kind, $id = undef) {
 }
 
 
-sub _within_quota ($self, $kind, $now) {
+sub within_quota ($self, $kind, $now) {
     my $quota = $self->{quota}{$kind} or return 1;
     my $times = $quota->{times};
 
@@ -405,6 +420,7 @@ sub _control ($self, $request) {
             $self->disconnect($arg->{idle});
             return {};
         },
+        'POST release'    => sub { return { released => $self->release($arg->{name}) } },
         'POST reset'      => sub { $self->reset; return {} },
     }->{$verb};
 

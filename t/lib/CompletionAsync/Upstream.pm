@@ -13,6 +13,8 @@ CompletionAsync::Upstream - a test's hold on an emulator in a process of its own
     $e->fault(submit => 1, status => 429, retry_after => 2);
     $e->fault(poll => 'every', reset => 'request');
     $e->clear_faults;
+    $e->fault(submit => 1, hold => 'mine');   # answered when we say so
+    $e->release('mine');  $e->release;        # all that are held; how many they were
     $e->finish($id);  $e->finish($id, 'failed:8:no');  $e->finish;       # all of them
     $e->forget($id);  $e->revoke($token);
     $e->journal(kind => 'submit', since => 3);  $e->submits;  $e->polls($id);  $e->cancels($id);
@@ -158,6 +160,11 @@ sub finish ($self, $id = undef, $outcome = undef) {
             defined $outcome ? (outcome => $outcome) : (),
         }
     )->{finished};
+}
+
+
+sub release ($self, $name = undef) {
+    return $self->call(POST => 'release', defined $name ? { name => $name } : {})->{released};
 }
 
 

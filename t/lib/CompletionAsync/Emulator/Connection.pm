@@ -189,13 +189,16 @@ sub _complete ($self) {
 }
 
 
-# Does what is to be done after the fault's delay.
+# Does what is to be done after the fault's delay, or when it is released.
 sub _after ($self, $do) {
-    my $delay = $self->{request}{fault} ? $self->{request}{fault}->get('delay') : 0;
+    my $fault = $self->{request}{fault} // NO_FAULT;
+    my ($delay, $hold) = map { $fault->get($_) } qw(delay hold);
+    my $later = sub (@) { $do->() if !$self->{closed} };
 
     $self->{answering} = 1;
+    return $self->{server}->hold($hold, $later) if defined $hold;
     return $do->() if !$delay;
-    Mojo::IOLoop->timer($delay => sub { $do->() if !$self->{closed} });
+    Mojo::IOLoop->timer($delay => $later);
 }
 
 

@@ -15,6 +15,7 @@ an operation whose text holds this: such a fault may be set before the submit).
 B<What> happens:
 
     delay => S                wait before answering
+    hold => NAME              wait until this name is released
     reset|close|hang => STAGE RST, FIN or silence at a stage: accept (with on => connect),
                               head (before the body is read), request (all read, nothing
                               answered), answer (half the body sent, or "truncate" bytes)
@@ -60,9 +61,9 @@ use Compress::Zlib ();
 use CompletionAsync::Emulator::Api;
 
 my @KEYS = qw(
-    on n operation text delay reset close hang silent truncate status reason retry_after dialect grpc
-    message leak body type mangle size encode headers header_bytes poll_interval length_offset
-    chunked
+    on n operation text delay hold reset close hang silent truncate status reason retry_after dialect
+    grpc message leak body type mangle size encode headers header_bytes poll_interval
+    length_offset chunked
     connection_close close_idle interim drip drip_bytes version raw lie_id lie_id_json drop_id
     process name
 );
