@@ -370,8 +370,9 @@ ngx_completion_call_state(ngx_completion_call_t *call,
 #endif
 
     ngx_log_debug5(NGX_LOG_DEBUG_EVENT, &call->log, 0,
-                   "completion call: %p %s, %s, outcome %ui, tries %ui", call,
-                   kinds[call->kind], states[state], call->answer.outcome,
+                   "completion call: %p %s, %s, outcome %s, tries %ui", call,
+                   kinds[call->kind], states[state],
+                   ngx_completion_outcomes[call->answer.outcome].code,
                    call->tries);
 
     call->state = state;
