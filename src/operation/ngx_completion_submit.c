@@ -172,7 +172,7 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
     call = &submit->call;
 
-    ngx_completion_call_init(call, service, NGX_COMPLETION_CALL_SUBMIT,
+    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_SUBMIT,
                              pool);
 
     call->request_id = submit->request_id;
