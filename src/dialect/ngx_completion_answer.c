@@ -12,13 +12,13 @@
 #define NGX_COMPLETION_REQUEST_ID_MAX  128
 
 
-static void ngx_completion_provider_status(ngx_completion_call_e kind,
+static void ngx_completion_provider_status(ngx_completion_kind_e kind,
     ngx_completion_fetch_t *f, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_read(ngx_completion_masks_t *masks,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault);
 static ngx_int_t ngx_completion_provider_operation(
-    ngx_completion_masks_t *masks, ngx_completion_call_e kind,
+    ngx_completion_masks_t *masks, ngx_completion_kind_e kind,
     ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
     ngx_completion_operation_t *operation, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
@@ -35,7 +35,7 @@ static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
 
 void
 ngx_completion_provider_answer(ngx_completion_provider_t *p,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer)
 {
     const char              *fault;
@@ -71,7 +71,7 @@ ngx_completion_provider_answer(ngx_completion_provider_t *p,
 
 
 static void
-ngx_completion_provider_status(ngx_completion_call_e kind,
+ngx_completion_provider_status(ngx_completion_kind_e kind,
     ngx_completion_fetch_t *f, ngx_completion_answer_t *answer)
 {
     answer->status = f->status;
@@ -93,7 +93,7 @@ ngx_completion_provider_status(ngx_completion_call_e kind,
 
         /* of a submit it means that the model has no asynchronous mode */
 
-        answer->outcome = (kind == NGX_COMPLETION_CALL_SUBMIT)
+        answer->outcome = (kind == NGX_COMPLETION_KIND_SUBMIT)
                               ? NGX_COMPLETION_UPSTREAM_REJECTED
                               : NGX_COMPLETION_OPERATION_NOT_FOUND;
         return;
@@ -129,7 +129,7 @@ ngx_completion_provider_status(ngx_completion_call_e kind,
 
 static ngx_int_t
 ngx_completion_provider_read(ngx_completion_masks_t *masks,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault)
 {
     *fault = "no memory";
@@ -157,7 +157,7 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
 
 static ngx_int_t
 ngx_completion_provider_operation(ngx_completion_masks_t *masks,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_operation_t *operation, const char **fault)
 {
     ngx_int_t  rc;

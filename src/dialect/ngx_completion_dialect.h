@@ -232,7 +232,7 @@ struct ngx_completion_dialect_s {
      * Reads an operation out of an answer to a call.  NGX_OK; NGX_DECLINED:
      * not readable, and *fault says how, fit for a log; NGX_ERROR: no memory.
      */
-    ngx_int_t                      (*answer)(ngx_completion_call_e kind,
+    ngx_int_t                      (*answer)(ngx_completion_kind_e kind,
                                         ngx_completion_masks_t *masks,
                                         ngx_pool_t *pool, ngx_str_t *text,
                                         ngx_completion_operation_t *operation,
@@ -299,7 +299,7 @@ ngx_completion_fetch_t *ngx_completion_provider_cancel(
  * set, an operation of another id is OUTCOME_UNKNOWN.
  */
 void ngx_completion_provider_answer(ngx_completion_provider_t *p,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer);
 
 

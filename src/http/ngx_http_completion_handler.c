@@ -51,6 +51,10 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     resource = ngx_http_completion_resource(r, ccf, &id);
 
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "completion request: %p, method %ui, resource %ui", ctx,
+                   r->method, (ngx_uint_t) resource);
+
     /* negotiated first, so that errors are spelled as the client likes */
 
     rc = ngx_http_completion_negotiate(r, ctx, ccf);

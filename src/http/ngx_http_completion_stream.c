@@ -55,6 +55,10 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         rc = NGX_DECLINED;
     }
 
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "completion stream: %p, version %uL, state %V: %i", ctx,
+                   ctx->view.version, &ngx_completion_states[ctx->state], rc);
+
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }

@@ -133,6 +133,10 @@ ngx_http_completion_wait(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "completion wait: %p for \"%V\", %M ms", ctx,
+                   &ctx->id.upstream, ms);
+
     ngx_completion_timer_init(&ctx->timer, ngx_http_completion_wait_timer,
                               r->connection->log);
     ngx_add_timer(&ctx->timer, ms);
@@ -242,6 +246,10 @@ ngx_http_completion_resume(ngx_http_completion_ctx_t *ctx)
     ngx_http_completion_clock_start(ctx);
 
     rc = ngx_http_completion_continue(r, ctx);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "completion wait: %p is over, state %V: %i", ctx,
+                   &ngx_completion_states[ctx->state], rc);
 
     if (ctx->streaming && rc >= NGX_HTTP_SPECIAL_RESPONSE) {
 

@@ -58,7 +58,7 @@
 
 /* What is asked of upstream. */
 
-#define NGX_COMPLETION_CALL_LIST(X)                                           \
+#define NGX_COMPLETION_KIND_LIST(X)                                           \
     X(SUBMIT, "submit")                                                       \
     X(POLL,   "poll")                                                         \
     X(CANCEL, "cancel")
@@ -79,7 +79,7 @@
 
 #define NGX_COMPLETION_STATE(name, label, said)  NGX_COMPLETION_##name,
 #define NGX_COMPLETION_SOURCE(name, label)  NGX_COMPLETION_SOURCE_##name,
-#define NGX_COMPLETION_CALL(name, label)  NGX_COMPLETION_CALL_##name,
+#define NGX_COMPLETION_KIND(name, label)  NGX_COMPLETION_KIND_##name,
 #define NGX_COMPLETION_FAILURE(name, status)  NGX_COMPLETION_FAILURE_##name,
 
 
@@ -96,9 +96,9 @@ typedef enum {
 
 
 typedef enum {
-    NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_CALL)
-    NGX_COMPLETION_CALLS
-} ngx_completion_call_e;
+    NGX_COMPLETION_KIND_LIST(NGX_COMPLETION_KIND)
+    NGX_COMPLETION_KINDS
+} ngx_completion_kind_e;
 
 
 typedef enum {

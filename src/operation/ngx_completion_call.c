@@ -50,7 +50,7 @@ static u_char *ngx_completion_call_log(ngx_log_t *log, u_char *buf,
 
 void
 ngx_completion_call_init(ngx_completion_call_t *call,
-    ngx_completion_service_t *service, ngx_completion_call_e kind,
+    ngx_completion_service_t *service, ngx_completion_kind_e kind,
     ngx_pool_t *pool)
 {
     call->service = service;
@@ -210,7 +210,7 @@ ngx_completion_call_send(ngx_completion_call_t *call,
         f->hold = 1;
     }
 
-    if (call->tries++ && call->kind == NGX_COMPLETION_CALL_SUBMIT) {
+    if (call->tries++ && call->kind == NGX_COMPLETION_KIND_SUBMIT) {
         ngx_completion_metrics_add(
                      &call->service->zone->metrics->retries[call->kind], 1);
     }
@@ -235,14 +235,14 @@ ngx_completion_call_fetch(ngx_completion_call_t *call, ngx_str_t *secret)
 
     switch (call->kind) {
 
-    case NGX_COMPLETION_CALL_SUBMIT:
+    case NGX_COMPLETION_KIND_SUBMIT:
         return ngx_completion_provider_submit(p, secret, &call->body,
                                               call->request_id, &call->log);
 
-    case NGX_COMPLETION_CALL_POLL:
+    case NGX_COMPLETION_KIND_POLL:
         return ngx_completion_provider_poll(p, secret, &call->id, &call->log);
 
-    default: /* NGX_COMPLETION_CALL_CANCEL */
+    default: /* NGX_COMPLETION_KIND_CANCEL */
         return ngx_completion_provider_cancel(p, secret, &call->id,
                                               &call->log);
     }
@@ -275,7 +275,7 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
 
     ngx_completion_provider_answer(&call->service->provider, call->kind, f,
                                    call->pool,
-                                   call->kind == NGX_COMPLETION_CALL_POLL
+                                   call->kind == NGX_COMPLETION_KIND_POLL
                                        ? &call->id : NULL,
                                    &call->answer);
     ngx_completion_meter_fetch(call->service, call->kind, f, &call->answer);
@@ -362,7 +362,7 @@ ngx_completion_call_state(ngx_completion_call_t *call,
 {
 #if (NGX_DEBUG)
     static const char  *kinds[] = {
-        NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_CALL_LABEL)
+        NGX_COMPLETION_KIND_LIST(NGX_COMPLETION_CALL_LABEL)
     };
     static const char  *states[] = {
         "idle", "credential", "turn", "line", "sent", "done"
@@ -370,8 +370,9 @@ ngx_completion_call_state(ngx_completion_call_t *call,
 #endif
 
     ngx_log_debug5(NGX_LOG_DEBUG_EVENT, &call->log, 0,
-                   "completion call: %p %s, %s, outcome %ui, tries %ui", call,
-                   kinds[call->kind], states[state], call->answer.outcome,
+                   "completion call: %p %s, %s, outcome %s, tries %ui", call,
+                   kinds[call->kind], states[state],
+                   ngx_completion_outcomes[call->answer.outcome].code,
                    call->tries);
 
     call->state = state;
@@ -387,18 +388,18 @@ ngx_completion_call_log(ngx_log_t *log, u_char *buf, size_t len)
 
     switch (call->kind) {
 
-    case NGX_COMPLETION_CALL_SUBMIT:
+    case NGX_COMPLETION_KIND_SUBMIT:
         return ngx_snprintf(buf, len,
                             " while submitting to provider \"%V\", try: %ui",
                             &call->service->name, call->tries);
 
-    case NGX_COMPLETION_CALL_POLL:
+    case NGX_COMPLETION_KIND_POLL:
         return ngx_snprintf(buf, len,
                             " while polling provider \"%V\", "
                             "operation: \"%V\"",
                             &call->service->name, &call->id);
 
-    default: /* NGX_COMPLETION_CALL_CANCEL */
+    default: /* NGX_COMPLETION_KIND_CANCEL */
         return ngx_snprintf(buf, len,
                             " while cancelling at provider \"%V\", "
                             "operation: \"%V\"",

@@ -30,7 +30,7 @@ typedef enum {
 
 struct ngx_completion_call_s {
     ngx_completion_service_t         *service;
-    ngx_completion_call_e  kind;
+    ngx_completion_kind_e  kind;
     ngx_pool_t                       *pool;      /* of what is answered */
     ngx_log_t                         log;
 
@@ -73,7 +73,7 @@ struct ngx_completion_call_s {
 
 /* Of a zeroed one. */
 void ngx_completion_call_init(ngx_completion_call_t *call,
-    ngx_completion_service_t *service, ngx_completion_call_e kind,
+    ngx_completion_service_t *service, ngx_completion_kind_e kind,
     ngx_pool_t *pool);
 
 /*

@@ -67,7 +67,7 @@ ngx_completion_cancel_start(ngx_completion_service_t *service, ngx_str_t *id)
 
     call = &cancel->call;
 
-    ngx_completion_call_init(call, service, NGX_COMPLETION_CALL_CANCEL,
+    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_CANCEL,
                              pool);
 
     ngx_memcpy(cancel->id, id->data, id->len);

@@ -91,8 +91,9 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
     rc = ngx_completion_zone_store(service->zone, id, lease, &update);
 
     ngx_log_debug4(NGX_LOG_DEBUG_EVENT, service->log, 0,
-                   "completion keep: \"%V\", outcome %ui: %i, ended %ui", id,
-                   update.outcome, rc, update.ended);
+                   "completion keep: \"%V\", outcome %s, state %V: %i", id,
+                   ngx_completion_outcomes[update.outcome].code,
+                   &ngx_completion_states[update.state], rc);
 
     if (update.ended
         && answer->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)

@@ -13,7 +13,7 @@
 
 static ngx_uint_t ngx_completion_meter_code(ngx_completion_fetch_t *f);
 static void ngx_completion_meter_count(ngx_completion_service_t *service,
-    ngx_completion_call_e kind, ngx_uint_t code);
+    ngx_completion_kind_e kind, ngx_uint_t code);
 
 
 /* by the code that they are counted under */
@@ -57,7 +57,7 @@ ngx_completion_meter_queued(ngx_completion_submit_t *submit,
 
 void
 ngx_completion_meter_fetch(ngx_completion_service_t *service,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer)
 {
     ngx_completion_metrics_sh_t  *metrics;
@@ -84,7 +84,7 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
 
 void
 ngx_completion_meter_aborted(ngx_completion_service_t *service,
-    ngx_completion_call_e kind, ngx_completion_fetch_t *f)
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f)
 {
     if (f->sent) {
         ngx_completion_meter_count(service, kind,
@@ -133,7 +133,7 @@ ngx_completion_meter_code(ngx_completion_fetch_t *f)
 
 static void
 ngx_completion_meter_count(ngx_completion_service_t *service,
-    ngx_completion_call_e kind, ngx_uint_t code)
+    ngx_completion_kind_e kind, ngx_uint_t code)
 {
     ngx_completion_metrics_add(&service->zone->metrics->requests[kind][code],
                                1);

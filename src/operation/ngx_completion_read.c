@@ -31,6 +31,10 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     if (rc == NGX_DECLINED) {
         rc = ngx_completion_zone_adopt(service->zone, id);
 
+        ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                       "completion read: \"%V\" is adopted: %i",
+                       &id->upstream, rc);
+
         if (rc != NGX_OK) {
             ngx_log_error(NGX_LOG_ERR, service->log, 0,
                           "no room for operation \"%V\" in the zone of "

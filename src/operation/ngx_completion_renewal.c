@@ -218,10 +218,6 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
 
     ngx_queue_remove(&renewal->queue);
 
-    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
-                   "completion renewal: outcome %ui, status %ui",
-                   f->outcome, f->status);
-
     fault = ngx_completion_token_read(&service->provider.credential, f,
                                       &value, &life);
 
@@ -238,6 +234,11 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
             ngx_completion_renewal_done(renewal, rc == NGX_DONE, life);
         }
     }
+
+    ngx_log_debug4(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion renewal: of \"%V\", outcome %s, status %ui: %s",
+                   &service->name, ngx_completion_outcomes[f->outcome].code,
+                   f->status, fault ? fault : "ok");
 
     if (fault) {
         ngx_completion_renewal_failed(service, &renewal->lease, f, fault);

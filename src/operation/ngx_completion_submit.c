@@ -172,7 +172,7 @@ ngx_completion_submit_create(ngx_completion_service_t *service)
 
     call = &submit->call;
 
-    ngx_completion_call_init(call, service, NGX_COMPLETION_CALL_SUBMIT,
+    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_SUBMIT,
                              pool);
 
     call->request_id = submit->request_id;
@@ -302,10 +302,11 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     }
 
     ngx_log_debug7(NGX_LOG_DEBUG_EVENT, &submit->call.log, 0,
-                   "completion submit: %p %s, %s: %s, lease %uL, outcome %ui, "
-                   "source %ui", submit, states[from], events[event],
-                   states[state], submit->lease, submit->outcome,
-                   submit->source);
+                   "completion submit: %p %s, %s: %s, lease %uL, outcome %s, "
+                   "source %V", submit, states[from], events[event],
+                   states[state], submit->lease,
+                   ngx_completion_outcomes[submit->outcome].code,
+                   &ngx_completion_sources[submit->source]);
 
     submit->state = state;
 

@@ -184,7 +184,7 @@ ngx_completion_poll_start(ngx_completion_watch_t *watch,
     ngx_queue_insert_tail(&watch->polls, &poll->queue);
     watch->npolls++;
 
-    ngx_completion_call_init(&poll->call, service, NGX_COMPLETION_CALL_POLL,
+    ngx_completion_call_init(&poll->call, service, NGX_COMPLETION_KIND_POLL,
                              pool);
 
     poll->call.id = poll->due.id;

@@ -32,7 +32,7 @@ ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS] = {
 #define NGX_COMPLETION_LABEL(name, value, ...)                                \
     { NGX_COMPLETION_METRICS_##name, value },
 #define NGX_COMPLETION_LABEL_CALL(name, value)                                \
-    { NGX_COMPLETION_CALL_##name, value },
+    { NGX_COMPLETION_KIND_##name, value },
 #define NGX_COMPLETION_LABEL_END(name, value, said)                           \
     { NGX_COMPLETION_##name, value },
 #define NGX_COMPLETION_LABEL_FINAL(name, value, said)                         \
@@ -85,8 +85,8 @@ NGX_COMPLETION_LABELED(SOURCE, "source",
                        { NGX_COMPLETION_SOURCE_UPSTREAM, "upstream" })
 
 NGX_COMPLETION_LABELED(RETRY, "kind",
-                       { NGX_COMPLETION_CALL_SUBMIT, "submit" },
-                       { NGX_COMPLETION_CALL_POLL, "poll" })
+                       { NGX_COMPLETION_KIND_SUBMIT, "submit" },
+                       { NGX_COMPLETION_KIND_POLL, "poll" })
 
 NGX_COMPLETION_LABELED(STATE, "state",
                        { NGX_COMPLETION_RECORD_SUBMIT, "submitting" },
@@ -100,7 +100,7 @@ NGX_COMPLETION_LABELED(END, "state",
 NGX_COMPLETION_LABELED(OVERHEAD, "kind",
                        NGX_COMPLETION_OVERHEAD_LIST(NGX_COMPLETION_LABEL))
 NGX_COMPLETION_LABELED(REQUEST, "kind",
-                       NGX_COMPLETION_CALL_LIST(NGX_COMPLETION_LABEL_CALL))
+                       NGX_COMPLETION_KIND_LIST(NGX_COMPLETION_LABEL_CALL))
 NGX_COMPLETION_LABELED(CODE, "code",
                        NGX_COMPLETION_CODE_LIST(NGX_COMPLETION_LABEL))
 NGX_COMPLETION_LABELED(TOKEN, "kind",

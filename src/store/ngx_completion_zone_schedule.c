@@ -237,7 +237,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     if (record->failures) {
         ngx_completion_metrics_add(
-                     &zone->metrics->retries[NGX_COMPLETION_CALL_POLL], 1);
+                     &zone->metrics->retries[NGX_COMPLETION_KIND_POLL], 1);
     }
 
     /* a lease that runs out makes the operation due again */

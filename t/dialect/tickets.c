@@ -99,7 +99,7 @@ tickets_write(ngx_pool_t *pool, ngx_str_t *found,
 
 
 static ngx_int_t
-tickets_answer(ngx_completion_call_e kind, ngx_completion_masks_t *masks,
+tickets_answer(ngx_completion_kind_e kind, ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text, ngx_completion_operation_t *operation,
     const char **fault)
 {
@@ -114,7 +114,7 @@ tickets_answer(ngx_completion_call_e kind, ngx_completion_masks_t *masks,
         return (rc == NGX_DECLINED) ? NGX_DECLINED : NGX_ERROR;
     }
 
-    operation->id = found[(kind == NGX_COMPLETION_CALL_CANCEL) ? STOPPED
+    operation->id = found[(kind == NGX_COMPLETION_KIND_CANCEL) ? STOPPED
                                                                : TICKET];
 
     return tickets_write(pool, found, operation);

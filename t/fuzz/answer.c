@@ -170,7 +170,7 @@ check_again(ngx_pool_t *pool, ngx_completion_operation_t *operation)
     HOLDS(result.state != NGX_COMPLETION_FAILED
           || result.failure != NGX_COMPLETION_FAILURE_NONE);
 
-    HOLDS(ngx_completion_yandex_answer(NGX_COMPLETION_CALL_POLL, &masks, pool,
+    HOLDS(ngx_completion_yandex_answer(NGX_COMPLETION_KIND_POLL, &masks, pool,
                                        &text, &again, &fault)
           == NGX_OK);
     HOLDS(again.state == operation->state);
@@ -225,8 +225,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shim_log_text[0] = '\0';
 
     ngx_completion_provider_answer(&provider,
-                                   (first & 0x08) ? NGX_COMPLETION_CALL_SUBMIT
-                                                  : NGX_COMPLETION_CALL_POLL,
+                                   (first & 0x08) ? NGX_COMPLETION_KIND_SUBMIT
+                                                  : NGX_COMPLETION_KIND_POLL,
                                    &fetch, pool, &id, &answer);
 
     HOLDS(answer.retry_after >= -1 && answer.retry_after <= 86400);

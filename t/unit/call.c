@@ -33,7 +33,7 @@ fence(ngx_completion_call_t *c)
 
 
 static ngx_int_t
-begins(ngx_completion_call_e kind, ngx_uint_t paced)
+begins(ngx_completion_kind_e kind, ngx_uint_t paced)
 {
     memset(&call, 0, sizeof(call));
     told = 0;
@@ -84,17 +84,17 @@ test_kinds(void)
 {
     service_begins(0, 0);
 
-    is_int(begins(NGX_COMPLETION_CALL_SUBMIT, 0), NGX_OK, "a submit");
+    is_int(begins(NGX_COMPLETION_KIND_SUBMIT, 0), NGX_OK, "a submit");
     ok(call.fetch->post && call.fetch->hold, "is a POST, and holds a worker");
     is_int(call.fetch->timeout, 10000, "until its deadline");
     stub_answers(call.fetch, 200, PENDING("d7q9"));
     ok(told == 1 && seen == NGX_COMPLETION_CALL_DONE
        && call.answer.outcome == NGX_COMPLETION_OK, "done");
-    is_int(zone->metrics->requests[NGX_COMPLETION_CALL_SUBMIT][4], 1,
+    is_int(zone->metrics->requests[NGX_COMPLETION_KIND_SUBMIT][4], 1,
            "it is counted");
     ngx_destroy_pool(pool);
 
-    is_int(begins(NGX_COMPLETION_CALL_POLL, 0), NGX_OK, "a poll");
+    is_int(begins(NGX_COMPLETION_KIND_POLL, 0), NGX_OK, "a poll");
     ok(!call.fetch->post && !call.fetch->hold, "is a GET, and holds nobody");
     is_str(&call.fetch->suffix, "d7q1", "of its id");
     stub_answers(call.fetch, 200, PENDING("d7q9"));
@@ -102,14 +102,14 @@ test_kinds(void)
            "another operation is no answer");
     ngx_destroy_pool(pool);
 
-    is_int(begins(NGX_COMPLETION_CALL_CANCEL, 0), NGX_OK, "a cancel");
+    is_int(begins(NGX_COMPLETION_KIND_CANCEL, 0), NGX_OK, "a cancel");
     is_str(&call.fetch->suffix, "d7q1:cancel", "of its id");
     stub_answers(call.fetch, 404, "{}");
     is_int(call.answer.outcome, NGX_COMPLETION_OPERATION_NOT_FOUND,
            "not found");
     ngx_destroy_pool(pool);
 
-    begins(NGX_COMPLETION_CALL_SUBMIT, 0);
+    begins(NGX_COMPLETION_KIND_SUBMIT, 0);
     fenced = 1;
     is_int(stub_sends(call.fetch), NGX_DECLINED, "the owner's fence is asked");
     is_int(call.state, NGX_COMPLETION_CALL_LINE, "and nothing is sent");
@@ -124,7 +124,7 @@ static void
 test_refused(void)
 {
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     service_file("second");
     stub_answers(call.fetch, 401, "{}");
     ok(told == 0 && call.fetch && strstr(stub_headers, "second"),
@@ -137,7 +137,7 @@ test_refused(void)
     ends("nothing is left");
 
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_POLL, 1);
+    begins(NGX_COMPLETION_KIND_POLL, 1);
     service_file("second");
     stub_answers(call.fetch, 401, "{}");
     ok(told == 1 && seen == NGX_COMPLETION_CALL_TURN && !call.fetch,
@@ -150,20 +150,20 @@ test_refused(void)
     ends("nothing is left");
 
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     stub_answers(call.fetch, 401, "{}");
     ok(told == 1 && call.tries == 1, "the same secret would fare no better");
     ends("nothing is left");
 
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     service_file(NULL);
     stub_answers(call.fetch, 401, "{}");
     ok(told == 1 && call.tries == 1, "a file that is gone neither");
     ends("nothing is left");
 
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     service_file("second");
     ngx_current_msec += 9001;
     stub_answers(call.fetch, 401, "{}");
@@ -171,7 +171,7 @@ test_refused(void)
     ends("nothing is left");
 
     service_begins(1, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     stub_answers(token(), 200, TOKEN("t1.first"));
     shim_turn();
     stub_answers(call.fetch, 401, "{}");
@@ -196,7 +196,7 @@ test_token(void)
            "there is no token");
     ok(token() == NULL, "and asking for it begins nothing");
 
-    is_int(begins(NGX_COMPLETION_CALL_CANCEL, 0), NGX_OK, "a call");
+    is_int(begins(NGX_COMPLETION_KIND_CANCEL, 0), NGX_OK, "a call");
     is_int(call.state, NGX_COMPLETION_CALL_CREDENTIAL, "waits");
     ok(token() != NULL, "and begins to get one");
 
@@ -212,7 +212,7 @@ test_token(void)
     ends("nothing is left");
 
     service_begins(1, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     shim_passes(9000);
     ok(told == 1 && call.failed && call.tries == 0
        && call.answer.outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
@@ -220,7 +220,7 @@ test_token(void)
     ends("nothing is left");
 
     service_begins(1, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 1);
+    begins(NGX_COMPLETION_KIND_CANCEL, 1);
     stub_answers(token(), 200, TOKEN("t1.first"));
     shim_turn();
     ok(told == 1 && seen == NGX_COMPLETION_CALL_TURN,
@@ -233,26 +233,26 @@ static void
 test_abort(void)
 {
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_SUBMIT, 0);
+    begins(NGX_COMPLETION_KIND_SUBMIT, 0);
     ngx_completion_call_abort(&call);
     ok(call.answer.outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
        && stub_transfers == 0, "given up in the line");
-    is_int(zone->metrics->requests[NGX_COMPLETION_CALL_SUBMIT][3], 0,
+    is_int(zone->metrics->requests[NGX_COMPLETION_KIND_SUBMIT][3], 0,
            "which is not counted");
     ngx_destroy_pool(pool);
 
-    begins(NGX_COMPLETION_CALL_SUBMIT, 0);
+    begins(NGX_COMPLETION_KIND_SUBMIT, 0);
     stub_sends(call.fetch);
     ngx_completion_call_abort(&call);
     ok(call.answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN
        && stub_transfers == 0, "given up behind the fence: nobody knows");
-    is_int(zone->metrics->requests[NGX_COMPLETION_CALL_SUBMIT][3], 1,
+    is_int(zone->metrics->requests[NGX_COMPLETION_KIND_SUBMIT][3], 1,
            "which is");
     is_int(told, 0, "nobody is told");
     ends("nothing is left");
 
     service_begins(1, 0);
-    begins(NGX_COMPLETION_CALL_SUBMIT, 0);
+    begins(NGX_COMPLETION_KIND_SUBMIT, 0);
     ngx_completion_call_abort(&call);
     shim_passes(5000);
     ok(told == 0 && call.state == NGX_COMPLETION_CALL_DONE,
@@ -260,7 +260,7 @@ test_abort(void)
     ends("nothing is left");
 
     service_begins(0, 0);
-    begins(NGX_COMPLETION_CALL_CANCEL, 0);
+    begins(NGX_COMPLETION_KIND_CANCEL, 0);
     shim_cut();
     ok(told == 1 && call.answer.outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
        "cut: done");

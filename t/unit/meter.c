@@ -108,7 +108,7 @@ is_code(ngx_completion_outcome_e outcome, ngx_uint_t status,
     answer.outcome = NGX_COMPLETION_OK;
     answer.status = status;
 
-    ngx_completion_meter_fetch(&service, NGX_COMPLETION_CALL_POLL, &f,
+    ngx_completion_meter_fetch(&service, NGX_COMPLETION_KIND_POLL, &f,
                                &answer);
 
     label = counted("upstream_requests_total");
@@ -118,9 +118,9 @@ is_code(ngx_completion_outcome_e outcome, ngx_uint_t status,
     snprintf(labels, sizeof(labels), "poll %s", expected);
     is_str(&got, label ? labels : expected, name);
 
-    is_int(metrics.upstream[NGX_COMPLETION_CALL_POLL].sum, label ? 7 : 0,
+    is_int(metrics.upstream[NGX_COMPLETION_KIND_POLL].sum, label ? 7 : 0,
            "its time");
-    is_int(metrics.unreadable[NGX_COMPLETION_CALL_POLL], 0, "readable");
+    is_int(metrics.unreadable[NGX_COMPLETION_KIND_POLL], 0, "readable");
 }
 
 
@@ -165,10 +165,10 @@ test_fenced(void)
     f.fenced = 1;
     f.elapsed = 7;
 
-    ngx_completion_meter_fetch(&service, NGX_COMPLETION_CALL_POLL, &f,
+    ngx_completion_meter_fetch(&service, NGX_COMPLETION_KIND_POLL, &f,
                                &answer);
     ok(counted("upstream_requests_total") == NULL
-       && metrics.upstream[NGX_COMPLETION_CALL_POLL].sum == 0,
+       && metrics.upstream[NGX_COMPLETION_KIND_POLL].sum == 0,
        "one that its fence declined was none");
 }
 
@@ -186,23 +186,23 @@ test_unreadable(void)
 
     f.status = 500;
     answer.status = 500;
-    ngx_completion_meter_fetch(&service, NGX_COMPLETION_CALL_SUBMIT, &f,
+    ngx_completion_meter_fetch(&service, NGX_COMPLETION_KIND_SUBMIT, &f,
                                &answer);
     is_int(metrics.unreadable[0], 0, "an error need not be read");
 
     f.status = 200;
     answer.status = 200;
-    ngx_completion_meter_fetch(&service, NGX_COMPLETION_CALL_SUBMIT, &f,
+    ngx_completion_meter_fetch(&service, NGX_COMPLETION_KIND_SUBMIT, &f,
                                &answer);
     is_int(metrics.unreadable[0], 1, "a success has to be");
 
     memset(&metrics, 0, sizeof(metrics));
-    ngx_completion_meter_aborted(&service, NGX_COMPLETION_CALL_CANCEL, &f);
-    is_int(metrics.requests[NGX_COMPLETION_CALL_CANCEL][3], 0,
+    ngx_completion_meter_aborted(&service, NGX_COMPLETION_KIND_CANCEL, &f);
+    is_int(metrics.requests[NGX_COMPLETION_KIND_CANCEL][3], 0,
            "given up, and never sent");
 
     f.sent = 1;
-    ngx_completion_meter_aborted(&service, NGX_COMPLETION_CALL_CANCEL, &f);
+    ngx_completion_meter_aborted(&service, NGX_COMPLETION_KIND_CANCEL, &f);
     ok(strcmp(counted("upstream_requests_total"), "cancel aborted") == 0,
        "given up, and sent");
 }

@@ -81,7 +81,7 @@ test_values(void)
     metrics->tokens[0] = 11;
     metrics->queued_time = 1050;
     metrics->accepted[NGX_COMPLETION_SOURCE_UPSTREAM] = 3;
-    metrics->requests[NGX_COMPLETION_CALL_CANCEL]
+    metrics->requests[NGX_COMPLETION_KIND_CANCEL]
                      [NGX_COMPLETION_METRICS_404] = 2;
     metrics->problems[NGX_COMPLETION_FORBIDDEN] = 5;
     metrics->finished[NGX_COMPLETION_COMPLETED] = 4;
@@ -137,7 +137,7 @@ test_histogram(void)
 {
     ngx_completion_histogram_sh_t  *h;
 
-    h = &metrics->upstream[NGX_COMPLETION_CALL_POLL];
+    h = &metrics->upstream[NGX_COMPLETION_KIND_POLL];
     h->buckets[0] = 1;
     h->buckets[1] = 2;
     h->buckets[NGX_COMPLETION_METRICS_BOUNDS] = 4;

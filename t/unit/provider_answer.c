@@ -35,7 +35,7 @@
 
 
 static ngx_pool_t                  *pool;
-static ngx_completion_call_e        call;
+static ngx_completion_kind_e        call;
 static ngx_completion_provider_t    provider = {
     .dialect = &ngx_completion_yandex
 };
@@ -51,7 +51,7 @@ respond(ngx_uint_t status, const char *body, const char *id)
     fetch.log = &shim_log;
     fetch.outcome = NGX_COMPLETION_OK;
     fetch.status = status;
-    call = id ? NGX_COMPLETION_CALL_POLL : NGX_COMPLETION_CALL_SUBMIT;
+    call = id ? NGX_COMPLETION_KIND_POLL : NGX_COMPLETION_KIND_SUBMIT;
 
     /* at the very end of an allocation */
 

@@ -316,7 +316,7 @@ test_quit(void)
     shim_quits();
     is_int(told, 1, "quit: who waits is told");
     ok(get("d7q1") == NULL && stub_transfers == 0, "the poll goes back");
-    is_int(zone->metrics->requests[NGX_COMPLETION_CALL_POLL][3], 1,
+    is_int(zone->metrics->requests[NGX_COMPLETION_KIND_POLL][3], 1,
            "as one that was given up");
     shim_passes(20000);
     ok(get("d7q1") == NULL, "no other one begins");

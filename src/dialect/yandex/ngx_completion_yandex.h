@@ -45,7 +45,7 @@ ngx_int_t ngx_completion_yandex_poll(ngx_completion_provider_t *p,
 ngx_int_t ngx_completion_yandex_cancel(ngx_completion_provider_t *p,
     ngx_completion_fetch_t *f, ngx_str_t *id);
 
-ngx_int_t ngx_completion_yandex_answer(ngx_completion_call_e kind,
+ngx_int_t ngx_completion_yandex_answer(ngx_completion_kind_e kind,
     ngx_completion_masks_t *masks, ngx_pool_t *pool, ngx_str_t *text,
     ngx_completion_operation_t *operation, const char **fault);
 ngx_int_t ngx_completion_yandex_reason(ngx_pool_t *pool, ngx_str_t *text,

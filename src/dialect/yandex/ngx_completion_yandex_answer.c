@@ -168,7 +168,7 @@ static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
 
 
 ngx_int_t
-ngx_completion_yandex_answer(ngx_completion_call_e kind,
+ngx_completion_yandex_answer(ngx_completion_kind_e kind,
     ngx_completion_masks_t *masks, ngx_pool_t *pool, ngx_str_t *text,
     ngx_completion_operation_t *operation, const char **fault)
 {

@@ -68,6 +68,7 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
     conf($template)         writes nginx.conf
     run($template)          starts nginx, with that configuration or the one written
     nginx_t($template)      (exit status, output) of nginx -t; 128 + N for a signal
+    nginx_v                 what nginx -V says
     http_conf($http)        a template: globals and events around this http block
     stop(cut => 0)          SIGQUIT, then harder; true if it ended by itself within 10 s.
                             With cut, upstream goes away after 2 s, if a transfer still waits
@@ -300,7 +301,7 @@ sub _globals ($self) {
 
 
 sub _globals_http ($self) {
-    my $built = $self->_nginx_v;
+    my $built = $self->nginx_v;
     my @temp  = grep { $built !~ /--without-http_$_\_module/ } qw(proxy fastcgi uwsgi scgi);
 
     return join "\n",
@@ -361,7 +362,7 @@ sub _binary ($self) {
 }
 
 
-sub _nginx_v ($self) {
+sub nginx_v ($self) {
     return $self->{built} //= do {
         my $pid = $self->_spawn('version.log', {}, $self->_binary, '-V');
         waitpid $pid, 0;
