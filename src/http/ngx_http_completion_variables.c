@@ -14,6 +14,8 @@ static ngx_int_t ngx_http_completion_variable_time(ngx_http_request_t *r,
     ngx_msec_t ms, ngx_str_t *value);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_completion_variable_version(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 typedef enum {
@@ -75,6 +77,9 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
     { ngx_string(NGX_HTTP_COMPLETION_INPUT), NULL,
       ngx_http_completion_variable_input, 0,
       NGX_HTTP_VAR_PREFIX|NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_version"), NULL,
+      ngx_http_completion_variable_version, 0, 0, 0 },
 
       ngx_http_null_variable
 };
@@ -269,6 +274,20 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
             v->not_found = 0;
         }
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable_version(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->len = sizeof(NGX_HTTP_COMPLETION_VERSION) - 1;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = (u_char *) NGX_HTTP_COMPLETION_VERSION;
 
     return NGX_OK;
 }

@@ -110,7 +110,8 @@ test_values(void)
         "an end");
     has("submit_queue_limit{provider=\"yandex\"} 7", "what is configured");
     has("zone_size_bytes{provider=\"yandex\"} 65536", "bytes");
-    has("build_info{nginx=\"" NGINX_VERSION "\"} 1", "of which nginx");
+    has("build_info{version=\"" NGX_HTTP_COMPLETION_VERSION "\",nginx=\""
+        NGINX_VERSION "\"} 1", "of which version, for which nginx");
 
     has_not("(null)", "problems that there are not are left out");
     has_not("code=\"\"", "nor have they an empty name");
