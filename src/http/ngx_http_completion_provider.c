@@ -43,7 +43,7 @@ static ngx_conf_post_t  ngx_http_completion_not_zero = {
  * below, not nginx's own
  */
 
-static ngx_command_t  ngx_http_completion_provider_commands[] = {
+ngx_command_t  ngx_http_completion_provider_commands[] = {
 
     { ngx_string("zone"),
       NGX_CONF_TAKE2,
