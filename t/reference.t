@@ -42,6 +42,7 @@ subtest 'examples'    => \&examples;
 subtest 'variables'   => \&variables;
 subtest 'errors'      => \&errors;
 subtest 'metrics'     => \&metrics;
+subtest 'log lines'   => \&log_lines;
 subtest 'names'       => \&names;
 $t->done;
 
@@ -250,6 +251,26 @@ EOC
             '... of the values that are listed';
     }
     subtest 'the end' => sub { $running->done };
+}
+
+
+# What OPERATING.md explains is in the module, word for word; names and numbers stand between.
+sub log_lines () {
+    my $bytes = do {
+        open my $file, '<:raw', $ENV{TEST_NGINX_MODULE} or die "the module: $!\n";
+        local $/;
+        <$file>;
+    };
+    my $text = CompletionAsync::Example::slurp("$root/OPERATING.md");
+    my ($part) = $text =~ /^## Lines of the error log\n(.*?)^## What is promised/ms or die "no lines\n";
+    my @line = map { ticked((split /\s*\|\s*/)[1] // '') } grep { /^\| / } split /\n/, $part;
+    cmp_ok scalar @line, '>', 100, 'many lines';
+
+    for my $line (@line) {
+        my @piece = grep { /\w{3}/ } map { s/^\s+|[\s"]+$//gr }
+            split /"?\b(?:FILE|ID|N|NAME|USER|WHY)\b"?|: |^upstream /, $line;
+        is_deeply [ grep { index($bytes, $_) < 0 } @piece ], [], $line;
+    }
 }
 
 
