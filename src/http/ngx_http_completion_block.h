@@ -33,9 +33,6 @@ typedef struct {
 } ngx_http_completion_block_t;
 
 
-extern ngx_command_t  ngx_http_completion_provider_commands[];
-
-
 /* A URL, or what stands for none, with what the block says of connections. */
 char *ngx_http_completion_block_origin(ngx_conf_t *cf,
     ngx_http_completion_block_t *block, ngx_str_t *url, const char *preset,

@@ -40,7 +40,7 @@ static ngx_conf_post_t  ngx_http_completion_not_zero = {
 
 /*
  * the directives of the block, with those of its dialect; their reader is
- * below, not nginx's own
+ * below, not nginx's own.  Not static, so that t/reference can print them
  */
 
 ngx_command_t  ngx_http_completion_provider_commands[] = {

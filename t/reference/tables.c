@@ -11,8 +11,10 @@
 #include <ngx_http.h>
 
 #include "../../src/http/ngx_http_completion.h"
-#include "../../src/http/ngx_http_completion_block.h"
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
+
+
+extern ngx_command_t  ngx_http_completion_provider_commands[];
 
 
 typedef struct {
