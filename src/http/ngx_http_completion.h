@@ -20,6 +20,9 @@
 #include "../operation/ngx_completion_operation.h"
 
 
+/* as the changelog has it */
+#define NGX_HTTP_COMPLETION_VERSION   "0.2.0"
+
 /* of a body where client_max_body_size does not say */
 #define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
 

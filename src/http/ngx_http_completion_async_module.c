@@ -89,6 +89,13 @@ ngx_http_completion_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    /* a reload brings no new code */
+
+    if (ngx_is_init_cycle(cycle->old_cycle)) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "nginx-completion-async/" NGX_HTTP_COMPLETION_VERSION);
+    }
+
     if (ngx_completion_wake_open(cycle) != NGX_OK) {
         return NGX_ERROR;
     }

@@ -38,9 +38,12 @@ static ngx_conf_post_t  ngx_http_completion_not_zero =
     { ngx_http_completion_check_zero };
 
 
-/* with those of the dialect; their reader is below, not nginx's own */
+/*
+ * with those of the dialect; their reader is below, not nginx's own.  Not
+ * static, so that t/reference can print them
+ */
 
-static ngx_command_t  ngx_http_completion_provider_commands[] = {
+ngx_command_t  ngx_http_completion_provider_commands[] = {
 
     { ngx_string("zone"),
       NGX_CONF_TAKE2,
@@ -124,7 +127,7 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       ngx_http_completion_rates,
       0,
       offsetof(ngx_http_completion_block_t,
-               params.rates[NGX_COMPLETION_CALL_SUBMIT]),
+               params.rates[NGX_COMPLETION_KIND_SUBMIT]),
       NULL },
 
     { ngx_string("poll_rate"),
@@ -132,7 +135,7 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
       ngx_http_completion_rates,
       0,
       offsetof(ngx_http_completion_block_t,
-               params.rates[NGX_COMPLETION_CALL_POLL]),
+               params.rates[NGX_COMPLETION_KIND_POLL]),
       NULL },
 
     { ngx_string("submit_queue"),
@@ -277,8 +280,8 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     block->params.poll_min = 500;
     block->params.poll_max = 30000;
     block->params.retention = NGX_CONF_UNSET;
-    block->params.rates[NGX_COMPLETION_CALL_POLL][0].n = 50;
-    block->params.rates[NGX_COMPLETION_CALL_POLL][0].unit = 1000;
+    block->params.rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
+    block->params.rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
     block->params.submit_queue_time = 10000;
 
     return block;
@@ -710,7 +713,7 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "takes four rates at most";
     }
 
-    if (rate == block->params.rates[NGX_COMPLETION_CALL_SUBMIT]
+    if (rate == block->params.rates[NGX_COMPLETION_KIND_SUBMIT]
         && cf->args->nelts == 2
         && ngx_strcmp(value[1].data, "off") == 0)
     {

@@ -200,11 +200,12 @@ ngx_http_completion_metrics_page(ngx_array_t *page, ngx_array_t *samples)
 
     page->nelts = ngx_sprintf(page->elts,
                 "# HELP " NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info "
-                "The version of nginx that the module was built for.\n"
+                "The module's version, and nginx's it was built for.\n"
                 "# TYPE " NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info "
                 "gauge\n"
                 NGX_HTTP_COMPLETION_METRICS_PREFIX "build_info"
-                "{nginx=\"" NGINX_VERSION "\"} 1\n")
+                "{version=\"" NGX_HTTP_COMPLETION_VERSION "\","
+                "nginx=\"" NGINX_VERSION "\"} 1\n")
                   - (u_char *) page->elts;
 
     for (n = 0; n < ngx_completion_metrics_table_n; n++, family++) {

@@ -10,6 +10,8 @@ static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_completion_variable_version(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 typedef enum {
@@ -71,6 +73,9 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
     { ngx_string(NGX_HTTP_COMPLETION_INPUT), NULL,
       ngx_http_completion_variable_input, 0,
       NGX_HTTP_VAR_PREFIX|NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_version"), NULL,
+      ngx_http_completion_variable_version, 0, 0, 0 },
 
       ngx_http_null_variable
 };
@@ -234,6 +239,20 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
             v->not_found = 0;
         }
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_variable_version(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->len = sizeof(NGX_HTTP_COMPLETION_VERSION) - 1;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = (u_char *) NGX_HTTP_COMPLETION_VERSION;
 
     return NGX_OK;
 }

@@ -29,7 +29,7 @@
 
 
 /* of calls: of submits, and of polls */
-#define NGX_COMPLETION_QUOTAS  (NGX_COMPLETION_CALL_POLL + 1)
+#define NGX_COMPLETION_QUOTAS  (NGX_COMPLETION_KIND_POLL + 1)
 
 
 typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;

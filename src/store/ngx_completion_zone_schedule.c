@@ -117,7 +117,7 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     }
 
     now = ngx_current_msec;
-    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
+    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_POLL];
     at = ngx_completion_quota_next(quota, now);
 
     tree = ngx_completion_record_tree(zone, record);
@@ -202,7 +202,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
-    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_POLL];
+    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_POLL];
 
     record = ngx_completion_record_first(&zone->sh->urgent, wait);
 

@@ -38,7 +38,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_DONE;
     }
 
-    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_SUBMIT];
+    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_SUBMIT];
     at = ngx_completion_quota_next(quota, now);
     line = ngx_completion_line_length(zone, &wait);
 
@@ -139,7 +139,7 @@ ngx_completion_zone_repeat(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_zone_lock(zone);
 
     submit = ngx_completion_line_find(zone, lease);
-    quota = &zone->sh->quotas[NGX_COMPLETION_CALL_SUBMIT];
+    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_SUBMIT];
     at = ngx_completion_quota_next(quota, ngx_current_msec);
 
     if (submit && at - ngx_current_msec < latest) {

@@ -110,7 +110,8 @@ test_values(void)
         "an end");
     has("submit_queue_limit{provider=\"yandex\"} 7", "what is configured");
     has("zone_size_bytes{provider=\"yandex\"} 65536", "bytes");
-    has("build_info{nginx=\"" NGINX_VERSION "\"} 1", "of which nginx");
+    has("build_info{version=\"" NGX_HTTP_COMPLETION_VERSION "\",nginx=\""
+        NGINX_VERSION "\"} 1", "of which version, for which nginx");
 
     has_not("(null)", "problems that there are not are left out");
     has_not("code=\"\"", "nor have they an empty name");
@@ -385,8 +386,8 @@ main(void)
     ngx_cycle = &cycle;
 
     zone = ngx_completion_zone_add(&cf, &name, 65536, &cycle);
-    zone->rates[NGX_COMPLETION_CALL_POLL][0].n = 50;
-    zone->rates[NGX_COMPLETION_CALL_POLL][0].unit = 1000;
+    zone->rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
+    zone->rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
     zone->submit_queue = 7;
     zone->shm_zone->init(zone->shm_zone, NULL);
     shim_slab.min_shift = 3;

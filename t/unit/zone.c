@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 
 
-#define POLLS    NGX_COMPLETION_CALL_POLL
-#define SUBMITS  NGX_COMPLETION_CALL_SUBMIT
+#define POLLS    NGX_COMPLETION_KIND_POLL
+#define SUBMITS  NGX_COMPLETION_KIND_SUBMIT
 
 
 static ngx_conf_t              cf;

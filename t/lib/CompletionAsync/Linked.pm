@@ -44,7 +44,7 @@ sub module ($class, $name, @sources) {
 
     make_path($out);
     my @include = map { "-I$_" } $build, map { "$nginx/src/$_" } 'core', 'event', 'event/modules',
-        'event/quic', 'os/unix', 'http', 'http/modules';
+        'event/quic', 'os/unix', 'http', 'http/modules', 'http/v2', 'http/v3';
     my (@own, @wrapped);
 
     for my $source (@sources) {
