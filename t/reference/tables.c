@@ -10,7 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "../../src/http/ngx_http_completion.h"
+#include "../../src/http/ngx_http_completion_conf.h"
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
@@ -27,7 +27,7 @@ ngx_http_variable_t *__real_ngx_http_add_variable(ngx_conf_t *cf,
     ngx_str_t *name, ngx_uint_t flags);
 char *__real_ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-ngx_int_t __real_ngx_http_completion_providers_init(ngx_conf_t *cf,
+ngx_int_t __real_ngx_http_completion_init_providers(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf);
 
 
@@ -150,7 +150,7 @@ __wrap_ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
 
 ngx_int_t
-__wrap_ngx_http_completion_providers_init(ngx_conf_t *cf,
+__wrap_ngx_http_completion_init_providers(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf)
 {
     ngx_int_t                         rc;
@@ -158,7 +158,7 @@ __wrap_ngx_http_completion_providers_init(ngx_conf_t *cf,
     ngx_completion_service_t        **service;
     const ngx_completion_outcome_t   *outcome;
 
-    rc = __real_ngx_http_completion_providers_init(cf, cmcf);
+    rc = __real_ngx_http_completion_init_providers(cf, cmcf);
 
     commands(ngx_http_completion_commands, 0);
     commands(ngx_http_completion_provider_commands, 1);
