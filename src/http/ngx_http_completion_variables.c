@@ -3,7 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
@@ -117,7 +117,7 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         goto done;
     }
 
-    result = (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS && ctx->known)
+    result = (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS)
                  ? ngx_http_completion_result(r, ctx) : NULL;
 
     switch (data) {
@@ -127,8 +127,8 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATE:
-        if (ctx->known) {
-            value = ngx_completion_states[ctx->state];
+        if (ngx_http_completion_is_known(ctx)) {
+            value = ngx_completion_states[ctx->view.verdict];
         }
         break;
 
@@ -137,21 +137,21 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATUS:
-        if (ctx->upstream_status) {
-            rc = ngx_http_completion_variable_number(r, ctx->upstream_status,
+        if (ctx->upstream.status) {
+            rc = ngx_http_completion_variable_number(r, ctx->upstream.status,
                                                      &value);
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TIME:
-        if (ctx->sent) {
-            rc = ngx_http_completion_variable_time(r, ctx->upstream_time,
+        if (ctx->upstream.tries) {
+            rc = ngx_http_completion_variable_time(r, ctx->upstream.time,
                                                    &value);
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_REQUEST_ID:
-        value = ctx->upstream_request_id;
+        value = ctx->upstream.request_id;
         break;
 
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
