@@ -19,8 +19,9 @@ my %BELOW = (
     dialect          => [ 'model', 'base' ],
     'dialect/yandex' => [ 'model', 'base', 'dialect' ],
     store            => [ 'model', 'base' ],
+    face             => [ 'model', 'base' ],
     operation        => [ 'model', 'base', 'dialect', 'store' ],
-    http             => [ 'model', 'base', 'dialect', 'store', 'operation' ],
+    http             => [ 'model', 'base', 'dialect', 'store', 'face', 'operation' ],
 );
 
 # The model's words know nobody; what checks and signs them may hash.
@@ -44,6 +45,13 @@ my $WORDS = qr/
     | \b72(?:h\b|[ ]?\*[ ]?3600|[ ]hours)
 /xi;
 my $DIALECT = 'dialect/yandex';
+
+# Shapes that clients see, of which only a face knows how they are spelled.
+my $SHAPES = qr{
+    problem\+json | urn:nginx
+    | "(?:type|title|status|detail|code|done|error|text|id|pending)\\?"
+    | (?:event|data|id):[ ] | :cancel\b | /operations/\*
+}x;
 
 # what names all dialects, and the directives of a message
 my %WORDS_IN = (
@@ -88,6 +96,11 @@ sub faults ($path, $text) {
         push @fault, "knows a word of an upstream: $word" if defined $word;
     }
 
+    if ($layer eq 'http') {
+        my ($shape) = $code =~ /($SHAPES)/;
+        push @fault, "knows a client's shape: $shape" if defined $shape;
+    }
+
     for my $rule (@KNOWN_IN) {
         my ($pattern, $what, $where) = @$rule;
         my ($found) = $code =~ /($pattern)/;
@@ -129,6 +142,10 @@ is_deeply [ faults('base/ngx_completion_fetch.h', "#include \"../model/ngx_compl
 is_deeply [ faults('http/ngx_http_completion.h', "#ifndef _NGX_HTTP_COMPLETION_H_INCLUDED_\n"
     . "#define _NGX_HTTP_COMPLETION_H_INCLUDED_\n#include \"../store/ngx_completion_zone.h\"\n"
     . "#include \"../operation/x.h\"\nngx_http_request_t *r;\n") ], [], '... in http neither';
+
+is_deeply [ faults('face/ngx_completion_native.c', "#include \"../base/ngx_completion_json.h\"\n"
+    . "int\nngx_completion_f(void)\n{\n    \"application/problem+json\";\n}\n") ], [],
+    '... and a face knows its shapes';
 
 is_deeply [ faults('dialect/yandex/ngx_completion_a.c', "#include \"../ngx_completion_dialect.h\"\n"
     . "/* gRPC */\nint\nngx_completion_f(void)\n{\n    \"gpt://\";\n}\n") ], [], '... in a dialect neither';
@@ -175,6 +192,14 @@ for my $case (
     [ 'dialect/ngx_completion_a.c',   '/* as Yandex says */' ],
     [ 'dialect/ngx_completion_a.c',   'ngx_completion_yandex_answer(f);' ],
     [ 'dialect/ngx_completion_dialects.c', '&ngx_completion_yandex, "Api-Key"' ],
+    [ 'http/ngx_http_completion_a.c', '    ngx_str_set(&type, "application/problem+json");' ],
+    [ 'http/ngx_http_completion_a.c', '    ngx_completion_json_key(w, "title");' ],
+    [ 'http/ngx_http_completion_a.c', '"{\"done\":true}"' ],
+    [ 'http/ngx_http_completion_a.c', '"event: operation\n"' ],
+    [ 'http/ngx_http_completion_a.c', 'static ngx_str_t  cancel = ngx_string(":cancel");' ],
+    [ 'face/ngx_completion_a.c',      '#include "../dialect/ngx_completion_dialect.h"' ],
+    [ 'face/ngx_completion_a.c',      '#include "../http/ngx_http_completion.h"' ],
+    [ 'operation/ngx_completion_a.c', '#include "../face/ngx_completion_face.h"' ],
     [ 'ngx_completion_a.c',           '' ],
 ) {
     my ($path, $text) = @$case;

@@ -47,45 +47,6 @@ typedef struct {
 } ngx_completion_provider_t;
 
 
-typedef struct {
-    ngx_str_t                        role;
-    ngx_str_t                        text;
-} ngx_completion_message_t;
-
-
-typedef enum {
-    NGX_COMPLETION_FORMAT_UNSET = 0,
-    NGX_COMPLETION_FORMAT_JSON,                    /* any object */
-    NGX_COMPLETION_FORMAT_SCHEMA
-} ngx_completion_format_e;
-
-
-/*
- * What is asked: the location's part, which wins, and the client's, which is
- * either a text or a native request (an object in upstream's own spelling).
- */
-typedef struct {
-    ngx_str_t                        model;        /* or empty */
-    ngx_str_t                        temperature;  /* as spelled, or empty */
-    ngx_str_t                        max_tokens;   /* digits, or empty */
-    ngx_str_t                        reasoning;    /* as configured */
-    ngx_completion_format_e          format;
-    ngx_str_t                        schema;       /* checked JSON text */
-    ngx_array_t                      messages;     /* of message_t; nelts 0 */
-
-    ngx_str_t                        text;         /* UTF-8, checked */
-    ngx_str_t                        native;       /* JSON; empty: text */
-} ngx_completion_prompt_t;
-
-
-/* tokens; -1: not said */
-typedef struct {
-    int64_t                          input;
-    int64_t                          completion;
-    int64_t                          total;
-} ngx_completion_usage_t;
-
-
 /*
  * An operation as upstream told it, ready to be kept: one JSON text with an
  * empty id, where the client's belongs between the bytes before id_offset and
@@ -122,17 +83,6 @@ typedef struct {
     ngx_int_t                        retry_after;  /* seconds, -1: not said */
     ngx_int_t                        poll_interval;  /* seconds, -1: not said */
 } ngx_completion_answer_t;
-
-
-/* What a finished or pending document says, for texts and variables. */
-typedef struct {
-    ngx_completion_state_e           state;
-    ngx_completion_failure_e         failure;
-    ngx_str_t                        text;
-    ngx_str_t                        message;      /* of a failed one */
-    ngx_str_t                        model_version;
-    ngx_completion_usage_t           usage;
-} ngx_completion_result_t;
 
 
 /* what a location may set and not every upstream can do */

@@ -8,7 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 static uint64_t ngx_http_completion_clock(void);
@@ -34,16 +34,20 @@ ngx_http_completion_clock_stop(ngx_http_completion_ctx_t *ctx)
 void
 ngx_http_completion_clock_end(ngx_http_completion_ctx_t *ctx)
 {
-    ngx_completion_metrics_overhead_e  kind;
+    ngx_completion_metrics_sh_t        *metrics;
+    ngx_completion_metrics_overhead_e   kind;
 
     ngx_http_completion_clock_stop(ctx);
 
-    kind = ctx->submits ? NGX_COMPLETION_METRICS_OF_SUBMIT
-                        : NGX_COMPLETION_METRICS_OF_OPERATION;
+    metrics = ctx->conf->service->zone->metrics;
 
-    ngx_completion_metrics_observe(
-                               &ctx->service->zone->metrics->overhead[kind],
-                               ngx_completion_metrics_overhead, ctx->spent);
+    kind = (ctx->action == NGX_COMPLETION_FACE_SUBMIT)
+               ? NGX_COMPLETION_METRICS_OF_SUBMIT
+               : NGX_COMPLETION_METRICS_OF_OPERATION;
+
+    ngx_completion_metrics_observe(&metrics->overhead[kind],
+                                   ngx_completion_metrics_overhead,
+                                   ctx->spent);
 }
 
 

@@ -36,14 +36,14 @@ static ngx_str_t  ngx_http_completion_types[] = {
 
 ngx_int_t
 ngx_http_completion_parse_accept(ngx_str_t *accept,
-    ngx_http_completion_format_e *format)
+    ngx_completion_face_format_e *format)
 {
     ngx_int_t                    best;
     ngx_str_t                    list, item;
     ngx_uint_t                   i;
     ngx_http_completion_range_t  ranges[NGX_HTTP_COMPLETION_TYPES];
 
-    *format = NGX_HTTP_COMPLETION_JSON;
+    *format = NGX_COMPLETION_FACE_JSON;
 
     list = *accept;
     ngx_http_completion_trim(&list);
@@ -179,16 +179,12 @@ ngx_http_completion_preference(ngx_str_t *item,
     (void) ngx_http_completion_next(&value, '=', &name);
     ngx_http_completion_trim(&value);
 
-    if (name.len == 13
-        && ngx_strncasecmp(name.data, (u_char *) "respond-async", 13) == 0)
-    {
+    if (ngx_http_completion_is(&name, "respond-async")) {
         prefer->respond_async = 1;
         return;
     }
 
-    if (prefer->wait || name.len != 4
-        || ngx_strncasecmp(name.data, (u_char *) "wait", 4) != 0)
-    {
+    if (prefer->wait || !ngx_http_completion_is(&name, "wait")) {
         return;
     }
 
@@ -244,7 +240,7 @@ ngx_http_completion_parse_key(ngx_str_t *key)
 }
 
 
-ngx_http_completion_body_e
+ngx_completion_face_body_e
 ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
 {
     u_char     *p, *last;
@@ -253,7 +249,7 @@ ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
     ngx_str_null(charset);
 
     if (field->len == 0) {
-        return NGX_HTTP_COMPLETION_BODY_TEXT;
+        return NGX_COMPLETION_FACE_BODY_TEXT;
     }
 
     type = *field;
@@ -287,35 +283,21 @@ ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
         }
     }
 
-    while (type.len && (type.data[type.len - 1] == ' '
-                        || type.data[type.len - 1] == '\t'))
-    {
-        type.len--;
-    }
+    ngx_http_completion_trim(&type);
 
     if (type.len > 5
         && ngx_strncasecmp(type.data, (u_char *) "text/", 5) == 0)
     {
-        return NGX_HTTP_COMPLETION_BODY_TEXT;
+        return NGX_COMPLETION_FACE_BODY_TEXT;
     }
 
-    if (type.len == sizeof("application/json") - 1
-        && ngx_strncasecmp(type.data, (u_char *) "application/json", type.len)
-           == 0)
-    {
-        return NGX_HTTP_COMPLETION_BODY_JSON;
+    if (ngx_http_completion_is(&type, "application/json")) {
+        return NGX_COMPLETION_FACE_BODY_JSON;
     }
 
-    if (type.len == sizeof("application/x-www-form-urlencoded") - 1
-        && ngx_strncasecmp(type.data,
-                           (u_char *) "application/x-www-form-urlencoded",
-                           type.len)
-           == 0)
-    {
-        return NGX_HTTP_COMPLETION_BODY_FORM;
-    }
-
-    return NGX_HTTP_COMPLETION_BODY_OTHER;
+    return ngx_http_completion_is(&type, "application/x-www-form-urlencoded")
+               ? NGX_COMPLETION_FACE_BODY_FORM
+               : NGX_COMPLETION_FACE_BODY_OTHER;
 }
 
 

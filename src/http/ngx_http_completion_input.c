@@ -3,21 +3,30 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
-static ngx_http_completion_body_e ngx_http_completion_body_type(
+/* of a body where client_max_body_size does not say */
+#define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
+
+
+static ngx_completion_face_body_e ngx_http_completion_body_type(
     ngx_http_request_t *r, ngx_str_t *charset);
-static ngx_int_t ngx_http_completion_read_body(ngx_http_request_t *r,
+static ngx_int_t ngx_http_completion_body(ngx_http_request_t *r,
     ngx_str_t *body);
+static ngx_uint_t ngx_http_completion_body_fits(ngx_http_request_t *r,
+    off_t size);
 
 
-/* NGX_DECLINED with a detail: not a type that a submit takes */
+/* what can be told before the body is read */
 
 ngx_int_t
-ngx_http_completion_input_type(ngx_http_request_t *r, const char **detail)
+ngx_http_completion_input_type(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome,
+    ngx_str_t *detail)
 {
-    ngx_str_t  charset, encoding;
+    ngx_str_t                   charset, encoding;
+    ngx_completion_face_body_e  type;
 
     if (ngx_http_completion_header(r, "content-encoding", &encoding)
         != NGX_OK)
@@ -25,24 +34,26 @@ ngx_http_completion_input_type(ngx_http_request_t *r, const char **detail)
         return NGX_ERROR;
     }
 
+    *outcome = NGX_COMPLETION_UNSUPPORTED_MEDIA_TYPE;
+    type = ngx_http_completion_body_type(r, &charset);
+
     if (encoding.len) {
-        *detail = "a Content-Encoding is not supported";
+        ngx_str_set(detail, "a Content-Encoding is not supported");
         return NGX_DECLINED;
     }
 
-    if (ngx_http_completion_body_type(r, &charset)
-        == NGX_HTTP_COMPLETION_BODY_OTHER)
-    {
-        *detail = "text/*, application/json and "
-                  "application/x-www-form-urlencoded are supported";
+    if (type == NGX_COMPLETION_FACE_BODY_OTHER) {
+        *detail = ctx->conf->face->types;
         return NGX_DECLINED;
     }
 
-    if (charset.len
-        && (charset.len != 5
-            || ngx_strncasecmp(charset.data, (u_char *) "utf-8", 5) != 0))
-    {
-        *detail = "the charset must be UTF-8";
+    if (charset.len && !ngx_http_completion_is(&charset, "utf-8")) {
+        ngx_str_set(detail, "the charset must be UTF-8");
+        return NGX_DECLINED;
+    }
+
+    if (!ngx_http_completion_body_fits(r, r->headers_in.content_length_n)) {
+        *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
         return NGX_DECLINED;
     }
 
@@ -53,41 +64,38 @@ ngx_http_completion_input_type(ngx_http_request_t *r, const char **detail)
 ngx_int_t
 ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_completion_outcome_e *outcome, const char **detail)
+    ngx_completion_outcome_e *outcome, ngx_str_t *detail)
 {
-    ngx_int_t  rc;
-    ngx_str_t  body, charset;
+    ngx_int_t                        rc;
+    ngx_str_t                        body, charset;
+    ngx_http_completion_loc_conf_t  *ccf;
 
-    *detail = NULL;
+    ccf = ctx->conf;
+    *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
 
-    rc = ngx_http_completion_read_body(r, &body);
-
-    if (rc == NGX_DECLINED) {
-        *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
-        return NGX_DECLINED;
-    }
-
+    rc = ngx_http_completion_body(r, &body);
     if (rc != NGX_OK) {
-        return NGX_ERROR;
+        return rc;
     }
 
     *outcome = NGX_COMPLETION_INVALID_REQUEST;
 
-    return ngx_http_completion_parse_body(r->pool,
-                                 ngx_http_completion_body_type(r, &charset),
-                                 &ctx->service->provider.dialect->native,
-                                 &body, &ctx->inputs, prompt, detail);
+    return ccf->face->read(r->pool, ngx_http_completion_body_type(r, &charset),
+                           &ccf->service->provider.dialect->native, &body,
+                           &ctx->inputs, prompt, detail);
 }
 
 
-static ngx_http_completion_body_e
+static ngx_completion_face_body_e
 ngx_http_completion_body_type(ngx_http_request_t *r, ngx_str_t *charset)
 {
+    ngx_table_elt_t  *type;
+
     static ngx_str_t  none = ngx_null_string;
 
-    return ngx_http_completion_parse_type(r->headers_in.content_type
-                                          ? &r->headers_in.content_type->value
-                                          : &none,
+    type = r->headers_in.content_type;
+
+    return ngx_http_completion_parse_type(type ? &type->value : &none,
                                           charset);
 }
 
@@ -95,65 +103,54 @@ ngx_http_completion_body_type(ngx_http_request_t *r, ngx_str_t *charset)
 /* in one piece; NGX_DECLINED: longer than we take */
 
 static ngx_int_t
-ngx_http_completion_read_body(ngx_http_request_t *r, ngx_str_t *body)
+ngx_http_completion_body(ngx_http_request_t *r, ngx_str_t *body)
 {
-    u_char                    *p;
-    off_t                      size;
-    ssize_t                    n;
-    ngx_buf_t                 *b;
-    ngx_chain_t               *cl;
-    ngx_http_core_loc_conf_t  *clcf;
+    u_char       *p;
+    off_t         size;
+    ssize_t       n;
+    ngx_buf_t    *b;
+    ngx_chain_t  *first, *cl;
 
     ngx_str_null(body);
 
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+    first = r->request_body ? r->request_body->bufs : NULL;
+    size = 0;
+
+    for (cl = first; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    if (size == 0) {
         return NGX_OK;
     }
 
-    cl = r->request_body->bufs;
-
-    if (cl->next == NULL && !cl->buf->in_file) {
-        body->data = cl->buf->pos;
-        body->len = cl->buf->last - cl->buf->pos;
-
-    } else {
-        size = 0;
-
-        for (cl = r->request_body->bufs; cl; cl = cl->next) {
-            size += ngx_buf_size(cl->buf);
-        }
-
-        body->len = size;
-    }
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (clcf->client_max_body_size == 0
-        && body->len > NGX_HTTP_COMPLETION_BODY_MAX)
-    {
+    if (!ngx_http_completion_body_fits(r, size)) {
         return NGX_DECLINED;
     }
 
-    if (body->data || body->len == 0) {
+    body->len = size;
+
+    if (first->next == NULL && !first->buf->in_file) {
+        body->data = first->buf->pos;
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, body->len);
+    p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     body->data = p;
 
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+    for (cl = first; cl; cl = cl->next) {
         b = cl->buf;
-
-        if (ngx_buf_size(b) == 0) {
-            continue;
-        }
 
         if (ngx_buf_in_memory(b)) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        if (ngx_buf_size(b) == 0) {
             continue;
         }
 
@@ -168,4 +165,15 @@ ngx_http_completion_read_body(ngx_http_request_t *r, ngx_str_t *body)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_completion_body_fits(ngx_http_request_t *r, off_t size)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    return clcf->client_max_body_size || size <= NGX_HTTP_COMPLETION_BODY_MAX;
 }

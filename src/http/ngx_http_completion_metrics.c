@@ -8,7 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 #define NGX_HTTP_COMPLETION_METRICS_PREFIX   "nginx_completion_async_"
@@ -61,14 +61,9 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
     ngx_completion_service_t        **service;
     ngx_http_completion_main_conf_t  *cmcf;
 
-    static ngx_str_t  allow = ngx_string("GET, HEAD");
-    static ngx_str_t  no_store = ngx_string("no-store");
-
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        rc = ngx_http_completion_add_header(r, "Allow", &allow);
-
-        return (rc == NGX_OK) ? NGX_HTTP_NOT_ALLOWED
-                              : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_completion_add_header(r, "Allow", "GET, HEAD")
+                   ? NGX_HTTP_NOT_ALLOWED : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -100,8 +95,8 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
     if (b == NULL
         || ngx_array_init(&page, r->pool, 16384, 1) != NGX_OK
         || ngx_http_completion_metrics_page(&page, &samples) != NGX_OK
-        || ngx_http_completion_add_header(r, "Cache-Control", &no_store)
-           != NGX_OK)
+        || ngx_http_completion_add_header(r, "Cache-Control", "no-store")
+           == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

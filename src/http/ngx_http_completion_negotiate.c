@@ -3,14 +3,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 ngx_int_t
 ngx_http_completion_negotiate(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_http_completion_loc_conf_t *clcf)
+    ngx_http_completion_ctx_t *ctx)
 {
     ngx_str_t                      accept, field;
+    ngx_msec_t                     wait;
     ngx_http_completion_prefer_t  *prefer;
 
     if (ngx_http_completion_header(r, "accept", &accept) != NGX_OK
@@ -23,31 +24,26 @@ ngx_http_completion_negotiate(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    prefer = &ctx->prefer;
-    ngx_http_completion_parse_prefer(&field, prefer);
-
-    ctx->wait_until = ngx_current_msec;
-
     if (r != r->main) {
 
-        if (ctx->format == NGX_HTTP_COMPLETION_STREAM) {
-            ctx->format = NGX_HTTP_COMPLETION_JSON;
+        if (ctx->format == NGX_COMPLETION_FACE_STREAM) {
+            ctx->format = NGX_COMPLETION_FACE_JSON;
         }
-
-        ngx_memzero(prefer, sizeof(ngx_http_completion_prefer_t));
 
         return NGX_OK;
     }
 
-    if (prefer->wait) {
-        prefer->seconds = ngx_min(prefer->seconds, clcf->wait_max / 1000);
-        ctx->wait_until += prefer->seconds * 1000;
+    prefer = &ctx->prefer;
+    ngx_http_completion_parse_prefer(&field, prefer);
 
-    } else if (!prefer->respond_async) {
-        ctx->wait_until += clcf->wait_default;
+    prefer->seconds = ngx_min(prefer->seconds, ctx->conf->wait_max / 1000);
+
+    wait = prefer->wait ? prefer->seconds * 1000
+                        : prefer->respond_async ? 0 : ctx->conf->wait_default;
+
+    if (wait) {
+        ctx->wait_until = ngx_current_msec + wait;
     }
-
-    ctx->waits = (ctx->wait_until != ngx_current_msec);
 
     return NGX_OK;
 }
@@ -68,57 +64,49 @@ ngx_http_completion_header(ngx_http_request_t *r, const char *name,
     len = ngx_strlen(name);
     ngx_str_null(value);
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        header = part->elts;
 
-    for (i = 0; /* void */ ; i++) {
+        for (i = 0; i < part->nelts; i++) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
+            if (header[i].key.len != len
+                || ngx_strncasecmp(header[i].key.data, (u_char *) name, len)
+                   != 0)
+            {
+                continue;
             }
 
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
+            if (value->data == NULL) {
+                *value = header[i].value;
+                continue;
+            }
 
-        if (header[i].key.len != len
-            || ngx_strncasecmp(header[i].key.data, (u_char *) name, len) != 0)
-        {
-            continue;
-        }
+            /* doubled as it grows: a client may repeat a header at will */
 
-        if (value->data == NULL) {
-            *value = header[i].value;
-            continue;
-        }
-
-        /* doubled as it grows: a client may repeat a header at will */
-
-        if (joined == NULL) {
-            joined = ngx_array_create(r->pool, value->len + 128, 1);
             if (joined == NULL) {
+                joined = ngx_array_create(r->pool, value->len + 128, 1);
+                if (joined == NULL) {
+                    return NGX_ERROR;
+                }
+
+                p = ngx_array_push_n(joined, value->len);
+                ngx_memcpy(p, value->data, value->len);
+            }
+
+            p = ngx_array_push_n(joined, 2 + header[i].value.len);
+            if (p == NULL) {
                 return NGX_ERROR;
             }
 
-            p = ngx_array_push_n(joined, value->len);
-            ngx_memcpy(p, value->data, value->len);
+            /* the space tells two keys from one that has a comma */
+
+            *p++ = ',';
+            *p++ = ' ';
+            ngx_memcpy(p, header[i].value.data, header[i].value.len);
+
+            value->data = joined->elts;
+            value->len = joined->nelts;
         }
-
-        p = ngx_array_push_n(joined, 2 + header[i].value.len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        /* the space tells two keys from one that has a comma */
-
-        *p++ = ',';
-        *p++ = ' ';
-        ngx_memcpy(p, header[i].value.data, header[i].value.len);
-
-        value->data = joined->elts;
-        value->len = joined->nelts;
     }
 
     return NGX_OK;

@@ -3,7 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 #define NGX_HTTP_COMPLETION_HEARTBEAT  15000    /* ms */
@@ -11,12 +11,10 @@
 
 static ngx_int_t ngx_http_completion_stream_header(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-static ngx_int_t ngx_http_completion_stream_begin(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx);
 static ngx_chain_t *ngx_http_completion_stream_event(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 static ngx_chain_t *ngx_http_completion_stream_link(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, u_char *data, size_t len);
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *text);
 static ngx_int_t ngx_http_completion_stream_send(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_chain_t *out);
 static void ngx_http_completion_stream_writer(ngx_http_request_t *r);
@@ -25,31 +23,40 @@ static ngx_int_t ngx_http_completion_stream_armed(ngx_http_request_t *r);
 
 ngx_int_t
 ngx_http_completion_stream(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
+    ngx_http_completion_ctx_t *ctx, ngx_msec_int_t *ms)
 {
-    ngx_int_t       rc;
-    ngx_msec_int_t  rest;
+    ngx_int_t     rc;
+    ngx_chain_t  *out;
 
-    static u_char   heartbeat[] = ": still here\n\n";
+    static ngx_str_t  heartbeat = ngx_string(": still here\n\n");
 
-    rest = ctx->beat - ngx_current_msec;
+    *ms = ctx->stream.beat - ngx_current_msec;
 
-    if (!ctx->streaming) {
-        rc = ngx_http_completion_stream_begin(r, ctx);
+    if (!r->header_sent) {
 
-        if (!ctx->streaming) {
+        /* the first event is there before it, while there can be a 500 */
+
+        out = ngx_http_completion_stream_event(r, ctx);
+        if (out == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rc = ngx_http_completion_stream_header(r, ctx);
+
+        if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
             ngx_http_completion_discard_body(r);
             return rc;
         }
 
-    } else if (ctx->streamed != ctx->view.version) {
-        rc = ngx_http_completion_stream_send(r, ctx,
-                              ngx_http_completion_stream_event(r, ctx));
+        rc = ngx_http_completion_stream_send(r, ctx, out);
 
-    } else if (rest <= 0 && ctx->busy == NULL && !ngx_exiting) {
-        rc = ngx_http_completion_stream_send(r, ctx,
-                              ngx_http_completion_stream_link(r, ctx,
-                                        heartbeat, sizeof(heartbeat) - 1));
+    } else if (ctx->stream.version != ctx->view.version) {
+        out = ngx_http_completion_stream_event(r, ctx);
+        rc = ngx_http_completion_stream_send(r, ctx, out);
+
+    } else if (*ms <= 0 && ctx->stream.busy == NULL && !ngx_exiting) {
+        out = ngx_http_completion_stream_link(r, ctx, &heartbeat);
+        rc = ngx_http_completion_stream_send(r, ctx, out);
 
     } else {
         rc = NGX_DECLINED;
@@ -57,43 +64,25 @@ ngx_http_completion_stream(ngx_http_request_t *r,
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "completion stream: %p, version %uL, state %V: %i", ctx,
-                   ctx->view.version, &ngx_completion_states[ctx->state], rc);
+                   ctx->view.version, &ngx_completion_states[ctx->view.verdict],
+                   rc);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    if (ctx->state != NGX_COMPLETION_PENDING || ngx_exiting) {
+    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ngx_exiting) {
         ngx_http_completion_discard_body(r);
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 
-    if (rc != NGX_DECLINED || rest <= 0) {
-        rest = NGX_HTTP_COMPLETION_HEARTBEAT;
-        ctx->beat = ngx_current_msec + rest;
+    if (rc != NGX_DECLINED || *ms <= 0) {
+        *ms = NGX_HTTP_COMPLETION_HEARTBEAT;
+        ctx->stream.beat = ngx_current_msec + *ms;
     }
 
-    if (ngx_http_completion_wait(r, ctx, rest) != NGX_DONE
-        || ngx_http_completion_stream_armed(r) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_DONE;
-}
-
-
-ngx_int_t
-ngx_http_completion_stream_seen(ngx_http_request_t *r)
-{
-    ngx_str_t  id;
-
-    if (ngx_http_completion_header(r, "last-event-id", &id) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return (id.len == 4 && ngx_strncmp(id.data, "done", 4) == 0)
-               ? NGX_OK : NGX_DECLINED;
+    return (ngx_http_completion_stream_armed(r) == NGX_OK) ? NGX_DECLINED
+                                                           : NGX_ERROR;
 }
 
 
@@ -101,11 +90,9 @@ static ngx_int_t
 ngx_http_completion_stream_header(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    static ngx_str_t  no = ngx_string("no");
-
     if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
-        || ngx_http_completion_add_header(r, "X-Accel-Buffering", &no)
-           != NGX_OK)
+        || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
+           == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -121,68 +108,33 @@ ngx_http_completion_stream_header(ngx_http_request_t *r,
 }
 
 
-/* The first event is there before the header, while there can be a 500. */
-
-static ngx_int_t
-ngx_http_completion_stream_begin(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
-{
-    ngx_int_t     rc;
-    ngx_chain_t  *out;
-
-    out = ngx_http_completion_stream_event(r, ctx);
-    if (out == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    rc = ngx_http_completion_stream_header(r, ctx);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    ctx->streaming = 1;
-    ctx->service->zone->worker->streams++;
-
-    return ngx_http_completion_stream_send(r, ctx, out);
-}
-
-
 static ngx_chain_t *
 ngx_http_completion_stream_event(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    u_char     *data, *p;
-    ngx_str_t   document;
+    ngx_str_t                   event;
+    ngx_completion_face_view_t  view;
 
-    ctx->streamed = ctx->view.version;
+    ctx->stream.version = ctx->view.version;
 
-    if (ngx_http_completion_document(r, ctx, &document) != NGX_OK) {
+    ngx_http_completion_reply_view(ctx, &view);
+
+    if (ctx->conf->face->event(r->pool, &view, &event) != NGX_OK) {
         return NULL;
     }
 
-    data = ngx_pnalloc(r->pool, document.len
-                       + sizeof("event: operation\nid: pending\ndata: \n\n"));
-    if (data == NULL) {
-        return NULL;
-    }
-
-    p = ngx_sprintf(data, "event: operation\nid: %s\ndata: %V\n\n",
-                    ctx->state == NGX_COMPLETION_PENDING ? "pending" : "done",
-                    &document);
-
-    return ngx_http_completion_stream_link(r, ctx, data, p - data);
+    return ngx_http_completion_stream_link(r, ctx, &event);
 }
 
 
 static ngx_chain_t *
 ngx_http_completion_stream_link(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, u_char *data, size_t len)
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *text)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *out;
 
-    out = ngx_chain_get_free_buf(r->pool, &ctx->free);
+    out = ngx_chain_get_free_buf(r->pool, &ctx->stream.free);
     if (out == NULL) {
         return NULL;
     }
@@ -190,9 +142,9 @@ ngx_http_completion_stream_link(ngx_http_request_t *r,
     b = out->buf;
     ngx_memzero(b, sizeof(ngx_buf_t));
 
-    b->start = data;
-    b->pos = data;
-    b->last = data + len;
+    b->start = text->data;
+    b->pos = b->start;
+    b->last = b->start + text->len;
     b->end = b->last;
     b->memory = 1;
     b->flush = 1;
@@ -216,7 +168,7 @@ ngx_http_completion_stream_send(ngx_http_request_t *r,
 
     rc = ngx_http_output_filter(r, out);
 
-    ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
+    ngx_chain_update_chains(r->pool, &ctx->stream.free, &ctx->stream.busy, &out,
                         (ngx_buf_tag_t) &ngx_http_completion_async_module);
 
     return rc;
@@ -279,7 +231,7 @@ ngx_http_completion_stream_writer(ngx_http_request_t *r)
         return;
     }
 
-    ngx_chain_update_chains(r->pool, &ctx->free, &ctx->busy, &out,
+    ngx_chain_update_chains(r->pool, &ctx->stream.free, &ctx->stream.busy, &out,
                         (ngx_buf_tag_t) &ngx_http_completion_async_module);
 
     if (ngx_http_completion_stream_armed(r) != NGX_OK) {

@@ -3,7 +3,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_completion.h"
+#include "ngx_http_completion_request.h"
 
 
 static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
@@ -124,7 +124,7 @@ ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_str_null(&value);
 
     if (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS) {
-        result = ctx->known ? ngx_http_completion_result(r, ctx) : NULL;
+        result = ngx_http_completion_result(r, ctx);
 
         if (result == NULL) {
             return NGX_OK;
@@ -138,8 +138,8 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATE:
-        if (ctx->known) {
-            value = ngx_completion_states[ctx->state];
+        if (ngx_http_completion_is_known(ctx)) {
+            value = ngx_completion_states[ctx->view.verdict];
         }
         break;
 
@@ -148,19 +148,19 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATUS:
-        if (ctx->upstream_status) {
-            number = ctx->upstream_status;
+        if (ctx->upstream.status) {
+            number = ctx->upstream.status;
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TIME:
-        if (ctx->sent) {
-            number = ctx->upstream_time;
+        if (ctx->upstream.tries) {
+            number = ctx->upstream.time;
         }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_REQUEST_ID:
-        value = ctx->upstream_request_id;
+        value = ctx->upstream.request_id;
         break;
 
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:

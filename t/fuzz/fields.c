@@ -63,12 +63,12 @@ check_accept(ngx_pool_t *pool, ngx_str_t *value)
 {
     ngx_int_t                     rc;
     ngx_str_t                     more;
-    ngx_http_completion_format_e  format, again;
+    ngx_completion_face_format_e  format, again;
 
     rc = ngx_http_completion_parse_accept(value, &format);
 
     HOLDS(rc == NGX_OK || rc == NGX_DECLINED);
-    HOLDS(format <= NGX_HTTP_COMPLETION_STREAM);
+    HOLDS(format <= NGX_COMPLETION_FACE_STREAM);
 
     more = with(pool, "image/png, ", value, "");
 
@@ -82,7 +82,7 @@ check_accept(ngx_pool_t *pool, ngx_str_t *value)
     if (rc == NGX_DECLINED && ended(value)) {
         more = with(pool, "", value, ", text/event-stream;x=\",\"; q=0.001");
         HOLDS(ngx_http_completion_parse_accept(&more, &again) == NGX_OK);
-        HOLDS(again == NGX_HTTP_COMPLETION_STREAM);
+        HOLDS(again == NGX_COMPLETION_FACE_STREAM);
     }
 }
 
@@ -143,12 +143,12 @@ static void
 check_type(ngx_pool_t *pool, ngx_str_t *value)
 {
     ngx_str_t                   charset, more;
-    ngx_http_completion_body_e  type;
+    ngx_completion_face_body_e  type;
 
     type = ngx_http_completion_parse_type(value, &charset);
 
-    HOLDS(type <= NGX_HTTP_COMPLETION_BODY_OTHER);
-    HOLDS(value->len || type == NGX_HTTP_COMPLETION_BODY_TEXT);
+    HOLDS(type <= NGX_COMPLETION_FACE_BODY_OTHER);
+    HOLDS(value->len || type == NGX_COMPLETION_FACE_BODY_TEXT);
     HOLDS(charset.len == 0
           || fuzz_contains(value->data, value->len, "charset="));
 

@@ -7,7 +7,7 @@
 
 #include "fuzz.h"
 
-#include "../../src/http/ngx_http_completion_parse.h"
+#include "../../src/face/ngx_completion_face.h"
 
 
 static ngx_str_t  native = ngx_string("messages");
@@ -31,7 +31,7 @@ encode(ngx_pool_t *pool, ngx_array_t *fields)
 {
     u_char                        *p;
     size_t                         i, size = 0;
-    ngx_str_t                      form;
+    ngx_str_t                      form, detail;
     ngx_completion_json_member_t  *field = fields->elts;
 
     for (i = 0; i < fields->nelts; i++) {
@@ -59,9 +59,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t                         i;
     ngx_int_t                      rc;
-    ngx_str_t                      form;
+    ngx_str_t                      form, detail;
     ngx_pool_t                    *pool;
-    const char                    *detail = NULL;
     ngx_array_t                   *inputs, *again;
     ngx_completion_prompt_t        prompt, second;
     ngx_completion_json_member_t  *a, *b;
@@ -71,13 +70,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     pool = ngx_create_pool(1024, &shim_log);
     form = fuzz_copy(pool, data, size);
+    ngx_str_null(&detail);
 
-    rc = ngx_http_completion_parse_body(pool, NGX_HTTP_COMPLETION_BODY_FORM,
-                                        &native, &form, &inputs, &prompt,
-                                        &detail);
+    rc = ngx_completion_native.read(pool, NGX_COMPLETION_FACE_BODY_FORM,
+                                    &native, &form, &inputs, &prompt, &detail);
 
     if (rc == NGX_DECLINED) {
-        HOLDS(detail);
+        HOLDS(detail.len);
         goto done;
     }
 
@@ -88,9 +87,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     form = encode(pool, inputs);
 
-    HOLDS(ngx_http_completion_parse_body(pool, NGX_HTTP_COMPLETION_BODY_FORM,
-                                         &native, &form, &again, &second,
-                                         &detail)
+    HOLDS(ngx_completion_native.read(pool, NGX_COMPLETION_FACE_BODY_FORM,
+                                     &native, &form, &again, &second, &detail)
           == NGX_OK);
     HOLDS(fuzz_equal(&prompt.text, &second.text));
     HOLDS(inputs->nelts == again->nelts);

@@ -9,7 +9,7 @@
 #include "fuzz.h"
 
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
-#include "../../src/http/ngx_http_completion_parse.h"
+#include "../../src/face/ngx_completion_face.h"
 
 
 #define MODEL  "gpt://b1gexample/yandexgpt-lite"
@@ -258,9 +258,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     u_char                    options, more;
     ngx_int_t                 rc;
-    ngx_str_t                 input, text, reason;
+    ngx_str_t                 input, text, reason, detail;
     ngx_pool_t               *pool;
-    const char               *detail;
     ngx_array_t              *inputs;
     ngx_completion_prompt_t   prompt;
 
@@ -270,14 +269,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&prompt, 0, sizeof(ngx_completion_prompt_t));
     pool = ngx_create_pool(1024, &shim_log);
     input = fuzz_copy(pool, data, size);
-    detail = NULL;
+    ngx_str_null(&detail);
 
-    rc = ngx_http_completion_parse_body(pool, (options & 0x03) % 3,
-                                        &ngx_completion_yandex.native, &input,
-                                        &inputs, &prompt, &detail);
+    rc = ngx_completion_native.read(pool, (options & 0x03) % 3,
+                                    &ngx_completion_yandex.native, &input,
+                                    &inputs, &prompt, &detail);
 
     if (rc == NGX_DECLINED) {
-        HOLDS(detail);
+        HOLDS(detail.len);
         goto done;
     }
 

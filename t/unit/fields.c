@@ -14,43 +14,43 @@ test_accept(void)
     size_t                        i;
     ngx_int_t                     rc;
     ngx_str_t                     field;
-    ngx_http_completion_format_e  format;
+    ngx_completion_face_format_e  format;
 
     static const struct {
         const char  *field;
         int          format;
     } t[] = {
-        { "", NGX_HTTP_COMPLETION_JSON },
-        { " \t", NGX_HTTP_COMPLETION_JSON },
-        { "*/*", NGX_HTTP_COMPLETION_JSON },
-        { "application/json", NGX_HTTP_COMPLETION_JSON },
-        { "text/plain", NGX_HTTP_COMPLETION_TEXT },
-        { "TEXT/Plain", NGX_HTTP_COMPLETION_TEXT },
-        { "text/event-stream", NGX_HTTP_COMPLETION_STREAM },
-        { "text/*", NGX_HTTP_COMPLETION_TEXT },
-        { "application/*", NGX_HTTP_COMPLETION_JSON },
+        { "", NGX_COMPLETION_FACE_JSON },
+        { " \t", NGX_COMPLETION_FACE_JSON },
+        { "*/*", NGX_COMPLETION_FACE_JSON },
+        { "application/json", NGX_COMPLETION_FACE_JSON },
+        { "text/plain", NGX_COMPLETION_FACE_TEXT },
+        { "TEXT/Plain", NGX_COMPLETION_FACE_TEXT },
+        { "text/event-stream", NGX_COMPLETION_FACE_STREAM },
+        { "text/*", NGX_COMPLETION_FACE_TEXT },
+        { "application/*", NGX_COMPLETION_FACE_JSON },
         { "text/html", NONE },
         { "text/plain2", NONE },
         { "te/*", NONE },
         { "/*", NONE },
         { "text", NONE },
         { "*/*;q=0", NONE },
-        { "text/html, */*;q=0.1", NGX_HTTP_COMPLETION_JSON },
-        { "text/plain;q=0.5, text/event-stream", NGX_HTTP_COMPLETION_STREAM },
+        { "text/html, */*;q=0.1", NGX_COMPLETION_FACE_JSON },
+        { "text/plain;q=0.5, text/event-stream", NGX_COMPLETION_FACE_STREAM },
         { "text/plain;q=0.5, application/json;q=0.4",
-          NGX_HTTP_COMPLETION_TEXT },
-        { "text/plain, application/json", NGX_HTTP_COMPLETION_JSON },
-        { "*/*, application/json;q=0", NGX_HTTP_COMPLETION_TEXT },
-        { "application/json;q=0, */*", NGX_HTTP_COMPLETION_TEXT },
+          NGX_COMPLETION_FACE_TEXT },
+        { "text/plain, application/json", NGX_COMPLETION_FACE_JSON },
+        { "*/*, application/json;q=0", NGX_COMPLETION_FACE_TEXT },
+        { "application/json;q=0, */*", NGX_COMPLETION_FACE_TEXT },
         { "text/*;q=0, */*;q=0.3, application/json;q=0", NONE },
-        { "text/plain ; Q=1.000", NGX_HTTP_COMPLETION_TEXT },
-        { "text/plain;x=\"a,b;q=0\"", NGX_HTTP_COMPLETION_TEXT },
+        { "text/plain ; Q=1.000", NGX_COMPLETION_FACE_TEXT },
+        { "text/plain;x=\"a,b;q=0\"", NGX_COMPLETION_FACE_TEXT },
         { "text/plain;x=\"\\\",text/html\";q=0", NONE },
-        { "text/plain;q=7, application/json;q=0.9", NGX_HTTP_COMPLETION_TEXT },
-        { "text/plain;q=, application/json;q=0.9", NGX_HTTP_COMPLETION_TEXT },
+        { "text/plain;q=7, application/json;q=0.9", NGX_COMPLETION_FACE_TEXT },
+        { "text/plain;q=, application/json;q=0.9", NGX_COMPLETION_FACE_TEXT },
         { "text/plain;q=0.1, text/plain;q=0.8, application/json;q=0.5",
-          NGX_HTTP_COMPLETION_TEXT },
-        { ",,text/plain,", NGX_HTTP_COMPLETION_TEXT },
+          NGX_COMPLETION_FACE_TEXT },
+        { ",,text/plain,", NGX_COMPLETION_FACE_TEXT },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -152,28 +152,28 @@ test_type(void)
 {
     size_t                      i;
     ngx_str_t                   field, charset;
-    ngx_http_completion_body_e  type;
+    ngx_completion_face_body_e  type;
 
     static const struct {
         const char                  *field;
-        ngx_http_completion_body_e   type;
+        ngx_completion_face_body_e   type;
         const char                  *charset;
     } t[] = {
-        { "", NGX_HTTP_COMPLETION_BODY_TEXT, "" },
-        { "text/plain", NGX_HTTP_COMPLETION_BODY_TEXT, "" },
-        { "Text/Markdown; charset=UTF-8", NGX_HTTP_COMPLETION_BODY_TEXT,
+        { "", NGX_COMPLETION_FACE_BODY_TEXT, "" },
+        { "text/plain", NGX_COMPLETION_FACE_BODY_TEXT, "" },
+        { "Text/Markdown; charset=UTF-8", NGX_COMPLETION_FACE_BODY_TEXT,
           "UTF-8" },
-        { "text/", NGX_HTTP_COMPLETION_BODY_OTHER, "" },
-        { "application/json", NGX_HTTP_COMPLETION_BODY_JSON, "" },
+        { "text/", NGX_COMPLETION_FACE_BODY_OTHER, "" },
+        { "application/json", NGX_COMPLETION_FACE_BODY_JSON, "" },
         { "Application/JSON \t; charset=\"utf-8\"",
-          NGX_HTTP_COMPLETION_BODY_JSON, "utf-8" },
-        { "application/jsonx", NGX_HTTP_COMPLETION_BODY_OTHER, "" },
+          NGX_COMPLETION_FACE_BODY_JSON, "utf-8" },
+        { "application/jsonx", NGX_COMPLETION_FACE_BODY_OTHER, "" },
         { "application/x-www-form-urlencoded; charset=koi8-r; x=y",
-          NGX_HTTP_COMPLETION_BODY_FORM, "koi8-r" },
-        { "multipart/form-data; boundary=x", NGX_HTTP_COMPLETION_BODY_OTHER,
+          NGX_COMPLETION_FACE_BODY_FORM, "koi8-r" },
+        { "multipart/form-data; boundary=x", NGX_COMPLETION_FACE_BODY_OTHER,
           "" },
-        { "text/plain; charset=", NGX_HTTP_COMPLETION_BODY_TEXT, "?" },
-        { "text/plain; CHARSET=\"", NGX_HTTP_COMPLETION_BODY_TEXT, "?" },
+        { "text/plain; charset=", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
+        { "text/plain; CHARSET=\"", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {

@@ -59,20 +59,27 @@ shim_http_header(ngx_http_request_t *r, const char *name, const char *value)
 }
 
 
-ngx_int_t
+ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value)
+    const char *fmt, ...)
 {
-    size_t  len = strlen(shim_http_headers);
+    size_t            len = strlen(shim_http_headers);
+    va_list           args;
+    ngx_table_elt_t  *h = ngx_palloc(r->pool, sizeof(ngx_table_elt_t));
 
-    if (ngx_palloc(r->pool, sizeof(ngx_table_elt_t)) == NULL) {
-        return NGX_ERROR;
+    if (h == NULL) {
+        return NULL;
     }
 
-    snprintf(shim_http_headers + len, sizeof(shim_http_headers) - len,
-             "%s: %.*s\n", name, (int) value->len, value->data);
+    len += snprintf(shim_http_headers + len, sizeof(shim_http_headers) - len,
+                    "%s: ", name);
+    va_start(args, fmt);
+    len += vsnprintf(shim_http_headers + len, sizeof(shim_http_headers) - len,
+                     fmt, args);
+    va_end(args);
+    snprintf(shim_http_headers + len, sizeof(shim_http_headers) - len, "\n");
 
-    return NGX_OK;
+    return h;
 }
 
 

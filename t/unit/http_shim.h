@@ -8,7 +8,7 @@
 
 #include "ngx_shim.h"
 
-#include "../../src/http/ngx_http_completion.h"
+#include "../../src/http/ngx_http_completion_request.h"
 
 
 /* "name: value\n" of each header that was added to the answer */

@@ -31,7 +31,9 @@ negotiate(const char *accept, const char *prefer)
         shim_http_header(&r, "prefer", prefer);
     }
 
-    return ngx_http_completion_negotiate(&r, &ctx, &clcf);
+    ctx.conf = &clcf;
+
+    return ngx_http_completion_negotiate(&r, &ctx);
 }
 
 
@@ -39,7 +41,7 @@ static void
 is_held(const char *prefer, ngx_msec_t ms, const char *name)
 {
     ok(negotiate(NULL, prefer) == NGX_OK
-       && ctx.wait_until - NOW == ms && ctx.waits == (ms != 0), name);
+       && ctx.wait_until == (ms ? NOW + ms : 0), name);
 }
 
 
@@ -47,11 +49,11 @@ static void
 test_format(void)
 {
     is_int(negotiate(NULL, NULL), NGX_OK, "no Accept");
-    is_int(ctx.format, NGX_HTTP_COMPLETION_JSON, "is JSON");
+    is_int(ctx.format, NGX_COMPLETION_FACE_JSON, "is JSON");
     negotiate("text/plain", NULL);
-    is_int(ctx.format, NGX_HTTP_COMPLETION_TEXT, "text");
+    is_int(ctx.format, NGX_COMPLETION_FACE_TEXT, "text");
     negotiate("text/event-stream", NULL);
-    is_int(ctx.format, NGX_HTTP_COMPLETION_STREAM, "a stream");
+    is_int(ctx.format, NGX_COMPLETION_FACE_STREAM, "a stream");
     is_int(negotiate("image/png", NULL), NGX_DECLINED, "nothing acceptable");
 }
 
@@ -93,12 +95,12 @@ test_subrequest(void)
     negotiate("text/event-stream", "wait=10");
     r.main = &main;
     memset(&ctx, 0, sizeof(ctx));
+    ctx.conf = &clcf;
 
-    is_int(ngx_http_completion_negotiate(&r, &ctx, &clcf), NGX_OK,
+    is_int(ngx_http_completion_negotiate(&r, &ctx), NGX_OK,
            "a subrequest");
-    is_int(ctx.format, NGX_HTTP_COMPLETION_JSON, "has no stream");
-    ok(!ctx.waits && ctx.wait_until == NOW && !ctx.prefer.wait,
-       "and no wait");
+    is_int(ctx.format, NGX_COMPLETION_FACE_JSON, "has no stream");
+    ok(ctx.wait_until == 0 && !ctx.prefer.wait, "and no wait");
 }
 
 
@@ -126,9 +128,9 @@ test_headers(void)
     ngx_http_completion_header(&r, "accept", &value);
     is_str(&value, "text/plain;q=0.5, application/json, ", "three in a list");
 
-    is_int(ngx_http_completion_negotiate(&r, &ctx, &clcf), NGX_OK,
+    is_int(ngx_http_completion_negotiate(&r, &ctx), NGX_OK,
            "which is read");
-    is_int(ctx.format, NGX_HTTP_COMPLETION_JSON, "as one");
+    is_int(ctx.format, NGX_COMPLETION_FACE_JSON, "as one");
 
     memset(text, 'a', sizeof(text) - 1);
     shim_http_header(&r, "accept", text);
@@ -138,7 +140,7 @@ test_headers(void)
     for (n = 1; n < 10; n++) {
         shim_allocations = 0;
         shim_fail_at = n;
-        rc = ngx_http_completion_negotiate(&r, &ctx, &clcf);
+        rc = ngx_http_completion_negotiate(&r, &ctx);
         shim_fail_at = 0;
 
         if (shim_allocations < n) {

@@ -339,12 +339,15 @@ test_memory(void)
 static void
 test_clock(void)
 {
-    ngx_uint_t                  before, spent;
-    ngx_http_completion_ctx_t   ctx;
+    ngx_uint_t                       before, spent;
+    ngx_http_completion_ctx_t        ctx;
+    ngx_http_completion_loc_conf_t   conf;
 
     memset(&ctx, 0, sizeof(ctx));
-    ctx.service = &services[0];
-    ctx.submits = 1;
+    memset(&conf, 0, sizeof(conf));
+    conf.service = &services[0];
+    ctx.conf = &conf;
+    ctx.action = NGX_COMPLETION_FACE_SUBMIT;
 
     ngx_http_completion_clock_stop(&ctx);
     is_int(ctx.spent, 0, "a clock that stands does not stop");
@@ -365,7 +368,7 @@ test_clock(void)
     ok(ctx.spent >= spent && metrics->overhead[0].sum - before == ctx.spent,
        "its end is a submit's");
 
-    ctx.submits = 0;
+    ctx.action = NGX_COMPLETION_FACE_READ;
     before = metrics->overhead[1].sum;
     ngx_http_completion_clock_end(&ctx);
     is_int(metrics->overhead[1].sum - before, ctx.spent, "or another's");

@@ -45,8 +45,8 @@ my @UNITS = qw(
     src/model/*.c  src/base/ngx_completion_[!f]*.c
     src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
-    src/operation/*.c
-    src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_prompt.c
+    src/operation/*.c  src/face/*.c
+    src/http/ngx_http_completion_fields.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
     src/http/ngx_http_completion_clock.c
     t/unit/*_shim.c  t/unit/*_stub.c

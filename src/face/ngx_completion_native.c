@@ -1,0 +1,463 @@
+
+/*
+ * The face of this module's own: an Operation in upstream's JSON, its text
+ * alone, or events of it; problem documents (RFC 9457).
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_completion_face.h"
+
+
+#define NGX_COMPLETION_NATIVE_PROBLEM  "urn:nginx-completion-async:problem:"
+
+#define ngx_completion_native_is(member, word)                                \
+    ((member)->name.len == (word)->len                                        \
+     && ngx_strncmp((member)->name.data, (word)->data, (word)->len) == 0)
+
+
+static ngx_int_t ngx_completion_native_read(ngx_pool_t *pool,
+    ngx_completion_face_body_e type, const ngx_str_t *native, ngx_str_t *body,
+    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail);
+static ngx_int_t ngx_completion_native_json(ngx_pool_t *pool,
+    const ngx_str_t *native, ngx_str_t *body, ngx_array_t **inputs,
+    ngx_completion_prompt_t *prompt, ngx_str_t *detail);
+static ngx_int_t ngx_completion_native_form(ngx_pool_t *pool, ngx_str_t *body,
+    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail);
+static ngx_int_t ngx_completion_native_decode(ngx_pool_t *pool, u_char *p,
+    u_char *last, ngx_str_t *value);
+static ngx_int_t ngx_completion_native_write(ngx_pool_t *pool,
+    ngx_completion_face_format_e format, ngx_completion_face_view_t *view,
+    ngx_completion_face_answer_t *to);
+static ngx_int_t ngx_completion_native_error(ngx_pool_t *pool,
+    ngx_completion_face_format_e format, ngx_completion_outcome_e outcome,
+    ngx_str_t *detail, ngx_completion_face_answer_t *to);
+static ngx_int_t ngx_completion_native_event(ngx_pool_t *pool,
+    ngx_completion_face_view_t *view, ngx_str_t *event);
+static u_char *ngx_completion_native_document(u_char *p,
+    ngx_completion_face_view_t *view);
+
+
+static const ngx_completion_face_route_t  ngx_completion_native_routes[] = {
+
+    /* path                               GET     POST    DELETE */
+
+    { ngx_string(""),
+      0, NGX_COMPLETION_FACE_SUBMIT, 0 },
+
+    { ngx_string("/"),
+      0, NGX_COMPLETION_FACE_SUBMIT, 0 },
+
+    { ngx_string("/operations/*:cancel"),
+      0, NGX_COMPLETION_FACE_CANCEL, 0 },
+
+    { ngx_string("/operations/*"),
+      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
+
+    { ngx_null_string, 0, 0, 0 }
+};
+
+static const ngx_completion_face_route_t  ngx_completion_native_operations[] = {
+
+    { ngx_string("/*:cancel"),
+      0, NGX_COMPLETION_FACE_CANCEL, 0 },
+
+    { ngx_string("/*"),
+      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
+
+    { ngx_null_string, 0, 0, 0 }
+};
+
+
+const ngx_completion_face_t  ngx_completion_native = {
+    ngx_completion_native_routes,
+    ngx_completion_native_operations,
+    ngx_string("text/*, application/json and "
+               "application/x-www-form-urlencoded are supported"),
+    ngx_completion_native_read,
+    ngx_completion_native_write,
+    ngx_completion_native_error,
+    ngx_completion_native_event,
+    ngx_string("done")
+};
+
+
+static ngx_str_t  ngx_completion_native_text = ngx_string("text");
+
+
+static ngx_int_t
+ngx_completion_native_read(ngx_pool_t *pool, ngx_completion_face_body_e type,
+    const ngx_str_t *native, ngx_str_t *body, ngx_array_t **inputs,
+    ngx_completion_prompt_t *prompt, ngx_str_t *detail)
+{
+    ngx_int_t  rc;
+    ngx_str_t  text;
+
+    *inputs = NULL;
+    text = *body;
+
+    if (text.len >= 3 && ngx_strncmp(text.data, "\xef\xbb\xbf", 3) == 0) {
+        text.data += 3;
+        text.len -= 3;
+    }
+
+    switch (type) {
+
+    case NGX_COMPLETION_FACE_BODY_JSON:
+        rc = ngx_completion_native_json(pool, native, &text, inputs, prompt,
+                                        detail);
+        break;
+
+    case NGX_COMPLETION_FACE_BODY_FORM:
+        rc = ngx_completion_native_form(pool, &text, inputs, prompt, detail);
+        break;
+
+    default: /* NGX_COMPLETION_FACE_BODY_TEXT */
+        prompt->text = text;
+        rc = NGX_OK;
+        break;
+    }
+
+    if (rc != NGX_OK || prompt->native.len) {
+        return rc;
+    }
+
+    if (prompt->text.len == 0) {
+        ngx_str_set(detail, "the text is empty");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_completion_utf8_check(prompt->text.data, prompt->text.len)
+        != NGX_OK
+        || ngx_strlchr(prompt->text.data,
+                       prompt->text.data + prompt->text.len, '\0'))
+    {
+        ngx_str_set(detail, "the text is not valid UTF-8");
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_native_json(ngx_pool_t *pool, const ngx_str_t *native,
+    ngx_str_t *body, ngx_array_t **inputs, ngx_completion_prompt_t *prompt,
+    ngx_str_t *detail)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     i, texts, natives;
+    const char                    *reason;
+    ngx_completion_json_member_t  *member;
+
+    rc = ngx_completion_json_members(pool, body, inputs, &reason);
+
+    if (rc != NGX_OK) {
+        if (rc == NGX_DECLINED) {
+            detail->data = (u_char *) reason;
+            detail->len = ngx_strlen(reason);
+        }
+
+        return rc;
+    }
+
+    texts = 0;
+    natives = 0;
+    member = (*inputs)->elts;
+
+    for (i = 0; i < (*inputs)->nelts; i++) {
+
+        if (ngx_completion_native_is(&member[i], &ngx_completion_native_text))
+        {
+            texts++;
+
+            if (member[i].type != NGX_COMPLETION_JSON_STRING) {
+                ngx_str_set(detail, "\"text\" must be a string");
+                return NGX_DECLINED;
+            }
+
+            prompt->text = member[i].value;
+
+        } else if (ngx_completion_native_is(&member[i], native)) {
+            natives++;
+        }
+    }
+
+    if (texts + natives != 1) {
+        detail->data = ngx_pnalloc(pool, native->len
+                                         + sizeof("either \"text\" or \"\" "
+                                                  "must be given, once"));
+        if (detail->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        detail->len = ngx_sprintf(detail->data, "either \"text\" or \"%V\" "
+                                  "must be given, once", native)
+                      - detail->data;
+
+        return NGX_DECLINED;
+    }
+
+    if (natives) {
+        prompt->native = *body;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_native_form(ngx_pool_t *pool, ngx_str_t *body,
+    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail)
+{
+    u_char                        *p, *last, *end, *equals;
+    ngx_uint_t                     texts;
+    ngx_completion_json_member_t  *member;
+
+    *inputs = ngx_array_create(pool, 4, sizeof(ngx_completion_json_member_t));
+    if (*inputs == NULL) {
+        return NGX_ERROR;
+    }
+
+    texts = 0;
+    last = body->data + body->len;
+
+    for (p = body->data; p < last; p = end + 1) {
+        end = ngx_strlchr(p, last, '&');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        if (end == p) {
+            continue;
+        }
+
+        if ((*inputs)->nelts == NGX_COMPLETION_JSON_MAX_MEMBERS) {
+            ngx_str_set(detail, "too many fields");
+            return NGX_DECLINED;
+        }
+
+        member = ngx_array_push(*inputs);
+        if (member == NULL) {
+            return NGX_ERROR;
+        }
+
+        member->type = NGX_COMPLETION_JSON_STRING;
+        equals = ngx_strlchr(p, end, '=');
+
+        if (ngx_completion_native_decode(pool, p, equals ? equals : end,
+                                         &member->name)
+            != NGX_OK
+            || ngx_completion_native_decode(pool, equals ? equals + 1 : end,
+                                            end, &member->value)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (ngx_completion_utf8_check(member->value.data, member->value.len)
+            != NGX_OK)
+        {
+            ngx_str_set(detail, "a field of the form is not valid UTF-8");
+            return NGX_DECLINED;
+        }
+
+        if (ngx_completion_native_is(member, &ngx_completion_native_text)) {
+            texts++;
+            prompt->text = member->value;
+        }
+    }
+
+    if (texts != 1) {
+        ngx_str_set(detail, "the field \"text\" must be given, once");
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* "+" is a space; what is no escape stands for itself */
+
+static ngx_int_t
+ngx_completion_native_decode(ngx_pool_t *pool, u_char *p, u_char *last,
+    ngx_str_t *value)
+{
+    u_char     *dst;
+    ngx_int_t   c;
+
+    dst = ngx_pnalloc(pool, last - p + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = dst;
+
+    while (p < last) {
+
+        if (*p == '%' && last - p > 2) {
+            c = ngx_hextoi(p + 1, 2);
+
+            if (c != NGX_ERROR) {
+                *dst++ = (u_char) c;
+                p += 3;
+                continue;
+            }
+        }
+
+        *dst++ = (*p == '+') ? ' ' : *p;
+        p++;
+    }
+
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+/* a text is that of a finished operation, or why there is none */
+
+static ngx_int_t
+ngx_completion_native_write(ngx_pool_t *pool,
+    ngx_completion_face_format_e format, ngx_completion_face_view_t *view,
+    ngx_completion_face_answer_t *to)
+{
+    u_char  *p;
+
+    if (format == NGX_COMPLETION_FACE_TEXT) {
+        ngx_str_set(&to->type, "text/plain");
+        ngx_str_set(&to->charset, "utf-8");
+
+        if (view->state == NGX_COMPLETION_PENDING) {
+            to->status = 202;
+            ngx_str_null(&to->body);
+            return NGX_OK;
+        }
+
+        to->status = ngx_completion_failures[view->result->failure];
+        to->body = (view->result->state == NGX_COMPLETION_FAILED)
+                       ? view->result->message : view->result->text;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, view->document.len + view->id.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    to->status = view->accepted ? 202 : 200;
+    ngx_str_set(&to->type, "application/json");
+    ngx_str_null(&to->charset);
+    to->body.data = p;
+    to->body.len = ngx_completion_native_document(p, view) - p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_native_error(ngx_pool_t *pool,
+    ngx_completion_face_format_e format, ngx_completion_outcome_e outcome,
+    ngx_str_t *detail, ngx_completion_face_answer_t *to)
+{
+    ngx_str_t                        type, said;
+    ngx_completion_json_writer_t    *w;
+    const ngx_completion_outcome_t  *problem;
+
+    problem = &ngx_completion_outcomes[outcome];
+
+    said = *detail;
+
+    if (said.len == 0) {
+        said.data = (u_char *) problem->title;
+        said.len = ngx_strlen(problem->title);
+    }
+
+    to->status = problem->status;
+
+    type.data = ngx_pnalloc(pool, sizeof(NGX_COMPLETION_NATIVE_PROBLEM)
+                                  + ngx_strlen(problem->code) + said.len + 3);
+    if (type.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (format == NGX_COMPLETION_FACE_TEXT) {
+        ngx_str_set(&to->type, "text/plain");
+        ngx_str_set(&to->charset, "utf-8");
+        to->body.data = type.data;
+        to->body.len = ngx_sprintf(type.data, "%s: %V\n", problem->code, &said)
+                       - type.data;
+        return NGX_OK;
+    }
+
+    ngx_str_set(&to->type, "application/problem+json");
+    ngx_str_null(&to->charset);
+
+    type.len = ngx_sprintf(type.data, NGX_COMPLETION_NATIVE_PROBLEM "%s",
+                           problem->code)
+               - type.data;
+
+    w = ngx_completion_json_writer_create(pool);
+
+    ngx_completion_json_object(w);
+    ngx_completion_json_key(w, "type");
+    ngx_completion_json_string(w, &type);
+    ngx_completion_json_key(w, "title");
+    ngx_completion_json_cstring(w, problem->title);
+    ngx_completion_json_key(w, "status");
+    ngx_completion_json_integer(w, problem->status);
+    ngx_completion_json_key(w, "detail");
+    ngx_completion_json_string(w, &said);
+    ngx_completion_json_key(w, "code");
+    ngx_completion_json_cstring(w, problem->code);
+    ngx_completion_json_object_end(w);
+
+    return ngx_completion_json_writer_finish(w, &to->body);
+}
+
+
+static ngx_int_t
+ngx_completion_native_event(ngx_pool_t *pool, ngx_completion_face_view_t *view,
+    ngx_str_t *event)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, view->document.len + view->id.len
+                          + sizeof("event: operation\nid: pending\n"
+                                   "data: \n\n"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    event->data = p;
+
+    p = ngx_sprintf(p, "event: operation\nid: %s\ndata: ",
+                    view->state == NGX_COMPLETION_PENDING ? "pending"
+                                                          : "done");
+    p = ngx_completion_native_document(p, view);
+    p = ngx_cpymem(p, "\n\n", 2);
+
+    event->len = p - event->data;
+
+    return NGX_OK;
+}
+
+
+/* with the client's id in its place */
+
+static u_char *
+ngx_completion_native_document(u_char *p, ngx_completion_face_view_t *view)
+{
+    u_char  *document;
+
+    document = view->document.data;
+
+    p = ngx_cpymem(p, document, view->id_offset);
+    p = ngx_cpymem(p, view->id.data, view->id.len);
+
+    return ngx_cpymem(p, document + view->id_offset,
+                      view->document.len - view->id_offset);
+}

@@ -1,0 +1,63 @@
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_completion_request.h"
+
+
+ngx_int_t
+ngx_http_completion_problem(ngx_http_request_t *r,
+    ngx_completion_outcome_e outcome, ngx_str_t *detail,
+    ngx_msec_t retry_after)
+{
+    ngx_http_completion_ctx_t       *ctx;
+    ngx_completion_metrics_sh_t     *metrics;
+    ngx_completion_face_answer_t     answer;
+    const ngx_completion_outcome_t  *problem;
+
+    static ngx_str_t  none = ngx_null_string;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
+    metrics = ctx->conf->service->zone->metrics;
+    problem = &ngx_completion_outcomes[outcome];
+
+    ngx_completion_metrics_add(&metrics->problems[outcome], 1);
+
+    /* an "error_page" may yet want the body, and answers for itself */
+
+    if (ngx_http_completion_intercepted(r, problem->status)) {
+        return problem->status;
+    }
+
+    /* when it may be over is known, or guessed, of these */
+
+    switch (outcome) {
+
+    case NGX_COMPLETION_QUOTA_EXCEEDED:
+    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
+        retry_after = ngx_max(retry_after, 1);
+        break;
+
+    case NGX_COMPLETION_ZONE_FULL:
+        retry_after = 1000;
+        break;
+
+    default:
+        retry_after = 0;
+        break;
+    }
+
+    if (ctx->conf->face->error(r->pool, ctx->format, outcome,
+                               detail ? detail : &none, &answer)
+        != NGX_OK
+        || ngx_http_completion_add_header(r, "Cache-Control", "no-store")
+           == NULL
+        || (retry_after
+            && ngx_http_completion_add_retry_after(r, retry_after) == NULL))
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_completion_send(r, &answer, problem->repeatable);
+}
