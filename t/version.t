@@ -15,6 +15,11 @@ my ($version) = CompletionAsync::Example::slurp("$FindBin::Bin/../CHANGELOG.md")
     =~ /^## \[([0-9]+\.[0-9]+\.[0-9]+)\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$/m;
 ok defined $version, 'the changelog has a release' or BAIL_OUT('no version');
 
+for my $readme (qw(README.md README.ru.md)) {
+    like CompletionAsync::Example::slurp("$FindBin::Bin/../$readme"), qr/\b\Q$version\E; nginx/,
+        "$readme names it";
+}
+
 my $t = CompletionAsync::Test->new;
 $t->run($t->http_conf(<<'EOC'));
 completion_async_provider yandex { zone yandex 1m; %%PROVIDER%% }
