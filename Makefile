@@ -50,13 +50,13 @@ $(MODULE): $(BUILD)/Makefile $(SOURCES)
 
 
 # What is missing of Debian's packages: "deps" for the tests, and a list of
-# packaging/packages each.
+# docker/packaging/packages each.
 
 deps:
 	@t/run --install
 
 deps-%:
-	@packaging/packages build $(filter-out build,$*)
+	@docker/packaging/packages build $(filter-out build,$*)
 
 
 # The main job, as README tells it, against the emulator or the real API; and
@@ -196,10 +196,10 @@ uninstall:
 # Packages; their version is that of the changelog's newest release.
 
 deb:
-	@BUILD=$(BUILD) packaging/deb
+	@BUILD=$(BUILD) docker/packaging/deb
 
 sbom: all
-	@packaging/sbom $(MODULE) > $(MODULE:.so=.spdx.json)
+	@docker/packaging/sbom $(MODULE) > $(MODULE:.so=.spdx.json)
 	@echo "  sbom       $(MODULE:.so=.spdx.json)"
 
 

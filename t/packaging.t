@@ -87,9 +87,9 @@ subtest 'the same bytes elsewhere' => sub {
 
 subtest 'what it is made of' => sub {
     local $ENV{SOURCE_DATE_EPOCH} = 1_700_000_000;
-    my $text = qx{'$root/packaging/sbom' '$module' 1.2.3};
-    is $?, 0, 'packaging/sbom';
-    is qx{'$root/packaging/sbom' '$module' 1.2.3}, $text, 'twice the same';
+    my $text = qx{'$root/docker/packaging/sbom' '$module' 1.2.3};
+    is $?, 0, 'docker/packaging/sbom';
+    is qx{'$root/docker/packaging/sbom' '$module' 1.2.3}, $text, 'twice the same';
 
     my $spdx = decode_json($text);
     is $spdx->{spdxVersion}, 'SPDX-2.3', 'SPDX';

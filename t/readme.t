@@ -22,13 +22,13 @@ my $root       = "$FindBin::Bin/..";
 
 binmode $_, ':encoding(UTF-8)' for map { Test::More->builder->$_ } qw(output failure_output);
 
-my @names = map { s{^\Q$root/}{}r } map { glob "$root/$_" } '*.md', '*/README.md', 't/*/README.md',
+my @names = map { s{^\Q$root/}{}r } map { glob "$root/$_" } '*.md', '*/README.md', '{t,docker}/*/README.md',
     'bench/RESULTS.md';
 @names = grep { !m{^build} } @names;
 my %text = map { $_ => CompletionAsync::Example::slurp("$root/$_") } @names;
 
-for my $name (qw(README.md README.ru.md DIRECTIVES.md HTTP.md OPERATING.md SECURITY.md CHANGELOG.md
-    src/README.md t/README.md conf-examples/README.md docker/README.md packaging/README.md))
+for my $name (qw(README.md README.ru.md DIRECTIVES.md OPERATING.md SECURITY.md CHANGELOG.md
+    src/README.md t/README.md conf-examples/README.md docker/README.md docker/packaging/README.md))
 {
     ok exists $text{$name}, "there is $name";
 }
@@ -95,15 +95,15 @@ sub commands () {
         my %typed = map { $_ => 1 } $text =~ /(?:`|^)make ([a-z][a-z-]*)\b/mg;
         is_deeply [ grep { !$target{$_} && !/^deps-/ } sort keys %typed ], [], "make, $name";
 
-        my @script = $text =~ m{(?:`|^)((?:t|docker|packaging|conf-examples|bench)/[\w/.]+)(?=[` ])}mg;
+        my @script = $text =~ m{(?:`|^)((?:t|docker|conf-examples|bench)/[\w/.]+)(?=[` ])}mg;
         is_deeply [ grep { !-e "$root/$_" } @script ], [], "files, $name";
     }
-    for my $script (qw(conf-examples/demo t/run t/promtool t/clients/install packaging/packages
-        packaging/deb packaging/sbom docker/test))
+    for my $script (qw(conf-examples/demo t/run t/promtool t/clients/install docker/packaging/packages
+        docker/packaging/deb docker/packaging/sbom docker/test))
     {
         ok -x "$root/$script", "$script can be run";
     }
-    is qx('$root/packaging/packages' --missing nothing 2>&1), "packages: there is no list \"nothing\"\n",
+    is qx('$root/docker/packaging/packages' --missing nothing 2>&1), "packages: there is no list \"nothing\"\n",
         'a list of packages that there is not';
 }
 

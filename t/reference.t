@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# DIRECTIVES.md and HTTP.md against what the module says of itself: it is linked once more with
+# DIRECTIVES.md against what the module says of itself: it is linked once more with
 # t/reference/tables.c, which prints its tables and what it makes of a configuration.
 
 use strict;
@@ -23,7 +23,6 @@ binmode $_, ':encoding(UTF-8)' for map { Test::More->builder->$_ } qw(output fai
 
 my $root      = "$FindBin::Bin/..";
 my $reference = CompletionAsync::Example::slurp("$root/DIRECTIVES.md");
-my $http      = CompletionAsync::Example::slurp("$root/HTTP.md");
 
 local $ENV{TEST_NGINX_MODULE} = CompletionAsync::Linked->module('tables', 't/reference/tables.c');
 my $t = CompletionAsync::Credentials->new;
@@ -100,7 +99,7 @@ sub arguments ($name, $syntax) {
 
 # The rows of the table below a heading, as their cells.
 sub rows ($text, $heading) {
-    my ($part) = $text =~ /^## \Q$heading\E\n(.*?)(?=^## |\z)/ms or die "no $heading\n";
+    my ($part) = $text =~ /^## \Q$heading\E\n(.*?)(?=^##? |\z)/ms or die "no $heading\n";
     return map { [ split /\s*\|\s*/, s/^\| //r ] } grep { /^\| `/ } split /\n/, $part;
 }
 
@@ -211,7 +210,7 @@ sub variables () {
 
 
 sub errors () {
-    is_deeply { map { $_->[0] =~ tr/`//dr => [ @$_[1, 2] ] } rows($http, 'Errors') },
+    is_deeply { map { $_->[0] =~ tr/`//dr => [ @$_[1, 2] ] } rows($reference, 'Errors') },
         $is{outcome}, 'codes, statuses, and which may be repeated, are the module\'s';
 }
 
@@ -246,7 +245,7 @@ EOC
         next if $name eq 'build_info';
 
         my %listed = map { $_ => 1 } ticked($text);
-        $listed{$_} = 1 for $text =~ /HTTP\.md#errors/ ? keys %{ $is{outcome} } : ();
+        $listed{$_} = 1 for $text =~ /\(#errors/ ? keys %{ $is{outcome} } : ();
         is_deeply [ grep { !$listed{$_} } sort keys %{ $value{$name} } ], [],
             '... of the values that are listed';
     }
