@@ -133,9 +133,7 @@ ngx_completion_quota_behind(ngx_completion_quota_sh_t *q, ngx_msec_t at,
         next = *ngx_completion_quota_start(q, n)
                + (rate->unit + NGX_COMPLETION_QUOTA_SLACK) * n / rate->n;
 
-        if ((ngx_msec_int_t) (next - at) > 0) {
-            at = next;
-        }
+        at = ngx_completion_later(next, at);
     }
 
     return at;

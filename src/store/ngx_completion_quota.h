@@ -23,6 +23,13 @@
 #define NGX_COMPLETION_QUOTA_SLACK  30
 
 
+/* ms until then, below 0 behind it; and the later of two times */
+#define ngx_completion_left(at)                                               \
+    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+#define ngx_completion_later(a, b)                                            \
+    (((ngx_msec_int_t) ((a) - (b)) > 0) ? (a) : (b))
+
+
 typedef struct {
     ngx_uint_t    n;               /* 0: no limit */
     ngx_msec_t    unit;            /* ms */

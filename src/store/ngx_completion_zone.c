@@ -271,10 +271,10 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_sprintf(shpool->log_ctx, " in completion_async zone \"%V\"%Z",
                 &zone->shm_zone->shm.name);
 
-    ngx_rbtree_init(&sh->due, &sh->due_sentinel,
-                    ngx_rbtree_insert_timer_value);
-    ngx_rbtree_init(&sh->urgent, &sh->urgent_sentinel,
-                    ngx_rbtree_insert_timer_value);
+    for (i = 0; i < NGX_COMPLETION_TREES; i++) {
+        ngx_rbtree_init(&sh->trees[i], &sh->sentinels[i],
+                        ngx_rbtree_insert_timer_value);
+    }
 
     ngx_rbtree_init(&sh->submits, &sh->submits_sentinel,
                     ngx_rbtree_insert_value);
@@ -379,37 +379,27 @@ ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone)
     ngx_shm_zone_t   *old;
     ngx_list_part_t  *part;
 
-    if (ngx_cycle == NULL) {
-        return;
-    }
+    part = ngx_cycle ? (ngx_list_part_t *) &ngx_cycle->shared_memory.part
+                     : NULL;
 
-    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
-    old = part->elts;
+    for ( /* void */ ; part; part = part->next) {
+        old = part->elts;
 
-    for (i = 0; /* void */ ; i++) {
+        for (i = 0; i < part->nelts; i++) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
+            if (&old[i] != shm_zone
+                && old[i].tag == shm_zone->tag
+                && old[i].shm.name.len == shm_zone->shm.name.len
+                && ngx_strncmp(old[i].shm.name.data, shm_zone->shm.name.data,
+                               shm_zone->shm.name.len)
+                   == 0)
+            {
+                ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                              "zone \"%V\" starts empty because its size "
+                              "changed: ids stay valid, idempotency keys are "
+                              "forgotten", &shm_zone->shm.name);
                 return;
             }
-
-            part = part->next;
-            old = part->elts;
-            i = 0;
-        }
-
-        if (&old[i] != shm_zone
-            && old[i].tag == shm_zone->tag
-            && old[i].shm.name.len == shm_zone->shm.name.len
-            && ngx_strncmp(old[i].shm.name.data, shm_zone->shm.name.data,
-                           shm_zone->shm.name.len)
-               == 0)
-        {
-            ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
-                          "zone \"%V\" starts empty because its size changed: "
-                          "ids stay valid, idempotency keys are forgotten",
-                          &shm_zone->shm.name);
-            return;
         }
     }
 }
