@@ -8,14 +8,11 @@
 #define NGX_COMPLETION_COPY_SMALL     4096
 
 
-static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
-    ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
-
-
 ngx_int_t
 ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
+    size_t                       offset, size;
     uint32_t                     hash;
     ngx_completion_record_sh_t  *record;
 
@@ -72,18 +69,7 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         return NGX_OK;
     }
 
-    return ngx_completion_record_document(zone, id, hash, view);
-}
-
-
-/* a long document, in pieces; what goes away meanwhile was not kept */
-
-static ngx_int_t
-ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
-    uint32_t hash, ngx_completion_view_t *view)
-{
-    size_t                       offset, size;
-    ngx_completion_record_sh_t  *record;
+    /* a longer one in pieces; what goes away meanwhile was not kept */
 
     for (offset = 0; offset < view->document.len; offset += size) {
         size = ngx_min(view->document.len - offset, NGX_COMPLETION_COPY_MAX);
