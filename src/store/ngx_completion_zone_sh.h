@@ -6,13 +6,18 @@
  *
  * Each file calls those below it:
  *
- *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
- *     zone_schedule.c   metrics.c                                   themselves
- *         zone.c          the lock; makes the zone, and makes it anew
- *         zone_room.c     room: what goes for what, and in time
- *         zone_keys.c     what makes the same request cost once
+ *     reserve.c       a submit on its way: its keys, its turn, its fence
+ *     life.c          what becomes of a record
+ *     view.c          a copy of one
+ *     schedule.c      when it is asked for next
+ *     token.c   metrics.c
+ *         zone.c      the lock; makes the zone, and makes it anew
+ *         room.c      what goes for what, and in time
+ *         keys.c      what makes the same request cost once
  *         line.c   record.c   chunks.c
- *     quota.c   pace.c                                know nothing of the zone
+ *     quota.c   pace.c   wake.c                       know nothing of the zone
+ *
+ * Those down to metrics.c take the lock themselves.
  */
 
 
