@@ -125,14 +125,14 @@ static ngx_command_t  ngx_http_completion_provider_commands[] = {
     { ngx_string("submit_rate"),
       NGX_CONF_1MORE,
       ngx_http_completion_rates,
-      NGX_COMPLETION_CALL_SUBMIT,
+      0,
       0,
       NULL },
 
     { ngx_string("poll_rate"),
       NGX_CONF_TAKE1,
       ngx_http_completion_rates,
-      NGX_COMPLETION_CALL_POLL,
+      1,
       0,
       NULL },
 
@@ -368,8 +368,8 @@ ngx_http_completion_block_init(ngx_conf_t *cf,
     block->params.poll_min = 500;
     block->params.poll_max = 30000;
     block->params.retention = NGX_CONF_UNSET;
-    block->params.rates[NGX_COMPLETION_CALL_POLL][0].n = 50;
-    block->params.rates[NGX_COMPLETION_CALL_POLL][0].unit = 1000;
+    block->params.poll_rate.n = 50;
+    block->params.poll_rate.unit = 1000;
     block->params.submit_queue_time = 10000;
 
     return NGX_OK;
@@ -648,17 +648,18 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_completion_block_t *block = conf;
 
-    char        *text;
-    ngx_str_t   *value;
-    ngx_uint_t   i;
+    char                   *text;
+    ngx_str_t              *value;
+    ngx_uint_t              i;
+    ngx_completion_rate_t  *rate;
 
     value = cf->args->elts;
 
-    if (cf->args->nelts - 1 > NGX_COMPLETION_RATES) {
+    if (cf->args->nelts - 1 > NGX_COMPLETION_SUBMIT_RATES) {
         return "takes four rates at most";
     }
 
-    if (cmd->conf == NGX_COMPLETION_CALL_SUBMIT && cf->args->nelts == 2
+    if (!cmd->conf && cf->args->nelts == 2
         && ngx_strcmp(value[1].data, "off") == 0)
     {
         return NGX_CONF_OK;
@@ -666,9 +667,11 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        text = ngx_completion_rate_parse(&value[i],
-                                         &block->params.rates[cmd->conf]
-                                                             [i - 1]);
+        rate = cmd->conf ? &block->params.poll_rate
+                         : &block->params.submit_rates[i - 1];
+
+        text = ngx_completion_rate_parse(&value[i], rate);
+
         if (text) {
             return text;
         }

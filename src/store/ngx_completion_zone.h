@@ -27,10 +27,6 @@
 #include "ngx_completion_quota.h"
 
 
-/* of calls: of submits, and of polls */
-#define NGX_COMPLETION_QUOTAS  (NGX_COMPLETION_CALL_POLL + 1)
-
-
 #define NGX_COMPLETION_KEY_DIGEST  16
 
 
@@ -55,8 +51,8 @@ typedef struct {
     time_t                     retention;      /* seconds */
     time_t                     lifetime;       /* of upstream's results */
 
-    ngx_completion_rate_t      rates[NGX_COMPLETION_QUOTAS]
-                                    [NGX_COMPLETION_RATES];
+    ngx_completion_rate_t      poll_rate;
+    ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_uint_t                 submit_queue;   /* submits */
     ngx_msec_t                 submit_queue_time;
 } ngx_completion_zone_t;

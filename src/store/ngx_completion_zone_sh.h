@@ -43,6 +43,9 @@
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
 
+/* by the call that they are for: of submits, and of polls */
+#define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_CALL_POLL + 1)
+
 #define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
