@@ -175,30 +175,6 @@ ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
 }
 
 
-ngx_completion_metrics_worker_sh_t *
-ngx_completion_metrics_enter(ngx_completion_metrics_sh_t *metrics)
-{
-    ngx_uint_t                           i;
-    ngx_completion_metrics_worker_sh_t  *worker;
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
-        worker = &metrics->workers[i];
-
-        if (worker->pid == (uint32_t) ngx_pid
-            || !ngx_completion_metrics_lives(worker->pid))
-        {
-            worker->waiters = 0;
-            worker->streams = 0;
-            worker->pid = (uint32_t) ngx_pid;
-
-            return worker;
-        }
-    }
-
-    return &ngx_completion_metrics_nowhere;
-}
-
-
 void
 ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
     ngx_completion_metrics_sh_t *copy)
@@ -219,28 +195,6 @@ ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
 }
 
 
-void
-ngx_completion_metrics_workers(ngx_completion_metrics_sh_t *metrics,
-    ngx_completion_metrics_worker_sh_t *sum)
-{
-    ngx_uint_t                           i;
-    ngx_completion_metrics_worker_sh_t  *worker;
-
-    ngx_memzero(sum, sizeof(ngx_completion_metrics_worker_sh_t));
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
-        worker = &metrics->workers[i];
-
-        if ((worker->waiters || worker->streams)
-            && ngx_completion_metrics_lives(worker->pid))
-        {
-            sum->waiters += worker->waiters;
-            sum->streams += worker->streams;
-        }
-    }
-}
-
-
 static ngx_uint_t
 ngx_completion_metrics_lives(uint32_t pid)
 {
@@ -251,8 +205,28 @@ ngx_completion_metrics_lives(uint32_t pid)
 void
 ngx_completion_zone_enter(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t                           i;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    zone->worker = &ngx_completion_metrics_nowhere;
+
     ngx_completion_zone_lock(zone);
-    zone->worker = ngx_completion_metrics_enter(zone->metrics);
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
+        worker = &zone->metrics->workers[i];
+
+        if (worker->pid == (uint32_t) ngx_pid
+            || !ngx_completion_metrics_lives(worker->pid))
+        {
+            worker->waiters = 0;
+            worker->streams = 0;
+            worker->pid = (uint32_t) ngx_pid;
+
+            zone->worker = worker;
+            break;
+        }
+    }
+
     ngx_completion_zone_unlock(zone);
 }
 
@@ -279,13 +253,22 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_msec_int_t                       left;
     ngx_slab_pool_t                     *shpool;
     ngx_completion_zone_sh_t            *sh;
-    ngx_completion_metrics_worker_sh_t   workers;
+    ngx_completion_metrics_worker_sh_t  *worker;
 
-    ngx_completion_metrics_workers(zone->metrics, &workers);
+    ngx_memzero(census, sizeof(ngx_completion_census_t));
 
-    census->waiters = workers.waiters;
-    census->streams = workers.streams;
     census->queue_limit = zone->submit_queue;
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
+        worker = &zone->metrics->workers[i];
+
+        if ((worker->waiters || worker->streams)
+            && ngx_completion_metrics_lives(worker->pid))
+        {
+            census->waiters += worker->waiters;
+            census->streams += worker->streams;
+        }
+    }
 
     ngx_completion_zone_lock(zone);
 
@@ -296,8 +279,6 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_memcpy(census->keys, sh->nkeys, sizeof(sh->nkeys));
 
     census->queue = ngx_completion_line_length(zone, &wait);
-    census->late = 0;
-
     for (i = 0; i < NGX_COMPLETION_TREES; i++) {
         tree = &sh->trees[i];
 

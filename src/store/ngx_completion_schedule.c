@@ -61,7 +61,7 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
     if (ngx_completion_record_leased(record)
         || ngx_completion_record_is_complete(record))
     {
-        /* void */
+        /* nothing is to be asked, or it is being asked */
 
     } else if (flags & NGX_COMPLETION_RECORD_SCHEDULED) {
 
