@@ -126,16 +126,14 @@ ngx_command_t  ngx_http_completion_provider_commands[] = {
       NGX_CONF_1MORE,
       ngx_http_completion_rates,
       0,
-      offsetof(ngx_http_completion_block_t,
-               params.rates[NGX_COMPLETION_KIND_SUBMIT]),
+      offsetof(ngx_http_completion_block_t, params.submit_rates),
       NULL },
 
     { ngx_string("poll_rate"),
       NGX_CONF_TAKE1,
       ngx_http_completion_rates,
       0,
-      offsetof(ngx_http_completion_block_t,
-               params.rates[NGX_COMPLETION_KIND_POLL]),
+      offsetof(ngx_http_completion_block_t, params.poll_rate),
       NULL },
 
     { ngx_string("submit_queue"),
@@ -280,8 +278,8 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     block->params.poll_min = 500;
     block->params.poll_max = 30000;
     block->params.retention = NGX_CONF_UNSET;
-    block->params.rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
-    block->params.rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
+    block->params.poll_rate.n = 50;
+    block->params.poll_rate.unit = 1000;
     block->params.submit_queue_time = 10000;
 
     return block;
@@ -709,12 +707,11 @@ ngx_http_completion_rates(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     rate = (ngx_completion_rate_t *) ((u_char *) block + cmd->offset);
 
-    if (cf->args->nelts - 1 > NGX_COMPLETION_RATES) {
+    if (cf->args->nelts - 1 > NGX_COMPLETION_SUBMIT_RATES) {
         return "takes four rates at most";
     }
 
-    if (rate == block->params.rates[NGX_COMPLETION_KIND_SUBMIT]
-        && cf->args->nelts == 2
+    if (rate == block->params.submit_rates && cf->args->nelts == 2
         && ngx_strcmp(value[1].data, "off") == 0)
     {
         return NGX_CONF_OK;

@@ -2,7 +2,14 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "ngx_completion_zone.h"
+#include "ngx_completion_zone_sh.h"
+
+
+/* what a record keeps in a byte each */
+_Static_assert(NGX_COMPLETION_STATES <= 255
+               && NGX_COMPLETION_OUTCOMES <= 255
+               && NGX_COMPLETION_CENSUS_STATES < 255,
+               "a byte is too small");
 
 
 static ngx_uint_t ngx_completion_metrics_lives(uint32_t pid);
@@ -168,30 +175,6 @@ ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
 }
 
 
-ngx_completion_metrics_worker_sh_t *
-ngx_completion_metrics_enter(ngx_completion_metrics_sh_t *metrics)
-{
-    ngx_uint_t                           i;
-    ngx_completion_metrics_worker_sh_t  *worker;
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
-        worker = &metrics->workers[i];
-
-        if (worker->pid == (uint32_t) ngx_pid
-            || !ngx_completion_metrics_lives(worker->pid))
-        {
-            worker->waiters = 0;
-            worker->streams = 0;
-            worker->pid = (uint32_t) ngx_pid;
-
-            return worker;
-        }
-    }
-
-    return &ngx_completion_metrics_nowhere;
-}
-
-
 void
 ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
     ngx_completion_metrics_sh_t *copy)
@@ -212,30 +195,110 @@ ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
 }
 
 
-void
-ngx_completion_metrics_workers(ngx_completion_metrics_sh_t *metrics,
-    ngx_completion_metrics_worker_sh_t *sum)
-{
-    ngx_uint_t                           i;
-    ngx_completion_metrics_worker_sh_t  *worker;
-
-    ngx_memzero(sum, sizeof(ngx_completion_metrics_worker_sh_t));
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
-        worker = &metrics->workers[i];
-
-        if ((worker->waiters || worker->streams)
-            && ngx_completion_metrics_lives(worker->pid))
-        {
-            sum->waiters += worker->waiters;
-            sum->streams += worker->streams;
-        }
-    }
-}
-
-
 static ngx_uint_t
 ngx_completion_metrics_lives(uint32_t pid)
 {
     return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH);
+}
+
+
+void
+ngx_completion_zone_enter(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                           i;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    zone->worker = &ngx_completion_metrics_nowhere;
+
+    ngx_completion_zone_lock(zone);
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
+        worker = &zone->metrics->workers[i];
+
+        if (worker->pid == (uint32_t) ngx_pid
+            || !ngx_completion_metrics_lives(worker->pid))
+        {
+            worker->waiters = 0;
+            worker->streams = 0;
+            worker->pid = (uint32_t) ngx_pid;
+
+            zone->worker = worker;
+            break;
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+void
+ngx_completion_zone_leave(ngx_completion_zone_t *zone)
+{
+    zone->worker->pid = 0;
+}
+
+
+/*
+ * The numbers are kept while records come, change and go, so that a scrape's
+ * time does not depend on how many there are.
+ */
+
+void
+ngx_completion_zone_census(ngx_completion_zone_t *zone,
+    ngx_completion_census_t *census)
+{
+    ngx_msec_t                           wait;
+    ngx_uint_t                           i, shift;
+    ngx_rbtree_t                        *tree;
+    ngx_msec_int_t                       left;
+    ngx_slab_pool_t                     *shpool;
+    ngx_completion_zone_sh_t            *sh;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    ngx_memzero(census, sizeof(ngx_completion_census_t));
+
+    census->queue_limit = zone->submit_queue;
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
+        worker = &zone->metrics->workers[i];
+
+        if ((worker->waiters || worker->streams)
+            && ngx_completion_metrics_lives(worker->pid))
+        {
+            census->waiters += worker->waiters;
+            census->streams += worker->streams;
+        }
+    }
+
+    ngx_completion_zone_lock(zone);
+
+    sh = zone->sh;
+    shpool = zone->shpool;
+
+    ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));
+    ngx_memcpy(census->keys, sh->nkeys, sizeof(sh->nkeys));
+
+    census->queue = ngx_completion_line_length(zone, &wait);
+    for (i = 0; i < NGX_COMPLETION_TREES; i++) {
+        tree = &sh->trees[i];
+
+        if (tree->root != tree->sentinel) {
+            left = ngx_completion_left(ngx_rbtree_min(tree->root,
+                                                      tree->sentinel)->key);
+            census->late = ngx_max((ngx_msec_int_t) census->late, -left);
+        }
+    }
+
+    /* but for whole pages, and for room in those that are cut up */
+
+    census->size = zone->shm_zone->shm.size;
+    census->used = census->size - shpool->pfree * ngx_pagesize;
+
+    for (i = 0; i < ngx_pagesize_shift - shpool->min_shift; i++) {
+        shift = shpool->min_shift + i;
+        census->used -= (shpool->stats[i].total - shpool->stats[i].used)
+                        << shift;
+    }
+
+    ngx_completion_zone_unlock(zone);
 }

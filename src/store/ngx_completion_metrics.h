@@ -157,17 +157,9 @@ extern const ngx_uint_t
 void ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
     const ngx_uint_t *bounds, ngx_uint_t value);
 
-/* In a worker, under the zone's lock; its own counts, never NULL. */
-ngx_completion_metrics_worker_sh_t *ngx_completion_metrics_enter(
-    ngx_completion_metrics_sh_t *metrics);
-
 /* A copy without the workers; each counter by itself is right. */
 void ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
     ngx_completion_metrics_sh_t *copy);
-
-/* Those of the workers that live, summed up. */
-void ngx_completion_metrics_workers(ngx_completion_metrics_sh_t *metrics,
-    ngx_completion_metrics_worker_sh_t *sum);
 
 
 #endif /* _NGX_COMPLETION_METRICS_H_INCLUDED_ */

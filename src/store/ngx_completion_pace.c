@@ -49,9 +49,6 @@ static void ngx_completion_pace_curve(ngx_completion_pace_sh_t *pace,
     ngx_msec_t from, ngx_msec_t to, ngx_completion_pace_curve_t *curve);
 static double ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve,
     double min, double cost);
-static ngx_completion_pace_line_t *ngx_completion_pace_add_line(
-    ngx_completion_pace_line_t *first, ngx_completion_pace_line_t *last,
-    double age, double cost);
 
 
 void
@@ -249,7 +246,7 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
     double                       sum[NGX_COMPLETION_PACE_BUCKETS + 1];
     double                       rest[NGX_COMPLETION_PACE_BUCKETS + 1];
     ngx_uint_t                   i, next;
-    ngx_completion_pace_line_t  *first, *last;
+    ngx_completion_pace_line_t   line, *first, *last;
     ngx_completion_pace_line_t   lines[NGX_COMPLETION_PACE_BUCKETS + 1];
 
     sum[0] = 0;
@@ -271,10 +268,20 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
     for (i = curve->n; i-- > 0; /* void */ ) {
 
         while (next > i && curve->age[next] >= curve->age[i] + min) {
-            last = ngx_completion_pace_add_line(first, last, curve->age[next],
-                                                curve->age[next] * sum[next]
-                                                + curve->alive[next]
-                                                + rest[next]);
+            line.age = curve->age[next];
+            line.cost = line.age * sum[next] + curve->alive[next] + rest[next];
+
+            /* lines that are nowhere the lowest any more go */
+
+            while (first < last
+                   && (line.cost - last[-1].cost) * (last[-1].age - last->age)
+                      <= (last->cost - last[-1].cost)
+                         * (last[-1].age - line.age))
+            {
+                last--;
+            }
+
+            *++last = line;
             next--;
         }
 
@@ -291,25 +298,4 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
     }
 
     return first->age;
-}
-
-
-static ngx_completion_pace_line_t *
-ngx_completion_pace_add_line(ngx_completion_pace_line_t *first,
-    ngx_completion_pace_line_t *last, double age, double cost)
-{
-    /* lines that are nowhere the lowest any more go */
-
-    while (first < last
-           && (cost - last[-1].cost) * (last[-1].age - last->age)
-              <= (last->cost - last[-1].cost) * (last[-1].age - age))
-    {
-        last--;
-    }
-
-    last++;
-    last->age = age;
-    last->cost = cost;
-
-    return last;
 }

@@ -60,7 +60,7 @@ ngx_completion_quota_size(ngx_completion_rate_t *rates)
 
     size = 0;
 
-    for (i = 0; i < NGX_COMPLETION_RATES; i++) {
+    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
         size = ngx_max(size, rates[i].n);
     }
 
@@ -122,7 +122,7 @@ ngx_completion_quota_behind(ngx_completion_quota_sh_t *q, ngx_msec_t at,
     ngx_uint_t              i, n;
     ngx_completion_rate_t  *rate;
 
-    for (i = 0; i < NGX_COMPLETION_RATES; i++) {
+    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
         rate = &q->rates[i];
         n = (rate->n + part - 1) / part;
 
@@ -133,9 +133,7 @@ ngx_completion_quota_behind(ngx_completion_quota_sh_t *q, ngx_msec_t at,
         next = *ngx_completion_quota_start(q, n)
                + (rate->unit + NGX_COMPLETION_QUOTA_SLACK) * n / rate->n;
 
-        if ((ngx_msec_int_t) (next - at) > 0) {
-            at = next;
-        }
+        at = ngx_completion_later(next, at);
     }
 
     return at;

@@ -16,11 +16,20 @@
 #include <ngx_core.h>
 
 
-#define NGX_COMPLETION_RATES        4       /* of a quota, at most */
-#define NGX_COMPLETION_QUOTA_MAX    100000
+/* rates of one quota, of which polls have one */
+#define NGX_COMPLETION_SUBMIT_RATES  4
+
+#define NGX_COMPLETION_QUOTA_MAX     100000
 
 /* what a start may be late on its way upstream, ms */
-#define NGX_COMPLETION_QUOTA_SLACK  30
+#define NGX_COMPLETION_QUOTA_SLACK   30
+
+
+/* ms until then, below 0 behind it; and the later of two times */
+#define ngx_completion_left(at)                                               \
+    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+#define ngx_completion_later(a, b)                                            \
+    (((ngx_msec_int_t) ((a) - (b)) > 0) ? (a) : (b))
 
 
 typedef struct {
@@ -30,7 +39,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_completion_rate_t  rates[NGX_COMPLETION_RATES];
+    ngx_completion_rate_t  rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_uint_t             size;   /* of the ring; 0: no limit */
     ngx_uint_t             next;   /* where the next start is noted */
     ngx_uint_t             used;   /* of the ring's places */

@@ -224,12 +224,3 @@ ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
                            |NGX_COMPLETION_RECORD_URGENT);
     }
 }
-
-
-ngx_rbtree_t *
-ngx_completion_record_tree(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record)
-{
-    return (record->flags & NGX_COMPLETION_RECORD_URGENT) ? &zone->sh->urgent
-                                                          : &zone->sh->due;
-}

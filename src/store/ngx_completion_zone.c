@@ -15,6 +15,8 @@ static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
+static void ngx_completion_zone_rates(ngx_completion_zone_t *zone,
+    ngx_uint_t call, ngx_completion_rate_t *rates);
 static void ngx_completion_zone_small(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_spaced(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
@@ -104,13 +106,15 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 static ngx_int_t
 ngx_completion_zone_check(ngx_completion_zone_t *zone)
 {
-    size_t      size;
-    ngx_uint_t  i, same, fit, pages;
+    size_t                 size;
+    ngx_uint_t             i, same, fit, pages;
+    ngx_completion_rate_t  rates[NGX_COMPLETION_SUBMIT_RATES];
 
     pages = 0;
 
     for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
-        size = ngx_completion_quota_size(zone->rates[i]) * sizeof(ngx_msec_t);
+        ngx_completion_zone_rates(zone, i, rates);
+        size = ngx_completion_quota_size(rates) * sizeof(ngx_msec_t);
 
         if (size > ngx_pagesize / 2) {
             pages += (size + ngx_pagesize - 1) / ngx_pagesize;
@@ -178,7 +182,7 @@ ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
 {
     ngx_int_t                   rc;
     ngx_uint_t                  i, n;
-    ngx_completion_rate_t      *rate, rates[NGX_COMPLETION_RATES];
+    ngx_completion_rate_t      *rate, rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_completion_quota_sh_t  *quota, past;
 
     rc = NGX_OK;
@@ -186,7 +190,7 @@ ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
     for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
         quota = &zone->sh->quotas[i];
         past = *quota;
-        ngx_memcpy(rates, zone->rates[i], sizeof(rates));
+        ngx_completion_zone_rates(zone, i, rates);
 
         if (ngx_memcmp(quota->rates, rates, sizeof(rates)) == 0) {
             continue;
@@ -215,6 +219,20 @@ ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
     }
 
     return rc;
+}
+
+
+static void
+ngx_completion_zone_rates(ngx_completion_zone_t *zone, ngx_uint_t call,
+    ngx_completion_rate_t *rates)
+{
+    if (call == NGX_COMPLETION_KIND_SUBMIT) {
+        ngx_memcpy(rates, zone->submit_rates, sizeof(zone->submit_rates));
+        return;
+    }
+
+    ngx_memzero(rates, sizeof(zone->submit_rates));
+    rates[0] = zone->poll_rate;
 }
 
 
@@ -271,10 +289,10 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_sprintf(shpool->log_ctx, " in completion_async zone \"%V\"%Z",
                 &zone->shm_zone->shm.name);
 
-    ngx_rbtree_init(&sh->due, &sh->due_sentinel,
-                    ngx_rbtree_insert_timer_value);
-    ngx_rbtree_init(&sh->urgent, &sh->urgent_sentinel,
-                    ngx_rbtree_insert_timer_value);
+    for (i = 0; i < NGX_COMPLETION_TREES; i++) {
+        ngx_rbtree_init(&sh->trees[i], &sh->sentinels[i],
+                        ngx_rbtree_insert_timer_value);
+    }
 
     ngx_rbtree_init(&sh->submits, &sh->submits_sentinel,
                     ngx_rbtree_insert_value);
@@ -379,37 +397,27 @@ ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone)
     ngx_shm_zone_t   *old;
     ngx_list_part_t  *part;
 
-    if (ngx_cycle == NULL) {
-        return;
-    }
+    part = ngx_cycle ? (ngx_list_part_t *) &ngx_cycle->shared_memory.part
+                     : NULL;
 
-    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
-    old = part->elts;
+    for ( /* void */ ; part; part = part->next) {
+        old = part->elts;
 
-    for (i = 0; /* void */ ; i++) {
+        for (i = 0; i < part->nelts; i++) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
+            if (&old[i] != shm_zone
+                && old[i].tag == shm_zone->tag
+                && old[i].shm.name.len == shm_zone->shm.name.len
+                && ngx_strncmp(old[i].shm.name.data, shm_zone->shm.name.data,
+                               shm_zone->shm.name.len)
+                   == 0)
+            {
+                ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                              "zone \"%V\" starts empty because its size "
+                              "changed: ids stay valid, idempotency keys are "
+                              "forgotten", &shm_zone->shm.name);
                 return;
             }
-
-            part = part->next;
-            old = part->elts;
-            i = 0;
-        }
-
-        if (&old[i] != shm_zone
-            && old[i].tag == shm_zone->tag
-            && old[i].shm.name.len == shm_zone->shm.name.len
-            && ngx_strncmp(old[i].shm.name.data, shm_zone->shm.name.data,
-                           shm_zone->shm.name.len)
-               == 0)
-        {
-            ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
-                          "zone \"%V\" starts empty because its size changed: "
-                          "ids stay valid, idempotency keys are forgotten",
-                          &shm_zone->shm.name);
-            return;
         }
     }
 }

@@ -23,13 +23,11 @@
 
 #include "../model/ngx_completion_id.h"
 
-#include "ngx_completion_key.h"
 #include "ngx_completion_metrics.h"
 #include "ngx_completion_quota.h"
 
 
-/* of calls: of submits, and of polls */
-#define NGX_COMPLETION_QUOTAS  (NGX_COMPLETION_KIND_POLL + 1)
+#define NGX_COMPLETION_KEY_DIGEST  16
 
 
 typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;
@@ -53,8 +51,8 @@ typedef struct {
     time_t                     retention;      /* seconds */
     time_t                     lifetime;       /* of upstream's results */
 
-    ngx_completion_rate_t      rates[NGX_COMPLETION_QUOTAS]
-                                    [NGX_COMPLETION_RATES];
+    ngx_completion_rate_t      poll_rate;
+    ngx_completion_rate_t      submit_rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_uint_t                 submit_queue;   /* submits */
     ngx_msec_t                 submit_queue_time;
 } ngx_completion_zone_t;
@@ -72,6 +70,43 @@ typedef enum {
 /* those states, and of final ones the verdict behind them */
 #define NGX_COMPLETION_CENSUS_STATES                                          \
     (NGX_COMPLETION_RECORD_FINAL + NGX_COMPLETION_STATES)
+
+
+/* What makes the same request cost once, see keys.c. */
+typedef struct {
+    u_char           name[NGX_COMPLETION_KEY_DIGEST];
+    u_char           request[NGX_COMPLETION_KEY_DIGEST];
+    time_t           ttl;              /* seconds; 0: not asked for */
+} ngx_completion_key_t;
+
+
+/* What a submit goes by: either, both or none. */
+typedef struct {
+    ngx_completion_key_t     idempotency;
+    ngx_completion_key_t     cache;
+    uint32_t                 owner;      /* a hash of whose key it is */
+    unsigned                 shared:1;   /* the cache is for all owners */
+} ngx_completion_keys_t;
+
+
+typedef enum {
+    NGX_COMPLETION_KEY_NONE = 0,   /* nothing known: submit */
+    NGX_COMPLETION_KEY_UNDERWAY,   /* a submit is: join it */
+    NGX_COMPLETION_KEY_ENDED       /* its outcome is known */
+} ngx_completion_key_state_e;
+
+
+/* What the records say. */
+typedef struct {
+    ngx_completion_key_state_e  state;
+    unsigned                    replayed:1;   /* by the idempotency key */
+    uint64_t                    lease;        /* of the submit joined */
+    ngx_completion_outcome_e    outcome;      /* of one that has ended; OK:
+                                                 an operation came of it */
+    ngx_msec_t                  retry_after;  /* of a refusal, ms */
+    ngx_completion_id_t         id;           /* in the buffer below */
+    u_char                      buf[NGX_COMPLETION_ID_UPSTREAM];
+} ngx_completion_found_t;
 
 
 /* A copy of a record; the document is in the reader's pool. */
@@ -371,6 +406,9 @@ ngx_int_t ngx_completion_zone_changes(ngx_completion_zone_t *zone,
     uint64_t *seen, uint32_t *hashes, ngx_uint_t *n);
 
 uint32_t ngx_completion_zone_hash(ngx_str_t *id);
+
+/* What a key's changes are known by. */
+uint32_t ngx_completion_key_hash(u_char *name);
 
 
 #endif /* _NGX_COMPLETION_ZONE_H_INCLUDED_ */

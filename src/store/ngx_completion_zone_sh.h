@@ -6,13 +6,18 @@
  *
  * Each file calls those below it:
  *
- *     zone_submit.c   zone_update.c   zone_read.c   zone_token.c    locked by
- *     zone_schedule.c   zone_census.c                               themselves
- *         zone.c          the lock; makes the zone, and makes it anew
- *         zone_room.c     room: what goes for what, and in time
- *         zone_keys.c     what makes the same request cost once
+ *     reserve.c       a submit on its way: its keys, its turn, its fence
+ *     life.c          what becomes of a record
+ *     view.c          a copy of one
+ *     schedule.c      when it is asked for next
+ *     token.c   metrics.c
+ *         zone.c      the lock; makes the zone, and makes it anew
+ *         room.c      what goes for what, and in time
+ *         keys.c      what makes the same request cost once
  *         line.c   record.c   chunks.c
- *     quota.c   pace.c   metrics.c                    know nothing of the zone
+ *     quota.c   pace.c   wake.c                       know nothing of the zone
+ *
+ * Those down to metrics.c take the lock themselves.
  */
 
 
@@ -37,6 +42,9 @@
 
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
+
+/* by the call that they are for: of submits, and of polls */
+#define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
 
 #define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
@@ -192,9 +200,16 @@ typedef struct {
 } ngx_completion_token_sh_t;
 
 
-/* ms until then, below 0 behind it */
-#define ngx_completion_left(at)                                               \
-    ((ngx_msec_int_t) ((at) - ngx_current_msec))
+/* the trees of the schedule */
+#define NGX_COMPLETION_TREE_DUE     0
+#define NGX_COMPLETION_TREE_URGENT  1       /* somebody waits */
+#define NGX_COMPLETION_TREES        2
+
+/* That which a record is in, if it is in one. */
+#define ngx_completion_record_tree(zone, record)                              \
+    (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
+                        ? NGX_COMPLETION_TREE_URGENT                          \
+                        : NGX_COMPLETION_TREE_DUE])
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 #define ngx_completion_record_leased(record)                                  \
@@ -212,10 +227,8 @@ struct ngx_completion_zone_sh_s {
     uint64_t                     changes;   /* counts what was woken for */
     uint32_t                     changed[NGX_COMPLETION_CHANGES];
 
-    ngx_rbtree_t                 due;
-    ngx_rbtree_t                 urgent;
-    ngx_rbtree_node_t            due_sentinel;
-    ngx_rbtree_node_t            urgent_sentinel;
+    ngx_rbtree_t                 trees[NGX_COMPLETION_TREES];
+    ngx_rbtree_node_t            sentinels[NGX_COMPLETION_TREES];
     ngx_queue_t                  lists[NGX_COMPLETION_METRICS_EVICTIONS];
                                             /* in the order in which room is
                                                made, the first to go first */
@@ -360,11 +373,7 @@ void ngx_completion_record_place(ngx_completion_zone_t *zone,
 ngx_uint_t ngx_completion_record_is_complete(
     ngx_completion_record_sh_t *record);
 
-/* The tree of the schedule that it is in, if it is in one. */
-ngx_rbtree_t *ngx_completion_record_tree(ngx_completion_zone_t *zone,
-    ngx_completion_record_sh_t *record);
-
-/* From there to the one that it belongs in now. */
+/* From the tree that it is in to the one that it belongs in now. */
 void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t at);
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,

@@ -487,10 +487,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     zone->deadline = 3600000;
     zone->retention = 60;
     zone->lifetime = 72 * 3600;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0] =
-        (ngx_completion_rate_t) { POLLS, 1000 };
-    zone->rates[NGX_COMPLETION_KIND_SUBMIT][0] =
-        (ngx_completion_rate_t) { SUBMITS, 1000 };
+    zone->poll_rate = (ngx_completion_rate_t) { POLLS, 1000 };
+    zone->submit_rates[0] = (ngx_completion_rate_t) { SUBMITS, 1000 };
     zone->submit_queue = 3;
     zone->submit_queue_time = 10000;
 

@@ -2,7 +2,7 @@
 #include "tap.h"
 #include "zone_shim.h"
 
-#include "../../src/store/ngx_completion_metrics.h"
+#include "../../src/store/ngx_completion_zone.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -13,6 +13,10 @@
 
 
 static ngx_completion_metrics_sh_t  metrics;
+
+static ngx_conf_t                   cf;
+static ngx_cycle_t                  cycle;
+static ngx_completion_zone_t       *zone;
 
 
 static void
@@ -88,56 +92,69 @@ dead(void)
 }
 
 
+static ngx_completion_metrics_worker_sh_t *
+enter(ngx_pid_t pid)
+{
+    ngx_pid = pid;
+    ngx_completion_zone_enter(zone);
+
+    return zone->worker;
+}
+
+
 static void
 test_workers(void)
 {
     size_t                               i;
     uint32_t                             former = dead();
+    ngx_completion_census_t              sum;
     ngx_completion_metrics_sh_t          copy;
-    ngx_completion_metrics_worker_sh_t   sum, *worker, *other;
+    ngx_completion_metrics_worker_sh_t  *places, *worker, *other;
 
-    memset(&metrics, 0, sizeof(metrics));
-    ngx_pid = getpid();
+    static ngx_str_t  name = ngx_string("operations");
 
-    worker = ngx_completion_metrics_enter(&metrics);
-    ok(worker == &metrics.workers[0] && worker->pid == (uint32_t) getpid(),
+    zone = ngx_completion_zone_add(&cf, &name, 65536, &cycle);
+    zone->shm_zone->init(zone->shm_zone, NULL);
+    zone->shpool->min_shift = ngx_pagesize_shift;
+    places = zone->metrics->workers;
+
+    worker = enter(getpid());
+    ok(worker == &places[0] && worker->pid == (uint32_t) getpid(),
        "a worker has a place");
 
     worker->waiters = 3;
     worker->streams = 2;
-    ngx_completion_metrics_workers(&metrics, &sum);
+    ngx_completion_zone_census(zone, &sum);
     ok(sum.waiters == 3 && sum.streams == 2, "its counts");
 
-    ok(ngx_completion_metrics_enter(&metrics) == worker
+    ok(enter(getpid()) == worker
        && worker->waiters == 0 && worker->streams == 0,
        "one that comes again counts anew");
 
     worker->waiters = 3;
-    ngx_pid = getppid();
-    other = ngx_completion_metrics_enter(&metrics);
-    ok(other == &metrics.workers[1], "another one has another");
+    other = enter(getppid());
+    ok(other == &places[1], "another one has another");
     other->waiters = 4;
     other->streams = 1;
-    ngx_completion_metrics_workers(&metrics, &sum);
+    ngx_completion_zone_census(zone, &sum);
     ok(sum.waiters == 7 && sum.streams == 1, "they are summed up");
 
     other->pid = former;
-    ngx_completion_metrics_workers(&metrics, &sum);
+    ngx_completion_zone_census(zone, &sum);
     ok(sum.waiters == 3 && sum.streams == 0, "a dead one counts for nothing");
 
-    ok(ngx_completion_metrics_enter(&metrics) == other && other->waiters == 0
+    ok(enter(getppid()) == other && other->waiters == 0
        && other->pid == (uint32_t) getppid(), "and its place is taken");
 
     for (i = 0; i < WORKERS; i++) {
-        metrics.workers[i].pid = getpid();
-        metrics.workers[i].waiters = 1;
+        places[i].pid = getpid();
+        places[i].waiters = 1;
     }
 
-    other = ngx_completion_metrics_enter(&metrics);
-    ok(other < metrics.workers || other >= metrics.workers + WORKERS,
-       "no place is left");
+    other = enter(getppid());
+    ok(other < places || other >= places + WORKERS, "no place is left");
     other->waiters = 100;
-    ngx_completion_metrics_workers(&metrics, &sum);
+    ngx_completion_zone_census(zone, &sum);
     is_int(sum.waiters, WORKERS, "who has none is not counted");
 
     metrics.tokens[0] = 11;
@@ -153,9 +170,15 @@ test_workers(void)
 int
 main(void)
 {
+    cf.pool = ngx_create_pool(1024, &shim_log);
+    cycle.log = &shim_log;
+    ngx_cycle = &cycle;
+
     test_bounds();
     test_observe();
     test_workers();
+
+    ngx_destroy_pool(cf.pool);
 
     return tap_done();
 }

@@ -389,8 +389,8 @@ main(void)
     ngx_cycle = &cycle;
 
     zone = ngx_completion_zone_add(&cf, &name, 65536, &cycle);
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
+    zone->poll_rate.n = 50;
+    zone->poll_rate.unit = 1000;
     zone->submit_queue = 7;
     zone->shm_zone->init(zone->shm_zone, NULL);
     shim_slab.min_shift = 3;

@@ -46,7 +46,7 @@ static ngx_int_t
 set(ngx_uint_t n, ngx_msec_t unit)
 {
     ngx_int_t                  rc;
-    ngx_completion_rate_t      rates[NGX_COMPLETION_RATES] = {{ n, unit }};
+    ngx_completion_rate_t      rates[NGX_COMPLETION_SUBMIT_RATES] = {{ n, unit }};
     ngx_completion_quota_sh_t  old = quota;
 
     ngx_shmtx_lock(&shim_slab.mutex);
@@ -132,7 +132,7 @@ test_limits(void)
 static void
 test_rates(void)
 {
-    ngx_completion_rate_t      rates[NGX_COMPLETION_RATES] = {
+    ngx_completion_rate_t      rates[NGX_COMPLETION_SUBMIT_RATES] = {
         { 2, 1000 }, { 3, 60000 }
     };
     ngx_completion_quota_sh_t  past = { .size = 0 };

@@ -93,8 +93,8 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
 
     cf.pool = ngx_create_pool(1024, &shim_log);
     zone = ngx_completion_zone_add(&cf, &name, 131072, &service);
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
+    zone->poll_rate.n = 50;
+    zone->poll_rate.unit = 1000;
     zone->poll_min = 1000;
     zone->poll_max = 10000;
     zone->poll_lease = 11000;
@@ -105,8 +105,8 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
     zone->submit_queue_time = 60000;
 
     if (per) {
-        zone->rates[NGX_COMPLETION_KIND_SUBMIT][0].n = 1;
-        zone->rates[NGX_COMPLETION_KIND_SUBMIT][0].unit = per;
+        zone->submit_rates[0].n = 1;
+        zone->submit_rates[0].unit = per;
     }
 
     zone->shm_zone->init(zone->shm_zone, NULL);

@@ -46,8 +46,8 @@ new_zone(void)
     static ngx_str_t  name = ngx_string("operations");
 
     zone = ngx_completion_zone_add(&cf, &name, 131072, &cycle);
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
+    zone->poll_rate.n = 50;
+    zone->poll_rate.unit = 1000;
     zone->shm_zone->init(zone->shm_zone, NULL);
 
     new_worker(&a, a_buffer);

@@ -320,8 +320,8 @@ test_retry_after(void)
         service_begins(0, 0);
         asked("text");
 
-        zone->rates[NGX_COMPLETION_KIND_SUBMIT][0] = t[i].rates[0];
-        zone->rates[NGX_COMPLETION_KIND_SUBMIT][1] = t[i].rates[1];
+        zone->submit_rates[0] = t[i].rates[0];
+        zone->submit_rates[1] = t[i].rates[1];
         zone->submit_queue = t[i].queue;
         zone->submit_queue_time = t[i].queue_time;
         ngx_completion_zone_apply(zone);

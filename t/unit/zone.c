@@ -35,8 +35,8 @@ make(size_t size, ngx_uint_t polls)
     zone->deadline = 3600000;
     zone->retention = 60;
     zone->lifetime = 72 * 3600;
-    zone->rates[POLLS][0].n = polls;
-    zone->rates[POLLS][0].unit = 1000;
+    zone->poll_rate.n = polls;
+    zone->poll_rate.unit = 1000;
 
     shim_log_lines = 0;
     shim_log_text[0] = '\0';
@@ -137,20 +137,20 @@ test_reload(void)
     is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view), NGX_OK,
            "with what it holds");
 
-    zone->rates[POLLS][0].n = 10;
+    zone->poll_rate.n = 10;
     ngx_completion_zone_apply(zone);
     is_int(shim_log_lines, 0, "other quotas hold from then on");
 
-    zone->rates[POLLS][0].n = 100000;
+    zone->poll_rate.n = 100000;
     ngx_completion_zone_apply(zone);
     ok(logged("has no memory for a quota"), "unless there is no room");
     is_int(zone->sh->quotas[POLLS].rates[0].n, 1, "polls are spaced then");
     is_int(zone->sh->quotas[POLLS].rates[0].unit,
-           (zone->rates[POLLS][0].unit + 99999) / 100000, "as evenly as the rate allows");
+           (zone->poll_rate.unit + 99999) / 100000, "as evenly as the rate allows");
 
-    zone->rates[SUBMITS][0].n = 100000;
-    zone->rates[SUBMITS][0].unit = 1000;
-    zone->rates[POLLS][0].n = 10;
+    zone->submit_rates[0].n = 100000;
+    zone->submit_rates[0].unit = 1000;
+    zone->poll_rate.n = 10;
     shim_log_text[0] = '\0';
     ngx_completion_zone_apply(zone);
     ok(logged("has no memory for a quota"), "those of submits too");
@@ -189,23 +189,23 @@ test_rates(void)
     ngx_completion_rate_t  one = { 1, 1000 };
 
     make(65536, 50);
-    zone->rates[SUBMITS][0] = hour;
+    zone->submit_rates[0] = hour;
     ngx_completion_zone_apply(zone);
 
     for (i = 1; i <= 3; i++) {
         ngx_completion_quota_take(&zone->sh->quotas[SUBMITS], 100 * i);
     }
 
-    zone->rates[SUBMITS][0] = second;
-    zone->rates[SUBMITS][1] = hour;
+    zone->submit_rates[0] = second;
+    zone->submit_rates[1] = hour;
     ngx_completion_zone_apply(zone);
     is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK,
            "a rate in front of another leaves it what it knows");
     is_int(zone->sh->quotas[SUBMITS].used, 3, "and knows it as well");
 
-    memset(&zone->rates[SUBMITS][1], 0, sizeof(hour));
-    zone->rates[SUBMITS][0] = hour;
+    memset(&zone->submit_rates[1], 0, sizeof(hour));
+    zone->submit_rates[0] = hour;
     ngx_completion_zone_apply(zone);
     is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK, "nor does one that goes");
@@ -214,11 +214,11 @@ test_rates(void)
     ngx_completion_zone_apply(zone);
     is_int(shim_allocations, i, "the same rates take nothing");
 
-    zone->rates[SUBMITS][0] = one;
-    zone->rates[SUBMITS][1] = hour;
+    zone->submit_rates[0] = one;
+    zone->submit_rates[1] = hour;
     ngx_completion_zone_apply(zone);
-    memset(&zone->rates[SUBMITS][1], 0, sizeof(hour));
-    zone->rates[SUBMITS][0] = hour;
+    memset(&zone->submit_rates[1], 0, sizeof(hour));
+    zone->submit_rates[0] = hour;
     ngx_completion_zone_apply(zone);
     is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
            3600100 + NGX_COMPLETION_QUOTA_SLACK,
@@ -705,7 +705,7 @@ test_quotas(void)
     ngx_current_msec += 2000;
     fill(0);
 
-    zone->rates[POLLS][0].n = 500;
+    zone->poll_rate.n = 500;
     ngx_completion_zone_apply(zone);
     is_int(zone->sh->quotas[POLLS].rates[0].n, 500,
            "new quotas hold in a full zone");
@@ -1172,8 +1172,8 @@ test_census(void)
     ngx_completion_census_t   census;
 
     make(65536, 50);
-    zone->rates[SUBMITS][0].n = 1;
-    zone->rates[SUBMITS][0].unit = 1000;
+    zone->submit_rates[0].n = 1;
+    zone->submit_rates[0].unit = 1000;
     zone->submit_queue = 5;
     zone->submit_queue_time = 10000;
     ngx_completion_zone_apply(zone);

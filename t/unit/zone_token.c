@@ -27,8 +27,8 @@ make(void)
     zone = ngx_completion_zone_add(&cf, &name, 65536, &cycle);
     zone->poll_min = 500;
     zone->poll_max = 30000;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].n = 50;
-    zone->rates[NGX_COMPLETION_KIND_POLL][0].unit = 1000;
+    zone->poll_rate.n = 50;
+    zone->poll_rate.unit = 1000;
     zone->shm_zone->init(zone->shm_zone, NULL);
 
     memset(workers, 0, sizeof(workers));

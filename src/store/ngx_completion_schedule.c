@@ -13,7 +13,7 @@
 static ngx_msec_t ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 static ngx_completion_record_sh_t *ngx_completion_record_first(
-    ngx_rbtree_t *tree, ngx_msec_t *wait);
+    ngx_completion_zone_t *zone, ngx_uint_t i, ngx_msec_t *wait);
 
 
 ngx_msec_t
@@ -49,10 +49,7 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
     ngx_msec_int_t  left;
 
     at = ngx_current_msec + ms;
-
-    if ((ngx_msec_int_t) (at - record->wanted) > 0) {
-        record->wanted = at;
-    }
+    record->wanted = ngx_completion_later(at, record->wanted);
 
     flags = record->flags;
     due = record->due.key;
@@ -64,7 +61,7 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
     if (ngx_completion_record_leased(record)
         || ngx_completion_record_is_complete(record))
     {
-        /* void */
+        /* nothing is to be asked, or it is being asked */
 
     } else if (flags & NGX_COMPLETION_RECORD_SCHEDULED) {
 
@@ -152,8 +149,7 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
         at += rank * quota->rates[0].unit / quota->rates[0].n;
     }
 
-    return ((ngx_msec_int_t) (record->due.key - at) > 0) ? record->due.key
-                                                         : at;
+    return ngx_completion_later(record->due.key, at);
 }
 
 
@@ -177,11 +173,9 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
                                    zone->poll_min, zone->poll_max,
                                    ngx_completion_record_wanted(record));
 
-    if ((ngx_msec_int_t) (record->not_before - at) > 0) {
-        at = record->not_before;
-    }
-
-    ngx_completion_record_schedule(zone, record, at);
+    ngx_completion_record_schedule(zone, record,
+                                   ngx_completion_later(record->not_before,
+                                                        at));
 }
 
 
@@ -204,14 +198,14 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     *wait = zone->poll_max;
     quota = &zone->sh->quotas[NGX_COMPLETION_KIND_POLL];
 
-    record = ngx_completion_record_first(&zone->sh->urgent, wait);
-
+    record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_URGENT,
+                                         wait);
     if (record) {
         at = ngx_completion_quota_next(quota, now);
 
     } else {
-        record = ngx_completion_record_first(&zone->sh->due, wait);
-
+        record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_DUE,
+                                             wait);
         if (record == NULL) {
             goto done;
         }
@@ -260,10 +254,14 @@ done:
 
 
 static ngx_completion_record_sh_t *
-ngx_completion_record_first(ngx_rbtree_t *tree, ngx_msec_t *wait)
+ngx_completion_record_first(ngx_completion_zone_t *zone, ngx_uint_t i,
+    ngx_msec_t *wait)
 {
+    ngx_rbtree_t       *tree;
     ngx_msec_int_t      left;
     ngx_rbtree_node_t  *node;
+
+    tree = &zone->sh->trees[i];
 
     if (tree->root == tree->sentinel) {
         return NULL;

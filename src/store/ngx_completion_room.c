@@ -10,14 +10,16 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
+#define ngx_completion_room_evicted(zone, list)                               \
+    ngx_completion_metrics_add(&(zone)->metrics->evictions[list], 1)
+
+
 static ngx_completion_key_sh_t *ngx_completion_room_cached(
     ngx_completion_zone_t *zone);
 static void ngx_completion_room_drop(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_room_victim(
     ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
-static void ngx_completion_room_evicted(ngx_completion_zone_t *zone,
-    ngx_uint_t list);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
@@ -209,13 +211,6 @@ ngx_completion_room_drop(ngx_completion_zone_t *zone,
 {
     ngx_completion_key_delete(zone, key);
     ngx_completion_room_evicted(zone, NGX_COMPLETION_METRICS_CACHED);
-}
-
-
-static void
-ngx_completion_room_evicted(ngx_completion_zone_t *zone, ngx_uint_t list)
-{
-    ngx_completion_metrics_add(&zone->metrics->evictions[list], 1);
 }
 
 

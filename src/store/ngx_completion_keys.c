@@ -1,4 +1,22 @@
 
+/*
+ * What makes the same request cost once: records that lead from the digest of
+ * an idempotency key, or of a whole request, to the submit on its way or to
+ * the operation that came of it.  Digests only; the keys of clients are not
+ * kept.
+ *
+ * A record takes as much as an operation's, so that either can make room for
+ * the other.  One of an idempotency key with a submit of its own is never
+ * evicted while it lives; one of the cache goes when room is needed.
+ *
+ * An idempotency key that came to what another request pays for, by the
+ * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
+ * take room that nothing else has taken, a quarter of the zone at most, and
+ * are the first to go; for a new one only other followers go, its owner's
+ * oldest before anybody else's.
+ */
+
+
 #include <ngx_config.h>
 #include <ngx_core.h>
 
@@ -15,9 +33,8 @@ static ngx_completion_key_sh_t *ngx_completion_key_find(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t *ngx_completion_key_match(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
-static void ngx_completion_key_init(ngx_completion_zone_t *zone,
-    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags);
-static void ngx_completion_key_join(ngx_completion_key_sh_t *key,
+static void ngx_completion_key_add(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
@@ -103,20 +120,23 @@ void
 ngx_completion_keys_follow(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_key_sh_t *cached, void *chunk)
 {
-    ngx_completion_key_sh_t  *key;
+    ngx_uint_t                   flags;
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_submit_sh_t  *submit;
+
+    flags = NGX_COMPLETION_KEY_FOLLOWER
+            |(cached->flags & NGX_COMPLETION_KEY_SHARED);
+    submit = NULL;
+
+    if (cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        flags |= NGX_COMPLETION_KEY_JOINED;
+        submit = ngx_completion_line_find(zone, cached->u.lease);
+    }
 
     key = chunk;
 
     *key = *cached;
-    ngx_completion_key_init(zone, key, &keys->idempotency,
-                            NGX_COMPLETION_KEY_FOLLOWER
-                            |(cached->flags & NGX_COMPLETION_KEY_SHARED));
-
-    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        key->flags |= NGX_COMPLETION_KEY_JOINED;
-        ngx_completion_key_join(key, ngx_completion_line_find(zone,
-                                                              key->u.lease));
-    }
+    ngx_completion_key_add(zone, key, &keys->idempotency, flags, submit);
 
     ngx_queue_insert_tail(&zone->sh->followers, &key->queue);
 
@@ -149,9 +169,14 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
         }
 
         key = ngx_completion_chunks_pop(chunks);
-        ngx_completion_key_init(zone, key, asked[i],
-                                i ? flags|NGX_COMPLETION_KEY_CACHE : flags);
 
+        key->state = NGX_COMPLETION_KEY_UNDERWAY;
+        key->u.lease = submit->lease;
+        key->lease = (uint32_t) submit->lease;
+
+        ngx_completion_key_add(zone, key, asked[i],
+                               i ? flags|NGX_COMPLETION_KEY_CACHE : flags,
+                               submit);
         if (i) {
 
             /* the end of its operation is not known yet */
@@ -159,11 +184,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
             key->expires = ngx_time() + zone->lifetime;
             ngx_queue_insert_tail(cached, &key->queue);
         }
-
-        key->state = NGX_COMPLETION_KEY_UNDERWAY;
-        key->u.lease = submit->lease;
-        key->lease = (uint32_t) submit->lease;
-        ngx_completion_key_join(key, submit);
     }
 }
 
@@ -172,7 +192,11 @@ void
 ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end)
 {
+    time_t                    news;
+    ngx_uint_t                joined;
     ngx_completion_key_sh_t  *key, *next;
+
+    news = ngx_time() + NGX_COMPLETION_KEY_NEWS;
 
     for (key = submit->keys; key; key = next) {
         next = key->sibling;
@@ -181,39 +205,31 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         ngx_completion_zone_note(zone, ngx_completion_key_hash(key->name));
 
-        if (end->state == NGX_COMPLETION_KEY_NONE) {
+        key->state = end->state;
+        key->outcome = end->outcome;
+        joined = key->flags & NGX_COMPLETION_KEY_JOINED;
+
+        if (end->state == NGX_COMPLETION_KEY_NONE
+            || (ngx_completion_key_refused(key) && !joined))
+        {
             ngx_completion_key_delete(zone, key);
             continue;
         }
 
         /* it may have taken longer than the key was to live */
 
-        if (key->flags & NGX_COMPLETION_KEY_JOINED) {
-            key->expires = ngx_max(key->expires,
-                                   ngx_time() + NGX_COMPLETION_KEY_NEWS);
+        if (joined) {
+            key->expires = ngx_completion_key_refused(key)
+                               ? news : ngx_max(key->expires, news);
         }
-
-        key->state = NGX_COMPLETION_KEY_ENDED;
-        key->outcome = end->outcome;
 
         if (end->outcome == NGX_COMPLETION_OK) {
             key->submitted = end->id.submitted;
             key->len = end->id.upstream.len;
             ngx_memcpy(key->u.id, end->id.upstream.data, key->len);
-            continue;
-        }
-
-        key->submitted = end->retry_after;
-
-        if (!ngx_completion_key_refused(key)) {
-            continue;
-        }
-
-        if (key->flags & NGX_COMPLETION_KEY_JOINED) {
-            key->expires = ngx_time() + NGX_COMPLETION_KEY_NEWS;
 
         } else {
-            ngx_completion_key_delete(zone, key);
+            key->submitted = end->retry_after;
         }
     }
 
@@ -392,16 +408,15 @@ ngx_completion_key_hash(u_char *name)
 
 
 static void
-ngx_completion_key_init(ngx_completion_zone_t *zone,
-    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags)
+ngx_completion_key_add(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
+    ngx_completion_submit_sh_t *submit)
 {
     ngx_completion_key_sh_t  **bucket;
 
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
 
-    k->sibling = NULL;
-    k->link = NULL;
     k->expires = ngx_time() + key->ttl;
     k->flags = flags;
 
@@ -410,25 +425,20 @@ ngx_completion_key_init(ngx_completion_zone_t *zone,
     *bucket = k;
 
     zone->sh->nkeys[flags & NGX_COMPLETION_KEY_CACHE]++;
-}
 
+    k->sibling = NULL;
+    k->link = NULL;
 
-static void
-ngx_completion_key_join(ngx_completion_key_sh_t *key,
-    ngx_completion_submit_sh_t *submit)
-{
-    ngx_completion_key_sh_t  **keys;
+    if (submit) {
+        k->sibling = submit->keys;
+        k->link = &submit->keys;
 
-    keys = &submit->keys;
+        if (k->sibling) {
+            k->sibling->link = &k->sibling;
+        }
 
-    key->sibling = *keys;
-    key->link = keys;
-
-    if (*keys) {
-        (*keys)->link = &key->sibling;
+        submit->keys = k;
     }
-
-    *keys = key;
 }
 
 

@@ -1,4 +1,10 @@
 
+/*
+ * The life of a record, as it is drawn where the record is declared: an id is
+ * accepted or adopted, polls bring what they bring, or we decide.
+ */
+
+
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_md5.h>
@@ -29,6 +35,82 @@ static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 static ngx_uint_t ngx_completion_record_end(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
+
+
+ngx_int_t
+ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_completion_id_t *id, ngx_uint_t model)
+{
+    uint32_t                     hash;
+    ngx_int_t                    rc;
+    ngx_completion_found_t       end;
+    ngx_completion_chunk_sh_t   *chunks;
+    ngx_completion_submit_sh_t  *submit;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_OK;
+    hash = ngx_completion_zone_hash(&id->upstream);
+
+    ngx_completion_zone_lock(zone);
+
+    submit = ngx_completion_line_find(zone, lease);
+    record = ngx_completion_record_find(zone, &id->upstream, hash);
+
+    /* without a submit: the zone was made anew meanwhile */
+
+    if (submit == NULL && record == NULL
+        && ngx_completion_room_take(zone, 1, &chunks) != NGX_OK)
+    {
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    if (submit) {
+        ngx_memzero(&end, sizeof(ngx_completion_found_t));
+        end.state = NGX_COMPLETION_KEY_ENDED;
+        end.id = *id;
+
+        ngx_completion_keys_settle(zone, submit, &end);
+        ngx_completion_line_leave(zone, submit);
+
+        ngx_memzero(submit, NGX_COMPLETION_CHUNK);
+        chunks = (ngx_completion_chunk_sh_t *) submit;
+    }
+
+    if (record == NULL) {
+        record = ngx_completion_record_add(zone, chunks, id, hash,
+                                           NGX_COMPLETION_RECORD_PENDING);
+
+    } else {
+        if (submit) {
+            ngx_slab_free_locked(zone->shpool, submit);
+        }
+
+        if (record->state == NGX_COMPLETION_RECORD_FINAL
+            || ngx_completion_record_leased(record))
+        {
+            rc = NGX_BUSY;
+            goto done;
+        }
+
+        record->state = NGX_COMPLETION_RECORD_PENDING;
+        ngx_completion_record_place(zone, record);
+    }
+
+    record->flags |= NGX_COMPLETION_RECORD_OURS;
+    record->submitted = id->submitted;
+    record->model = model % NGX_COMPLETION_MODELS;
+    record->lease = lease;
+    record->lease_end = ngx_current_msec + zone->poll_lease;
+
+    ngx_completion_record_schedule(zone, record, record->lease_end);
+
+done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
 
 
 ngx_int_t

@@ -8,16 +8,11 @@
 #define NGX_COMPLETION_COPY_SMALL     4096
 
 
-static ngx_int_t ngx_completion_record_document(ngx_completion_zone_t *zone,
-    ngx_str_t *id, uint32_t hash, ngx_completion_view_t *view);
-static void ngx_completion_record_view(ngx_completion_record_sh_t *record,
-    ngx_completion_view_t *view);
-
-
 ngx_int_t
 ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
+    size_t                       offset, size;
     uint32_t                     hash;
     ngx_completion_record_sh_t  *record;
 
@@ -31,7 +26,18 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
     record = ngx_completion_record_find(zone, id, hash);
 
     if (record) {
-        ngx_completion_record_view(record, view);
+        view->state = record->state;
+        view->verdict = record->verdict;
+        view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) != 0;
+        view->failing = !ngx_completion_record_is_complete(record)
+                        && record->failures >= NGX_COMPLETION_FAILURES
+                        && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+        view->version = record->version;
+        view->submitted = record->submitted;
+        view->finished = record->finished;
+        view->digest = record->digest;
+        view->id_offset = record->id_offset;
+        view->document.len = record->chunks ? record->length : 0;
 
         if (record->state == NGX_COMPLETION_RECORD_PENDING) {
             ngx_completion_record_want(zone, record, ms, view);
@@ -63,18 +69,7 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         return NGX_OK;
     }
 
-    return ngx_completion_record_document(zone, id, hash, view);
-}
-
-
-/* a long document, in pieces; what goes away meanwhile was not kept */
-
-static ngx_int_t
-ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
-    uint32_t hash, ngx_completion_view_t *view)
-{
-    size_t                       offset, size;
-    ngx_completion_record_sh_t  *record;
+    /* a longer one in pieces; what goes away meanwhile was not kept */
 
     for (offset = 0; offset < view->document.len; offset += size) {
         size = ngx_min(view->document.len - offset, NGX_COMPLETION_COPY_MAX);
@@ -99,23 +94,4 @@ ngx_completion_record_document(ngx_completion_zone_t *zone, ngx_str_t *id,
     }
 
     return NGX_OK;
-}
-
-
-static void
-ngx_completion_record_view(ngx_completion_record_sh_t *record,
-    ngx_completion_view_t *view)
-{
-    view->state = record->state;
-    view->verdict = record->verdict;
-    view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) ? 1 : 0;
-    view->failing = !ngx_completion_record_is_complete(record)
-                    && record->failures >= NGX_COMPLETION_FAILURES
-                    && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
-    view->version = record->version;
-    view->submitted = record->submitted;
-    view->finished = record->finished;
-    view->digest = record->digest;
-    view->id_offset = record->id_offset;
-    view->document.len = record->chunks ? record->length : 0;
 }
