@@ -8,6 +8,7 @@
 
 
 static const char *ngx_completion_credential_line(ngx_str_t *value);
+static ngx_uint_t ngx_completion_credential_visible(ngx_str_t *value);
 
 
 char *
@@ -131,8 +132,6 @@ ngx_completion_credential_check(ngx_completion_credential_t *c,
 static const char *
 ngx_completion_credential_line(ngx_str_t *value)
 {
-    ngx_uint_t  i;
-
     while (value->len && (value->data[value->len - 1] == LF
                           || value->data[value->len - 1] == CR))
     {
@@ -147,14 +146,27 @@ ngx_completion_credential_line(ngx_str_t *value)
         return "is longer than a secret may be, 16k";
     }
 
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
-            return "must hold one line of visible ASCII characters, the "
-                   "secret itself";
-        }
+    if (!ngx_completion_credential_visible(value)) {
+        return "must hold one line of visible ASCII characters, the "
+               "secret itself";
     }
 
     return NULL;
+}
+
+
+static ngx_uint_t
+ngx_completion_credential_visible(ngx_str_t *value)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -207,14 +219,6 @@ done:
     ngx_destroy_pool(pool);
 
     return rc;
-}
-
-
-ngx_int_t
-ngx_completion_credential_show(ngx_completion_credential_t *c,
-    ngx_completion_fetch_t *f, ngx_str_t *secret)
-{
-    return ngx_completion_fetch_authorization(f, c->kind->scheme, secret);
 }
 
 
@@ -277,16 +281,12 @@ const char *
 ngx_completion_token_keep(ngx_completion_fetch_t *f, ngx_str_t *text,
     ngx_str_t *token)
 {
-    ngx_uint_t  i;
-
     if (text->len > NGX_COMPLETION_TOKEN_MAX) {
         return "the token is longer than 16k";
     }
 
-    for (i = 0; i < text->len; i++) {
-        if (text->data[i] <= 0x20 || text->data[i] >= 0x7f) {
-            return "the token holds characters it may not";
-        }
+    if (!ngx_completion_credential_visible(text)) {
+        return "the token holds characters it may not";
     }
 
     token->data = ngx_completion_secret_alloc(f->pool, text->len);

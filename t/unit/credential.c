@@ -251,7 +251,8 @@ test_header(void)
         credential.kind = t[i].kind;
         f = ngx_completion_fetch_create(&credential.service, &shim_log);
 
-        ngx_completion_credential_show(&credential, f, &token);
+        (void) ngx_completion_fetch_authorization(f, credential.kind->scheme,
+                                                  &token);
         got = str(stub_headers);
         is_str(&got, t[i].header, "what upstream is shown");
         is_int(ngx_completion_credential_renewed(&credential), i > 1,

@@ -120,9 +120,7 @@ const ngx_completion_dialect_t  ngx_completion_yandex = {
     ngx_string("messages"),                /* native */
 
     ngx_completion_yandex_body,            /* body */
-    ngx_completion_yandex_submit,          /* submit */
-    ngx_completion_yandex_poll,            /* poll */
-    ngx_completion_yandex_cancel,          /* cancel */
+    ngx_completion_yandex_call,            /* call */
 
     "x-operation-poll-interval",           /* poll_interval */
     ngx_completion_yandex_request_ids,     /* request_ids */

@@ -38,12 +38,9 @@ typedef struct {
 ngx_int_t ngx_completion_yandex_body(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_completion_prompt_t *prompt, ngx_str_t *body,
     ngx_str_t *reason);
-ngx_int_t ngx_completion_yandex_submit(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, u_char *request_id);
-ngx_int_t ngx_completion_yandex_poll(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id);
-ngx_int_t ngx_completion_yandex_cancel(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id);
+ngx_int_t ngx_completion_yandex_call(ngx_completion_provider_t *p,
+    ngx_completion_call_e kind, ngx_completion_fetch_t *f, ngx_str_t *text,
+    u_char *request_id);
 
 ngx_int_t ngx_completion_yandex_answer(ngx_completion_call_e kind,
     ngx_completion_masks_t *masks, ngx_pool_t *pool, ngx_str_t *text,
@@ -56,8 +53,8 @@ ngx_int_t ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,
     ngx_completion_operation_t *operation);
 
-/* Upstream's word for one of ours; NULL: it has none. */
-const char *ngx_completion_yandex_reasoning(ngx_str_t *word);
+/* Upstream's word for one of ours, as JSON; NULL: it has none. */
+ngx_str_t *ngx_completion_yandex_reasoning(ngx_str_t *word);
 
 
 extern ngx_completion_credential_kind_t  ngx_completion_yandex_api_key;
