@@ -204,12 +204,12 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
             continue;
         }
 
-        answer->request_id.len = value.len;
         answer->request_id.data = ngx_pstrdup(pool, &value);
-
         if (answer->request_id.data == NULL) {
             return NGX_ERROR;
         }
+
+        answer->request_id.len = value.len;
 
         /* what upstream echoes must not end up in a log */
 

@@ -175,46 +175,41 @@ ngx_completion_credential_digest(ngx_completion_credential_t *c,
     ngx_completion_secret_t *secret, ngx_completion_credential_digest_t *digest,
     ngx_log_t *log)
 {
-    u_char      *p, *text, md[NGX_COMPLETION_SHA256];
+    u_char       md[NGX_COMPLETION_SHA256];
     ngx_int_t    rc;
-    ngx_str_t    account;
+    ngx_str_t    source[2], *value;
     ngx_pool_t  *pool;
 
+    ngx_memzero(md, NGX_COMPLETION_SHA256);
     ngx_memzero(digest, sizeof(ngx_completion_credential_digest_t));
-    ngx_str_null(&account);
 
     pool = ngx_create_pool(1024, log);
     if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
+    source[0] = c->service.url;
+    ngx_str_null(&source[1]);
+
+    rc = NGX_OK;
 
     if (secret) {
-        if (c->kind->account(pool, &secret->value, &account)
-            || ngx_completion_sha256(secret->value.data, secret->value.len, md)
-               != NGX_OK)
+        value = &secret->value;
+
+        if (c->kind->account(pool, value, &source[1])
+            || ngx_completion_sha256(value->data, value->len, md) != NGX_OK)
         {
-            goto done;
+            rc = NGX_ERROR;
+
+        } else {
+            ngx_memcpy(digest->key, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
         }
-
-        ngx_memcpy(digest->key, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
     }
-
-    text = ngx_pnalloc(pool, c->service.url.len + 1 + account.len);
-    if (text == NULL) {
-        goto done;
-    }
-
-    p = ngx_sprintf(text, "%V\n%V", &c->service.url, &account);
-
-    rc = ngx_completion_sha256(text, p - text, md);
 
     if (rc == NGX_OK) {
+        rc = ngx_completion_sha256_parts(source, 2, md);
         ngx_memcpy(digest->source, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
     }
-
-done:
 
     ngx_destroy_pool(pool);
 

@@ -6,7 +6,6 @@
 
 
 #include "ngx_completion_yandex.h"
-#include "ngx_completion_yandex_jwt.h"
 
 
 enum {
