@@ -143,39 +143,31 @@ ngx_completion_yandex_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_str_null(reason);
 
     fault = ngx_completion_yandex_utf8(prompt);
-    if (fault) {
-        rc = NGX_DECLINED;
-        goto failed;
-    }
+    rc = fault ? NGX_DECLINED : NGX_OK;
 
-    if (prompt->native.len) {
+    if (rc == NGX_OK && prompt->native.len) {
         rc = ngx_completion_yandex_native(pool, &prompt->native, &native);
-        if (rc != NGX_OK) {
-            fault = native.reason;
-            goto failed;
-        }
+        fault = native.reason;
     }
 
-    model = prompt->model.len ? &prompt->model : &native.model;
+    if (rc == NGX_OK) {
+        model = prompt->model.len ? &prompt->model : &native.model;
+        rc = ngx_completion_yandex_model(p, pool, model, &uri, &fault);
+    }
 
-    rc = ngx_completion_yandex_model(p, pool, model, &uri, &fault);
+    if (rc == NGX_DECLINED) {
+        reason->data = (u_char *) fault;
+        reason->len = ngx_strlen(fault);
+    }
+
     if (rc != NGX_OK) {
-        goto failed;
+        return rc;
     }
 
     rc = ngx_completion_yandex_write(pool, prompt, &native, &uri, body);
 
     if (native.text.data) {
         (void) ngx_pfree(pool, native.text.data);
-    }
-
-    return rc;
-
-failed:
-
-    if (rc == NGX_DECLINED) {
-        reason->data = (u_char *) fault;
-        reason->len = ngx_strlen(fault);
     }
 
     return rc;
