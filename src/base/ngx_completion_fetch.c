@@ -45,7 +45,6 @@ static void ngx_completion_fetch_abort(const char *fault);
 static void ngx_completion_fetch_cut(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_unwatched(CURL *easy);
 static void ngx_completion_fetch_free_buffer(void *data);
-static ngx_int_t ngx_completion_fetch_prepare(ngx_log_t *log);
 static ngx_uint_t ngx_completion_fetch_cap(void);
 static void ngx_completion_fetch_admit(void);
 static ngx_completion_fetch_job_t *ngx_completion_fetch_next(void);
@@ -115,6 +114,7 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     cln->data = job;
 
     job->fd = (ngx_socket_t) -1;
+    job->last_header = &job->headers;
 
     job->fetch.pool = pool;
     job->fetch.log = copy;
@@ -131,10 +131,13 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
 void
 ngx_completion_fetch_start(ngx_completion_fetch_t *f)
 {
-    ngx_completion_fetch_job_t   *job;
-    ngx_completion_fetch_line_t  *line;
+    ngx_uint_t                         i;
+    ngx_completion_fetch_job_t        *job;
+    ngx_completion_fetch_line_t       *line;
+    ngx_completion_fetch_transfers_t  *transfers;
 
     job = (ngx_completion_fetch_job_t *) f;
+    transfers = &ngx_completion_fetch_transfers;
 
     if (job->state != NGX_COMPLETION_FETCH_NEW) {
         ngx_log_error(NGX_LOG_ALERT, f->log, 0, "transfer started twice");
@@ -149,13 +152,33 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     job->timer.cancelable = !f->hold;
     ngx_add_timer(&job->timer, f->timeout);
 
-    if (ngx_completion_fetch_prepare(f->log) != NGX_OK) {
-        ngx_completion_fetch_unreached(job, "libcurl cannot be used");
+    if (!transfers->ready) {
+        ngx_queue_init(&transfers->waiting);
+        ngx_queue_init(&transfers->admitted);
+        ngx_queue_init(&transfers->done);
+
+        for (i = 0; i < NGX_COMPLETION_FETCH_LINES; i++) {
+            ngx_queue_init(&transfers->lines[i].jobs);
+        }
+
+        ngx_completion_timer_init(&transfers->report,
+                                  ngx_completion_fetch_report_handler,
+                                  ngx_cycle->log);
+        transfers->ready = 1;
+    }
+
+    if (transfers->closed) {
+        ngx_completion_fetch_unreached(job, "the worker is shutting down");
         return;
     }
 
-    if (ngx_completion_fetch_transfers.closed) {
-        ngx_completion_fetch_unreached(job, "the worker is shutting down");
+    if ((ngx_process != NGX_PROCESS_WORKER
+         && ngx_process != NGX_PROCESS_SINGLE)
+        || ngx_completion_fetch_event_init(&ngx_completion_fetch_owner,
+                                           ngx_completion_fetch_cap(), f->log)
+           != NGX_OK)
+    {
+        ngx_completion_fetch_unreached(job, "libcurl cannot be used");
         return;
     }
 
@@ -164,8 +187,7 @@ ngx_completion_fetch_start(ngx_completion_fetch_t *f)
     line = ngx_completion_fetch_line(job);
 
     if (ngx_queue_empty(&line->jobs)) {
-        ngx_queue_insert_tail(&ngx_completion_fetch_transfers.waiting,
-                              &line->queue);
+        ngx_queue_insert_tail(&transfers->waiting, &line->queue);
     }
 
     ngx_queue_insert_tail(&line->jobs, &job->queue);
@@ -391,43 +413,6 @@ ngx_completion_fetch_free_buffer(void *data)
 
         ngx_free(job->buffer);
     }
-}
-
-
-static ngx_int_t
-ngx_completion_fetch_prepare(ngx_log_t *log)
-{
-    ngx_uint_t                         i;
-    ngx_completion_fetch_transfers_t  *transfers;
-
-    transfers = &ngx_completion_fetch_transfers;
-
-    if (!transfers->ready) {
-        ngx_queue_init(&transfers->waiting);
-        ngx_queue_init(&transfers->admitted);
-        ngx_queue_init(&transfers->done);
-
-        for (i = 0; i < NGX_COMPLETION_FETCH_LINES; i++) {
-            ngx_queue_init(&transfers->lines[i].jobs);
-        }
-
-        ngx_completion_timer_init(&transfers->report,
-                                  ngx_completion_fetch_report_handler,
-                                  ngx_cycle->log);
-        transfers->ready = 1;
-    }
-
-    if (transfers->closed) {
-        return NGX_OK;
-    }
-
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_fetch_event_init(&ngx_completion_fetch_owner,
-                                           ngx_completion_fetch_cap(), log);
 }
 
 

@@ -36,8 +36,6 @@ static ngx_int_t ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job,
 static ngx_int_t ngx_completion_fetch_field(ngx_completion_fetch_job_t *job,
     u_char *name, u_char *last);
 static ngx_uint_t ngx_completion_fetch_encodings(u_char *p, u_char *last);
-static ngx_uint_t ngx_completion_fetch_overdue(
-    ngx_completion_fetch_job_t *job);
 static ngx_uint_t ngx_completion_fetch_wrapped(
     ngx_completion_fetch_job_t *job);
 
@@ -123,28 +121,14 @@ ngx_completion_fetch_answer_body(char *p, size_t size, size_t n, void *data)
 static ngx_int_t
 ngx_completion_fetch_grow(ngx_completion_fetch_job_t *job, size_t need)
 {
-    u_char      *p;
-    size_t       size;
-    curl_off_t   length;
+    u_char  *p;
+    size_t   size;
 
     if (need <= job->size) {
         return NGX_OK;
     }
 
     size = ngx_max(job->size * 2, NGX_COMPLETION_FETCH_FIRST_BUFFER);
-
-    /* a length that the server promised is believed once, up to the limit */
-
-    if (job->size == 0
-        && curl_easy_getinfo(job->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T,
-                             &length)
-           == CURLE_OK
-        && length > 0
-        && length <= (curl_off_t) job->fetch.origin->max_response_size)
-    {
-        size = (size_t) length + 1;
-    }
-
     size = ngx_max(size, need);
 
     /* a secret grows once, so that no copy of it stays behind */
@@ -335,11 +319,27 @@ ngx_completion_fetch_answer_progress(void *data, curl_off_t download,
 {
     ngx_completion_fetch_job_t  *job = data;
 
+    ngx_msec_t       cpu;
+    struct timespec  ts;
+
     if (++job->looks % NGX_COMPLETION_FETCH_LOOK) {
         return 0;
     }
 
-    if (ngx_completion_fetch_overdue(job)) {
+    /*
+     * The loop's time stands still while libcurl does not return to it, and a
+     * worker that had to wait for a processor is not to be blamed.
+     */
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    cpu = (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+    if (job->act != ngx_completion_fetch_act) {
+        job->act = ngx_completion_fetch_act;
+        job->cpu = cpu;
+    }
+
+    if (cpu - job->cpu > NGX_COMPLETION_FETCH_TURN) {
         job->fault = "bytes without a pause";
         return 1;
     }
@@ -350,29 +350,6 @@ ngx_completion_fetch_answer_progress(void *data, curl_off_t download,
     }
 
     return 0;
-}
-
-
-/*
- * The loop's time stands still while libcurl does not return to it, and a
- * worker that had to wait for a processor is not to be blamed.
- */
-
-static ngx_uint_t
-ngx_completion_fetch_overdue(ngx_completion_fetch_job_t *job)
-{
-    ngx_msec_t       cpu;
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    cpu = (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-
-    if (job->act != ngx_completion_fetch_act) {
-        job->act = ngx_completion_fetch_act;
-        job->cpu = cpu;
-    }
-
-    return cpu - job->cpu > NGX_COMPLETION_FETCH_TURN;
 }
 
 

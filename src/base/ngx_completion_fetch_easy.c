@@ -37,7 +37,6 @@ static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
     u_char *line);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
-static ngx_uint_t ngx_completion_fetch_clean(ngx_socket_t s);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
@@ -84,10 +83,7 @@ ngx_int_t
 ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     ngx_str_t *value)
 {
-    u_char                      *line, *p;
-    ngx_completion_fetch_job_t  *job;
-
-    job = (ngx_completion_fetch_job_t *) f;
+    u_char  *line;
 
     if (!ngx_completion_fetch_one_line(value)) {
         return NGX_ERROR;
@@ -100,20 +96,9 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
 
     /* "name:" would mean to libcurl not to send it */
 
-    p = ngx_cpymem(line, name, ngx_strlen(name));
+    (void) ngx_sprintf(line, "%s%s%V%Z", name, value->len ? ": " : ";", value);
 
-    if (value->len) {
-        *p++ = ':';
-        *p++ = ' ';
-        p = ngx_cpymem(p, value->data, value->len);
-
-    } else {
-        *p++ = ';';
-    }
-
-    *p = '\0';
-
-    return ngx_completion_fetch_append(job, line);
+    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f, line);
 }
 
 
@@ -121,23 +106,18 @@ ngx_int_t
 ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     const char *scheme, ngx_str_t *credential)
 {
-    size_t                       size;
-    u_char                      *line, *last;
-    ngx_completion_secret_t     *secret;
-    ngx_completion_fetch_job_t  *job;
-
-    job = (ngx_completion_fetch_job_t *) f;
+    u_char                   *line, *last;
+    ngx_completion_secret_t  *secret;
 
     if (!ngx_completion_fetch_one_line(credential)) {
         return NGX_ERROR;
     }
 
-    size = sizeof("Authorization:  ") + ngx_strlen(scheme) + credential->len;
-
     /* it stands there while upstream is at work, and a worker may crash */
 
-    secret = ngx_completion_secret_create(size, f->log);
-
+    secret = ngx_completion_secret_create(sizeof("Authorization:  ")
+                                          + ngx_strlen(scheme)
+                                          + credential->len, f->log);
     if (secret == NULL
         || ngx_completion_secret_attach(f->pool, secret) != NGX_OK)
     {
@@ -152,7 +132,7 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     f->credential.data = last - credential->len;
     f->credential.len = credential->len;
 
-    return ngx_completion_fetch_append(job, line);
+    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f, line);
 }
 
 
@@ -492,10 +472,8 @@ ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
     ngx_str_t *address)
 {
     u_char                   *p;
-    struct curl_slist        *resolve;
+    ngx_uint_t                in6;
     ngx_completion_origin_t  *o;
-
-    resolve = NULL;
 
     if (address->len) {
         o = job->fetch.origin;
@@ -506,25 +484,18 @@ ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
             return NGX_ERROR;
         }
 
-        resolve = &job->resolve;
-        resolve->data = (char *) p;
-        resolve->next = NULL;
+        in6 = (ngx_strlchr(address->data, address->data + address->len, ':')
+               != NULL);
 
-        p = ngx_sprintf(p, "+%V:%d:", &o->peer, (int) o->peer_port);
+        (void) ngx_sprintf(p, "+%V:%d:%s%V%s%Z", &o->peer, (int) o->peer_port,
+                           in6 ? "[" : "", address, in6 ? "]" : "");
 
-        if (ngx_strlchr(address->data, address->data + address->len, ':')) {
-            (void) ngx_sprintf(p, "[%V]%Z", address);
-
-        } else {
-            (void) ngx_sprintf(p, "%V%Z", address);
-        }
+        job->resolve.data = (char *) p;
     }
 
-    if (curl_easy_setopt(job->easy, CURLOPT_RESOLVE, resolve) != CURLE_OK) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return curl_easy_setopt(job->easy, CURLOPT_RESOLVE,
+                            address->len ? &job->resolve : NULL)
+           == CURLE_OK ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -574,14 +545,8 @@ ngx_completion_fetch_append(ngx_completion_fetch_job_t *job, u_char *line)
     header->data = (char *) line;
     header->next = NULL;
 
-    if (job->headers) {
-        job->last_header->next = header;
-
-    } else {
-        job->headers = header;
-    }
-
-    job->last_header = header;
+    *job->last_header = header;
+    job->last_header = &header->next;
 
     return NGX_OK;
 }
@@ -598,7 +563,7 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 {
     ngx_completion_fetch_job_t  *job = data;
 
-    u_char                   buf[NGX_COMPLETION_FETCH_ENDS];
+    u_char                   byte, buf[NGX_COMPLETION_FETCH_ENDS];
     ngx_str_t                ends;
     ngx_completion_fetch_t  *f;
 
@@ -617,7 +582,16 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     if (job->opened == 0) {
         job->fd = ngx_completion_fetch_socket_find(&ends);
 
-        if (!ngx_completion_fetch_clean(job->fd)) {
+        /*
+         * Nothing may stand there to be read although nothing is asked, nor
+         * may its end.  libcurl before 8.0 would take the first for the
+         * answer, 8.23 does not look for the second.
+         */
+
+        if (job->fd == (ngx_socket_t) -1
+            || recv(job->fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT) != -1
+            || ngx_socket_errno != NGX_EAGAIN)
+        {
             job->fault = "the connection was closed while idle";
             job->attempts = 0;
             job->stale = 1;
@@ -645,23 +619,6 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     return CURL_PREREQFUNC_OK;
-}
-
-
-/*
- * Of a connection used before: nothing stands there to be read although
- * nothing is asked, and neither does its end.  libcurl before 8.0 would take
- * the first for the answer, 8.23 does not look for the second.
- */
-
-static ngx_uint_t
-ngx_completion_fetch_clean(ngx_socket_t s)
-{
-    u_char  byte;
-
-    return s != (ngx_socket_t) -1
-           && recv(s, &byte, 1, MSG_PEEK|MSG_DONTWAIT) == -1
-           && ngx_socket_errno == NGX_EAGAIN;
 }
 
 

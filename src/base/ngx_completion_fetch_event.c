@@ -23,7 +23,6 @@
 static int ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what,
     void *data, void *sockp);
 static ngx_connection_t *ngx_completion_fetch_watch(curl_socket_t s);
-static void ngx_completion_fetch_unwatch(ngx_connection_t *c);
 static void ngx_completion_fetch_idle_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_look_handler(ngx_event_t *ev);
 static void ngx_completion_fetch_looked(void);
@@ -169,13 +168,26 @@ static int
 ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
     void *sockp)
 {
-    ngx_connection_t  *c;
-
-    c = sockp;
+    ngx_connection_t *c = sockp;
 
     if (what == CURL_POLL_REMOVE) {
+
         if (c) {
-            ngx_completion_fetch_unwatch(c);
+            ngx_completion_fetch_nsockets--;
+
+            /*
+             * What does not idle is let go.  libcurl 7.88 to 8.1 closes a
+             * socket that never connected before it tells: then the kernel
+             * has forgotten the descriptor already.
+             */
+
+            if (ngx_completion_fetch_socket_idle(c,
+                                            ngx_completion_fetch_idle_handler)
+                != NGX_OK)
+            {
+                ngx_completion_fetch_socket_release(c,
+                      fcntl(c->fd, F_GETFD) == -1 ? NGX_CLOSE_EVENT : 0);
+            }
         }
 
         return 0;
@@ -183,16 +195,12 @@ ngx_completion_fetch_socket(CURL *easy, curl_socket_t s, int what, void *data,
 
     if (c == NULL) {
         c = ngx_completion_fetch_watch(s);
-
-        if (c == NULL) {
-            ngx_completion_fetch_owner->unwatched(easy);
-            return 0;
-        }
     }
 
-    if (ngx_completion_fetch_switch(c->read, NGX_READ_EVENT,
-                                    what & CURL_POLL_IN)
-        != NGX_OK
+    if (c == NULL
+        || ngx_completion_fetch_switch(c->read, NGX_READ_EVENT,
+                                       what & CURL_POLL_IN)
+           != NGX_OK
         || ngx_completion_fetch_switch(c->write, NGX_WRITE_EVENT,
                                        what & CURL_POLL_OUT)
            != NGX_OK)
@@ -240,27 +248,6 @@ ngx_completion_fetch_watch(curl_socket_t s)
     ngx_completion_fetch_nsockets++;
 
     return c;
-}
-
-
-static void
-ngx_completion_fetch_unwatch(ngx_connection_t *c)
-{
-    ngx_completion_fetch_nsockets--;
-
-    if (ngx_completion_fetch_socket_idle(c, ngx_completion_fetch_idle_handler)
-        == NGX_OK)
-    {
-        return;
-    }
-
-    /*
-     * libcurl 7.88 to 8.1 closes a socket that never connected before it
-     * tells: then the kernel has forgotten the descriptor already.
-     */
-
-    ngx_completion_fetch_socket_release(c, fcntl(c->fd, F_GETFD) == -1
-                                               ? NGX_CLOSE_EVENT : 0);
 }
 
 
@@ -328,16 +315,11 @@ ngx_completion_fetch_looked(void)
 static ngx_int_t
 ngx_completion_fetch_switch(ngx_event_t *ev, ngx_int_t event, ngx_uint_t on)
 {
-    if (on) {
-        return ev->active ? NGX_OK
-                          : ngx_add_event(ev, event, NGX_LEVEL_EVENT);
+    if (!on) {
+        return ngx_completion_fetch_socket_off(ev, event, 0);
     }
 
-    if (ev->posted) {
-        ngx_delete_posted_event(ev);
-    }
-
-    return ev->active ? ngx_del_event(ev, event, 0) : NGX_OK;
+    return ev->active ? NGX_OK : ngx_add_event(ev, event, NGX_LEVEL_EVENT);
 }
 
 

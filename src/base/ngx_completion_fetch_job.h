@@ -49,7 +49,7 @@ typedef struct {
 
     CURL                           *easy;
     struct curl_slist              *headers;    /* in the pool */
-    struct curl_slist              *last_header;
+    struct curl_slist             **last_header;
     struct curl_slist               resolve;
     size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
@@ -180,6 +180,10 @@ ngx_int_t ngx_completion_fetch_socket_evict(void);
 void ngx_completion_fetch_socket_ended(ngx_socket_t s);
 
 void ngx_completion_fetch_socket_release(ngx_connection_t *c,
+    ngx_uint_t flags);
+
+/* Neither posted nor asked for any more: NGX_OK, or NGX_ERROR. */
+ngx_int_t ngx_completion_fetch_socket_off(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t flags);
 
 /*

@@ -147,13 +147,7 @@ ngx_completion_fetch_socket_idle(ngx_connection_t *c,
         return NGX_DECLINED;
     }
 
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
-    }
-
-    if (c->write->active) {
-        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, 0);
-    }
+    (void) ngx_completion_fetch_socket_off(c->write, NGX_WRITE_EVENT, 0);
 
     if (c->read->posted) {
         ngx_delete_posted_event(c->read);
@@ -223,24 +217,23 @@ ngx_completion_fetch_socket_evict(void)
 void
 ngx_completion_fetch_socket_release(ngx_connection_t *c, ngx_uint_t flags)
 {
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
-    }
-
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
-    }
-
-    if (c->read->active) {
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, flags);
-    }
-
-    if (c->write->active) {
-        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, flags);
-    }
+    (void) ngx_completion_fetch_socket_off(c->read, NGX_READ_EVENT, flags);
+    (void) ngx_completion_fetch_socket_off(c->write, NGX_WRITE_EVENT, flags);
 
     ngx_free_connection(c);
     c->fd = (ngx_socket_t) -1;
+}
+
+
+ngx_int_t
+ngx_completion_fetch_socket_off(ngx_event_t *ev, ngx_int_t event,
+    ngx_uint_t flags)
+{
+    if (ev->posted) {
+        ngx_delete_posted_event(ev);
+    }
+
+    return ev->active ? ngx_del_event(ev, event, flags) : NGX_OK;
 }
 
 

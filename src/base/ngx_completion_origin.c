@@ -83,6 +83,7 @@ ngx_completion_origin_proxy(ngx_conf_t *cf, ngx_str_t *url,
 {
     char                         *err;
     u_char                       *p;
+    ngx_uint_t                    in6;
     ngx_completion_origin_url_t   u;
 
     err = ngx_completion_origin_split(url, &u);
@@ -111,17 +112,12 @@ ngx_completion_origin_proxy(ngx_conf_t *cf, ngx_str_t *url,
 
     /* libcurl's default port of a proxy is 1080: it is always spelt out */
 
+    in6 = (ngx_strlchr(u.host.data, u.host.data + u.host.len, ':') != NULL);
+
     o->proxy.data = p;
-
-    if (ngx_strlchr(u.host.data, u.host.data + u.host.len, ':')) {
-        p = ngx_sprintf(p, "http://[%V]:%d", &u.host, (int) u.port);
-
-    } else {
-        p = ngx_sprintf(p, "http://%V:%d", &u.host, (int) u.port);
-    }
-
-    o->proxy.len = p - o->proxy.data;
-    *p = '\0';
+    o->proxy.len = ngx_sprintf(p, "http://%s%V%s:%d%Z", in6 ? "[" : "",
+                               &u.host, in6 ? "]" : "", (int) u.port)
+                   - p - 1;
 
     return NULL;
 }

@@ -12,25 +12,36 @@
 #define NGX_COMPLETION_REQUEST_ID_MAX  128
 
 
-static void ngx_completion_provider_status(ngx_completion_kind_e kind,
-    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer);
+static ngx_completion_outcome_e ngx_completion_provider_status(
+    ngx_completion_kind_e kind, ngx_uint_t status);
 static ngx_int_t ngx_completion_provider_read(ngx_completion_masks_t *masks,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault);
-static ngx_int_t ngx_completion_provider_operation(
-    ngx_completion_masks_t *masks, ngx_completion_kind_e kind,
-    ngx_completion_fetch_t *f, ngx_pool_t *pool, ngx_str_t *id,
-    ngx_completion_operation_t *operation, const char **fault);
 static ngx_int_t ngx_completion_provider_answer_headers(
     ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
     ngx_pool_t *pool, ngx_completion_answer_t *answer);
-static ngx_int_t ngx_completion_provider_request_id(
-    ngx_completion_masks_t *masks, ngx_completion_fetch_t *f,
-    const char *name, ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
 static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
 static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer, const char *fault);
+
+
+static const struct {
+    ngx_uint_t                status;
+    ngx_completion_outcome_e  outcome;
+} ngx_completion_provider_statuses[] = {
+    { 400, NGX_COMPLETION_INVALID_REQUEST },
+    { 413, NGX_COMPLETION_INVALID_REQUEST },
+    { 422, NGX_COMPLETION_INVALID_REQUEST },
+    { 429, NGX_COMPLETION_QUOTA_EXCEEDED },
+    { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE },
+
+    /* somebody gave up waiting: what was sent may be under way */
+    { 408, NGX_COMPLETION_OUTCOME_UNKNOWN },
+    { 499, NGX_COMPLETION_OUTCOME_UNKNOWN },
+
+    { 0, 0 }
+};
 
 
 void
@@ -55,7 +66,9 @@ ngx_completion_provider_answer(ngx_completion_provider_t *p,
         masks.tenant = p->tenant;
         masks.credential = f->credential;
 
-        ngx_completion_provider_status(kind, f, answer);
+        answer->status = f->status;
+        answer->outcome = ngx_completion_provider_status(kind, f->status);
+        answer->unauthorized = (f->status == 401);
 
         if (ngx_completion_provider_read(&masks, kind, f, pool, id, answer,
                                          &fault)
@@ -70,60 +83,26 @@ ngx_completion_provider_answer(ngx_completion_provider_t *p,
 }
 
 
-static void
-ngx_completion_provider_status(ngx_completion_kind_e kind,
-    ngx_completion_fetch_t *f, ngx_completion_answer_t *answer)
+static ngx_completion_outcome_e
+ngx_completion_provider_status(ngx_completion_kind_e kind, ngx_uint_t status)
 {
-    answer->status = f->status;
+    ngx_uint_t  i;
 
-    switch (f->status) {
-
-    case 400:
-    case 413:
-    case 422:
-        answer->outcome = NGX_COMPLETION_INVALID_REQUEST;
-        return;
-
-    case 401:
-        answer->outcome = NGX_COMPLETION_UPSTREAM_REJECTED;
-        answer->unauthorized = 1;
-        return;
-
-    case 404:
-
-        /* of a submit it means that the model has no asynchronous mode */
-
-        answer->outcome = (kind == NGX_COMPLETION_KIND_SUBMIT)
-                              ? NGX_COMPLETION_UPSTREAM_REJECTED
-                              : NGX_COMPLETION_OPERATION_NOT_FOUND;
-        return;
-
-    case 408:
-    case 499:
-
-        /* somebody gave up waiting: what was sent may be under way */
-
-        answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
-        return;
-
-    case 429:
-        answer->outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
-        return;
-
-    case 503:
-        answer->outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-        return;
+    for (i = 0; ngx_completion_provider_statuses[i].status; i++) {
+        if (ngx_completion_provider_statuses[i].status == status) {
+            return ngx_completion_provider_statuses[i].outcome;
+        }
     }
 
-    if (f->status >= 200 && f->status < 300) {
-        answer->outcome = NGX_COMPLETION_OK;
+    /* of a submit it means that the model has no asynchronous mode */
 
-    } else if (f->status >= 500) {
-        answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
-
-    } else {
-        answer->outcome = NGX_COMPLETION_UPSTREAM_REJECTED;
+    if (status == 404 && kind != NGX_COMPLETION_KIND_SUBMIT) {
+        return NGX_COMPLETION_OPERATION_NOT_FOUND;
     }
+
+    return (status >= 500) ? NGX_COMPLETION_OUTCOME_UNKNOWN
+         : (status >= 200 && status < 300) ? NGX_COMPLETION_OK
+                                           : NGX_COMPLETION_UPSTREAM_REJECTED;
 }
 
 
@@ -132,6 +111,9 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer, const char **fault)
 {
+    ngx_int_t   rc;
+    ngx_str_t  *told;
+
     *fault = "no memory";
 
     if (ngx_completion_provider_answer_headers(masks, f, pool, answer)
@@ -140,42 +122,34 @@ ngx_completion_provider_read(ngx_completion_masks_t *masks,
         return NGX_ERROR;
     }
 
-    if (answer->outcome == NGX_COMPLETION_OK) {
-        return ngx_completion_provider_operation(masks, kind, f, pool, id,
-                                                 &answer->operation, fault);
+    if (answer->outcome != NGX_COMPLETION_OK) {
+
+        if (masks->dialect->reason(pool, &f->response, &answer->reason)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        return ngx_completion_clean(masks, pool, &answer->reason,
+                                    NGX_COMPLETION_REASON_MAX);
     }
 
-    if (masks->dialect->reason(pool, &f->response, &answer->reason) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_clean(masks, pool, &answer->reason,
-                                NGX_COMPLETION_REASON_MAX);
-}
-
-
-static ngx_int_t
-ngx_completion_provider_operation(ngx_completion_masks_t *masks,
-    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
-    ngx_str_t *id, ngx_completion_operation_t *operation, const char **fault)
-{
-    ngx_int_t  rc;
-
-    rc = masks->dialect->answer(kind, masks, pool, &f->response, operation,
-                                fault);
+    rc = masks->dialect->answer(kind, masks, pool, &f->response,
+                                &answer->operation, fault);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (masks->dialect->id(&operation->id) != NGX_OK) {
+    told = &answer->operation.id;
+
+    if (masks->dialect->id(told) != NGX_OK) {
         *fault = "an operation's id of a wrong form";
         return NGX_DECLINED;
     }
 
     if (id && id->len
-        && (id->len != operation->id.len
-            || ngx_memcmp(id->data, operation->id.data, id->len) != 0))
+        && (id->len != told->len
+            || ngx_memcmp(id->data, told->data, id->len) != 0))
     {
         *fault = "another operation";
         return NGX_DECLINED;
@@ -190,8 +164,8 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
     ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_completion_answer_t *answer)
 {
-    ngx_int_t    rc;
     ngx_str_t    value;
+    ngx_uint_t   i;
     const char  *name, **ids;
 
     if (ngx_completion_fetch_answer_header(f, "retry-after", &value)
@@ -208,52 +182,41 @@ ngx_completion_provider_answer_headers(ngx_completion_masks_t *masks,
         answer->poll_interval = ngx_completion_provider_seconds(&value);
     }
 
-    rc = NGX_DECLINED;
+    for (ids = masks->dialect->request_ids; *ids; ids++) {
 
-    for (ids = masks->dialect->request_ids; *ids && rc == NGX_DECLINED; ids++)
-    {
-        rc = ngx_completion_provider_request_id(masks, f, *ids, pool, answer);
-    }
-
-    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_provider_request_id(ngx_completion_masks_t *masks,
-    ngx_completion_fetch_t *f, const char *name, ngx_pool_t *pool,
-    ngx_completion_answer_t *answer)
-{
-    ngx_str_t   value;
-    ngx_uint_t  i;
-
-    if (ngx_completion_fetch_answer_header(f, name, &value) != NGX_OK
-        || value.len == 0 || value.len > NGX_COMPLETION_REQUEST_ID_MAX)
-    {
-        return NGX_DECLINED;
-    }
-
-    for (i = 0; i < value.len; i++) {
+        if (ngx_completion_fetch_answer_header(f, *ids, &value) != NGX_OK
+            || value.len == 0 || value.len > NGX_COMPLETION_REQUEST_ID_MAX)
+        {
+            continue;
+        }
 
         /* a quote would end the value in a log line */
 
-        if (value.data[i] < ' ' || value.data[i] >= 0x7f
-            || value.data[i] == '"')
-        {
-            return NGX_DECLINED;
+        for (i = 0; i < value.len; i++) {
+            if (value.data[i] < ' ' || value.data[i] >= 0x7f
+                || value.data[i] == '"')
+            {
+                break;
+            }
         }
+
+        if (i < value.len) {
+            continue;
+        }
+
+        answer->request_id.data = ngx_pstrdup(pool, &value);
+        if (answer->request_id.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        answer->request_id.len = value.len;
+
+        /* what upstream echoes must not end up in a log */
+
+        return ngx_completion_mask(masks, pool, &answer->request_id);
     }
 
-    answer->request_id.data = ngx_pstrdup(pool, &value);
-    if (answer->request_id.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    answer->request_id.len = value.len;
-
-    /* what upstream echoes must not end up in a log */
-
-    return ngx_completion_mask(masks, pool, &answer->request_id);
+    return NGX_OK;
 }
 
 

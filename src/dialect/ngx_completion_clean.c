@@ -33,16 +33,11 @@ typedef struct {
 static void ngx_completion_cleaning_step(ngx_completion_cleaning_t *c);
 static ngx_uint_t ngx_completion_cleaning_strict(
     ngx_completion_cleaning_t *c);
-static ngx_uint_t ngx_completion_cleaning_masked(
-    ngx_completion_cleaning_t *c, ngx_str_t *secret);
+static size_t ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c);
 static ngx_uint_t ngx_completion_cleaning_starts(
     ngx_completion_cleaning_t *c, const ngx_str_t *with);
 static ngx_uint_t ngx_completion_cleaning_resource(
     ngx_completion_cleaning_t *c);
-static void ngx_completion_cleaning_replace(ngx_completion_cleaning_t *c,
-    const ngx_completion_pattern_t *pattern);
-static void ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c,
-    const char *to);
 static void ngx_completion_cleaning_controls(ngx_completion_cleaning_t *c,
     ngx_str_t *text);
 
@@ -121,10 +116,7 @@ ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     c.p = text->data;
     c.last = text->data + text->len;
 
-    while (c.p < c.last
-           && !ngx_completion_cleaning_masked(&c, &masks->tenant)
-           && !ngx_completion_cleaning_masked(&c, &masks->credential))
-    {
+    while (c.p < c.last && ngx_completion_cleaning_masked(&c) == 0) {
         c.p++;
     }
 
@@ -153,15 +145,13 @@ ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
 static void
 ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
 {
-    if (ngx_completion_cleaning_masked(c, &c->masks->tenant)) {
-        *c->out++ = '*';
-        c->p += c->masks->tenant.len;
-        return;
-    }
+    size_t  len;
 
-    if (ngx_completion_cleaning_masked(c, &c->masks->credential)) {
+    len = ngx_completion_cleaning_masked(c);
+
+    if (len) {
         *c->out++ = '*';
-        c->p += c->masks->credential.len;
+        c->p += len;
         return;
     }
 
@@ -174,37 +164,33 @@ ngx_completion_cleaning_step(ngx_completion_cleaning_t *c)
 static ngx_uint_t
 ngx_completion_cleaning_strict(ngx_completion_cleaning_t *c)
 {
+    u_char                          *end;
+    size_t                           len;
     const ngx_completion_pattern_t  *pattern;
 
-    for (pattern = c->masks->dialect->patterns;
-         pattern->starts.len;
-         pattern++)
+    pattern = c->masks->dialect->patterns;
+
+    while (pattern->starts.len
+           && !ngx_completion_cleaning_starts(c, &pattern->starts))
     {
-        if (ngx_completion_cleaning_starts(c, &pattern->starts)) {
-            ngx_completion_cleaning_replace(c, pattern);
-            return 1;
-        }
+        pattern++;
     }
 
-    if (ngx_completion_cleaning_resource(c)) {
+    if (pattern->starts.len == 0) {
+
+        if (!ngx_completion_cleaning_resource(c)) {
+            return 0;
+        }
+
         *c->out++ = '*';
         c->p += c->masks->dialect->resource_id;
+
         return 1;
     }
 
-    return 0;
-}
-
-
-static void
-ngx_completion_cleaning_replace(ngx_completion_cleaning_t *c,
-    const ngx_completion_pattern_t *pattern)
-{
-    size_t  len;
-
     if (pattern->ends == NULL) {
         c->dropped = 1;
-        return;
+        return 1;
     }
 
     len = ngx_strlen(pattern->instead);
@@ -212,30 +198,46 @@ ngx_completion_cleaning_replace(ngx_completion_cleaning_t *c,
     c->out = ngx_cpymem(c->out, pattern->instead, len);
     c->p += pattern->starts.len;
 
-    ngx_completion_cleaning_skip(c, pattern->ends);
+    end = ngx_strnstr(c->p, (char *) pattern->ends, c->last - c->p);
+    c->p = end ? end + ngx_strlen(pattern->ends) : c->last;
 
     /* what stood on both sides must not make a secret together */
 
     if (len == 0 && c->out > c->start && c->out[-1] != ' ') {
         *c->out++ = ' ';
     }
+
+    return 1;
 }
 
 
-static ngx_uint_t
-ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c, ngx_str_t *secret)
-{
-    u_char  *end;
+/* The length of a secret that stands here, or 0. */
 
-    if (!ngx_completion_cleaning_starts(c, secret)) {
-        return 0;
+static size_t
+ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c)
+{
+    u_char      *end;
+    ngx_str_t   *secret;
+    ngx_uint_t   i;
+
+    for (i = 0; i < 2; i++) {
+        secret = i ? &c->masks->credential : &c->masks->tenant;
+
+        if (!ngx_completion_cleaning_starts(c, secret)) {
+            continue;
+        }
+
+        end = c->p + secret->len;
+
+        if (secret->len >= NGX_COMPLETION_MASKED_ANYWHERE
+            || ((c->p == c->begin || !ngx_completion_cleaning_word(c->p[-1]))
+                && (end == c->last || !ngx_completion_cleaning_word(*end))))
+        {
+            return secret->len;
+        }
     }
 
-    end = c->p + secret->len;
-
-    return secret->len >= NGX_COMPLETION_MASKED_ANYWHERE
-           || ((c->p == c->begin || !ngx_completion_cleaning_word(c->p[-1]))
-               && (end == c->last || !ngx_completion_cleaning_word(*end)));
+    return 0;
 }
 
 
@@ -286,27 +288,6 @@ ngx_completion_cleaning_resource(ngx_completion_cleaning_t *c)
 
     return digits && letters
            && digits + letters == c->masks->dialect->resource_id;
-}
-
-
-static void
-ngx_completion_cleaning_skip(ngx_completion_cleaning_t *c, const char *to)
-{
-    size_t  len;
-
-    len = ngx_strlen(to);
-
-    while ((size_t) (c->last - c->p) >= len) {
-
-        if (ngx_strncmp(c->p, to, len) == 0) {
-            c->p += len;
-            return;
-        }
-
-        c->p++;
-    }
-
-    c->p = c->last;
 }
 
 

@@ -8,6 +8,7 @@
 
 
 static const char *ngx_completion_credential_line(ngx_str_t *value);
+static ngx_uint_t ngx_completion_credential_visible(ngx_str_t *value);
 
 
 char *
@@ -131,8 +132,6 @@ ngx_completion_credential_check(ngx_completion_credential_t *c,
 static const char *
 ngx_completion_credential_line(ngx_str_t *value)
 {
-    ngx_uint_t  i;
-
     while (value->len && (value->data[value->len - 1] == LF
                           || value->data[value->len - 1] == CR))
     {
@@ -147,14 +146,27 @@ ngx_completion_credential_line(ngx_str_t *value)
         return "is longer than a secret may be, 16k";
     }
 
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
-            return "must hold one line of visible ASCII characters, the "
-                   "secret itself";
-        }
+    if (!ngx_completion_credential_visible(value)) {
+        return "must hold one line of visible ASCII characters, the "
+               "secret itself";
     }
 
     return NULL;
+}
+
+
+static ngx_uint_t
+ngx_completion_credential_visible(ngx_str_t *value)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -163,58 +175,45 @@ ngx_completion_credential_digest(ngx_completion_credential_t *c,
     ngx_completion_secret_t *secret, ngx_completion_credential_digest_t *digest,
     ngx_log_t *log)
 {
-    u_char      *p, *text, md[NGX_COMPLETION_SHA256];
+    u_char       md[NGX_COMPLETION_SHA256];
     ngx_int_t    rc;
-    ngx_str_t    account;
+    ngx_str_t    source[2], *value;
     ngx_pool_t  *pool;
 
+    ngx_memzero(md, NGX_COMPLETION_SHA256);
     ngx_memzero(digest, sizeof(ngx_completion_credential_digest_t));
-    ngx_str_null(&account);
 
     pool = ngx_create_pool(1024, log);
     if (pool == NULL) {
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
+    source[0] = c->service.url;
+    ngx_str_null(&source[1]);
+
+    rc = NGX_OK;
 
     if (secret) {
-        if (c->kind->account(pool, &secret->value, &account)
-            || ngx_completion_sha256(secret->value.data, secret->value.len, md)
-               != NGX_OK)
+        value = &secret->value;
+
+        if (c->kind->account(pool, value, &source[1])
+            || ngx_completion_sha256(value->data, value->len, md) != NGX_OK)
         {
-            goto done;
+            rc = NGX_ERROR;
+
+        } else {
+            ngx_memcpy(digest->key, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
         }
-
-        ngx_memcpy(digest->key, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
     }
-
-    text = ngx_pnalloc(pool, c->service.url.len + 1 + account.len);
-    if (text == NULL) {
-        goto done;
-    }
-
-    p = ngx_sprintf(text, "%V\n%V", &c->service.url, &account);
-
-    rc = ngx_completion_sha256(text, p - text, md);
 
     if (rc == NGX_OK) {
+        rc = ngx_completion_sha256_parts(source, 2, md);
         ngx_memcpy(digest->source, md, NGX_COMPLETION_CREDENTIAL_DIGEST);
     }
-
-done:
 
     ngx_destroy_pool(pool);
 
     return rc;
-}
-
-
-ngx_int_t
-ngx_completion_credential_show(ngx_completion_credential_t *c,
-    ngx_completion_fetch_t *f, ngx_str_t *secret)
-{
-    return ngx_completion_fetch_authorization(f, c->kind->scheme, secret);
 }
 
 
@@ -277,16 +276,12 @@ const char *
 ngx_completion_token_keep(ngx_completion_fetch_t *f, ngx_str_t *text,
     ngx_str_t *token)
 {
-    ngx_uint_t  i;
-
     if (text->len > NGX_COMPLETION_TOKEN_MAX) {
         return "the token is longer than 16k";
     }
 
-    for (i = 0; i < text->len; i++) {
-        if (text->data[i] <= 0x20 || text->data[i] >= 0x7f) {
-            return "the token holds characters it may not";
-        }
+    if (!ngx_completion_credential_visible(text)) {
+        return "the token holds characters it may not";
     }
 
     token->data = ngx_completion_secret_alloc(f->pool, text->len);

@@ -108,10 +108,6 @@ ngx_int_t ngx_completion_credential_digest(ngx_completion_credential_t *c,
     ngx_completion_secret_t *secret, ngx_completion_credential_digest_t *digest,
     ngx_log_t *log);
 
-/* A request's header; the secret is the token, where there are tokens. */
-ngx_int_t ngx_completion_credential_show(ngx_completion_credential_t *c,
-    ngx_completion_fetch_t *f, ngx_str_t *secret);
-
 /*
  * The transfer that asks for a token, to be given a handler, data and a
  * timeout; NULL: no memory.

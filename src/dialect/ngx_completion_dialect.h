@@ -6,8 +6,8 @@
  * the layers above deal in the types of this header and call what stands at
  * its end, whatever is spoken below.
  *
- *     body, submit, poll, cancel -> a transfer -> upstream
- *     answer, reason, result    <- what it brought <-
+ *     body, call             -> a transfer -> upstream
+ *     answer, reason, result <- what it brought <-
  *
  * A provider is made while the configuration is read and is read-only
  * afterwards.  Functions that take a pool allocate in it and keep nothing;
@@ -154,18 +154,14 @@ struct ngx_completion_dialect_s {
                                         ngx_str_t *body, ngx_str_t *reason);
 
     /*
-     * Make a request of a transfer to the origin it belongs to, which has its
-     * credential already, and a body if it is a submit: NGX_OK or NGX_ERROR.
+     * Makes a request of a transfer to the origin it belongs to, which has its
+     * credential already, and a body if it is a submit; the arguments are
+     * those of ngx_completion_provider_call().  NGX_OK or NGX_ERROR.
      */
-    ngx_int_t                      (*submit)(ngx_completion_provider_t *p,
+    ngx_int_t                      (*call)(ngx_completion_provider_t *p,
+                                        ngx_completion_kind_e kind,
                                         ngx_completion_fetch_t *f,
-                                        u_char *request_id);
-    ngx_int_t                      (*poll)(ngx_completion_provider_t *p,
-                                        ngx_completion_fetch_t *f,
-                                        ngx_str_t *id);
-    ngx_int_t                      (*cancel)(ngx_completion_provider_t *p,
-                                        ngx_completion_fetch_t *f,
-                                        ngx_str_t *id);
+                                        ngx_str_t *text, u_char *request_id);
 
     /* headers of an answer: seconds until the next poll; NULL ends the ids */
 
@@ -227,19 +223,14 @@ extern const ngx_completion_dialect_t  *ngx_completion_dialects[];
 
 
 /*
- * Transfers, filled but for handler, fence, data and timeout, and not yet
+ * A transfer, filled but for handler, fence, data and timeout, and not yet
  * started; NULL: no memory, or an id that is none.  secret: what the
- * credential shows now; request_id: 32 hexadecimal digits.
+ * credential shows now; text: the body of a submit, or else the operation's
+ * id; request_id: of a submit, 32 hexadecimal digits.
  */
-ngx_completion_fetch_t *ngx_completion_provider_submit(
-    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *body,
-    u_char *request_id, ngx_log_t *log);
-ngx_completion_fetch_t *ngx_completion_provider_poll(
-    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
-    ngx_log_t *log);
-ngx_completion_fetch_t *ngx_completion_provider_cancel(
-    ngx_completion_provider_t *p, ngx_str_t *secret, ngx_str_t *id,
-    ngx_log_t *log);
+ngx_completion_fetch_t *ngx_completion_provider_call(
+    ngx_completion_provider_t *p, ngx_completion_kind_e kind,
+    ngx_str_t *secret, ngx_str_t *text, u_char *request_id, ngx_log_t *log);
 
 /*
  * Reads what a transfer made above brought.  Logs what an operator needs to

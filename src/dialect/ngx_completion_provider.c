@@ -8,87 +8,35 @@
 #include "ngx_completion_dialect.h"
 
 
-static ngx_completion_fetch_t *ngx_completion_provider_call(
-    ngx_completion_provider_t *p, ngx_completion_origin_t *origin,
-    ngx_str_t *secret, ngx_log_t *log);
-
-
 ngx_completion_fetch_t *
-ngx_completion_provider_submit(ngx_completion_provider_t *p,
-    ngx_str_t *secret, ngx_str_t *body, u_char *request_id, ngx_log_t *log)
+ngx_completion_provider_call(ngx_completion_provider_t *p,
+    ngx_completion_kind_e kind, ngx_str_t *secret, ngx_str_t *text,
+    u_char *request_id, ngx_log_t *log)
 {
+    ngx_uint_t               submit;
     ngx_completion_fetch_t  *f;
 
-    f = ngx_completion_provider_call(p, &p->submit, secret, log);
+    submit = (kind == NGX_COMPLETION_KIND_SUBMIT);
+
+    if (!submit && p->dialect->id(text) != NGX_OK) {
+        return NULL;
+    }
+
+    f = ngx_completion_fetch_create(submit ? &p->submit : &p->operations, log);
     if (f == NULL) {
         return NULL;
     }
 
-    f->post = 1;
-    f->hold = 1;
-    f->body = *body;
-
-    if (p->dialect->submit(p, f, request_id) != NGX_OK) {
-        ngx_completion_fetch_destroy(f);
-        return NULL;
+    if (submit) {
+        f->post = 1;
+        f->hold = 1;
+        f->body = *text;
     }
 
-    return f;
-}
-
-
-ngx_completion_fetch_t *
-ngx_completion_provider_poll(ngx_completion_provider_t *p, ngx_str_t *secret,
-    ngx_str_t *id, ngx_log_t *log)
-{
-    ngx_completion_fetch_t  *f;
-
-    if (p->dialect->id(id) != NGX_OK) {
-        return NULL;
-    }
-
-    f = ngx_completion_provider_call(p, &p->operations, secret, log);
-
-    if (f && p->dialect->poll(p, f, id) != NGX_OK) {
-        ngx_completion_fetch_destroy(f);
-        return NULL;
-    }
-
-    return f;
-}
-
-
-ngx_completion_fetch_t *
-ngx_completion_provider_cancel(ngx_completion_provider_t *p,
-    ngx_str_t *secret, ngx_str_t *id, ngx_log_t *log)
-{
-    ngx_completion_fetch_t  *f;
-
-    if (p->dialect->id(id) != NGX_OK) {
-        return NULL;
-    }
-
-    f = ngx_completion_provider_call(p, &p->operations, secret, log);
-
-    if (f && p->dialect->cancel(p, f, id) != NGX_OK) {
-        ngx_completion_fetch_destroy(f);
-        return NULL;
-    }
-
-    return f;
-}
-
-
-static ngx_completion_fetch_t *
-ngx_completion_provider_call(ngx_completion_provider_t *p,
-    ngx_completion_origin_t *origin, ngx_str_t *secret, ngx_log_t *log)
-{
-    ngx_completion_fetch_t  *f;
-
-    f = ngx_completion_fetch_create(origin, log);
-
-    if (f && ngx_completion_credential_show(&p->credential, f, secret)
-             != NGX_OK)
+    if (ngx_completion_fetch_authorization(f, p->credential.kind->scheme,
+                                           secret)
+        != NGX_OK
+        || p->dialect->call(p, kind, f, text, request_id) != NGX_OK)
     {
         ngx_completion_fetch_destroy(f);
         return NULL;

@@ -229,23 +229,14 @@ ngx_completion_call_send(ngx_completion_call_t *call,
 static ngx_completion_fetch_t *
 ngx_completion_call_fetch(ngx_completion_call_t *call, ngx_str_t *secret)
 {
-    ngx_completion_provider_t  *p;
+    ngx_str_t  *text;
 
-    p = &call->service->provider;
+    text = (call->kind == NGX_COMPLETION_KIND_SUBMIT) ? &call->body
+                                                      : &call->id;
 
-    switch (call->kind) {
-
-    case NGX_COMPLETION_KIND_SUBMIT:
-        return ngx_completion_provider_submit(p, secret, &call->body,
-                                              call->request_id, &call->log);
-
-    case NGX_COMPLETION_KIND_POLL:
-        return ngx_completion_provider_poll(p, secret, &call->id, &call->log);
-
-    default: /* NGX_COMPLETION_KIND_CANCEL */
-        return ngx_completion_provider_cancel(p, secret, &call->id,
-                                              &call->log);
-    }
+    return ngx_completion_provider_call(&call->service->provider, call->kind,
+                                        secret, text, call->request_id,
+                                        &call->log);
 }
 
 

@@ -212,30 +212,23 @@ tickets_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
 
 static ngx_int_t
-tickets_submit(ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
-    u_char *request_id)
+tickets_call(ngx_completion_provider_t *p, ngx_completion_kind_e kind,
+    ngx_completion_fetch_t *f, ngx_str_t *text, u_char *request_id)
 {
     ngx_str_t  desk = ngx_string("desk");
 
-    return ngx_completion_fetch_header(f, "X-To", &desk);
-}
+    switch (kind) {
 
+    case NGX_COMPLETION_KIND_SUBMIT:
+        return ngx_completion_fetch_header(f, "X-To", &desk);
 
-static ngx_int_t
-tickets_poll(ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
-    ngx_str_t *id)
-{
-    return ngx_completion_provider_suffix(f, id, "");
-}
+    case NGX_COMPLETION_KIND_POLL:
+        return ngx_completion_provider_suffix(f, text, "");
 
-
-static ngx_int_t
-tickets_cancel(ngx_completion_provider_t *p, ngx_completion_fetch_t *f,
-    ngx_str_t *id)
-{
-    f->post = 1;
-
-    return ngx_completion_provider_suffix(f, id, "/stop");
+    default: /* NGX_COMPLETION_KIND_CANCEL */
+        f->post = 1;
+        return ngx_completion_provider_suffix(f, text, "/stop");
+    }
 }
 
 
@@ -295,7 +288,7 @@ static const ngx_completion_dialect_t  tickets = {
     tickets_commands, "\"badge file:PATH;\"",
     tickets_create_conf, tickets_init_conf, tickets_setting,
     600, ngx_string("turns"),
-    tickets_body, tickets_submit, tickets_poll, tickets_cancel,
+    tickets_body, tickets_call,
     NULL, tickets_request_ids,
     tickets_id, tickets_answer, tickets_reason, tickets_patterns, 0,
     tickets_result, tickets_decided

@@ -10,7 +10,7 @@
 #include "../unit/fetch_stub.h"
 
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
-#include "../../src/dialect/yandex/ngx_completion_yandex_jwt.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 static ngx_completion_credential_kind_t  *kinds[] = {

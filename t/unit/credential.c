@@ -168,6 +168,7 @@ test_digests(void)
     char       *file, *other;
     u_char      md[NGX_COMPLETION_SHA256], zeros[sizeof(digest_t)] = { 0 };
     digest_t    a, b;
+    ngx_str_t   source[2];
     ngx_uint_t  n;
 
     static const char  url[] = "https://iam/tokens";
@@ -179,13 +180,17 @@ test_digests(void)
            "the machine's token");
     ok(same(a.key, zeros), "for no key");
 
-    ngx_completion_sha256((u_char *) "http://169.254.169.254/token\n", 29, md);
+    source[0] = str("http://169.254.169.254/token");
+    source[1] = str("");
+    ngx_completion_sha256_parts(source, 2, md);
     ok(same(a.source, md), "from that URL");
 
     credential.kind = &ngx_completion_yandex_service_key;
     is_int(digest(url, file, &a), NGX_OK, "an account's token");
 
-    ngx_completion_sha256((u_char *) "https://iam/tokens\najesa", 24, md);
+    source[0] = str(url);
+    source[1] = str("ajesa");
+    ngx_completion_sha256_parts(source, 2, md);
     ok(same(a.source, md), "from a URL, for an account");
 
     ngx_completion_sha256((u_char *) file, strlen(file), md);
@@ -251,7 +256,8 @@ test_header(void)
         credential.kind = t[i].kind;
         f = ngx_completion_fetch_create(&credential.service, &shim_log);
 
-        ngx_completion_credential_show(&credential, f, &token);
+        (void) ngx_completion_fetch_authorization(f, credential.kind->scheme,
+                                                  &token);
         got = str(stub_headers);
         is_str(&got, t[i].header, "what upstream is shown");
         is_int(ngx_completion_credential_renewed(&credential), i > 1,

@@ -3,7 +3,7 @@
 #include "ngx_shim.h"
 #include "key_file.h"
 
-#include "../../src/dialect/yandex/ngx_completion_yandex_jwt.h"
+#include "../../src/dialect/yandex/ngx_completion_yandex.h"
 
 
 #define NOW   1000000000

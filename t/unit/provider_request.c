@@ -366,6 +366,32 @@ is_headers(const char *expected, const char *name)
 }
 
 
+static ngx_completion_fetch_t *
+submit(ngx_str_t *body)
+{
+    return ngx_completion_provider_call(&provider, NGX_COMPLETION_KIND_SUBMIT,
+                                        &secret, body, (u_char *)
+                                        "0123456789abcdef0123456789abcdef",
+                                        &shim_log);
+}
+
+
+static ngx_completion_fetch_t *
+poll(ngx_str_t *id)
+{
+    return ngx_completion_provider_call(&provider, NGX_COMPLETION_KIND_POLL,
+                                        &secret, id, NULL, &shim_log);
+}
+
+
+static ngx_completion_fetch_t *
+cancel(ngx_str_t *id)
+{
+    return ngx_completion_provider_call(&provider, NGX_COMPLETION_KIND_CANCEL,
+                                        &secret, id, NULL, &shim_log);
+}
+
+
 static void
 test_transfers(void)
 {
@@ -374,8 +400,7 @@ test_transfers(void)
 
     body = str("{}");
 
-    f = ngx_completion_provider_submit(&provider, &secret, &body,
-                      (u_char *) "0123456789abcdef0123456789abcdef", NULL);
+    f = submit(&body);
 
     ok(f && f->post && f->hold && f->origin == &provider.submit,
        "submit: a POST that a quitting worker waits for");
@@ -391,7 +416,7 @@ test_transfers(void)
 
     id = str("d7qAZ_-09");
 
-    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
+    f = poll(&id);
     ok(f && !f->post && !f->hold && f->origin == &provider.operations,
        "poll: a GET that nobody waits for");
     is_str(&f->suffix, "/d7qAZ_-09", "poll: the id as a path segment");
@@ -400,21 +425,21 @@ test_transfers(void)
                "x-data-logging-enabled: false\n", "poll: headers");
     ngx_completion_fetch_destroy(f);
 
-    f = ngx_completion_provider_cancel(&provider, &secret, &id, NULL);
+    f = cancel(&id);
     ok(f && !f->post && !f->hold && f->origin == &provider.operations,
        "cancel: a GET");
     is_str(&f->suffix, "/d7qAZ_-09:cancel", "cancel: the verb");
     ngx_completion_fetch_destroy(f);
 
     provider.operations.url = str("https://host/operations/");
-    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
+    f = poll(&id);
     is_str(&f->suffix, "d7qAZ_-09", "poll: one slash only");
     ngx_completion_fetch_destroy(f);
     provider.operations.url = str("https://host/operations");
 
     provider.tenant = str("");
     conf.data_logging = 1;
-    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
+    f = poll(&id);
     is_headers("Authorization: Api-Key AQVNsecret\n",
                "poll: no folder, data logging on");
     ngx_completion_fetch_destroy(f);
@@ -422,17 +447,17 @@ test_transfers(void)
     conf.data_logging = 0;
 
     id = str("../tokens");
-    ok(ngx_completion_provider_poll(&provider, &secret, &id, NULL) == NULL,
+    ok(poll(&id) == NULL,
        "poll: an id with dots and slashes");
     id = str("");
-    ok(ngx_completion_provider_cancel(&provider, &secret, &id, NULL) == NULL,
+    ok(cancel(&id) == NULL,
        "cancel: an empty id");
     id = str("0123456789012345678901234567890123456789"
              "0123456789012345678901234");
-    ok(ngx_completion_provider_poll(&provider, &secret, &id, NULL) == NULL,
+    ok(poll(&id) == NULL,
        "poll: an id of 65 bytes");
     id.len = 64;
-    f = ngx_completion_provider_poll(&provider, &secret, &id, NULL);
+    f = poll(&id);
     ok(f && f->suffix.len == 65, "poll: an id of 64 bytes");
     ngx_completion_fetch_destroy(f);
 
@@ -483,19 +508,15 @@ test_memory(void)
         switch (n % 3) {
 
         case 0:
-            f = ngx_completion_provider_poll(&provider, &secret, &id,
-                                             &shim_log);
+            f = poll(&id);
             break;
 
         case 1:
-            f = ngx_completion_provider_cancel(&provider, &secret, &id,
-                                               &shim_log);
+            f = cancel(&id);
             break;
 
         default:
-            f = ngx_completion_provider_submit(&provider, &secret, &body,
-                                (u_char *) "0123456789abcdef0123456789abcdef",
-                                &shim_log);
+            f = submit(&body);
         }
 
         bad += ((f == NULL) != (shim_allocations >= shim_fail_at));

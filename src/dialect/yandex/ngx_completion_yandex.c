@@ -14,8 +14,6 @@ static char *ngx_completion_yandex_folder(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static const char *ngx_completion_yandex_setting(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_completion_setting_e setting, ngx_str_t *value);
-static const char *ngx_completion_yandex_schema(ngx_pool_t *pool,
-    ngx_str_t *schema);
 
 
 #define NGX_COMPLETION_YANDEX_SCHEMA  "{\"jsonSchema\":{\"schema\":%V}}"
@@ -120,9 +118,7 @@ const ngx_completion_dialect_t  ngx_completion_yandex = {
     ngx_string("messages"),                /* native */
 
     ngx_completion_yandex_body,            /* body */
-    ngx_completion_yandex_submit,          /* submit */
-    ngx_completion_yandex_poll,            /* poll */
-    ngx_completion_yandex_cancel,          /* cancel */
+    ngx_completion_yandex_call,            /* call */
 
     "x-operation-poll-interval",           /* poll_interval */
     ngx_completion_yandex_request_ids,     /* request_ids */
@@ -200,63 +196,48 @@ static const char *
 ngx_completion_yandex_setting(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_completion_setting_e setting, ngx_str_t *value)
 {
+    ngx_str_t    request;
+    const char  *fault;
+
     switch (setting) {
 
     case NGX_COMPLETION_SETTING_MODEL:
 
-        if (p->tenant.len == 0
-            && ngx_strnstr(value->data, "://", value->len) == NULL)
-        {
-            return "needs the \"folder\" of its provider, or must be a full "
-                   "URI like \"gpt://FOLDER/MODEL\"";
-        }
-
-        return NULL;
+        return (p->tenant.len
+                || ngx_strnstr(value->data, "://", value->len))
+                   ? NULL
+                   : "needs the \"folder\" of its provider, or must be a full "
+                     "URI like \"gpt://FOLDER/MODEL\"";
 
     case NGX_COMPLETION_SETTING_TEMPERATURE:
 
-        if (ngx_atofp(value->data, value->len, 4) > 10000) {
-            return "must be a number from 0 to 1, for example \"0.1\"";
-        }
-
-        return NULL;
+        return (ngx_atofp(value->data, value->len, 4) > 10000)
+                   ? "must be a number from 0 to 1, for example \"0.1\"" : NULL;
 
     case NGX_COMPLETION_SETTING_REASONING:
 
-        if (ngx_completion_yandex_reasoning(value) == NULL) {
-            return "must be \"disabled\" or \"enabled_hidden\"";
-        }
-
-        return NULL;
+        return ngx_completion_yandex_reasoning(value)
+                   ? NULL : "must be \"disabled\" or \"enabled_hidden\"";
 
     default: /* NGX_COMPLETION_SETTING_SCHEMA */
-        return ngx_completion_yandex_schema(pool, value);
+
+        /* as deep as it lies in a request, which has limits as well */
+
+        request.data = ngx_pnalloc(pool, sizeof(NGX_COMPLETION_YANDEX_SCHEMA)
+                                         + value->len);
+        if (request.data == NULL) {
+            return "no memory";
+        }
+
+        request.len = ngx_sprintf(request.data, NGX_COMPLETION_YANDEX_SCHEMA,
+                                  value)
+                      - request.data;
+
+        fault = "no memory";
+
+        return (ngx_completion_json_read(pool, &request, NULL, NULL, NULL,
+                                         &fault)
+                == NGX_OK)
+                   ? NULL : fault;
     }
-}
-
-
-/* as deep as it lies in a request, which has limits as well */
-
-static const char *
-ngx_completion_yandex_schema(ngx_pool_t *pool, ngx_str_t *schema)
-{
-    ngx_str_t     request;
-    const char   *fault;
-    ngx_array_t  *members;
-
-    request.data = ngx_pnalloc(pool, sizeof(NGX_COMPLETION_YANDEX_SCHEMA)
-                                     + schema->len);
-    if (request.data == NULL) {
-        return "no memory";
-    }
-
-    request.len = ngx_sprintf(request.data, NGX_COMPLETION_YANDEX_SCHEMA,
-                              schema)
-                  - request.data;
-
-    fault = "no memory";
-
-    return (ngx_completion_json_members(pool, &request, &members, &fault)
-            == NGX_OK)
-               ? NULL : fault;
 }

@@ -12,6 +12,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include <openssl/evp.h>
+
 #include "../ngx_completion_dialect.h"
 #include "../../base/ngx_completion_json.h"
 
@@ -22,6 +24,10 @@
     "https://operation.api.cloud.yandex.net/operations"
 #define NGX_COMPLETION_YANDEX_IAM_URL                                         \
     "https://iam.api.cloud.yandex.net/iam/v1/tokens"
+
+/* whatever URL a JWT is exchanged at */
+#define NGX_COMPLETION_JWT_AUDIENCE  NGX_COMPLETION_YANDEX_IAM_URL
+
 #define NGX_COMPLETION_YANDEX_METADATA_URL                                    \
     "http://169.254.169.254/computeMetadata/v1/instance/"                     \
     "service-accounts/default/token"
@@ -33,17 +39,22 @@ typedef struct {
 } ngx_completion_yandex_conf_t;
 
 
+/* the authorized key of a service account, as the console gives it out */
+typedef struct {
+    ngx_str_t     id;
+    ngx_str_t     account;       /* the service account's id */
+    EVP_PKEY     *pkey;
+} ngx_completion_jwt_key_t;
+
+
 /* The functions of the table, see ngx_completion_dialect_s. */
 
 ngx_int_t ngx_completion_yandex_body(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_completion_prompt_t *prompt, ngx_str_t *body,
     ngx_str_t *reason);
-ngx_int_t ngx_completion_yandex_submit(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, u_char *request_id);
-ngx_int_t ngx_completion_yandex_poll(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id);
-ngx_int_t ngx_completion_yandex_cancel(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id);
+ngx_int_t ngx_completion_yandex_call(ngx_completion_provider_t *p,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_str_t *text,
+    u_char *request_id);
 
 ngx_int_t ngx_completion_yandex_answer(ngx_completion_kind_e kind,
     ngx_completion_masks_t *masks, ngx_pool_t *pool, ngx_str_t *text,
@@ -56,8 +67,24 @@ ngx_int_t ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,
     ngx_completion_operation_t *operation);
 
-/* Upstream's word for one of ours; NULL: it has none. */
-const char *ngx_completion_yandex_reasoning(ngx_str_t *word);
+/* Upstream's word for one of ours, as JSON; NULL: it has none. */
+ngx_str_t *ngx_completion_yandex_reasoning(ngx_str_t *word);
+
+
+/*
+ * Reads a key file; the strings are in the pool.  NULL, or what is wrong,
+ * quoting nothing; there is nothing to free then.
+ */
+const char *ngx_completion_jwt_key(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_completion_jwt_key_t *key);
+void ngx_completion_jwt_key_free(ngx_completion_jwt_key_t *key);
+
+/*
+ * A JSON Web Token (PS256) that can be exchanged for an hour from now
+ * (seconds), in the pool and wiped with it.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_completion_jwt_sign(ngx_pool_t *pool,
+    ngx_completion_jwt_key_t *key, time_t now, ngx_str_t *jwt);
 
 
 extern ngx_completion_credential_kind_t  ngx_completion_yandex_api_key;

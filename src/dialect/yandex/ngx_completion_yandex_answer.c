@@ -63,7 +63,7 @@ enum {
 
 typedef struct {
     ngx_pool_t                    *pool;
-    ngx_completion_result_t        result;         /* but its failure */
+    ngx_completion_result_t        result;         /* failure: filtered */
 
     ngx_str_t                      id;
     ngx_str_t                      message;        /* of the top level */
@@ -76,7 +76,6 @@ typedef struct {
     unsigned                       done:1;
     unsigned                       response:1;
     unsigned                       incomplete:1;
-    unsigned                       filtered:1;
 
     /* of a document that is made */
 
@@ -266,31 +265,31 @@ ngx_completion_yandex_result(ngx_pool_t *pool, ngx_str_t *document,
 
     if (result->state != NGX_COMPLETION_FAILED) {
         ngx_str_null(&result->message);
-
-    } else {
-        switch (ngx_completion_yandex_error(&reader)) {
-
-        case NGX_COMPLETION_YANDEX_CANCELLED:
-            result->failure = NGX_COMPLETION_FAILURE_CANCELLED;
-            break;
-
-        case NGX_COMPLETION_YANDEX_INVALID_ARGUMENT:
-        case NGX_COMPLETION_YANDEX_FAILED_PRECONDITION:
-        case NGX_COMPLETION_YANDEX_OUT_OF_RANGE:
-            result->failure = NGX_COMPLETION_FAILURE_INVALID;
-            break;
-
-        default:
-            result->failure = NGX_COMPLETION_FAILURE_OTHER;
-        }
-
-        if (result->message.len == 0) {
-            result->message = reader.error;
-        }
+        return NGX_OK;
     }
 
-    if (reader.filtered) {
-        result->failure = NGX_COMPLETION_FAILURE_FILTERED;
+    if (result->message.len == 0) {
+        result->message = reader.error;
+    }
+
+    if (result->failure == NGX_COMPLETION_FAILURE_FILTERED) {
+        return NGX_OK;
+    }
+
+    switch (ngx_completion_yandex_error(&reader)) {
+
+    case NGX_COMPLETION_YANDEX_CANCELLED:
+        result->failure = NGX_COMPLETION_FAILURE_CANCELLED;
+        break;
+
+    case NGX_COMPLETION_YANDEX_INVALID_ARGUMENT:
+    case NGX_COMPLETION_YANDEX_FAILED_PRECONDITION:
+    case NGX_COMPLETION_YANDEX_OUT_OF_RANGE:
+        result->failure = NGX_COMPLETION_FAILURE_INVALID;
+        break;
+
+    default:
+        result->failure = NGX_COMPLETION_FAILURE_OTHER;
     }
 
     return NGX_OK;
@@ -387,8 +386,8 @@ ngx_completion_yandex_state(ngx_completion_yandex_reader_t *reader)
         return NGX_COMPLETION_FAILED;
     }
 
-    return (reader->incomplete || reader->filtered)
-               ? NGX_COMPLETION_INCOMPLETE : NGX_COMPLETION_COMPLETED;
+    return reader->incomplete ? NGX_COMPLETION_INCOMPLETE
+                              : NGX_COMPLETION_COMPLETED;
 }
 
 
@@ -474,7 +473,8 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         if (ngx_completion_yandex_equal(&event->value,
                                         "ALTERNATIVE_STATUS_CONTENT_FILTER"))
         {
-            reader->filtered = 1;
+            reader->result.failure = NGX_COMPLETION_FAILURE_FILTERED;
+            reader->incomplete = 1;
 
         } else if (ngx_completion_yandex_equal(&event->value,
                                          "ALTERNATIVE_STATUS_TRUNCATED_FINAL")

@@ -6,25 +6,19 @@
 
 
 #include "ngx_completion_yandex.h"
-#include "ngx_completion_yandex_jwt.h"
 
 
 enum {
-    NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT = NGX_COMPLETION_JSON_ROOT + 1,
-    NGX_COMPLETION_YANDEX_IAM_EXPIRES
+    NGX_COMPLETION_YANDEX_TOKEN = NGX_COMPLETION_JSON_ROOT + 1,
+    NGX_COMPLETION_YANDEX_EXPIRES_AT,
+    NGX_COMPLETION_YANDEX_EXPIRES_IN
 };
-
-
-/* NGX_ERROR: it does not say. */
-typedef ngx_int_t (*ngx_completion_yandex_life_pt)(
-    ngx_completion_json_event_t *event, time_t *life);
 
 
 typedef struct {
     ngx_completion_fetch_t         *fetch;
-    ngx_completion_yandex_life_pt   life;
     ngx_str_t                       token;
-    time_t                          seconds;
+    time_t                          life;
     const char                     *fault;
     unsigned                        expires:1;
 } ngx_completion_yandex_token_t;
@@ -42,14 +36,13 @@ static const char *ngx_completion_yandex_metadata_read(
     ngx_completion_fetch_t *f, ngx_str_t *token, time_t *life);
 
 static const char *ngx_completion_yandex_token(ngx_completion_fetch_t *f,
-    const ngx_completion_json_path_t *paths, ngx_completion_yandex_life_pt pt,
-    ngx_str_t *token, time_t *life);
+    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life);
 static ngx_int_t ngx_completion_yandex_token_event(void *data,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_expires_at(
-    ngx_completion_json_event_t *event, time_t *life);
-static ngx_int_t ngx_completion_yandex_expires_in(
-    ngx_completion_json_event_t *event, time_t *life);
+static ngx_int_t ngx_completion_yandex_expires_at(ngx_str_t *value,
+    time_t *life);
+static ngx_int_t ngx_completion_yandex_expires_in(ngx_str_t *value,
+    time_t *life);
 
 
 ngx_completion_credential_kind_t  ngx_completion_yandex_api_key = {
@@ -85,23 +78,19 @@ ngx_completion_credential_kind_t  ngx_completion_yandex_metadata_token = {
 
 
 static const ngx_completion_json_path_t  ngx_completion_yandex_exchanges[] = {
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_TOKEN,
       ngx_string("iamToken") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_EXPIRES,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_EXPIRES_AT,
       ngx_string("expiresAt") },
-
     { 0, 0, ngx_null_string }
 };
 
 
 static const ngx_completion_json_path_t  ngx_completion_yandex_metadatas[] = {
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_TOKEN,
       ngx_string("access_token") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_IAM_EXPIRES,
+    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_YANDEX_EXPIRES_IN,
       ngx_string("expires_in") },
-
     { 0, 0, ngx_null_string }
 };
 
@@ -185,8 +174,7 @@ ngx_completion_yandex_exchanged(ngx_completion_fetch_t *f, ngx_str_t *token,
     }
 
     return ngx_completion_yandex_token(f, ngx_completion_yandex_exchanges,
-                                       ngx_completion_yandex_expires_at, token,
-                                       life);
+                                       token, life);
 }
 
 
@@ -211,15 +199,13 @@ ngx_completion_yandex_metadata_read(ngx_completion_fetch_t *f,
     }
 
     return ngx_completion_yandex_token(f, ngx_completion_yandex_metadatas,
-                                       ngx_completion_yandex_expires_in, token,
-                                       life);
+                                       token, life);
 }
 
 
 static const char *
 ngx_completion_yandex_token(ngx_completion_fetch_t *f,
-    const ngx_completion_json_path_t *paths, ngx_completion_yandex_life_pt pt,
-    ngx_str_t *token, time_t *life)
+    const ngx_completion_json_path_t *paths, ngx_str_t *token, time_t *life)
 {
     ngx_int_t                      rc;
     const char                    *fault;
@@ -228,7 +214,6 @@ ngx_completion_yandex_token(ngx_completion_fetch_t *f,
     ngx_memzero(&reader, sizeof(ngx_completion_yandex_token_t));
 
     reader.fetch = f;
-    reader.life = pt;
 
     rc = ngx_completion_json_read(f->pool, &f->response, paths,
                                   ngx_completion_yandex_token_event, &reader,
@@ -251,7 +236,7 @@ ngx_completion_yandex_token(ngx_completion_fetch_t *f,
     }
 
     *token = reader.token;
-    *life = reader.seconds;
+    *life = reader.life;
 
     return NULL;
 }
@@ -263,21 +248,26 @@ ngx_completion_yandex_token_event(void *data,
 {
     ngx_completion_yandex_token_t *reader = data;
 
-    time_t  seconds;
+    ngx_uint_t  string, number;
 
-    if (event->node == NGX_COMPLETION_YANDEX_IAM_TOKEN_TEXT
-        && event->type == NGX_COMPLETION_JSON_STRING)
-    {
+    string = (event->type == NGX_COMPLETION_JSON_STRING);
+    number = (event->type == NGX_COMPLETION_JSON_NUMBER);
+
+    if (event->node == NGX_COMPLETION_YANDEX_TOKEN && string) {
         reader->fault = ngx_completion_token_keep(reader->fetch, &event->value,
                                                   &reader->token);
 
         return reader->fault ? NGX_DECLINED : NGX_OK;
     }
 
-    if (event->node == NGX_COMPLETION_YANDEX_IAM_EXPIRES
-        && reader->life(event, &seconds) == NGX_OK)
+    if ((event->node == NGX_COMPLETION_YANDEX_EXPIRES_AT && string
+         && ngx_completion_yandex_expires_at(&event->value, &reader->life)
+            == NGX_OK)
+        || (event->node == NGX_COMPLETION_YANDEX_EXPIRES_IN
+            && (string || number)
+            && ngx_completion_yandex_expires_in(&event->value, &reader->life)
+               == NGX_OK))
     {
-        reader->seconds = seconds;
         reader->expires = 1;
     }
 
@@ -285,35 +275,27 @@ ngx_completion_yandex_token_event(void *data,
 }
 
 
-/* RFC 3339 */
+/* RFC 3339; NGX_ERROR: it does not say */
 
 static ngx_int_t
-ngx_completion_yandex_expires_at(ngx_completion_json_event_t *event,
-    time_t *life)
+ngx_completion_yandex_expires_at(ngx_str_t *value, time_t *life)
 {
     u_char      *p, *last;
     char         text[20];
     ngx_int_t    hours, minutes;
-    ngx_str_t   *value;
     struct tm    tm;
 
-    value = &event->value;
-
-    if (event->type != NGX_COMPLETION_JSON_STRING
-        || value->len < sizeof("2026-01-01T00:00:00Z") - 1)
-    {
+    if (value->len < sizeof("2026-01-01T00:00:00Z") - 1) {
         return NGX_ERROR;
     }
 
     ngx_memcpy(text, value->data, 19);
-    text[10] = ' ';
+    text[10] = ngx_toupper(text[10]);
     text[19] = '\0';
 
     ngx_memzero(&tm, sizeof(struct tm));
 
-    if ((value->data[10] != 'T' && value->data[10] != 't')
-        || strptime(text, "%Y-%m-%d %H:%M:%S", &tm) != &text[19])
-    {
+    if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) != &text[19]) {
         return NGX_ERROR;
     }
 
@@ -347,23 +329,13 @@ ngx_completion_yandex_expires_at(ngx_completion_json_event_t *event,
 }
 
 
-/* a number as it is spelled; a fraction is cut off */
+/* the same of a number as it is spelled; a fraction is cut off */
 
 static ngx_int_t
-ngx_completion_yandex_expires_in(ngx_completion_json_event_t *event,
-    time_t *life)
+ngx_completion_yandex_expires_in(ngx_str_t *value, time_t *life)
 {
     u_char     *p, *last;
     ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = &event->value;
-
-    if (event->type != NGX_COMPLETION_JSON_NUMBER
-        && event->type != NGX_COMPLETION_JSON_STRING)
-    {
-        return NGX_ERROR;
-    }
 
     p = value->data;
     last = p + value->len;

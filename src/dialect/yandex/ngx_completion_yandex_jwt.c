@@ -1,7 +1,5 @@
 
-#include "ngx_completion_yandex_jwt.h"
-#include "../../base/ngx_completion_json.h"
-#include "../../base/ngx_completion_secret.h"
+#include "ngx_completion_yandex.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -13,9 +13,14 @@
 #define ngx_completion_native_bit(type)                                       \
     (1 << NGX_COMPLETION_JSON_##type)
 
+#define ngx_completion_native_path(parent, part, name)                        \
+    { NGX_COMPLETION_NATIVE_##parent, NGX_COMPLETION_NATIVE_##part,           \
+      ngx_string(name) }
+
 
 enum {
-    NGX_COMPLETION_NATIVE_MODEL = NGX_COMPLETION_JSON_ROOT + 1,
+    NGX_COMPLETION_NATIVE_ROOT = NGX_COMPLETION_JSON_ROOT,
+    NGX_COMPLETION_NATIVE_MODEL,
     NGX_COMPLETION_NATIVE_OPTIONS,
     NGX_COMPLETION_NATIVE_TEMPERATURE,
     NGX_COMPLETION_NATIVE_MAX_TOKENS,
@@ -42,7 +47,6 @@ typedef struct {
     ngx_str_t                      model;    /* unescaped */
     ngx_str_t                      text;     /* of all parts */
     size_t                         start[NGX_COMPLETION_NATIVE_LAST];
-    size_t                         end[NGX_COMPLETION_NATIVE_LAST];
     ngx_str_t                      parts[NGX_COMPLETION_NATIVE_LAST];
 } ngx_completion_native_t;
 
@@ -53,10 +57,10 @@ typedef struct {
 } ngx_completion_native_rule_t;
 
 
-/* a word of a configuration */
+/* a word of a configuration, and the JSON that it stands for */
 typedef struct {
     ngx_str_t                      word;
-    const char                    *spelled;
+    ngx_str_t                      json;
 } ngx_completion_yandex_word_t;
 
 
@@ -71,108 +75,58 @@ static void ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
 static void ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
-static void ngx_completion_yandex_format(ngx_completion_json_writer_t *w,
-    ngx_completion_prompt_t *prompt, ngx_completion_native_t *native);
 static void ngx_completion_yandex_part(ngx_completion_json_writer_t *w,
     const char *name, ngx_str_t *part);
 static ngx_int_t ngx_completion_yandex_native(ngx_pool_t *pool,
     ngx_str_t *text, ngx_completion_native_t *native);
 static ngx_int_t ngx_completion_native_event(void *data,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_native_value(
-    ngx_completion_native_t *native,
+static ngx_int_t ngx_completion_native_part(ngx_completion_native_t *native,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_native_part(
-    ngx_completion_native_t *native,
-    ngx_completion_json_event_t *event);
-
-static ngx_int_t ngx_completion_yandex_headers(
-    ngx_completion_provider_t *p, ngx_completion_fetch_t *f);
-static ngx_int_t ngx_completion_yandex_uuid(ngx_completion_fetch_t *f,
-    u_char *request_id);
 
 
 static const ngx_completion_json_path_t  ngx_completion_native_paths[] = {
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_MODEL,
-      ngx_string("modelUri") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_OPTIONS,
-      ngx_string("completionOptions") },
-
-    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_TEMPERATURE,
-      ngx_string("temperature") },
-
-    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_MAX_TOKENS,
-      ngx_string("maxTokens") },
-
-    { NGX_COMPLETION_NATIVE_OPTIONS, NGX_COMPLETION_NATIVE_REASONING,
-      ngx_string("reasoningOptions") },
-
-    { NGX_COMPLETION_NATIVE_REASONING, NGX_COMPLETION_NATIVE_MODE,
-      ngx_string("mode") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_MESSAGES,
-      ngx_string("messages") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_JSON_OBJECT,
-      ngx_string("jsonObject") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_JSON_SCHEMA,
-      ngx_string("jsonSchema") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_TOOLS,
-      ngx_string("tools") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_TOOL_CHOICE,
-      ngx_string("toolChoice") },
-
-    { NGX_COMPLETION_JSON_ROOT, NGX_COMPLETION_NATIVE_PARALLEL,
-      ngx_string("parallelToolCalls") },
-
+    ngx_completion_native_path(ROOT, MODEL, "modelUri"),
+    ngx_completion_native_path(ROOT, OPTIONS, "completionOptions"),
+    ngx_completion_native_path(OPTIONS, TEMPERATURE, "temperature"),
+    ngx_completion_native_path(OPTIONS, MAX_TOKENS, "maxTokens"),
+    ngx_completion_native_path(OPTIONS, REASONING, "reasoningOptions"),
+    ngx_completion_native_path(REASONING, MODE, "mode"),
+    ngx_completion_native_path(ROOT, MESSAGES, "messages"),
+    ngx_completion_native_path(ROOT, JSON_OBJECT, "jsonObject"),
+    ngx_completion_native_path(ROOT, JSON_SCHEMA, "jsonSchema"),
+    ngx_completion_native_path(ROOT, TOOLS, "tools"),
+    ngx_completion_native_path(ROOT, TOOL_CHOICE, "toolChoice"),
+    ngx_completion_native_path(ROOT, PARALLEL, "parallelToolCalls"),
     { 0, 0, ngx_null_string }
 };
 
 
 /* by node; int64 may be a number or a string, as upstream's proto JSON says */
 
-static const ngx_completion_native_rule_t  ngx_completion_native_rules[] = {
+static const ngx_completion_native_rule_t
+    ngx_completion_native_rules[NGX_COMPLETION_NATIVE_LAST] =
+{
     { 0, NULL },
     { 0, NULL },
-
-    { ngx_completion_native_bit(STRING),
-      "\"modelUri\" must be a string" },
-
+    { ngx_completion_native_bit(STRING), "\"modelUri\" must be a string" },
     { ngx_completion_native_bit(OBJECT),
       "\"completionOptions\" must be an object" },
-
-    { ngx_completion_native_bit(NUMBER),
-      "\"temperature\" must be a number" },
-
+    { ngx_completion_native_bit(NUMBER), "\"temperature\" must be a number" },
     { ngx_completion_native_bit(NUMBER)|ngx_completion_native_bit(STRING),
       "\"maxTokens\" must be a number or a string" },
-
     { ngx_completion_native_bit(OBJECT),
       "\"reasoningOptions\" must be an object" },
-
-    { ngx_completion_native_bit(STRING),
-      "\"mode\" must be a string" },
-
+    { ngx_completion_native_bit(STRING), "\"mode\" must be a string" },
     { ngx_completion_native_bit(ARRAY),
-      "\"messages\" must be an array of objects" },
-
-    { 0, NULL },
-    { 0, NULL },
-    { 0, NULL },
-    { 0, NULL },
-    { 0, NULL }
+      "\"messages\" must be an array of objects" }
 };
 
 
-static const ngx_completion_yandex_word_t  ngx_completion_yandex_words[] = {
-    { ngx_string("disabled"), "DISABLED" },
-    { ngx_string("enabled_hidden"), "ENABLED_HIDDEN" },
-    { ngx_null_string, NULL }
+static ngx_completion_yandex_word_t  ngx_completion_yandex_words[] = {
+    { ngx_string("disabled"), ngx_string("\"DISABLED\"") },
+    { ngx_string("enabled_hidden"), ngx_string("\"ENABLED_HIDDEN\"") },
+    { ngx_null_string, ngx_null_string }
 };
 
 
@@ -189,39 +143,31 @@ ngx_completion_yandex_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_str_null(reason);
 
     fault = ngx_completion_yandex_utf8(prompt);
-    if (fault) {
-        rc = NGX_DECLINED;
-        goto failed;
-    }
+    rc = fault ? NGX_DECLINED : NGX_OK;
 
-    if (prompt->native.len) {
+    if (rc == NGX_OK && prompt->native.len) {
         rc = ngx_completion_yandex_native(pool, &prompt->native, &native);
-        if (rc != NGX_OK) {
-            fault = native.reason;
-            goto failed;
-        }
+        fault = native.reason;
     }
 
-    model = prompt->model.len ? &prompt->model : &native.model;
+    if (rc == NGX_OK) {
+        model = prompt->model.len ? &prompt->model : &native.model;
+        rc = ngx_completion_yandex_model(p, pool, model, &uri, &fault);
+    }
 
-    rc = ngx_completion_yandex_model(p, pool, model, &uri, &fault);
+    if (rc == NGX_DECLINED) {
+        reason->data = (u_char *) fault;
+        reason->len = ngx_strlen(fault);
+    }
+
     if (rc != NGX_OK) {
-        goto failed;
+        return rc;
     }
 
     rc = ngx_completion_yandex_write(pool, prompt, &native, &uri, body);
 
     if (native.text.data) {
         (void) ngx_pfree(pool, native.text.data);
-    }
-
-    return rc;
-
-failed:
-
-    if (rc == NGX_DECLINED) {
-        reason->data = (u_char *) fault;
-        reason->len = ngx_strlen(fault);
     }
 
     return rc;
@@ -319,13 +265,14 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_completion_native_t *native,
     ngx_str_t *uri, ngx_str_t *body)
 {
-    size_t                         size;
+    ngx_str_t                     *parts;
     ngx_completion_json_writer_t  *w;
 
-    size = prompt->text.len + prompt->schema.len + native->text.len + 1024;
+    parts = native->parts;
 
-    w = ngx_completion_json_writer_sized(pool, size);
-
+    w = ngx_completion_json_writer_sized(pool, prompt->text.len
+                                               + prompt->schema.len
+                                               + native->text.len + 1024);
     ngx_completion_json_object(w);
 
     ngx_completion_json_key(w, "modelUri");
@@ -333,14 +280,34 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
 
     ngx_completion_yandex_options(w, prompt, native);
     ngx_completion_yandex_messages(w, prompt, native);
-    ngx_completion_yandex_format(w, prompt, native);
+
+    switch (prompt->format) {
+
+    case NGX_COMPLETION_FORMAT_JSON:
+        ngx_completion_json_key(w, "jsonObject");
+        ngx_completion_json_boolean(w, 1);
+        break;
+
+    case NGX_COMPLETION_FORMAT_SCHEMA:
+        ngx_completion_json_key(w, "jsonSchema");
+        ngx_completion_json_object(w);
+        ngx_completion_yandex_part(w, "schema", &prompt->schema);
+        ngx_completion_json_object_end(w);
+        break;
+
+    default:
+        ngx_completion_yandex_part(w, "jsonObject",
+                                   &parts[NGX_COMPLETION_NATIVE_JSON_OBJECT]);
+        ngx_completion_yandex_part(w, "jsonSchema",
+                                   &parts[NGX_COMPLETION_NATIVE_JSON_SCHEMA]);
+    }
 
     ngx_completion_yandex_part(w, "tools",
-                            &native->parts[NGX_COMPLETION_NATIVE_TOOLS]);
+                               &parts[NGX_COMPLETION_NATIVE_TOOLS]);
     ngx_completion_yandex_part(w, "toolChoice",
-                            &native->parts[NGX_COMPLETION_NATIVE_TOOL_CHOICE]);
+                               &parts[NGX_COMPLETION_NATIVE_TOOL_CHOICE]);
     ngx_completion_yandex_part(w, "parallelToolCalls",
-                            &native->parts[NGX_COMPLETION_NATIVE_PARALLEL]);
+                               &parts[NGX_COMPLETION_NATIVE_PARALLEL]);
 
     ngx_completion_json_object_end(w);
 
@@ -362,8 +329,12 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
         temperature = &prompt->temperature;
     }
 
+    if (prompt->reasoning.len) {
+        mode = ngx_completion_yandex_reasoning(&prompt->reasoning);
+    }
+
     if (temperature->len == 0 && max_tokens->len == 0 && mode->len == 0
-        && prompt->max_tokens.len == 0 && prompt->reasoning.len == 0)
+        && prompt->max_tokens.len == 0)
     {
         return;
     }
@@ -381,19 +352,10 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
         ngx_completion_yandex_part(w, "maxTokens", max_tokens);
     }
 
-    if (prompt->reasoning.len || mode->len) {
+    if (mode->len) {
         ngx_completion_json_key(w, "reasoningOptions");
         ngx_completion_json_object(w);
-
-        if (prompt->reasoning.len) {
-            ngx_completion_json_key(w, "mode");
-            ngx_completion_json_cstring(w,
-                          ngx_completion_yandex_reasoning(&prompt->reasoning));
-
-        } else {
-            ngx_completion_yandex_part(w, "mode", mode);
-        }
-
+        ngx_completion_yandex_part(w, "mode", mode);
         ngx_completion_json_object_end(w);
     }
 
@@ -401,16 +363,16 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
 }
 
 
-const char *
+ngx_str_t *
 ngx_completion_yandex_reasoning(ngx_str_t *word)
 {
-    const ngx_completion_yandex_word_t  *w;
+    ngx_completion_yandex_word_t  *w;
 
     for (w = ngx_completion_yandex_words; w->word.len; w++) {
         if (w->word.len == word->len
             && ngx_memcmp(w->word.data, word->data, word->len) == 0)
         {
-            return w->spelled;
+            return &w->json;
         }
     }
 
@@ -461,34 +423,6 @@ ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
     }
 
     ngx_completion_json_array_end(w);
-}
-
-
-static void
-ngx_completion_yandex_format(ngx_completion_json_writer_t *w,
-    ngx_completion_prompt_t *prompt, ngx_completion_native_t *native)
-{
-    switch (prompt->format) {
-
-    case NGX_COMPLETION_FORMAT_JSON:
-        ngx_completion_json_key(w, "jsonObject");
-        ngx_completion_json_boolean(w, 1);
-        break;
-
-    case NGX_COMPLETION_FORMAT_SCHEMA:
-        ngx_completion_json_key(w, "jsonSchema");
-        ngx_completion_json_object(w);
-        ngx_completion_json_key(w, "schema");
-        ngx_completion_json_raw(w, &prompt->schema);
-        ngx_completion_json_object_end(w);
-        break;
-
-    default:
-        ngx_completion_yandex_part(w, "jsonObject",
-                            &native->parts[NGX_COMPLETION_NATIVE_JSON_OBJECT]);
-        ngx_completion_yandex_part(w, "jsonSchema",
-                            &native->parts[NGX_COMPLETION_NATIVE_JSON_SCHEMA]);
-    }
 }
 
 
@@ -548,7 +482,6 @@ ngx_completion_yandex_native(ngx_pool_t *pool, ngx_str_t *text,
 
     for (i = 0; i < NGX_COMPLETION_NATIVE_LAST; i++) {
         native->parts[i].data = native->text.data + native->start[i];
-        native->parts[i].len = native->end[i] - native->start[i];
     }
 
     return NGX_OK;
@@ -556,35 +489,22 @@ ngx_completion_yandex_native(ngx_pool_t *pool, ngx_str_t *text,
 
 
 static ngx_int_t
-ngx_completion_native_event(void *data,
-    ngx_completion_json_event_t *event)
+ngx_completion_native_event(void *data, ngx_completion_json_event_t *event)
 {
     ngx_completion_native_t *native = data;
+
+    size_t                               written;
+    const ngx_completion_native_rule_t  *rule;
 
     if (native->part) {
         return ngx_completion_native_part(native, event);
     }
 
-    switch (event->type) {
-
-    case NGX_COMPLETION_JSON_KEY:
-    case NGX_COMPLETION_JSON_END:
-    case NGX_COMPLETION_JSON_NULL:
-        return NGX_OK;
-
-    default:
-        return ngx_completion_native_value(native, event);
-    }
-}
-
-
-static ngx_int_t
-ngx_completion_native_value(ngx_completion_native_t *native,
-    ngx_completion_json_event_t *event)
-{
-    const ngx_completion_native_rule_t  *rule;
-
-    if (event->node <= NGX_COMPLETION_JSON_ROOT) {
+    if (event->node <= NGX_COMPLETION_JSON_ROOT
+        || event->type == NGX_COMPLETION_JSON_KEY
+        || event->type == NGX_COMPLETION_JSON_END
+        || event->type == NGX_COMPLETION_JSON_NULL)
+    {
         return NGX_OK;
     }
 
@@ -611,13 +531,10 @@ ngx_completion_native_value(ngx_completion_native_t *native,
     native->part = event->node;
     native->depth = event->depth;
 
-    native->start[native->part] =
-                               ngx_completion_json_written(native->writer);
+    /* behind the bracket, or a comma that is to come */
 
-    if (native->start[native->part] > 1) {
-        /* a comma */
-        native->start[native->part]++;
-    }
+    written = ngx_completion_json_written(native->writer);
+    native->start[native->part] = (written == 1) ? 1 : written + 1;
 
     return ngx_completion_native_part(native, event);
 }
@@ -646,8 +563,9 @@ ngx_completion_native_part(ngx_completion_native_t *native,
         && event->type != NGX_COMPLETION_JSON_OBJECT
         && event->type != NGX_COMPLETION_JSON_ARRAY)
     {
-        native->end[native->part] =
-                               ngx_completion_json_written(native->writer);
+        native->parts[native->part].len =
+                                  ngx_completion_json_written(native->writer)
+                                  - native->start[native->part];
         native->part = 0;
     }
 
@@ -656,96 +574,61 @@ ngx_completion_native_part(ngx_completion_native_t *native,
 
 
 ngx_int_t
-ngx_completion_yandex_submit(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, u_char *request_id)
+ngx_completion_yandex_call(ngx_completion_provider_t *p,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_str_t *text,
+    u_char *request_id)
 {
-    ngx_str_t  type;
-
-    ngx_str_set(&type, "application/json");
-
-    if (ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK
-        || ngx_completion_yandex_headers(p, f) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_yandex_uuid(f, request_id);
-}
-
-
-ngx_int_t
-ngx_completion_yandex_poll(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id)
-{
-    if (ngx_completion_provider_suffix(f, id, "") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_yandex_headers(p, f);
-}
-
-
-ngx_int_t
-ngx_completion_yandex_cancel(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f, ngx_str_t *id)
-{
-    if (ngx_completion_provider_suffix(f, id, ":cancel") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_completion_yandex_headers(p, f);
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_headers(ngx_completion_provider_t *p,
-    ngx_completion_fetch_t *f)
-{
-    ngx_str_t                      off;
+    u_char                         uuid[sizeof("01234567-89ab-cdef-0123-"
+                                               "456789abcdef") - 1];
+    ngx_int_t                      rc;
+    ngx_str_t                      type, off, id;
+    ngx_uint_t                     i;
     ngx_completion_yandex_conf_t  *conf;
-
-    if (p->tenant.len
-        && ngx_completion_fetch_header(f, "x-folder-id", &p->tenant)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
 
     conf = p->conf;
 
-    if (conf->data_logging) {
-        return NGX_OK;
-    }
-
+    ngx_str_set(&type, "application/json");
     ngx_str_set(&off, "false");
 
-    return ngx_completion_fetch_header(f, "x-data-logging-enabled", &off);
-}
+    switch (kind) {
 
+    case NGX_COMPLETION_KIND_SUBMIT:
+        rc = ngx_completion_fetch_header(f, "Content-Type", &type);
+        break;
 
-static ngx_int_t
-ngx_completion_yandex_uuid(ngx_completion_fetch_t *f, u_char *request_id)
-{
-    u_char      *p;
-    ngx_str_t    value;
-    ngx_uint_t   i;
+    case NGX_COMPLETION_KIND_POLL:
+        rc = ngx_completion_provider_suffix(f, text, "");
+        break;
 
-    value.len = 32 + sizeof("----") - 1;
+    default: /* NGX_COMPLETION_KIND_CANCEL */
+        rc = ngx_completion_provider_suffix(f, text, ":cancel");
+    }
 
-    value.data = ngx_pnalloc(f->pool, value.len);
-    if (value.data == NULL) {
+    if (rc != NGX_OK
+        || (p->tenant.len
+            && ngx_completion_fetch_header(f, "x-folder-id", &p->tenant)
+               != NGX_OK)
+        || (!conf->data_logging
+            && ngx_completion_fetch_header(f, "x-data-logging-enabled", &off)
+               != NGX_OK))
+    {
         return NGX_ERROR;
     }
 
-    p = value.data;
+    if (kind != NGX_COMPLETION_KIND_SUBMIT) {
+        return NGX_OK;
+    }
+
+    id.data = uuid;
+    id.len = 0;
 
     for (i = 0; i < 32; i++) {
         if (i == 8 || i == 12 || i == 16 || i == 20) {
-            *p++ = '-';
+            uuid[id.len++] = '-';
         }
 
-        *p++ = request_id[i];
+        uuid[id.len++] = request_id[i];
     }
 
-    return ngx_completion_fetch_header(f, "x-client-request-id", &value);
+    return ngx_completion_fetch_header(f, "x-client-request-id", &id);
 }
