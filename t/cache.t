@@ -11,7 +11,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use List::Util qw(uniq);
 use Test::More;
-use Time::HiRes qw(sleep time);
 use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.3 });
@@ -209,12 +208,16 @@ subtest 'what is equal' => sub {
 
 
 subtest 'while it runs, and for a time after' => sub {
-    my $text = 'time [delay=2.5]';
+    my $text = 'time [delay=60]';
     my $location = is_accepted(submit('/short', $text), 'first', 'upstream');
+    my ($first) = submits($text);
 
-    sleep 2.2;
+    ok wait_until(sub {
+        grep { $_->{time} >= $first->{time} + 2.2 } $upstream->polls($first->{operation});
+    }), 'its time is over';
     is is_accepted(submit('/short', $text), 'it runs for longer', 'cached'), $location,
         'the same id';
+    $upstream->finish($first->{operation});
     finished($location);
     is is_accepted(submit('/short', $text), 'just done', 'cached'), $location, 'the same id';
     my $r;

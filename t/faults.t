@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use CompletionAsync::Test qw(wait_until);
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 }, timeout => 300);
+my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 }, timeout => 600);
 my $e = $t->emulator;
 my @answers;
 
@@ -67,6 +67,9 @@ sub submit ($location = '/steady', %arg) {
 }
 
 
+sub latest () { ($e->journal(kind => 'submit', last => 1))[0] }
+
+
 sub poll ($location, %arg) {
     my $r = $t->request(GET => $location, timeout => 20, %arg);
     push @answers, $r;
@@ -87,7 +90,7 @@ sub verdict ($r) { join ' ', $r->{status} // $r->{error}, code($r) }
 
 # How often upstream was asked, and the answer, under these faults: [N, {...}], ...
 sub under ($faults, $location = '/steady') {
-    my $before = $e->journal;
+    my $before = $e->count;
     $e->fault(submit => $_->[0], %{ $_->[1] }) for @$faults;
     my $r = submit($location);
     $e->clear_faults;
@@ -181,7 +184,7 @@ subtest 'an answer that cannot be read leaves the outcome unknown' => sub {
 subtest 'what upstream refuses is not repeated either' => sub {
     for (@answered) {
         my ($meaning, $name, $fault) = @$_;
-        my $before = $e->journal;
+        my $before = $e->count;
         my ($r) = under([ [ every => $fault ] ]);
         my @asked = grep { $_->{kind} eq 'submit' || $_->{path} =~ m{/x$} }
             $e->journal(since => $before);
@@ -196,11 +199,11 @@ subtest 'an accepted connection that ends at once' => sub {
     {
         my ($verb, $expected) = @$_;
         $e->restart;
-        my $before = $e->submits;
+        my $before = $e->count(kind => 'submit');
         $e->fault(connect => 'every', $verb => 'accept');
         like verdict(submit('/brief')), $expected, $verb;
         $e->clear_faults;
-        is $e->submits - $before, 0, 'nothing was taken';
+        is $e->count(kind => 'submit') - $before, 0, 'nothing was taken';
     }
 };
 
@@ -245,7 +248,7 @@ subtest 'surplus bytes are nobody\'s answer' => sub {
         is verdict($r), $CODES{accepted}, "$name: accepted";
 
         # All of it is there before the connection could be used again.
-        wait_until(sub { defined(($e->submits)[-1]{end}) });
+        wait_until(sub { defined latest()->{end} });
         my $text = "mine, $name";
         $r = submit('/steady', text => $text);
         is verdict($r), $CODES{accepted}, "$name: so is the next";
@@ -304,13 +307,13 @@ subtest 'nobody there' => sub {
 
     # The connection never came up: that may be tried again, and only that.
     $e->stop;
-    my $before = $e->submits;
+    my $before = $e->count(kind => 'submit');
     my $client = $t->start(POST => '/steady', body => 'late', timeout => 20);
     $t->until_waiting(1);
     $e->resume;
     push @answers, $r = $client->response;
     is verdict($r), $CODES{accepted}, 'upstream comes back within request_timeout';
-    is $e->submits - $before, 1, 'and is asked once';
+    is $e->count(kind => 'submit') - $before, 1, 'and is asked once';
 };
 
 subtest 'too slow' => sub {
@@ -322,7 +325,7 @@ subtest 'too slow' => sub {
         [ 'short of a length', { length_offset => 9 } ],
     );
     # Which of them meets which fault does not matter: all have to end in the same way.
-    my $before = $e->submits;
+    my $before = $e->count(kind => 'submit');
     $e->fault(submit => $_ + 1, %{ $case[$_][1] }) for 0 .. $#case;
     my @r = $t->concurrent(map { [ POST => '/brief', body => $_->[0] ] } @case);
     push @answers, @r;
@@ -330,7 +333,7 @@ subtest 'too slow' => sub {
         is verdict($r), $CODES{unknown}, 'unknown';
         push @took, [ 'request_timeout', $r->{time}, 0.9, 4 ];
     }
-    is $e->submits - $before, @case, 'each of them was asked once';
+    is $e->count(kind => 'submit') - $before, @case, 'each of them was asked once';
     $e->clear_faults;
 };
 
@@ -405,18 +408,20 @@ my @failing = (
 
 subtest 'a poll that fails changes nothing' => sub {
     my @case = map { { name => $_->[0], fault => $_->[1], text => "[delay=0.5]<$_->[0]>" } } @failing;
+    my @new  = (kind => 'poll', since => $e->count);
 
     for my $case (@case) {
         $e->fault(poll => 'every', text => $case->{text}, %{ $case->{fault} });
         $case->{r} = submit('/steady', text => $case->{text});
-        ($case->{id}) = map { $_->{operation} } ($e->submits)[-1];
+        $case->{id} = latest()->{operation};
     }
     my %asked;
     wait_until(sub {
         %asked = ();
-        $asked{ $_->{operation} }++ for grep { defined $_->{end} && defined $_->{fault} } $e->polls;
+        $asked{ $_->{operation} }++
+            for grep { defined $_->{end} && defined $_->{fault} } $e->journal(@new);
         return !grep { ($asked{ $_->{id} } // 0) < 2 } @case;
-    }, 20);
+    }, 20, 0.2);
     for my $case (@case) {
         my $r = poll($case->{r}->header('Location'));
         cmp_ok $asked{ $case->{id} } // 0, '>=', 2, "$case->{name}: asked";
@@ -446,7 +451,7 @@ subtest 'upstream says when to ask again' => sub {
         # There before the submit, for the first poll to meet it.
         $e->fault(poll => 1, text => $name, %{ $fault{$name} });
         my $location = submit('/steady', text => "[delay=60]$name")->header('Location');
-        $of{$name} = [ $location, ($e->submits)[-1]{operation} ];
+        $of{$name} = [ $location, latest()->{operation} ];
     }
     for my $name (sort keys %fault) {
         my ($location, $id) = @{ $of{$name} };
@@ -496,11 +501,11 @@ subtest 'an adoption without an answer' => sub {
     for my $case (@case) {
         my $r = submit($case->{at} // '/steady', text => $case->{name});
         $case->{location} = $r->header('Location');
-        $case->{id} = ($e->submits)[-1]{operation};
+        $case->{id} = latest()->{operation};
         $t->poll_until_done($case->{location}, timeout => 5);
     }
     my $gone = submit('/steady', text => 'gone')->header('Location');
-    $e->forget(($e->submits)[-1]{operation});
+    $e->forget(latest()->{operation});
     my $reason = submit('/steady', text => '[outcome=leak:3:no such luck]')->header('Location');
 
     $t->stop;

@@ -9,49 +9,24 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Compress::Zlib qw(Z_FINISH Z_FULL_FLUSH);
 use IO::Select;
-use IO::Socket::INET;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
+use CompletionAsync::Server qw(serve_each);
 use CompletionAsync::Test;
-
-my $self = $$;
-my @kids;
-END {
-    local $?;
-    if ($$ == $self) {
-        kill 'KILL', @kids;
-        waitpid $_, 0 for @kids;
-    }
-}
 
 
 # Reads a request, writes the first bytes, and the others for as long as they are taken.
 sub upstream ($first, $again) {
-    my $listener = IO::Socket::INET->new(Listen => 16, LocalAddr => '127.0.0.1')
-        or die "listen: $!\n";
-    my $pid = fork // die "fork: $!\n";
-    if ($pid) {
-        push @kids, $pid;
-        return $listener->sockport;
-    }
-
-    $SIG{CHLD} = 'IGNORE';
-    $SIG{PIPE} = 'IGNORE';
-    $SIG{TERM} = 'DEFAULT';
-    while (my $connection = $listener->accept) {
-        next if fork;
-        alarm 20;
+    return serve_each(sub ($connection) {
         my $request = '';
         until ($request =~ /\r\n\r\n(\{.*\})?$/s) {
-            sysread $connection, $request, 65_536, length $request or POSIX::_exit(0);
+            sysread $connection, $request, 65_536, length $request or return;
         }
         print {$connection} $first;
         my $many = $again x (1 + 100_000 / length $again);
         1 while syswrite $connection, $many;
-        POSIX::_exit(0);
-    }
-    POSIX::_exit(0);
+    });
 }
 
 

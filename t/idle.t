@@ -9,39 +9,27 @@ use utf8;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IO::Select;
-use IO::Socket::INET;
-use POSIX ();
 use Socket qw(AF_UNIX PF_UNSPEC SOCK_STREAM);
 use Test::More;
+use CompletionAsync::Server qw(serve);
 use CompletionAsync::Test qw(wait_until);
-
-my %kids;
-my $self = $$;
-END {
-    local $?;
-    if ($$ == $self) {
-        kill 'KILL', keys %kids;
-        waitpid $_, 0 for keys %kids;
-    }
-}
 
 
 # An upstream that holds its answers until so many requests are there. Commands: "hold N",
 # "forge" (an answer on each connection), "close" (each of them), "count"; all are answered.
 sub upstream () {
-    my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1')
-        or die "listen: $!\n";
     socketpair my $near, my $far, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!\n";
 
-    my $pid = fork // die "fork: $!\n";
-    if ($pid) {
-        $kids{$pid} = 1;
-        close $far;
-        return { port => $listener->sockport, control => $near };
-    }
+    my $port = serve(sub ($listener) {
+        close $near;
+        obey($listener, $far);
+    });
+    close $far;
+    return { port => $port, control => $near };
+}
 
-    alarm 110;
-    close $near;
+
+sub obey ($listener, $far) {
     my ($select, $hold, %input, @held) = (IO::Select->new($listener, $far), 1);
     while (1) {
         for my $ready ($select->can_read) {
@@ -52,7 +40,7 @@ sub upstream () {
                 next;
             }
             if ($ready == $far) {
-                sysread $far, my $command, 100 or POSIX::_exit(0);
+                sysread $far, my $command, 100 or return;
                 my @open = grep { $_ != $far && $_ != $listener } $select->handles;
                 $hold = $1 if $command =~ /^hold (\d+)/;
                 if ($command =~ /^forge/) {

@@ -88,8 +88,8 @@ subtest 'a burst waits in line' => sub {
     my $emulator = $t->emulator;
 
     my @clients;
-    for my $n (1 .. 60) {
-        push @clients, submit($t, "number $n.");
+    for my $tens (0 .. 5) {
+        push @clients, map { submit($t, "number ${tens}$_.") } 0 .. 9;
         until_there($t, @clients);
     }
     CompletionAsync::Client->gather(\@clients, 30);
@@ -103,8 +103,8 @@ subtest 'a burst waits in line' => sub {
     is scalar @submits, 60, 'each was sent once';
 
     my @order = map { $_->{json}{messages}[-1]{text} =~ /(\d+)/ } @submits;
-    my $far = max map { abs $order[$_] - $_ - 1 } 0 .. $#order;
-    cmp_ok $far, '<=', 5, 'who comes first is served first' or diag "@order";
+    my $far = max map { abs $order[$_] - $_ } 0 .. $#order;
+    cmp_ok $far, '<=', 12, 'who comes first is served first' or diag "@order";
 
     my @times = map { $_->{time} } @submits;
     my @rates = sort { $a <=> $b } map { 40 / ($times[ $_ + 40 ] - $times[$_]) } 0 .. 19;

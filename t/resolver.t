@@ -11,7 +11,6 @@ use IO::Socket::INET;
 use POSIX ();
 use Socket qw(inet_aton);
 use Test::More;
-use Time::HiRes qw(sleep time);
 use CompletionAsync::Test qw(wait_until);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
@@ -167,30 +166,26 @@ subtest 'names that lead nowhere' => sub {
 
 subtest 'a name server that says nothing' => sub {
     my @silent = map { $t->start(POST => '/mute.test', body => "x $_") } 1 .. 3;
-    my $start  = time;
     works('127.0.0.1');
     my @r = map { submit('one.test', "meanwhile $_") } 1 .. 5;
     is scalar(grep { verdict($_) eq '202 operation' } @r), 5, 'other submits go on';
-    cmp_ok time - $start, '<', 0.95, 'before resolver_timeout';
-    ok !$_->{response}{over}, 'which the silent ones wait for' for @silent;
+    ok !$_->is_over, 'before resolver_timeout, which the silent ones wait for' for @silent;
 
     CompletionAsync::Client->gather(\@silent, 10);
     for my $r (map { $_->response } @silent) {
         like verdict($r), qr/^(?:504 upstream_timeout|503 upstream_unavailable)$/, verdict($r);
-        cmp_ok $r->{time}, '>=', 0.9, 'after resolver_timeout';
-        cmp_ok $r->{time}, '<', 5, 'within request_timeout';
+        ok 0.9 <= $r->{time} && $r->{time} < 5,
+            'after resolver_timeout, within request_timeout' or diag $r->{time};
     }
 };
 
 subtest 'a worker ends while it waits for a name' => sub {
     my $client = $t->start(POST => '/deaf.test', body => 'x');
     wait_until(sub { questions('deaf.test') });
-    my $start = time;
     kill QUIT => $t->master_pid;
     like verdict($client->response), qr/^50[34] /, 'its client gets an answer';
     $client->close;
     ok $t->stop, 'it ends by itself';
-    cmp_ok time - $start, '<', 4.5, 'within request_timeout';
 };
 
 # Names are looked up by the system, once, and errors of that are errors of the configuration.

@@ -12,9 +12,9 @@ use IO::Select;
 use IO::Socket::INET;
 use List::Util qw(max);
 use POSIX ();
-use Socket qw(SOMAXCONN);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
+use CompletionAsync::Server qw(listener serve_each);
 use CompletionAsync::Test;
 use CompletionAsync::Upstream;
 
@@ -26,9 +26,6 @@ my $dir  = $t->testdir;
 my $FAR  = POSIX::strftime('%Y%m%d%H%M%SZ', gmtime(time + 172_800));
 my $AWAY = '503 upstream_unavailable';
 my $LATE = '504 upstream_timeout';
-my @kids;
-
-END { local $?; kill KILL => @kids if @kids; waitpid $_, 0 for @kids }
 
 
 sub openssl (@arg) {
@@ -92,12 +89,6 @@ sub upstream (%certificate) {
 }
 
 
-sub listener () {
-    return IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => SOMAXCONN)
-        // die "listen: $!\n";
-}
-
-
 # Copies until both sides are at their ends.
 sub splice_both ($one, $two) {
     my %other = ($one => $two, $two => $one);
@@ -121,33 +112,23 @@ sub splice_both ($one, $two) {
 
 # A proxy that writes the heads it gets to a file; it may refuse every request.
 sub proxy ($file, $refusal = undef) {
-    my $server = listener();
-    my $pid = fork // die "fork: $!\n";
-    if ($pid) {
-        push @kids, $pid;
-        return $server->sockport;
-    }
-    $SIG{CHLD} = 'IGNORE';
-    $SIG{TERM} = 'DEFAULT';
-    open my $log, '>>', "$dir/$file" or POSIX::_exit(1);
+    open my $log, '>>', "$dir/$file" or die "$file: $!\n";
     $log->autoflush(1);
 
-    while (my $client = $server->accept) {
-        next if fork;
+    return serve_each(sub ($client) {
         my ($head, $rest) = ('', '');
         while ($head !~ /\r\n\r\n/) {
-            sysread $client, $head, 65_536, length $head or POSIX::_exit(0);
+            sysread $client, $head, 65_536, length $head or return;
         }
         ($head, $rest) = $head =~ /^(.*?\r\n\r\n)(.*)$/s;
         print {$log} $head;
         if (defined $refusal) {
             syswrite $client, "HTTP/1.1 $refusal\r\nContent-Length: 0\r\n\r\n";
-            POSIX::_exit(0);
+            return;
         }
         my ($method, $host, $port, $path) =
             $head =~ m{^(\S+) (?:http://)?([^:/ ]+):([0-9]+)(\S*) HTTP/1\.1\r\n};
-        my $upstream = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)
-            or POSIX::_exit(0);
+        my $upstream = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or return;
         if ($method eq 'CONNECT') {
             syswrite $client, "HTTP/1.1 200 Connection established\r\n\r\n";
         } else {
@@ -156,25 +137,16 @@ sub proxy ($file, $refusal = undef) {
         }
         syswrite $upstream, $rest if $rest ne '';
         splice_both($client, $upstream);
-        POSIX::_exit(0);
-    }
-    POSIX::_exit(0);
+    });
 }
 
 
 # A server that speaks no TLS, and says so to whoever comes.
 sub chatter () {
-    my $server = listener();
-    my $pid = fork // die "fork: $!\n";
-    if ($pid) {
-        push @kids, $pid;
-        return $server->sockport;
-    }
-    while (my $client = $server->accept) {
+    return serve_each(sub ($client) {
         sysread $client, my $hello, 65_536;
         syswrite $client, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-    }
-    POSIX::_exit(0);
+    });
 }
 
 

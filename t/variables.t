@@ -8,7 +8,6 @@ use utf8;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep time);
 use CompletionAsync::Test qw(wait_until);
 
 my @NAMES = qw(operation state source upstream_status upstream_time upstream_request_id
@@ -114,8 +113,8 @@ subtest 'a submit' => sub {
 
     $emulator->fault(submit => 1, delay => 0.3);
     (undef, undef, $got) = submit('a');
-    cmp_ok $got->{upstream_time} || 0, '>=', 0.25, 'the time that upstream took';
-    cmp_ok $got->{upstream_time} || 0, '<', 8, 'in seconds';
+    my $took = $got->{upstream_time} || 0;
+    ok 0.25 <= $took && $took < 8, 'the time that upstream took, in seconds' or diag $took;
 };
 
 

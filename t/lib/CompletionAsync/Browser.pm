@@ -58,7 +58,6 @@ use MIME::Base64 qw(decode_base64);
 use Mojo::JSON qw(decode_json encode_json);
 use POSIX qw(WNOHANG);
 use Scalar::Util qw(weaken);
-use Time::HiRes qw(sleep time);
 
 use CompletionAsync::Client qw(wait_until);
 
@@ -308,12 +307,10 @@ sub quit ($self) {
     eval { $self->_do(DELETE => '') } if $self->{session};
     kill TERM => $driver;
     for my $pid (grep { defined } $driver, $self->{process}) {
-        my $deadline = time + 5;
-        while (kill(0, $pid) && waitpid($pid, WNOHANG) <= 0) {
-            kill KILL => $pid if time > $deadline;
-            last if time > $deadline + 1;
-            sleep 0.02;
-        }
+        my $gone = sub { !kill(0, $pid) || waitpid($pid, WNOHANG) > 0 };
+        next if wait_until($gone, 5);
+        kill KILL => $pid;
+        wait_until($gone, 1);
     }
     remove_tree($self->{dir});
     delete $LIVE{$self};

@@ -39,7 +39,7 @@ use Time::HiRes qw(sleep time);
 
 use CompletionAsync::Chaos::Checker;
 use CompletionAsync::Chaos::Client;
-use CompletionAsync::Test;
+use CompletionAsync::Test qw(wait_until);
 
 use constant CLIENTS => 12;
 
@@ -244,11 +244,11 @@ sub run ($self) {
 
     for my $strike ($self->plan) {
         my ($at, $what, $whom) = @$strike;
-        sleep max(0, $self->{start} + $at - time);
+        $self->_wait($at);
         my $method = "_$what";
         $self->$method($whom);
     }
-    sleep max(0, $self->{end} - time);
+    $self->_wait($self->{seconds});
     my $fine = _ended($weather);
     $t->emulator->clear_faults;
     $t->emulator->resume;
@@ -314,9 +314,13 @@ sub _client ($self, $number, $do) {
 }
 
 
+# until so many seconds of the run have passed
+sub _wait ($self, $at) { sleep max(0, $self->{start} + $at - time) }
+
+
 sub _life ($self, $client) {
     $client->storm($self->{end});
-    sleep 0.1 while !$self->_told('calm');
+    wait_until(sub { $self->_told('calm') }, 3600, 0.1);
     $client->calm(25 + $self->{seconds} / 4);
     $client->after;
 }
@@ -333,7 +337,7 @@ sub _have_weather ($self) {
     for my $weather ($self->weather) {
         my ($at, $fault) = @$weather;
         my %fault = %$fault;
-        sleep max(0, $self->{start} + $at - time);
+        $self->_wait($at);
         $self->{test}->emulator->fault(delete @fault{qw(on n)}, %fault);
     }
 }
@@ -444,15 +448,15 @@ sub _settled ($self, $before) {
     my $t = $self->{test};
     my @clients = map { $self->_lines("client.$_") } 0 .. CLIENTS;
     my $settles = sub ($seconds) {
-        my $until = time + $seconds;
-        while (1) {
-            my $state = { when => 'after', used => $self->_used,
+        my $state;
+        wait_until(sub {
+            $state = { when => 'after', used => $self->_used,
                 descriptors => $self->_descriptors };
             my @left = @{ CompletionAsync::Chaos::Checker->check(
                 clients => \@clients, states => [ $before, $state ])->{left} };
-            return $state if time > $until || !grep { $seconds < 10 || /pieces/ } @left;
-            sleep 0.2;
-        }
+            return !grep { $seconds < 10 || /pieces/ } @left;
+        }, $seconds, 0.2);
+        return $state;
     };
 
     if (!$self->{clock}) {

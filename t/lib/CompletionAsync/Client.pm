@@ -40,7 +40,8 @@ C<hang_up($bytes, $reset)> sends these bytes, and closes or resets at once; C<fo
 what C<start> takes, makes the bytes of a request.
 C<is_closed> tells whether the server has closed the connection, C<is_over> whether the response is
 complete; neither waits. C<wait_until($condition, $seconds)> returns what the condition, a
-function, returns: when that is true, or the time (10 s) is over.
+function, returns: when that is true, or the time (10 s) is over. It is asked every 0.01 s, or
+every C<$interval> with C<wait_until($condition, $seconds, $interval)>.
 
 =cut
 
@@ -58,12 +59,12 @@ use Time::HiRes qw(sleep time);
 our @EXPORT_OK = qw(wait_until);
 
 
-sub wait_until ($condition, $seconds = 10) {
+sub wait_until ($condition, $seconds = 10, $interval = 0.01) {
     my $deadline = time + $seconds;
     while (1) {
         my $result = $condition->();
         return $result if $result || time > $deadline;
-        sleep 0.01;
+        sleep $interval;
     }
 }
 

@@ -53,7 +53,8 @@ The result is "echo: TEXT", and Hamlet's line is translated.
 JSON over HTTP below C</_control/>, on the same port and on C<control_port>, never journalled
 and never at fault (connect faults strike the main port only):
 
-    GET  journal?since=N&kind=K   POST fault {...}        DELETE fault
+    GET  journal?since=N&kind=K&over=1&last=N             GET  count?..., how many they are
+    POST fault {...}              DELETE fault
     POST set {...}                POST finish {id, outcome}, {} for all
     POST forget {id}              POST revoke {token}, {} for all
     POST listen {on: 0|1}         POST disconnect {idle: 0|1}
@@ -397,6 +398,9 @@ sub _control ($self, $request) {
     };
     my $handler = {
         'GET journal'     => sub { $self->_entries(Mojo::Parameters->new($query)->to_hash) },
+        'GET count'       => sub {
+            return { count => scalar @{ $self->_entries(Mojo::Parameters->new($query)->to_hash) } };
+        },
         'GET state'       => sub { $self->_state },
         'POST fault'      => sub {
             push @{ $self->{faults} }, CompletionAsync::Emulator::Fault->new(%$arg);
@@ -436,11 +440,12 @@ sub _control ($self, $request) {
 
 
 sub _entries ($self, $query) {
-    my $since = $query->{since} // 0;
-    my $kind  = $query->{kind};
-    return [
-        grep { $_->{n} > $since && (!defined $kind || $_->{kind} eq $kind) } @{ $self->{journal} }
-    ];
+    my $journal = $self->{journal};
+    my ($kind, $over, $last) = @$query{qw(kind over last)};
+    my @entries = grep { (!defined $kind || $_->{kind} eq $kind) && (!$over || defined $_->{end}) }
+        @$journal[ $query->{since} // 0 .. $#$journal ];
+    splice @entries, 0, -$last if $last;
+    return \@entries;
 }
 
 

@@ -99,8 +99,9 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
                             dies if they do not
     poll_until_done($location, timeout => 10, interval => 0.05, %opt)
                             the first response that is done; the last one, if none was
-    wait_until($condition, $seconds)            a function, to be imported: what the condition
-                            returns, when it is true or the time (10 s) is over
+    wait_until($condition, $seconds, $interval) a function, to be imported: what the condition
+                            returns, when it is true or the time (10 s) is over; asked every
+                            0.01 s
 
 C<port> (that of %%PORT%%), C<timeout> (10), C<tls> and C<from> may be among the options of each.
 
@@ -126,7 +127,7 @@ use List::Util qw(any);
 use POSIX qw(WNOHANG);
 use Scalar::Util qw(weaken);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
 use CompletionAsync::Client qw(wait_until);
 use CompletionAsync::Metrics;
@@ -661,15 +662,15 @@ sub until_waiting ($self, $n) {
 
 
 sub poll_until_done ($self, $location, %arg) {
-    my $deadline = time + (delete $arg{timeout} // 10);
-    my $interval = delete $arg{interval} // 0.05;
+    my ($timeout, $interval) = (delete $arg{timeout} // 10, delete $arg{interval} // 0.05);
+    my $r;
 
-    while (1) {
-        my $r = $self->request(GET => $location, %arg);
+    wait_until(sub {
+        $r = $self->request(GET => $location, %arg);
         my $json = $r->json;
-        return $r if ref $json eq 'HASH' && $json->{done} || time > $deadline;
-        sleep $interval;
-    }
+        return ref $json eq 'HASH' && $json->{done};
+    }, $timeout, $interval);
+    return $r;
 }
 
 
@@ -833,10 +834,7 @@ sub _watch ($self, $timeout) {
             $sign eq '+' ? $pid{$of} = 1 : delete $pid{$of};
         }
         kill TERM => keys %pid;
-        for (1 .. 20) {
-            last if !any { _state($_) !~ /^[Z-]/ } keys %pid;
-            sleep 0.1;
-        }
+        wait_until(sub { !any { _state($_) !~ /^[Z-]/ } keys %pid }, 2);
         kill KILL => grep { _state($_) !~ /^[Z-]/ } keys %pid;
         remove_tree($self->{dir}) if %pid && !$ENV{TEST_NGINX_LEAVE};
         POSIX::_exit(0);

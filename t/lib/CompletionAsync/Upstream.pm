@@ -17,7 +17,8 @@ CompletionAsync::Upstream - a test's hold on an emulator in a process of its own
     $e->release('mine');  $e->release;        # all that are held; how many they were
     $e->finish($id);  $e->finish($id, 'failed:8:no');  $e->finish;       # all of them
     $e->forget($id);  $e->revoke($token);
-    $e->journal(kind => 'submit', since => 3);  $e->submits;  $e->polls($id);  $e->cancels($id);
+    $e->journal(kind => 'submit', since => 3);  $e->journal(last => 1);  $e->submits;  $e->polls($id);  $e->cancels($id);
+    $e->count(kind => 'submit', over => 1);   # how many, without reading all of them
     $e->wait_for(poll => 3, 5);               # until the third poll came, five seconds at most
     $e->wait_over(submit => 1, 5);            # until the first submit is over
     $e->operations;  $e->state;
@@ -181,6 +182,12 @@ sub journal ($self, %filter) {
 }
 
 
+sub count ($self, %filter) {
+    my $query = join '&', map { "$_=$filter{$_}" } sort keys %filter;
+    return $self->call(GET => "count?$query")->{count};
+}
+
+
 sub submits ($self) { $self->journal(kind => 'submit') }
 
 
@@ -195,15 +202,12 @@ sub cancels ($self, $id = undef) {
 
 
 sub wait_for ($self, $kind, $count, $timeout = 10) {
-    return wait_until(sub { $self->journal(kind => $kind) >= $count }, $timeout);
+    return wait_until(sub { $self->count(kind => $kind) >= $count }, $timeout);
 }
 
 
 sub wait_over ($self, $kind, $count, $timeout = 10) {
-    return wait_until(
-        sub { grep({ defined $_->{end} } $self->journal(kind => $kind)) >= $count },
-        $timeout,
-    );
+    return wait_until(sub { $self->count(kind => $kind, over => 1) >= $count }, $timeout);
 }
 
 

@@ -32,7 +32,7 @@ use List::Util qw(min shuffle);
 use Mojo::JSON qw(encode_json);
 use Time::HiRes qw(sleep time);
 
-use CompletionAsync::Client;
+use CompletionAsync::Client qw(wait_until);
 
 use constant EPOCH => 3;
 
@@ -70,10 +70,9 @@ sub storm ($self, $end) {
 
 
 sub calm ($self, $seconds) {
-    my $end = time + $seconds;
     my %open = map { $_->{location} => $_ } grep { !$_->{done} } @{ $self->{known} };
 
-    while (%open && time < $end) {
+    wait_until(sub {
         my @some = grep { defined } (values %open)[ 0 .. 7 ];
         my @entries = $self->_requests(
             map { $self->_asking(ask => $_, phase => 'calm', prefer => 'wait=2') } @some);
@@ -82,8 +81,8 @@ sub calm ($self, $seconds) {
             my $json = $entry->{response}->json;
             delete $open{ $entry->{location} } if ref $json eq 'HASH' && $json->{done};
         }
-        sleep 0.1;
-    }
+        return !%open;
+    }, $seconds, 0.1) if %open;
     $_->{done} = !$open{ $_->{location} } for @{ $self->{known} };
 }
 
@@ -109,12 +108,12 @@ sub again ($self, $until) {
     }
     $self->calm(15);
 
-    while (!$until->()) {
+    wait_until(sub {
         for my $provider (sort keys %first) {
             $self->_requests(map { $self->_submit($provider, %{ $first{$provider} }) } 1 .. 8);
         }
-        sleep 0.02;
-    }
+        return $until->();
+    }, 3600, 0.02);
 }
 
 
