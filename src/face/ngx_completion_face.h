@@ -54,6 +54,20 @@ typedef enum {
 } ngx_completion_face_body_e;
 
 
+/* A request's body, but of an OTHER type, and what is read in it. */
+typedef struct {
+    ngx_completion_face_body_e           type;
+    ngx_str_t                            native;   /* the member that makes it
+                                                      one of upstream's */
+    ngx_str_t                            body;
+
+    ngx_array_t                         *members;  /* out: json_member_t, of
+                                                      the top level, or fields;
+                                                      NULL: there are none */
+    ngx_str_t                            detail;   /* out: what is wrong */
+} ngx_completion_face_input_t;
+
+
 /* as what an operation is shown */
 typedef enum {
     NGX_COMPLETION_FACE_JSON = 0,
@@ -75,6 +89,7 @@ typedef struct {
 } ngx_completion_face_view_t;
 
 
+/* What is sent; zeroed for who writes it. */
 typedef struct {
     ngx_uint_t                           status;   /* of HTTP */
     ngx_str_t                            type;
@@ -93,20 +108,10 @@ struct ngx_completion_face_s {
 
     ngx_str_t                            types;    /* that are read, in words */
 
-    /*
-     * Reads a body that is not of an OTHER type.  native: the member that
-     * makes it a request in upstream's own spelling.  inputs: an array of
-     * ngx_completion_json_member_t made here, the top-level members or the
-     * fields; NULL where there are none.  NGX_OK; NGX_DECLINED: *detail says
-     * what is wrong; NGX_ERROR: no memory.
-     */
+    /* NGX_OK; NGX_DECLINED: the detail says what is wrong; NGX_ERROR. */
     ngx_int_t                          (*read)(ngx_pool_t *pool,
-                                            ngx_completion_face_body_e type,
-                                            const ngx_str_t *native,
-                                            ngx_str_t *body,
-                                            ngx_array_t **inputs,
-                                            ngx_completion_prompt_t *prompt,
-                                            ngx_str_t *detail);
+                                            ngx_completion_face_input_t *input,
+                                            ngx_completion_prompt_t *prompt);
 
     /* NGX_OK, or NGX_ERROR: no memory; STREAM: as JSON. */
     ngx_int_t                          (*write)(ngx_pool_t *pool,

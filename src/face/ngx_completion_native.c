@@ -19,13 +19,13 @@
 
 
 static ngx_int_t ngx_completion_native_read(ngx_pool_t *pool,
-    ngx_completion_face_body_e type, const ngx_str_t *native, ngx_str_t *body,
-    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail);
+    ngx_completion_face_input_t *input, ngx_completion_prompt_t *prompt);
 static ngx_int_t ngx_completion_native_json(ngx_pool_t *pool,
-    const ngx_str_t *native, ngx_str_t *body, ngx_array_t **inputs,
-    ngx_completion_prompt_t *prompt, ngx_str_t *detail);
-static ngx_int_t ngx_completion_native_form(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail);
+    ngx_completion_face_input_t *input, ngx_str_t *body,
+    ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_completion_native_form(ngx_pool_t *pool,
+    ngx_completion_face_input_t *input, ngx_str_t *body,
+    ngx_completion_prompt_t *prompt);
 static ngx_int_t ngx_completion_native_decode(ngx_pool_t *pool, u_char *p,
     u_char *last, ngx_str_t *value);
 static ngx_int_t ngx_completion_native_write(ngx_pool_t *pool,
@@ -40,33 +40,21 @@ static u_char *ngx_completion_native_document(u_char *p,
     ngx_completion_face_view_t *view);
 
 
+/* GET, POST, DELETE */
+
 static const ngx_completion_face_route_t  ngx_completion_native_routes[] = {
-
-    /* path                               GET     POST    DELETE */
-
-    { ngx_string(""),
-      0, NGX_COMPLETION_FACE_SUBMIT, 0 },
-
-    { ngx_string("/"),
-      0, NGX_COMPLETION_FACE_SUBMIT, 0 },
-
-    { ngx_string("/operations/*:cancel"),
-      0, NGX_COMPLETION_FACE_CANCEL, 0 },
-
+    { ngx_string(""), 0, NGX_COMPLETION_FACE_SUBMIT, 0 },
+    { ngx_string("/"), 0, NGX_COMPLETION_FACE_SUBMIT, 0 },
+    { ngx_string("/operations/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0 },
     { ngx_string("/operations/*"),
       NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
-
     { ngx_null_string, 0, 0, 0 }
 };
 
 static const ngx_completion_face_route_t  ngx_completion_native_operations[] = {
-
-    { ngx_string("/*:cancel"),
-      0, NGX_COMPLETION_FACE_CANCEL, 0 },
-
+    { ngx_string("/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0 },
     { ngx_string("/*"),
       NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
-
     { ngx_null_string, 0, 0, 0 }
 };
 
@@ -88,30 +76,28 @@ static ngx_str_t  ngx_completion_native_text = ngx_string("text");
 
 
 static ngx_int_t
-ngx_completion_native_read(ngx_pool_t *pool, ngx_completion_face_body_e type,
-    const ngx_str_t *native, ngx_str_t *body, ngx_array_t **inputs,
-    ngx_completion_prompt_t *prompt, ngx_str_t *detail)
+ngx_completion_native_read(ngx_pool_t *pool,
+    ngx_completion_face_input_t *input, ngx_completion_prompt_t *prompt)
 {
     ngx_int_t  rc;
     ngx_str_t  text;
 
-    *inputs = NULL;
-    text = *body;
+    input->members = NULL;
+    text = input->body;
 
     if (text.len >= 3 && ngx_strncmp(text.data, "\xef\xbb\xbf", 3) == 0) {
         text.data += 3;
         text.len -= 3;
     }
 
-    switch (type) {
+    switch (input->type) {
 
     case NGX_COMPLETION_FACE_BODY_JSON:
-        rc = ngx_completion_native_json(pool, native, &text, inputs, prompt,
-                                        detail);
+        rc = ngx_completion_native_json(pool, input, &text, prompt);
         break;
 
     case NGX_COMPLETION_FACE_BODY_FORM:
-        rc = ngx_completion_native_form(pool, &text, inputs, prompt, detail);
+        rc = ngx_completion_native_form(pool, input, &text, prompt);
         break;
 
     default: /* NGX_COMPLETION_FACE_BODY_TEXT */
@@ -124,17 +110,17 @@ ngx_completion_native_read(ngx_pool_t *pool, ngx_completion_face_body_e type,
         return rc;
     }
 
-    if (prompt->text.len == 0) {
-        ngx_str_set(detail, "the text is empty");
+    text = prompt->text;
+
+    if (text.len == 0) {
+        ngx_str_set(&input->detail, "the text is empty");
         return NGX_DECLINED;
     }
 
-    if (ngx_completion_utf8_check(prompt->text.data, prompt->text.len)
-        != NGX_OK
-        || ngx_strlchr(prompt->text.data,
-                       prompt->text.data + prompt->text.len, '\0'))
+    if (ngx_completion_utf8_check(text.data, text.len) != NGX_OK
+        || ngx_strlchr(text.data, text.data + text.len, '\0'))
     {
-        ngx_str_set(detail, "the text is not valid UTF-8");
+        ngx_str_set(&input->detail, "the text is not valid UTF-8");
         return NGX_DECLINED;
     }
 
@@ -143,59 +129,60 @@ ngx_completion_native_read(ngx_pool_t *pool, ngx_completion_face_body_e type,
 
 
 static ngx_int_t
-ngx_completion_native_json(ngx_pool_t *pool, const ngx_str_t *native,
-    ngx_str_t *body, ngx_array_t **inputs, ngx_completion_prompt_t *prompt,
-    ngx_str_t *detail)
+ngx_completion_native_json(ngx_pool_t *pool,
+    ngx_completion_face_input_t *input, ngx_str_t *body,
+    ngx_completion_prompt_t *prompt)
 {
+    u_char                        *p;
     ngx_int_t                      rc;
     ngx_uint_t                     i, texts, natives;
     const char                    *reason;
     ngx_completion_json_member_t  *member;
 
-    rc = ngx_completion_json_members(pool, body, inputs, &reason);
+    rc = ngx_completion_json_members(pool, body, &input->members, &reason);
+
+    if (rc == NGX_DECLINED) {
+        input->detail.data = (u_char *) reason;
+        input->detail.len = ngx_strlen(reason);
+    }
 
     if (rc != NGX_OK) {
-        if (rc == NGX_DECLINED) {
-            detail->data = (u_char *) reason;
-            detail->len = ngx_strlen(reason);
-        }
-
         return rc;
     }
 
     texts = 0;
     natives = 0;
-    member = (*inputs)->elts;
+    member = input->members->elts;
 
-    for (i = 0; i < (*inputs)->nelts; i++) {
+    for (i = 0; i < input->members->nelts; i++) {
 
         if (ngx_completion_native_is(&member[i], &ngx_completion_native_text))
         {
             texts++;
 
             if (member[i].type != NGX_COMPLETION_JSON_STRING) {
-                ngx_str_set(detail, "\"text\" must be a string");
+                ngx_str_set(&input->detail, "\"text\" must be a string");
                 return NGX_DECLINED;
             }
 
             prompt->text = member[i].value;
 
-        } else if (ngx_completion_native_is(&member[i], native)) {
+        } else if (ngx_completion_native_is(&member[i], &input->native)) {
             natives++;
         }
     }
 
     if (texts + natives != 1) {
-        detail->data = ngx_pnalloc(pool, native->len
-                                         + sizeof("either \"text\" or \"\" "
-                                                  "must be given, once"));
-        if (detail->data == NULL) {
+        p = ngx_pnalloc(pool, sizeof("either \"text\" or \"\" must be given, "
+                                     "once") + input->native.len);
+        if (p == NULL) {
             return NGX_ERROR;
         }
 
-        detail->len = ngx_sprintf(detail->data, "either \"text\" or \"%V\" "
-                                  "must be given, once", native)
-                      - detail->data;
+        input->detail.data = p;
+        input->detail.len = ngx_sprintf(p, "either \"text\" or \"%V\" must be "
+                                        "given, once", &input->native)
+                            - p;
 
         return NGX_DECLINED;
     }
@@ -209,18 +196,21 @@ ngx_completion_native_json(ngx_pool_t *pool, const ngx_str_t *native,
 
 
 static ngx_int_t
-ngx_completion_native_form(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_array_t **inputs, ngx_completion_prompt_t *prompt, ngx_str_t *detail)
+ngx_completion_native_form(ngx_pool_t *pool,
+    ngx_completion_face_input_t *input, ngx_str_t *body,
+    ngx_completion_prompt_t *prompt)
 {
     u_char                        *p, *last, *end, *equals;
     ngx_uint_t                     texts;
-    ngx_completion_json_member_t  *member;
+    ngx_array_t                   *fields;
+    ngx_completion_json_member_t  *field;
 
-    *inputs = ngx_array_create(pool, 4, sizeof(ngx_completion_json_member_t));
-    if (*inputs == NULL) {
+    fields = ngx_array_create(pool, 4, sizeof(ngx_completion_json_member_t));
+    if (fields == NULL) {
         return NGX_ERROR;
     }
 
+    input->members = fields;
     texts = 0;
     last = body->data + body->len;
 
@@ -235,44 +225,45 @@ ngx_completion_native_form(ngx_pool_t *pool, ngx_str_t *body,
             continue;
         }
 
-        if ((*inputs)->nelts == NGX_COMPLETION_JSON_MAX_MEMBERS) {
-            ngx_str_set(detail, "too many fields");
+        if (fields->nelts == NGX_COMPLETION_JSON_MAX_MEMBERS) {
+            ngx_str_set(&input->detail, "too many fields");
             return NGX_DECLINED;
         }
 
-        member = ngx_array_push(*inputs);
-        if (member == NULL) {
+        field = ngx_array_push(fields);
+        if (field == NULL) {
             return NGX_ERROR;
         }
 
-        member->type = NGX_COMPLETION_JSON_STRING;
+        field->type = NGX_COMPLETION_JSON_STRING;
         equals = ngx_strlchr(p, end, '=');
 
         if (ngx_completion_native_decode(pool, p, equals ? equals : end,
-                                         &member->name)
+                                         &field->name)
             != NGX_OK
             || ngx_completion_native_decode(pool, equals ? equals + 1 : end,
-                                            end, &member->value)
+                                            end, &field->value)
                != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        if (ngx_completion_utf8_check(member->value.data, member->value.len)
+        if (ngx_completion_utf8_check(field->value.data, field->value.len)
             != NGX_OK)
         {
-            ngx_str_set(detail, "a field of the form is not valid UTF-8");
+            ngx_str_set(&input->detail,
+                        "a field of the form is not valid UTF-8");
             return NGX_DECLINED;
         }
 
-        if (ngx_completion_native_is(member, &ngx_completion_native_text)) {
+        if (ngx_completion_native_is(field, &ngx_completion_native_text)) {
             texts++;
-            prompt->text = member->value;
+            prompt->text = field->value;
         }
     }
 
     if (texts != 1) {
-        ngx_str_set(detail, "the field \"text\" must be given, once");
+        ngx_str_set(&input->detail, "the field \"text\" must be given, once");
         return NGX_DECLINED;
     }
 
@@ -333,7 +324,6 @@ ngx_completion_native_write(ngx_pool_t *pool,
 
         if (view->state == NGX_COMPLETION_PENDING) {
             to->status = 202;
-            ngx_str_null(&to->body);
             return NGX_OK;
         }
 
@@ -350,7 +340,6 @@ ngx_completion_native_write(ngx_pool_t *pool,
 
     to->status = view->accepted ? 202 : 200;
     ngx_str_set(&to->type, "application/json");
-    ngx_str_null(&to->charset);
     to->body.data = p;
     to->body.len = ngx_completion_native_document(p, view) - p;
 
@@ -394,7 +383,6 @@ ngx_completion_native_error(ngx_pool_t *pool,
     }
 
     ngx_str_set(&to->type, "application/problem+json");
-    ngx_str_null(&to->charset);
 
     type.len = ngx_sprintf(type.data, NGX_COMPLETION_NATIVE_PROBLEM "%s",
                            problem->code)

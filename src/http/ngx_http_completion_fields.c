@@ -8,40 +8,26 @@
 #define NGX_HTTP_COMPLETION_KEY_MAX  255
 
 
-/* what a type in Accept is worth: -1 not named, else 0 to 1000 */
-typedef struct {
-    ngx_int_t    quality;
-    ngx_uint_t   specific;     /* 0: any type, 1: type/any, 2: the type */
-} ngx_http_completion_range_t;
-
-
-static void ngx_http_completion_accept_range(ngx_str_t *item,
-    ngx_http_completion_range_t *ranges);
-static ngx_int_t ngx_http_completion_quality(ngx_str_t *item);
-static void ngx_http_completion_preference(ngx_str_t *item,
-    ngx_http_completion_prefer_t *prefer);
+static ngx_int_t ngx_http_completion_accepts(ngx_str_t *accept,
+    ngx_str_t *type);
 static ngx_uint_t ngx_http_completion_next(ngx_str_t *list, u_char separator,
     ngx_str_t *item);
 static void ngx_http_completion_trim(ngx_str_t *s);
-
-
-static ngx_str_t  ngx_http_completion_types[] = {
-    ngx_string("application/json"),
-    ngx_string("text/plain"),
-    ngx_string("text/event-stream")
-};
-
-#define NGX_HTTP_COMPLETION_TYPES  3
 
 
 ngx_int_t
 ngx_http_completion_parse_accept(ngx_str_t *accept,
     ngx_completion_face_format_e *format)
 {
-    ngx_int_t                    best;
-    ngx_str_t                    list, item;
-    ngx_uint_t                   i;
-    ngx_http_completion_range_t  ranges[NGX_HTTP_COMPLETION_TYPES];
+    ngx_int_t   best, quality;
+    ngx_str_t   list;
+    ngx_uint_t  i;
+
+    static ngx_str_t  types[] = {
+        ngx_string("application/json"),
+        ngx_string("text/plain"),
+        ngx_string("text/event-stream")
+    };
 
     *format = NGX_COMPLETION_FACE_JSON;
 
@@ -52,20 +38,13 @@ ngx_http_completion_parse_accept(ngx_str_t *accept,
         return NGX_OK;
     }
 
-    for (i = 0; i < NGX_HTTP_COMPLETION_TYPES; i++) {
-        ranges[i].quality = -1;
-        ranges[i].specific = 0;
-    }
-
-    while (ngx_http_completion_next(&list, ',', &item)) {
-        ngx_http_completion_accept_range(&item, ranges);
-    }
-
     best = 0;
 
-    for (i = 0; i < NGX_HTTP_COMPLETION_TYPES; i++) {
-        if (ranges[i].quality > best) {
-            best = ranges[i].quality;
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        quality = ngx_http_completion_accepts(&list, &types[i]);
+
+        if (quality > best) {
+            best = quality;
             *format = i;
         }
     }
@@ -74,74 +53,59 @@ ngx_http_completion_parse_accept(ngx_str_t *accept,
 }
 
 
-static void
-ngx_http_completion_accept_range(ngx_str_t *item,
-    ngx_http_completion_range_t *ranges)
+/* what the closest range that has the type gives it, in thousandths */
+
+static ngx_int_t
+ngx_http_completion_accepts(ngx_str_t *accept, ngx_str_t *type)
 {
-    ngx_int_t   quality;
-    ngx_str_t   type, *known;
-    ngx_uint_t  i, specific;
+    size_t     len, closest;
+    ngx_int_t  q, quality;
+    ngx_str_t  list, item, range, param;
 
-    quality = ngx_http_completion_quality(item);
+    list = *accept;
+    quality = 0;
+    closest = 0;
 
-    (void) ngx_http_completion_next(item, ';', &type);
+    while (ngx_http_completion_next(&list, ',', &item)) {
+        (void) ngx_http_completion_next(&item, ';', &range);
 
-    for (i = 0; i < NGX_HTTP_COMPLETION_TYPES; i++) {
-        known = &ngx_http_completion_types[i];
+        len = range.len;
 
-        if (type.len == 3 && ngx_strncmp(type.data, "*/*", 3) == 0) {
-            specific = 0;
-
-        } else if (type.len > 2
-                   && ngx_strncmp(type.data + type.len - 2, "/*", 2) == 0
-                   && known->len > type.len
-                   && ngx_strncasecmp(type.data, known->data, type.len - 1)
-                      == 0)
+        if (len > 2 && range.data[len - 1] == '*'
+            && range.data[len - 2] == '/')
         {
-            specific = 1;
+            len--;
+        }
 
-        } else if (type.len == known->len
-                   && ngx_strncasecmp(type.data, known->data, type.len) == 0)
+        if (ngx_http_completion_is(&range, "*/*")) {
+            len = 1;
+
+        } else if (len > type->len || (len == range.len && len != type->len)
+                   || ngx_strncasecmp(range.data, type->data, len) != 0)
         {
-            specific = 2;
-
-        } else {
             continue;
         }
 
-        if (ranges[i].quality == -1 || specific > ranges[i].specific
-            || (specific == ranges[i].specific
-                && quality > ranges[i].quality))
-        {
-            ranges[i].quality = quality;
-            ranges[i].specific = specific;
+        q = 1000;
+
+        while (ngx_http_completion_next(&item, ';', &param)) {
+
+            if (param.len > 2 && (param.data[0] | 0x20) == 'q'
+                && param.data[1] == '=')
+            {
+                q = ngx_atofp(param.data + 2, param.len - 2, 3);
+                q = (q == NGX_ERROR) ? 1000 : ngx_min(q, 1000);
+                break;
+            }
         }
-    }
-}
 
-
-/* of "type;q=0.5", in thousandths */
-
-static ngx_int_t
-ngx_http_completion_quality(ngx_str_t *item)
-{
-    ngx_int_t  q;
-    ngx_str_t  rest, param;
-
-    rest = *item;
-
-    while (ngx_http_completion_next(&rest, ';', &param)) {
-
-        if (param.len > 2 && (param.data[0] | 0x20) == 'q'
-            && param.data[1] == '=')
-        {
-            q = ngx_atofp(param.data + 2, param.len - 2, 3);
-
-            return (q == NGX_ERROR || q > 1000) ? 1000 : q;
+        if (len > closest || (len == closest && q > quality)) {
+            closest = len;
+            quality = q;
         }
     }
 
-    return 1000;
+    return quality;
 }
 
 
@@ -149,68 +113,56 @@ void
 ngx_http_completion_parse_prefer(ngx_str_t *field,
     ngx_http_completion_prefer_t *prefer)
 {
-    ngx_str_t  list, item;
+    ngx_int_t   seconds;
+    ngx_str_t   list, item, name, value;
+    ngx_uint_t  i;
 
     ngx_memzero(prefer, sizeof(ngx_http_completion_prefer_t));
 
     list = *field;
 
     while (ngx_http_completion_next(&list, ',', &item)) {
-        ngx_http_completion_preference(&item, prefer);
-    }
-}
 
+        /* parameters of a preference mean nothing here */
 
-static void
-ngx_http_completion_preference(ngx_str_t *item,
-    ngx_http_completion_prefer_t *prefer)
-{
-    ngx_int_t   seconds;
-    ngx_str_t   name, value;
-    ngx_uint_t  i;
+        (void) ngx_http_completion_next(&item, ';', &value);
+        (void) ngx_http_completion_next(&value, '=', &name);
+        ngx_http_completion_trim(&value);
 
-    value = *item;
-
-    /* parameters of a preference mean nothing here */
-
-    (void) ngx_http_completion_next(&value, ';', &name);
-    value = name;
-
-    (void) ngx_http_completion_next(&value, '=', &name);
-    ngx_http_completion_trim(&value);
-
-    if (ngx_http_completion_is(&name, "respond-async")) {
-        prefer->respond_async = 1;
-        return;
-    }
-
-    if (prefer->wait || !ngx_http_completion_is(&name, "wait")) {
-        return;
-    }
-
-    if (value.len > 2 && value.data[0] == '"'
-        && value.data[value.len - 1] == '"')
-    {
-        value.data++;
-        value.len -= 2;
-    }
-
-    for (i = 0; i < value.len; i++) {
-        if (value.data[i] < '0' || value.data[i] > '9') {
-            return;
+        if (ngx_http_completion_is(&name, "respond-async")) {
+            prefer->respond_async = 1;
+            continue;
         }
+
+        if (prefer->wait || !ngx_http_completion_is(&name, "wait")) {
+            continue;
+        }
+
+        if (value.len > 2 && value.data[0] == '"'
+            && value.data[value.len - 1] == '"')
+        {
+            value.data++;
+            value.len -= 2;
+        }
+
+        for (i = 0; i < value.len; i++) {
+            if (value.data[i] < '0' || value.data[i] > '9') {
+                break;
+            }
+        }
+
+        if (i == 0 || i < value.len) {
+            continue;
+        }
+
+        seconds = ngx_atoi(value.data, value.len);
+
+        /* beyond what a number holds is as long as it gets */
+
+        prefer->wait = 1;
+        prefer->seconds = (seconds == NGX_ERROR) ? NGX_MAX_INT32_VALUE
+                                                 : seconds;
     }
-
-    if (value.len == 0) {
-        return;
-    }
-
-    seconds = ngx_atoi(value.data, value.len);
-
-    /* beyond what a number holds is as long as it gets */
-
-    prefer->wait = 1;
-    prefer->seconds = (seconds == NGX_ERROR) ? NGX_MAX_INT32_VALUE : seconds;
 }
 
 

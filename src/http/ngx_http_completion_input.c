@@ -10,23 +10,21 @@
 #define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
 
 
-static ngx_completion_face_body_e ngx_http_completion_body_type(
-    ngx_http_request_t *r, ngx_str_t *charset);
 static ngx_int_t ngx_http_completion_body(ngx_http_request_t *r,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_completion_body_fits(ngx_http_request_t *r,
     off_t size);
 
 
-/* what can be told before the body is read */
-
 ngx_int_t
 ngx_http_completion_input_type(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome,
-    ngx_str_t *detail)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome)
 {
-    ngx_str_t                   charset, encoding;
-    ngx_completion_face_body_e  type;
+    ngx_str_t                     type, charset, encoding;
+    ngx_table_elt_t              *h;
+    ngx_completion_face_input_t  *input;
+
+    input = &ctx->input;
 
     if (ngx_http_completion_header(r, "content-encoding", &encoding)
         != NGX_OK)
@@ -34,69 +32,54 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    h = r->headers_in.content_type;
+    type.len = h ? h->value.len : 0;
+    type.data = h ? h->value.data : NULL;
+
+    input->type = ngx_http_completion_parse_type(&type, &charset);
+
     *outcome = NGX_COMPLETION_UNSUPPORTED_MEDIA_TYPE;
-    type = ngx_http_completion_body_type(r, &charset);
 
     if (encoding.len) {
-        ngx_str_set(detail, "a Content-Encoding is not supported");
+        ngx_str_set(&input->detail, "a Content-Encoding is not supported");
         return NGX_DECLINED;
     }
 
-    if (type == NGX_COMPLETION_FACE_BODY_OTHER) {
-        *detail = ctx->conf->face->types;
+    if (input->type == NGX_COMPLETION_FACE_BODY_OTHER) {
+        input->detail = ctx->conf->face->types;
         return NGX_DECLINED;
     }
 
     if (charset.len && !ngx_http_completion_is(&charset, "utf-8")) {
-        ngx_str_set(detail, "the charset must be UTF-8");
+        ngx_str_set(&input->detail, "the charset must be UTF-8");
         return NGX_DECLINED;
     }
 
-    if (!ngx_http_completion_body_fits(r, r->headers_in.content_length_n)) {
-        *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
-        return NGX_DECLINED;
-    }
+    *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
 
-    return NGX_OK;
+    return ngx_http_completion_body_fits(r, r->headers_in.content_length_n)
+               ? NGX_OK : NGX_DECLINED;
 }
 
 
 ngx_int_t
 ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_completion_outcome_e *outcome, ngx_str_t *detail)
+    ngx_completion_outcome_e *outcome)
 {
-    ngx_int_t                        rc;
-    ngx_str_t                        body, charset;
-    ngx_http_completion_loc_conf_t  *ccf;
+    ngx_int_t  rc;
 
-    ccf = ctx->conf;
     *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
 
-    rc = ngx_http_completion_body(r, &body);
+    rc = ngx_http_completion_body(r, &ctx->input.body);
     if (rc != NGX_OK) {
         return rc;
     }
 
     *outcome = NGX_COMPLETION_INVALID_REQUEST;
+    ctx->input.native = ctx->conf->service->provider.dialect->native;
 
-    return ccf->face->read(r->pool, ngx_http_completion_body_type(r, &charset),
-                           &ccf->service->provider.dialect->native, &body,
-                           &ctx->inputs, prompt, detail);
-}
-
-
-static ngx_completion_face_body_e
-ngx_http_completion_body_type(ngx_http_request_t *r, ngx_str_t *charset)
-{
-    ngx_table_elt_t  *type;
-
-    static ngx_str_t  none = ngx_null_string;
-
-    type = r->headers_in.content_type;
-
-    return ngx_http_completion_parse_type(type ? &type->value : &none,
-                                          charset);
+    return ctx->conf->face->read(r->pool, &ctx->input, prompt);
 }
 
 
@@ -145,12 +128,12 @@ ngx_http_completion_body(ngx_http_request_t *r, ngx_str_t *body)
     for (cl = first; cl; cl = cl->next) {
         b = cl->buf;
 
-        if (ngx_buf_in_memory(b)) {
-            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+        if (ngx_buf_size(b) == 0) {
             continue;
         }
 
-        if (ngx_buf_size(b) == 0) {
+        if (ngx_buf_in_memory(b)) {
+            p = ngx_cpymem(p, b->pos, b->last - b->pos);
             continue;
         }
 

@@ -166,24 +166,15 @@ ngx_http_completion_poll_wait(ngx_http_request_t *r,
 static void
 ngx_http_completion_poll_news(ngx_completion_wait_t *wait)
 {
-    ngx_http_completion_ctx_t  *ctx;
-
-    ctx = wait->data;
-
-    ngx_completion_timer_stop(&ctx->timer);
-    ngx_http_completion_poll_again(ctx);
+    ngx_http_completion_poll_again(wait->data);
 }
 
 
 static void
 ngx_http_completion_poll_timer(ngx_event_t *ev)
 {
-    ngx_http_completion_ctx_t  *ctx;
-
-    ctx = ngx_completion_timer_owner(ev, ngx_http_completion_ctx_t, timer);
-
-    ngx_completion_wait_end(&ctx->wait);
-    ngx_http_completion_poll_again(ctx);
+    ngx_http_completion_poll_again(
+        ngx_completion_timer_owner(ev, ngx_http_completion_ctx_t, timer));
 }
 
 
@@ -192,6 +183,9 @@ ngx_http_completion_poll_again(ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t            rc;
     ngx_http_request_t  *r;
+
+    ngx_completion_wait_end(&ctx->wait);
+    ngx_completion_timer_stop(&ctx->timer);
 
     if (!ngx_http_completion_is_current(ctx)) {
         return;

@@ -26,38 +26,35 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
     /* an "error_page" may yet want the body, and answers for itself */
 
-    if (ngx_http_completion_intercepted(r, problem->status)) {
+    if (ngx_http_completion_intercepted(r, ctx, problem->status)) {
         return problem->status;
     }
 
-    /* when it may be over is known, or guessed, of these */
+    /* when it may be over is known, or guessed, of these alone */
 
-    switch (outcome) {
-
-    case NGX_COMPLETION_QUOTA_EXCEEDED:
-    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
-        retry_after = ngx_max(retry_after, 1);
-        break;
-
-    case NGX_COMPLETION_ZONE_FULL:
+    if (outcome == NGX_COMPLETION_ZONE_FULL) {
         retry_after = 1000;
-        break;
 
-    default:
+    } else if (outcome == NGX_COMPLETION_QUOTA_EXCEEDED
+               || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE)
+    {
+        retry_after = ngx_max(retry_after, 1);
+
+    } else {
         retry_after = 0;
-        break;
     }
+
+    ngx_memzero(&answer, sizeof(ngx_completion_face_answer_t));
 
     if (ctx->conf->face->error(r->pool, ctx->format, outcome,
                                detail ? detail : &none, &answer)
         != NGX_OK
         || ngx_http_completion_add_header(r, "Cache-Control", "no-store")
-           == NULL
-        || (retry_after
-            && ngx_http_completion_add_retry_after(r, retry_after) == NULL))
+           == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_completion_send(r, &answer, problem->repeatable);
+    return ngx_http_completion_send(r, &answer, problem->repeatable,
+                                    retry_after);
 }

@@ -6,10 +6,6 @@
 #include "ngx_http_completion_request.h"
 
 
-static ngx_int_t ngx_http_completion_reply_cache(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx);
-
-
 ngx_int_t
 ngx_http_completion_reply(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
@@ -34,11 +30,13 @@ ngx_http_completion_reply(ngx_http_request_t *r,
         }
     }
 
+    ngx_memzero(&answer, sizeof(ngx_completion_face_answer_t));
+
     if (ctx->conf->face->write(r->pool, format, &view, &answer) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_completion_intercepted(r, answer.status)) {
+    if (ngx_http_completion_intercepted(r, ctx, answer.status)) {
         r->disable_not_modified = 1;
         return answer.status;
     }
@@ -47,13 +45,9 @@ ngx_http_completion_reply(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if ((answer.status == NGX_HTTP_ACCEPTED || pending)
-        && ngx_http_completion_add_retry_after(r, ctx->view.next) == NULL)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_completion_send(r, &answer, 0);
+    return ngx_http_completion_send(r, &answer, 0,
+                            (answer.status == NGX_HTTP_ACCEPTED || pending)
+                                ? ngx_max(ctx->view.next, 1) : 0);
 }
 
 
@@ -79,95 +73,74 @@ ngx_int_t
 ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    ngx_uint_t  submitted, pending, shown;
+    time_t            rest;
+    ngx_uint_t        submitted, pending, shown, failed;
+    ngx_table_elt_t  *h;
 
     submitted = (ctx->action == NGX_COMPLETION_FACE_SUBMIT);
     pending = (ctx->view.verdict == NGX_COMPLETION_PENDING);
     shown = (ctx->action != NGX_COMPLETION_FACE_CANCEL
              && ctx->format != NGX_COMPLETION_FACE_STREAM);
 
-    if (ctx->replayed
-        && ngx_http_completion_add_header(r, "Idempotency-Replayed", "true")
-           == NULL)
-    {
-        return NGX_ERROR;
+    failed = 0;
+
+    if (ctx->replayed) {
+        failed |= !ngx_http_completion_add_header(r, "Idempotency-Replayed",
+                                                  "true");
     }
 
     /* not headers_out.location, which nginx would make absolute */
 
-    if (submitted
-        && ngx_http_completion_add_header(r, "Location", "%V%V",
-                                          &ctx->conf->uri, &ctx->capability)
-           == NULL)
-    {
-        return NGX_ERROR;
+    if (submitted) {
+        failed |= !ngx_http_completion_add_header(r, "Location", "%V%V",
+                                                  &ctx->conf->uri,
+                                                  &ctx->capability);
     }
 
     if (shown && ctx->prefer.wait) {
-
-        if (ngx_http_completion_add_header(r, "Preference-Applied",
-                                           "wait=%ui", ctx->prefer.seconds)
-            == NULL)
-        {
-            return NGX_ERROR;
-        }
+        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
+                                                  "wait=%ui",
+                                                  ctx->prefer.seconds);
 
     } else if (shown && submitted && ctx->prefer.respond_async
-               && (ctx->format != NGX_COMPLETION_FACE_TEXT || pending)
-               && ngx_http_completion_add_header(r, "Preference-Applied",
-                                                 "respond-async")
-                  == NULL)
+               && (ctx->format != NGX_COMPLETION_FACE_TEXT || pending))
     {
-        return NGX_ERROR;
+        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
+                                                  "respond-async");
     }
 
-    if (shown && !submitted && !pending && !ctx->view.decided) {
-        return ngx_http_completion_reply_cache(r, ctx);
+    if (!shown || submitted || pending || ctx->view.decided) {
+        r->disable_not_modified = 1;
+        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
+                                                  "no-store");
+
+        return failed ? NGX_ERROR : NGX_OK;
     }
 
-    r->disable_not_modified = 1;
+    /* upstream's final word: it never changes */
 
-    return ngx_http_completion_add_header(r, "Cache-Control", "no-store")
-               ? NGX_OK : NGX_ERROR;
-}
-
-
-/* upstream's final word: it never changes */
-
-static ngx_int_t
-ngx_http_completion_reply_cache(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
-{
-    time_t            rest;
-    ngx_table_elt_t  *h;
-
-    if (ngx_http_completion_add_header(r, "Vary", "Accept") == NULL) {
-        return NGX_ERROR;
-    }
+    failed |= !ngx_http_completion_add_header(r, "Vary", "Accept");
 
     h = ngx_http_completion_add_header(r, "ETag", "\"%c-%016xL\"",
                         ctx->format == NGX_COMPLETION_FACE_TEXT ? 't' : 'j',
                         ctx->view.digest);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
+    failed |= !h;
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, no-cache");
+        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
+                                                  "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
                + ctx->conf->service->provider.dialect->lifetime;
 
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, max-age=%T, immutable",
-                                           ngx_max(rest, 0));
+        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
+                                          "private, max-age=%T, immutable",
+                                          ngx_max(rest, 0));
     }
 
-    return h ? NGX_OK : NGX_ERROR;
+    return failed ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -194,17 +167,18 @@ ngx_http_completion_result(ngx_http_request_t *r,
 
 
 ngx_uint_t
-ngx_http_completion_intercepted(ngx_http_request_t *r, ngx_uint_t status)
+ngx_http_completion_intercepted(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t status)
 {
-    ngx_uint_t                       i;
-    ngx_http_err_page_t             *page;
-    ngx_http_core_loc_conf_t        *clcf;
-    ngx_http_completion_loc_conf_t  *ccf;
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
 
-    ccf = ngx_http_get_module_loc_conf(r, ngx_http_completion_async_module);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (!ccf->intercept_errors || clcf->error_pages == NULL || r->error_page) {
+    if (!ctx->conf->intercept_errors || clcf->error_pages == NULL
+        || r->error_page)
+    {
         return 0;
     }
 
@@ -235,7 +209,8 @@ ngx_http_completion_discard_body(ngx_http_request_t *r)
 
 ngx_int_t
 ngx_http_completion_send(ngx_http_request_t *r,
-    ngx_completion_face_answer_t *answer, ngx_uint_t repeatable)
+    ngx_completion_face_answer_t *answer, ngx_uint_t repeatable,
+    ngx_msec_t retry_after)
 {
     ngx_int_t     rc;
     ngx_buf_t    *b;
@@ -257,6 +232,16 @@ ngx_http_completion_send(ngx_http_request_t *r,
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+    }
+
+    /* in whole seconds, and not at once */
+
+    if (retry_after
+        && ngx_http_completion_add_header(r, "Retry-After", "%M",
+                                          (retry_after + 999) / 1000)
+           == NULL)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_completion_discard_body(r);
@@ -342,14 +327,4 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     h->value.len = last - p;
 
     return h;
-}
-
-
-/* whole seconds, and not at once */
-
-ngx_table_elt_t *
-ngx_http_completion_add_retry_after(ngx_http_request_t *r, ngx_msec_t ms)
-{
-    return ngx_http_completion_add_header(r, "Retry-After", "%ui",
-                              (ngx_uint_t) ngx_max((ms + 999) / 1000, 1));
 }

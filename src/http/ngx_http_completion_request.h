@@ -51,7 +51,7 @@ typedef struct {
     ngx_completion_face_format_e     format;
     ngx_http_completion_prefer_t     prefer;        /* as honoured */
     ngx_str_t                        owner;
-    ngx_array_t                     *inputs;        /* of json_member_t */
+    ngx_completion_face_input_t      input;         /* of a submit */
 
     /* what is known, once it is */
 
@@ -141,15 +141,15 @@ ngx_int_t ngx_http_completion_header(ngx_http_request_t *r, const char *name,
 
 
 /*
- * input: the body as a prompt.  NGX_OK; NGX_DECLINED: *outcome and *detail
- * say what is wrong; NGX_ERROR.
+ * input: the body as a prompt, and what can be told of it before it is read.
+ * NGX_OK; NGX_DECLINED: *outcome and the input's detail say what is wrong;
+ * NGX_ERROR.
  */
 ngx_int_t ngx_http_completion_input_type(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome,
-    ngx_str_t *detail);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome);
 ngx_int_t ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_completion_outcome_e *outcome, ngx_str_t *detail);
+    ngx_completion_outcome_e *outcome);
 
 
 /* submit, poll: answer now, or hold the request (NGX_DONE) */
@@ -189,14 +189,18 @@ ngx_int_t ngx_http_completion_reply_headers(ngx_http_request_t *r,
 void ngx_http_completion_reply_view(ngx_http_completion_ctx_t *ctx,
     ngx_completion_face_view_t *view);
 
-/* repeatable: the word on an error that SDKs obey ahead of the status. */
+/*
+ * repeatable: the word on an error that SDKs obey ahead of the status;
+ * retry_after in ms, 0: none.
+ */
 ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
-    ngx_completion_face_answer_t *answer, ngx_uint_t repeatable);
+    ngx_completion_face_answer_t *answer, ngx_uint_t repeatable,
+    ngx_msec_t retry_after);
 ngx_int_t ngx_http_completion_send_empty(ngx_http_request_t *r);
 
 /* As proxy_intercept_errors: what error_page names, unless it led here. */
 ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
-    ngx_uint_t status);
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t status);
 
 /*
  * Once the answer is sure: while a request is held, nginx's discarding would
@@ -207,8 +211,6 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 /* The value is printed as by ngx_sprintf(); NULL: no memory. */
 ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
-ngx_table_elt_t *ngx_http_completion_add_retry_after(ngx_http_request_t *r,
-    ngx_msec_t ms);
 
 /* What the document says; NULL: nothing readable. */
 ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,

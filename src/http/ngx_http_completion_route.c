@@ -53,25 +53,10 @@ ngx_http_completion_route(ngx_http_request_t *r,
         }
     }
 
-    switch (r->method) {
-
-    case NGX_HTTP_GET:
-    case NGX_HTTP_HEAD:
-        *action = route->get;
-        break;
-
-    case NGX_HTTP_POST:
-        *action = route->post;
-        break;
-
-    case NGX_HTTP_DELETE:
-        *action = route->delete;
-        break;
-
-    default:
-        *action = NGX_COMPLETION_FACE_NOTHING;
-        break;
-    }
+    *action = (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) ? route->get
+              : (r->method == NGX_HTTP_POST) ? route->post
+              : (r->method == NGX_HTTP_DELETE) ? route->delete
+              : NGX_COMPLETION_FACE_NOTHING;
 
     if (*action) {
         return NGX_OK;

@@ -9,16 +9,12 @@
 #define NGX_HTTP_COMPLETION_HEARTBEAT  15000    /* ms */
 
 
-static ngx_int_t ngx_http_completion_stream_header(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx);
-static ngx_chain_t *ngx_http_completion_stream_event(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx);
-static ngx_chain_t *ngx_http_completion_stream_link(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_str_t *text);
-static ngx_int_t ngx_http_completion_stream_send(ngx_http_request_t *r,
+static ngx_chain_t *ngx_http_completion_stream_text(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t changed);
+static ngx_int_t ngx_http_completion_stream_output(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_chain_t *out);
-static void ngx_http_completion_stream_writer(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_stream_armed(ngx_http_request_t *r);
+static void ngx_http_completion_stream_writer(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -26,41 +22,50 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_int_t *ms)
 {
     ngx_int_t     rc;
+    ngx_uint_t    begins, changed;
     ngx_chain_t  *out;
-
-    static ngx_str_t  heartbeat = ngx_string(": still here\n\n");
 
     *ms = ctx->stream.beat - ngx_current_msec;
 
-    if (!r->header_sent) {
+    begins = !r->header_sent;
+    changed = (begins || ctx->stream.version != ctx->view.version);
+    out = NULL;
 
-        /* the first event is there before it, while there can be a 500 */
+    if (changed || (*ms <= 0 && ctx->stream.busy == NULL && !ngx_exiting)) {
+        out = ngx_http_completion_stream_text(r, ctx, changed);
 
-        out = ngx_http_completion_stream_event(r, ctx);
         if (out == NULL) {
+            return begins ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_ERROR;
+        }
+    }
+
+    if (begins) {
+
+        /* the first event was there before it, while there can be a 500 */
+
+        if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
+            || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
+               == NULL)
+        {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        rc = ngx_http_completion_stream_header(r, ctx);
+        ngx_str_set(&r->headers_out.content_type, "text/event-stream");
+        r->headers_out.content_type_len = r->headers_out.content_type.len;
+        r->headers_out.status = NGX_HTTP_OK;
+        r->headers_out.content_length_n = -1;
+
+        ngx_http_completion_clock_end(ctx);
+
+        rc = ngx_http_send_header(r);
 
         if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
             ngx_http_completion_discard_body(r);
             return rc;
         }
-
-        rc = ngx_http_completion_stream_send(r, ctx, out);
-
-    } else if (ctx->stream.version != ctx->view.version) {
-        out = ngx_http_completion_stream_event(r, ctx);
-        rc = ngx_http_completion_stream_send(r, ctx, out);
-
-    } else if (*ms <= 0 && ctx->stream.busy == NULL && !ngx_exiting) {
-        out = ngx_http_completion_stream_link(r, ctx, &heartbeat);
-        rc = ngx_http_completion_stream_send(r, ctx, out);
-
-    } else {
-        rc = NGX_DECLINED;
     }
+
+    rc = out ? ngx_http_completion_stream_output(r, ctx, out) : NGX_OK;
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "completion stream: %p, version %uL, state %V: %i", ctx,
@@ -76,7 +81,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 
-    if (rc != NGX_DECLINED || *ms <= 0) {
+    if (out || *ms <= 0) {
         *ms = NGX_HTTP_COMPLETION_HEARTBEAT;
         ctx->stream.beat = ngx_current_msec + *ms;
     }
@@ -86,53 +91,27 @@ ngx_http_completion_stream(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_completion_stream_header(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
-{
-    if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
-        || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
-           == NULL)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_str_set(&r->headers_out.content_type, "text/event-stream");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = -1;
-
-    ngx_http_completion_clock_end(ctx);
-
-    return ngx_http_send_header(r);
-}
-
+/* an event, or a comment that there is none */
 
 static ngx_chain_t *
-ngx_http_completion_stream_event(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
+ngx_http_completion_stream_text(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t changed)
 {
-    ngx_str_t                   event;
+    ngx_str_t                   text;
+    ngx_buf_t                  *b;
+    ngx_chain_t                *out;
     ngx_completion_face_view_t  view;
 
-    ctx->stream.version = ctx->view.version;
+    ngx_str_set(&text, ": still here\n\n");
 
-    ngx_http_completion_reply_view(ctx, &view);
+    if (changed) {
+        ctx->stream.version = ctx->view.version;
+        ngx_http_completion_reply_view(ctx, &view);
 
-    if (ctx->conf->face->event(r->pool, &view, &event) != NGX_OK) {
-        return NULL;
+        if (ctx->conf->face->event(r->pool, &view, &text) != NGX_OK) {
+            return NULL;
+        }
     }
-
-    return ngx_http_completion_stream_link(r, ctx, &event);
-}
-
-
-static ngx_chain_t *
-ngx_http_completion_stream_link(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_str_t *text)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *out;
 
     out = ngx_chain_get_free_buf(r->pool, &ctx->stream.free);
     if (out == NULL) {
@@ -142,9 +121,9 @@ ngx_http_completion_stream_link(ngx_http_request_t *r,
     b = out->buf;
     ngx_memzero(b, sizeof(ngx_buf_t));
 
-    b->start = text->data;
+    b->start = text.data;
     b->pos = b->start;
-    b->last = b->start + text->len;
+    b->last = b->start + text.len;
     b->end = b->last;
     b->memory = 1;
     b->flush = 1;
@@ -154,17 +133,13 @@ ngx_http_completion_stream_link(ngx_http_request_t *r,
 }
 
 
-/* NULL: there was no memory for it */
+/* NULL: of what was not taken yet */
 
 static ngx_int_t
-ngx_http_completion_stream_send(ngx_http_request_t *r,
+ngx_http_completion_stream_output(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_chain_t *out)
 {
     ngx_int_t  rc;
-
-    if (out == NULL) {
-        return NGX_ERROR;
-    }
 
     rc = ngx_http_output_filter(r, out);
 
@@ -209,12 +184,10 @@ ngx_http_completion_stream_armed(ngx_http_request_t *r)
 static void
 ngx_http_completion_stream_writer(ngx_http_request_t *r)
 {
-    ngx_chain_t                *out;
     ngx_event_t                *wev;
     ngx_http_completion_ctx_t  *ctx;
 
     wev = r->connection->write;
-    out = NULL;
 
     if (wev->timedout && !wev->delayed) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, NGX_ETIMEDOUT,
@@ -226,15 +199,9 @@ ngx_http_completion_stream_writer(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return;
-    }
-
-    ngx_chain_update_chains(r->pool, &ctx->stream.free, &ctx->stream.busy, &out,
-                        (ngx_buf_tag_t) &ngx_http_completion_async_module);
-
-    if (ngx_http_completion_stream_armed(r) != NGX_OK) {
+    if (ngx_http_completion_stream_output(r, ctx, NULL) == NGX_ERROR
+        || ngx_http_completion_stream_armed(r) != NGX_OK)
+    {
         ngx_http_finalize_request(r, NGX_ERROR);
     }
 }

@@ -7,14 +7,8 @@
 
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
-static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
-    ngx_str_t *detail);
-static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
-    ngx_http_completion_loc_conf_t *ccf, ngx_completion_prompt_t *prompt,
-    ngx_str_t *detail);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
@@ -28,15 +22,12 @@ ngx_http_completion_submit(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t                 rc;
-    ngx_str_t                 detail;
     ngx_completion_outcome_e  outcome;
 
-    ngx_str_null(&detail);
-
-    rc = ngx_http_completion_input_type(r, ctx, &outcome, &detail);
+    rc = ngx_http_completion_input_type(r, ctx, &outcome);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_completion_problem(r, outcome, &detail, 0);
+        return ngx_http_completion_problem(r, outcome, &ctx->input.detail, 0);
     }
 
     if (rc != NGX_OK) {
@@ -56,146 +47,95 @@ static void
 ngx_http_completion_submit_body(ngx_http_request_t *r)
 {
     ngx_int_t                   rc;
+    ngx_completion_ask_t        ask;
+    ngx_completion_submit_t    *submit;
+    ngx_completion_outcome_e    outcome;
     ngx_http_completion_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
     ngx_http_completion_clock_start(ctx);
 
-    rc = ngx_http_completion_submit_start(r, ctx);
-
-    if (ctx->submit) {
-
-        /* the reference that reading the body took is kept */
-
-        rc = ngx_http_completion_hold(ctx, NGX_HTTP_COMPLETION_SUBMITS);
-        if (rc == NGX_OK) {
-            return;
-        }
-
-        /* it would answer a second time while the connection lingers */
-
-        ngx_completion_submit_detach(ctx->submit);
-        ctx->submit = NULL;
-    }
-
-    ngx_http_finalize_request(r, rc);
-}
-
-
-/* NGX_OK with a submit under way, or how the request ends */
-
-static ngx_int_t
-ngx_http_completion_submit_start(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx)
-{
-    ngx_int_t                  rc;
-    ngx_str_t                  detail;
-    ngx_completion_ask_t       ask;
-    ngx_completion_submit_t   *submit;
-    ngx_completion_outcome_e   outcome;
-
     ngx_memzero(&ask, sizeof(ngx_completion_ask_t));
-    ngx_str_null(&detail);
+    submit = NULL;
 
-    rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome, &detail);
+    rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_completion_submit_ask(r, ctx, &ask, &detail);
+        rc = ngx_http_completion_submit_ask(r, ctx, &ask);
     }
 
     if (rc == NGX_OK) {
         rc = ngx_completion_submit_start(ctx->conf->service, &ask,
                                          ngx_http_completion_submit_handler,
                                          ctx, &submit);
-        detail = ask.reason;
+        ctx->input.detail = ask.reason;
     }
 
     switch (rc) {
 
     case NGX_OK:
-        ctx->submit = submit;
-        return NGX_OK;
+
+        /* the reference that reading the body took is kept */
+
+        rc = ngx_http_completion_hold(ctx, NGX_HTTP_COMPLETION_SUBMITS);
+
+        if (rc == NGX_OK) {
+            ctx->submit = submit;
+            return;
+        }
+
+        /* it would answer a second time while the connection lingers */
+
+        ngx_completion_submit_detach(submit);
+        break;
 
     case NGX_DONE:
         rc = ngx_http_completion_submit_ended(r, ctx, submit);
         ngx_completion_submit_destroy(submit);
-        return rc;
+        break;
 
     case NGX_DECLINED:
-        return ngx_http_completion_problem(r, outcome, &detail, 0);
+        rc = ngx_http_completion_problem(r, outcome, &ctx->input.detail, 0);
+        break;
 
     default:
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        break;
     }
+
+    ngx_http_finalize_request(r, rc);
 }
 
 
-/* what the client's part of the prompt stands in */
+/* the location's part of the prompt, and whose it is */
 
 static ngx_int_t
 ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
-    ngx_str_t *detail)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
 {
-    ngx_int_t                         rc;
+    ngx_uint_t                        i, n;
+    ngx_completion_prompt_t          *prompt;
+    ngx_completion_message_t         *message;
     ngx_http_variable_value_t        *vv;
+    ngx_http_completion_message_t    *source;
     ngx_http_completion_loc_conf_t   *ccf;
     ngx_http_completion_main_conf_t  *cmcf;
 
     ccf = ctx->conf;
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
-    rc = ngx_http_completion_submit_prompt(r, ccf, &ask->prompt, detail);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (ccf->idempotency
-        && ngx_http_completion_header(r, "idempotency-key", &ask->key)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ask->key.data && ngx_http_completion_parse_key(&ask->key) != NGX_OK) {
-        ngx_str_set(detail, "there must be one Idempotency-Key, of 1 to 255 "
-                    "visible ASCII characters");
-        return NGX_DECLINED;
-    }
-
-    ask->owner = ctx->owner;
-    ask->idempotency = ccf->idempotency;
-    ask->cache = ccf->cache;
-    ask->shared = (ccf->cache && ccf->cache_shared);
-
-    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
-
-    if (vv == NULL || vv->not_found || vv->len != 32) {
-        return NGX_ERROR;
-    }
-
-    ask->request_id.data = vv->data;
-    ask->request_id.len = vv->len;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_completion_submit_prompt(ngx_http_request_t *r,
-    ngx_http_completion_loc_conf_t *ccf, ngx_completion_prompt_t *prompt,
-    ngx_str_t *detail)
-{
-    ngx_uint_t                      i, n;
-    ngx_completion_message_t       *message;
-    ngx_http_completion_message_t  *source;
-
+    prompt = &ask->prompt;
     prompt->temperature = ccf->temperature;
     prompt->max_tokens = ccf->max_tokens;
     prompt->reasoning = ccf->reasoning;
     prompt->format = ccf->format;
     prompt->schema = ccf->schema;
+
+    ask->owner = ctx->owner;
+    ask->idempotency = ccf->idempotency;
+    ask->cache = ccf->cache;
+    ask->shared = (ccf->cache && ccf->cache_shared);
 
     if (ccf->model
         && ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK)
@@ -204,11 +144,12 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     }
 
     if (ccf->model && prompt->model.len == 0) {
-        ngx_str_set(detail, "the model is empty");
+        ngx_str_set(&ctx->input.detail, "the model is empty");
         return NGX_DECLINED;
     }
 
     n = ccf->messages ? ccf->messages->nelts : 0;
+    source = ccf->messages ? ccf->messages->elts : NULL;
 
     if (ngx_array_init(&prompt->messages, r->pool, n + 1,
                        sizeof(ngx_completion_message_t))
@@ -216,8 +157,6 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     {
         return NGX_ERROR;
     }
-
-    source = ccf->messages ? ccf->messages->elts : NULL;
 
     for (i = 0; i < n; i++) {
         message = ngx_array_push(&prompt->messages);
@@ -229,6 +168,29 @@ ngx_http_completion_submit_prompt(ngx_http_request_t *r,
             return NGX_ERROR;
         }
     }
+
+    if (ccf->idempotency
+        && ngx_http_completion_header(r, "idempotency-key", &ask->key)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ask->key.data && ngx_http_completion_parse_key(&ask->key) != NGX_OK) {
+        ngx_str_set(&ctx->input.detail,
+                    "there must be one Idempotency-Key, of 1 to 255 visible "
+                    "ASCII characters");
+        return NGX_DECLINED;
+    }
+
+    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
+
+    if (vv == NULL || vv->not_found || vv->len != 32) {
+        return NGX_ERROR;
+    }
+
+    ask->request_id.data = vv->data;
+    ask->request_id.len = vv->len;
 
     return NGX_OK;
 }

@@ -222,13 +222,13 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    if (ctx == NULL || ctx->inputs == NULL) {
+    if (ctx == NULL || ctx->input.members == NULL) {
         return NGX_OK;
     }
 
-    member = ctx->inputs->elts;
+    member = ctx->input.members->elts;
 
-    for (i = 0; i < ctx->inputs->nelts; i++) {
+    for (i = 0; i < ctx->input.members->nelts; i++) {
 
         if (member[i].type == NGX_COMPLETION_JSON_STRING
             && member[i].name.len == len

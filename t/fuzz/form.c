@@ -31,7 +31,7 @@ encode(ngx_pool_t *pool, ngx_array_t *fields)
 {
     u_char                        *p;
     size_t                         i, size = 0;
-    ngx_str_t                      form, detail;
+    ngx_str_t                      form;
     ngx_completion_json_member_t  *field = fields->elts;
 
     for (i = 0; i < fields->nelts; i++) {
@@ -59,24 +59,25 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t                         i;
     ngx_int_t                      rc;
-    ngx_str_t                      form, detail;
     ngx_pool_t                    *pool;
-    ngx_array_t                   *inputs, *again;
     ngx_completion_prompt_t        prompt, second;
+    ngx_completion_face_input_t    form, again;
     ngx_completion_json_member_t  *a, *b;
 
     memset(&prompt, 0, sizeof(ngx_completion_prompt_t));
     memset(&second, 0, sizeof(ngx_completion_prompt_t));
+    memset(&form, 0, sizeof(ngx_completion_face_input_t));
 
     pool = ngx_create_pool(1024, &shim_log);
-    form = fuzz_copy(pool, data, size);
-    ngx_str_null(&detail);
 
-    rc = ngx_completion_native.read(pool, NGX_COMPLETION_FACE_BODY_FORM,
-                                    &native, &form, &inputs, &prompt, &detail);
+    form.type = NGX_COMPLETION_FACE_BODY_FORM;
+    form.native = native;
+    form.body = fuzz_copy(pool, data, size);
+
+    rc = ngx_completion_native.read(pool, &form, &prompt);
 
     if (rc == NGX_DECLINED) {
-        HOLDS(detail.len);
+        HOLDS(form.detail.len);
         goto done;
     }
 
@@ -85,18 +86,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
           == NGX_OK);
     HOLDS(memchr(prompt.text.data, '\0', prompt.text.len) == NULL);
 
-    form = encode(pool, inputs);
+    again = form;
+    again.body = encode(pool, form.members);
 
-    HOLDS(ngx_completion_native.read(pool, NGX_COMPLETION_FACE_BODY_FORM,
-                                     &native, &form, &again, &second, &detail)
-          == NGX_OK);
+    HOLDS(ngx_completion_native.read(pool, &again, &second) == NGX_OK);
     HOLDS(fuzz_equal(&prompt.text, &second.text));
-    HOLDS(inputs->nelts == again->nelts);
+    HOLDS(form.members->nelts == again.members->nelts);
 
-    a = inputs->elts;
-    b = again->elts;
+    a = form.members->elts;
+    b = again.members->elts;
 
-    for (i = 0; i < inputs->nelts; i++) {
+    for (i = 0; i < form.members->nelts; i++) {
         HOLDS(fuzz_equal(&a[i].name, &b[i].name));
         HOLDS(fuzz_equal(&a[i].value, &b[i].value));
     }

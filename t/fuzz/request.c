@@ -256,27 +256,28 @@ check_body(ngx_pool_t *pool, ngx_str_t *text, ngx_completion_prompt_t *prompt)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    u_char                    options, more;
-    ngx_int_t                 rc;
-    ngx_str_t                 input, text, reason, detail;
-    ngx_pool_t               *pool;
-    ngx_array_t              *inputs;
-    ngx_completion_prompt_t   prompt;
+    u_char                        options, more;
+    ngx_int_t                     rc;
+    ngx_str_t                     text, reason;
+    ngx_pool_t                   *pool;
+    ngx_completion_prompt_t       prompt;
+    ngx_completion_face_input_t   input;
 
     options = fuzz_byte(&data, &size);
     more = fuzz_byte(&data, &size);
 
     memset(&prompt, 0, sizeof(ngx_completion_prompt_t));
+    memset(&input, 0, sizeof(ngx_completion_face_input_t));
     pool = ngx_create_pool(1024, &shim_log);
-    input = fuzz_copy(pool, data, size);
-    ngx_str_null(&detail);
 
-    rc = ngx_completion_native.read(pool, (options & 0x03) % 3,
-                                    &ngx_completion_yandex.native, &input,
-                                    &inputs, &prompt, &detail);
+    input.type = (options & 0x03) % 3;
+    input.native = ngx_completion_yandex.native;
+    input.body = fuzz_copy(pool, data, size);
+
+    rc = ngx_completion_native.read(pool, &input, &prompt);
 
     if (rc == NGX_DECLINED) {
-        HOLDS(detail.len);
+        HOLDS(input.detail.len);
         goto done;
     }
 

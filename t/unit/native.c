@@ -12,22 +12,22 @@
 #define FORM  NGX_COMPLETION_FACE_BODY_FORM
 
 
-static ngx_pool_t               *pool;
-static ngx_array_t              *inputs;
-static ngx_completion_prompt_t   prompt;
-static ngx_str_t                 detail;
+static ngx_pool_t                   *pool;
+static ngx_completion_prompt_t       prompt;
+static ngx_completion_face_input_t   input;
 
 
 static ngx_int_t
 parse(ngx_completion_face_body_e type, ngx_str_t *body)
 {
-    static ngx_str_t  native = ngx_string("messages");
-
     memset(&prompt, 0, sizeof(prompt));
-    ngx_str_null(&detail);
+    memset(&input, 0, sizeof(input));
 
-    return ngx_completion_native.read(pool, type, &native, body, &inputs,
-                                      &prompt, &detail);
+    input.type = type;
+    input.native = str("messages");
+    input.body = *body;
+
+    return ngx_completion_native.read(pool, &input, &prompt);
 }
 
 
@@ -39,7 +39,7 @@ is_prompt(ngx_completion_face_body_e type, const char *text,
 
     if (parse(type, &body) != NGX_OK) {
         ok(0, name);
-        printf("# %.*s\n", (int) detail.len, detail.data);
+        printf("# %.*s\n", (int) input.detail.len, input.detail.data);
         return;
     }
 
@@ -58,7 +58,7 @@ is_refused(ngx_completion_face_body_e type, const char *text,
         return;
     }
 
-    is_str(&detail, expected, name);
+    is_str(&input.detail, expected, name);
 }
 
 
@@ -68,7 +68,7 @@ test_text(void)
     ngx_str_t  nul = { 3, (u_char *) "a\0b" };
 
     is_prompt(TEXT, "Hi\n\xd0\x96", "Hi\n\xd0\x96", "a text as it is");
-    ok(inputs == NULL, "which has no members");
+    ok(input.members == NULL, "which has no members");
     is_prompt(TEXT, "\xef\xbb\xbfHi", "Hi", "without a byte-order mark");
     is_prompt(TEXT, "\xef\xbb\xbf\xef\xbb\xbf", "\xef\xbb\xbf",
               "the second one is text");
@@ -87,8 +87,8 @@ test_json(void)
 
     is_prompt(JSON, "{\"to\":\"ru\",\"text\":\"\\u0416\\n\"}", "\xd0\x96\n",
               "a text in JSON");
-    member = inputs->elts;
-    is_int(inputs->nelts, 2, "with its members");
+    member = input.members->elts;
+    is_int(input.members->nelts, 2, "with its members");
     is_str(&member[0].name, "to", "the first one's name");
     is_str(&member[0].value, "ru", "and value");
 
@@ -120,13 +120,13 @@ test_form(void)
     is_prompt(FORM, "text=a+b%20c%2B", "a b c+", "a form");
     is_prompt(FORM, "&&to=ru&t%65xt=%D0%96=&", "\xd0\x96=",
               "escapes in a name, empty fields, an equals sign");
-    member = inputs->elts;
-    is_int(inputs->nelts, 2, "its fields");
+    member = input.members->elts;
+    is_int(input.members->nelts, 2, "its fields");
     is_str(&member[0].value, "ru", "the other one");
 
     is_prompt(FORM, "text=%zz%4%", "%zz%4%", "what is no escape");
     is_prompt(FORM, "a=1&b=2&c=3&d=4&e=5&f&text=x", "x", "many fields");
-    is_int(inputs->nelts, 7, "all of them");
+    is_int(input.members->nelts, 7, "all of them");
 
     for (n = 0, p = many; n < NGX_COMPLETION_JSON_MAX_MEMBERS - 1; n++) {
         p += sprintf(p, "a&");
@@ -156,7 +156,7 @@ static ngx_completion_face_answer_t  answer;
 static ngx_int_t
 shown(ngx_completion_face_format_e format)
 {
-    memset(&answer, 0xaa, sizeof(answer));
+    memset(&answer, 0, sizeof(answer));
 
     return ngx_completion_native.write(pool, format, &view, &answer);
 }
@@ -260,7 +260,7 @@ problem(ngx_completion_face_format_e format, const char *text)
 {
     ngx_str_t  said = str(text);
 
-    memset(&answer, 0xaa, sizeof(answer));
+    memset(&answer, 0, sizeof(answer));
 
     return ngx_completion_native.error(pool, format,
                                        NGX_COMPLETION_INVALID_REQUEST, &said,

@@ -243,6 +243,13 @@ ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
 }
 
 
+ngx_int_t
+ngx_filename_cmp(u_char *s1, u_char *s2, size_t n)
+{
+    return strncmp((char *) s1, (char *) s2, n);
+}
+
+
 u_char *
 ngx_strnstr(u_char *s1, char *s2, size_t len)
 {

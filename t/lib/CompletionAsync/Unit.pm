@@ -46,7 +46,7 @@ my @UNITS = qw(
     src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
     src/operation/*.c  src/face/*.c
-    src/http/ngx_http_completion_fields.c
+    src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_route.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
     src/http/ngx_http_completion_clock.c
     t/unit/*_shim.c  t/unit/*_stub.c
@@ -126,7 +126,7 @@ sub plain ($self) { $self->{plain} }
 
 sub library ($self) {
     my (@object, %running, $fault);
-    my $made = join ' ', $self->{cc}, $self->units;
+    my $made = join ' ', $self->{cc}, $self->units, @UNITS;
 
     open my $lock, '+>>', $self->path('made') or die $self->path('made') . ": $!";
     flock $lock, LOCK_EX or die "flock: $!";
