@@ -209,7 +209,6 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *service = block.service;
-    block.service->index = i;
 
     place->file = cf->conf_file->file.name;
     place->line = first;

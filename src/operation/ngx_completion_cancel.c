@@ -13,12 +13,6 @@
 #include "ngx_completion_operation.h"
 
 
-typedef struct {
-    ngx_completion_call_t  call;
-    u_char                 id[NGX_COMPLETION_ID_UPSTREAM];
-} ngx_completion_cancel_t;
-
-
 static void ngx_completion_cancel_start(ngx_completion_service_t *service,
     ngx_str_t *id);
 static void ngx_completion_cancel_called(ngx_completion_call_t *call);
@@ -50,39 +44,23 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 static void
 ngx_completion_cancel_start(ngx_completion_service_t *service, ngx_str_t *id)
 {
-    ngx_pool_t               *pool;
-    ngx_completion_call_t    *call;
-    ngx_completion_cancel_t  *cancel;
+    ngx_completion_call_t  *call;
 
-    pool = ngx_create_pool(1024, service->log);
-    if (pool == NULL) {
+    if (ngx_completion_fetch_closed()) {
         return;
     }
 
-    cancel = ngx_pcalloc(pool, sizeof(ngx_completion_cancel_t));
-    if (cancel == NULL) {
-        ngx_destroy_pool(pool);
+    call = ngx_completion_call_create(service, NGX_COMPLETION_KIND_CANCEL, id,
+                                      sizeof(ngx_completion_call_t));
+    if (call == NULL) {
         return;
     }
 
-    call = &cancel->call;
-
-    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_CANCEL,
-                             pool);
-
-    ngx_memcpy(cancel->id, id->data, id->len);
-    call->id.data = cancel->id;
-    call->id.len = id->len;
-
-    call->deadline = ngx_current_msec + service->provider.request_timeout;
-    call->latest = call->deadline;
     call->hold = 1;
     call->handler = ngx_completion_cancel_called;
 
-    if (ngx_completion_fetch_closed()
-        || ngx_completion_call_start(call) != NGX_OK)
-    {
-        ngx_destroy_pool(pool);
+    if (ngx_completion_call_start(call) != NGX_OK) {
+        ngx_destroy_pool(call->pool);
     }
 }
 
