@@ -11,7 +11,6 @@
 #include "ngx_completion_meter.h"
 
 
-static ngx_uint_t ngx_completion_meter_code(ngx_completion_fetch_t *f);
 
 
 /* by the code that they are counted under */
@@ -32,6 +31,7 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer)
 {
+    ngx_uint_t                    code;
     ngx_completion_metrics_sh_t  *metrics;
 
     if (f->fenced) {
@@ -40,8 +40,16 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
 
     metrics = service->zone->metrics;
 
-    ngx_completion_metrics_add(
-                 &metrics->requests[kind][ngx_completion_meter_code(f)], 1);
+    for (code = 0; code < NGX_COMPLETION_METRICS_OTHER; code++) {
+        if (ngx_completion_meter_codes[code].outcome == f->outcome
+            && ngx_completion_meter_codes[code].from <= f->status
+            && ngx_completion_meter_codes[code].to >= f->status)
+        {
+            break;
+        }
+    }
+
+    ngx_completion_metrics_add(&metrics->requests[kind][code], 1);
 
     ngx_completion_metrics_observe(&metrics->upstream[kind],
                                    ngx_completion_metrics_upstream,
@@ -87,22 +95,4 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
         ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_COMPLETION],
                                    operation->usage.completion);
     }
-}
-
-
-static ngx_uint_t
-ngx_completion_meter_code(ngx_completion_fetch_t *f)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_OTHER; i++) {
-        if (ngx_completion_meter_codes[i].outcome == f->outcome
-            && ngx_completion_meter_codes[i].from <= f->status
-            && ngx_completion_meter_codes[i].to >= f->status)
-        {
-            break;
-        }
-    }
-
-    return i;
 }

@@ -47,8 +47,6 @@ typedef struct {
 static void ngx_completion_renewals_timer(ngx_event_t *ev);
 static void ngx_completion_renewal_tend(ngx_completion_service_t *service);
 static void ngx_completion_renewal_answered(ngx_completion_fetch_t *f);
-static void ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
-    ngx_uint_t recovered, time_t life);
 static void ngx_completion_renewal_failed(ngx_completion_service_t *service,
     ngx_completion_zone_token_t *lease, ngx_completion_fetch_t *f,
     const char *fault);
@@ -220,13 +218,15 @@ ngx_completion_renewal_tend(ngx_completion_service_t *service)
 static void
 ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
 {
-    time_t                     life;
-    ngx_int_t                  rc;
-    ngx_str_t                  value;
-    ngx_msec_t                 ms, jitter;
-    const char                *fault;
-    ngx_completion_service_t  *service;
-    ngx_completion_renewal_t  *renewal;
+    time_t                        life;
+    ngx_int_t                     rc;
+    ngx_str_t                     value;
+    ngx_uint_t                    level;
+    ngx_msec_t                    ms, jitter;
+    const char                   *fault;
+    ngx_completion_service_t     *service;
+    ngx_completion_renewal_t     *renewal;
+    ngx_completion_metrics_sh_t  *metrics;
 
     renewal = f->data;
     service = renewal->service;
@@ -251,7 +251,17 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
             fault = "there is no room in the zone";
 
         } else if (rc != NGX_DECLINED) {
-            ngx_completion_renewal_done(renewal, rc == NGX_DONE, life);
+            metrics = service->zone->metrics;
+            metrics->expiry = ngx_time() + life;
+            ngx_completion_metrics_add(
+                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
+
+            level = (rc == NGX_DONE) ? NGX_LOG_NOTICE : NGX_LOG_INFO;
+
+            ngx_log_error(level, service->log, 0,
+                          "provider \"%V\" got a token for %T s%s",
+                          &service->name, life,
+                          rc == NGX_DONE ? ", after tries that failed" : "");
         }
     }
 
@@ -267,28 +277,6 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
     ngx_completion_fetch_destroy(f);
 
     ngx_completion_news_changed(service);
-}
-
-
-static void
-ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
-    ngx_uint_t recovered, time_t life)
-{
-    ngx_uint_t                    level;
-    ngx_completion_service_t     *service;
-    ngx_completion_metrics_sh_t  *metrics;
-
-    level = recovered ? NGX_LOG_NOTICE : NGX_LOG_INFO;
-    service = renewal->service;
-    metrics = service->zone->metrics;
-
-    ngx_completion_metrics_add(
-                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
-    metrics->expiry = ngx_time() + life;
-
-    ngx_log_error(level, service->log, 0,
-                  "provider \"%V\" got a token for %T s%s", &service->name,
-                  life, recovered ? ", after tries that failed" : "");
 }
 
 
