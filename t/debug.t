@@ -45,7 +45,7 @@ EOC
 my $TOKEN = <<'EOC';
     service_account_key  file:%%TESTDIR%%/sa.json;
     iam_url              %%UPSTREAM%%/iam/v1/tokens;
-    request_timeout      10s;
+    request_timeout      60s;
 EOC
 
 my $conf = <<"EOC";
@@ -72,7 +72,7 @@ http {
         api_key          file:%%TESTDIR%%/api.key;
         submit_rate      1r/s;
         submit_queue     60;
-        request_timeout  4s;
+        request_timeout  8s;
     }
     server {
         listen 127.0.0.1:%%PORT%%;
@@ -172,7 +172,7 @@ subtest 'the main job, its token first' => sub {
         qr/^completion renewal: of "first" begins/,
         qr/^completion renewal: of "first", outcome ok, status 200: ok/,
         qr/^completion news: \w+ waits for /,
-        qr/^completion news: of /,
+        qr/^completion news: \w+ is woken, by /,
         qr/^completion news: \w+ is told/,
         submit(qw(known starts call)), submit(qw(call called call)), submit(qw(call called ended)),
         call(submit => qw(credential turn line sent done)),
@@ -263,7 +263,7 @@ subtest 'an operation that is adopted' => sub {
 
 
 subtest 'a reload, and a worker that may not stay' => sub {
-    $emulator->fault(submit => 1, status => 503, retry_after => 5);
+    $emulator->fault(submit => 1, status => 503, retry_after => 40);
     my $paused = post_read('/first');
     traced('who pauses', submit(qw(call called pause)));
 
@@ -274,7 +274,7 @@ subtest 'a reload, and a worker that may not stay' => sub {
 
     $emulator->fault(submit => 'every', hang => 'request');
     my ($called, $joined) = map { post_keyed("$HIDDEN{key}-2") } 1, 2;
-    my @queued = map { post_read('/slow') } 1 .. 6;
+    my @queued = map { post_read('/slow') } 1 .. 14;
     traced('those under way', submit(qw(known starts joined)), submit(qw(known starts quota)));
 
     $t->secret_file('sa.json', $t->account_key('two',

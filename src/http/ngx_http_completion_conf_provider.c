@@ -215,7 +215,6 @@ ngx_http_completion_provider(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *service = block->service;
-    block->service->index = cmcf->services.nelts - 1;
 
     place = &block->service->place;
     place->file = cf->conf_file->file.name;

@@ -127,12 +127,8 @@ ngx_http_completion_poll_wait(ngx_http_request_t *r,
     ctx->wait.handler = ngx_http_completion_poll_news;
     ctx->wait.data = ctx;
 
-    if (ngx_completion_operation_wait(ctx->conf->service, &ctx->id.upstream,
-                                      ms, &ctx->wait)
-        != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ngx_completion_operation_wait(ctx->conf->service, &ctx->id.upstream, ms,
+                                  &ctx->wait);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "completion wait: %p for \"%V\", %M ms", ctx,

@@ -18,7 +18,6 @@
 #include "../base/ngx_completion_timer.h"
 
 #include "ngx_completion_call.h"
-#include "ngx_completion_credentials.h"
 #include "ngx_completion_meter.h"
 #include "ngx_completion_renewal.h"
 
@@ -26,8 +25,6 @@
 #define NGX_COMPLETION_CALL_LABEL(name, label)  label,
 
 
-static ngx_int_t ngx_completion_call_credential(ngx_completion_call_t *call,
-    ngx_completion_shown_t *shown);
 static ngx_int_t ngx_completion_call_await(ngx_completion_call_t *call,
     ngx_msec_t ms);
 static void ngx_completion_call_woken(ngx_completion_wait_t *wait);
@@ -36,26 +33,45 @@ static void ngx_completion_call_look(ngx_completion_call_t *call);
 static void ngx_completion_call_turn(ngx_completion_call_t *call);
 static ngx_int_t ngx_completion_call_send(ngx_completion_call_t *call,
     ngx_completion_shown_t *shown);
-static ngx_completion_fetch_t *ngx_completion_call_fetch(
-    ngx_completion_call_t *call, ngx_str_t *secret);
 static ngx_int_t ngx_completion_call_fence(ngx_completion_fetch_t *f);
 static void ngx_completion_call_answered(ngx_completion_fetch_t *f);
 static ngx_int_t ngx_completion_call_failed(ngx_completion_call_t *call);
-static void ngx_completion_call_done(ngx_completion_call_t *call);
 static void ngx_completion_call_state(ngx_completion_call_t *call,
     ngx_completion_call_state_e state);
 static u_char *ngx_completion_call_log(ngx_log_t *log, u_char *buf,
     size_t len);
 
 
-void
-ngx_completion_call_init(ngx_completion_call_t *call,
-    ngx_completion_service_t *service, ngx_completion_kind_e kind,
-    ngx_pool_t *pool)
+void *
+ngx_completion_call_create(ngx_completion_service_t *service,
+    ngx_completion_kind_e kind, ngx_str_t *id, size_t size)
 {
+    ngx_pool_t             *pool;
+    ngx_completion_call_t  *call;
+
+    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT ? 4096 : 1024,
+                           service->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    call = ngx_pcalloc(pool, size);
+
+    if (call && id) {
+        call->id.len = id->len;
+        call->id.data = ngx_pstrdup(pool, id);
+    }
+
+    if (call == NULL || (id && call->id.data == NULL)) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
     call->service = service;
     call->kind = kind;
     call->pool = pool;
+    call->deadline = ngx_current_msec + service->provider.request_timeout;
+    call->latest = call->deadline;
 
     call->log = *service->log;
     call->log.handler = ngx_completion_call_log;
@@ -67,6 +83,8 @@ ngx_completion_call_init(ngx_completion_call_t *call,
 
     ngx_completion_timer_init(&call->timer, ngx_completion_call_timer,
                               &call->log);
+
+    return call;
 }
 
 
@@ -75,25 +93,11 @@ ngx_completion_call_start(ngx_completion_call_t *call)
 {
     ngx_completion_shown_t  shown;
 
-    if (ngx_completion_call_credential(call, &shown) != NGX_OK) {
+    if (ngx_completion_renewal_get(call->service, &shown) != NGX_OK) {
         return ngx_completion_call_await(call, shown.wait);
     }
 
     return ngx_completion_call_send(call, &shown);
-}
-
-
-static ngx_int_t
-ngx_completion_call_credential(ngx_completion_call_t *call,
-    ngx_completion_shown_t *shown)
-{
-    if (ngx_completion_credentials_get(call->service, shown) == NGX_OK) {
-        return NGX_OK;
-    }
-
-    ngx_completion_renewal_tend(call->service);
-
-    return ngx_completion_credentials_get(call->service, shown);
 }
 
 
@@ -108,15 +112,14 @@ ngx_completion_call_await(ngx_completion_call_t *call, ngx_msec_t ms)
 
     left = ngx_completion_call_left(call);
 
-    if (left <= 0 || (ngx_msec_int_t) ms >= left
-        || ngx_completion_news_wait(call->service, NGX_COMPLETION_TOKEN_HASH,
-                                    &call->wait)
-           != NGX_OK)
-    {
+    if (left <= 0 || (ngx_msec_int_t) ms >= left) {
         return ngx_completion_call_failed(call);
     }
 
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_CREDENTIAL);
+
+    ngx_completion_news_wait(call->service, NGX_COMPLETION_TOKEN_HASH,
+                             &call->wait);
 
     /* who is to renew the token may die, and the lease end meanwhile */
 
@@ -129,22 +132,15 @@ ngx_completion_call_await(ngx_completion_call_t *call, ngx_msec_t ms)
 static void
 ngx_completion_call_woken(ngx_completion_wait_t *wait)
 {
-    ngx_completion_call_t *call = wait->data;
-
-    ngx_completion_timer_stop(&call->timer);
-    ngx_completion_call_look(call);
+    ngx_completion_call_look(wait->data);
 }
 
 
 static void
 ngx_completion_call_timer(ngx_event_t *ev)
 {
-    ngx_completion_call_t  *call;
-
-    call = ngx_completion_timer_owner(ev, ngx_completion_call_t, timer);
-
-    ngx_completion_wait_end(&call->wait);
-    ngx_completion_call_look(call);
+    ngx_completion_call_look(ngx_completion_timer_owner(ev,
+                                               ngx_completion_call_t, timer));
 }
 
 
@@ -153,18 +149,18 @@ ngx_completion_call_look(ngx_completion_call_t *call)
 {
     ngx_completion_shown_t  shown;
 
-    /* a place in a quota is only taken to be used */
+    ngx_completion_wait_end(&call->wait);
+    ngx_completion_timer_stop(&call->timer);
 
-    if (ngx_completion_call_left(call) > 0
-        && ngx_completion_call_credential(call, &shown) == NGX_OK)
-    {
-        call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
-        ngx_completion_call_turn(call);
-        return;
-    }
+    /* a place in a quota is only taken to be used */
 
     if (ngx_completion_call_left(call) <= 0) {
         (void) ngx_completion_call_failed(call);
+
+    } else if (ngx_completion_renewal_get(call->service, &shown) == NGX_OK) {
+        call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+        ngx_completion_call_turn(call);
+        return;
 
     } else if (ngx_completion_call_await(call, shown.wait) == NGX_OK) {
         return;
@@ -194,7 +190,11 @@ ngx_completion_call_send(ngx_completion_call_t *call,
     ngx_msec_int_t           left;
     ngx_completion_fetch_t  *f;
 
-    f = ngx_completion_call_fetch(call, &shown->secret);
+    f = ngx_completion_provider_call(&call->service->provider, call->kind,
+                                     &shown->secret,
+                                     call->kind == NGX_COMPLETION_KIND_SUBMIT
+                                         ? &call->body : &call->id,
+                                     call->request_id, &call->log);
     if (f == NULL) {
         return ngx_completion_call_failed(call);
     }
@@ -223,20 +223,6 @@ ngx_completion_call_send(ngx_completion_call_t *call,
     ngx_completion_fetch_start(f);
 
     return NGX_OK;
-}
-
-
-static ngx_completion_fetch_t *
-ngx_completion_call_fetch(ngx_completion_call_t *call, ngx_str_t *secret)
-{
-    ngx_str_t  *text;
-
-    text = (call->kind == NGX_COMPLETION_KIND_SUBMIT) ? &call->body
-                                                      : &call->id;
-
-    return ngx_completion_provider_call(&call->service->provider, call->kind,
-                                        secret, text, call->request_id,
-                                        &call->log);
 }
 
 
@@ -272,26 +258,27 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
     ngx_completion_meter_fetch(call->service, call->kind, f, &call->answer);
     ngx_completion_fetch_destroy(f);
 
-    if (!call->answer.unauthorized) {
-        ngx_completion_call_done(call);
-        return;
+    if (call->answer.unauthorized) {
+
+        if (!call->refused
+            && ngx_completion_call_left(call) > 0
+            && ngx_completion_credentials_refused(call->service,
+                                                  call->generation)
+               == NGX_OK)
+        {
+            call->refused = 1;
+            ngx_completion_call_turn(call);
+            return;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, &call->log, 0,
+                      "upstream answered 401, request id \"%V\"",
+                      &call->answer.request_id);
     }
 
-    if (!call->refused
-        && ngx_completion_call_left(call) > 0
-        && ngx_completion_credentials_refused(call->service, call->generation)
-           == NGX_OK)
-    {
-        call->refused = 1;
-        ngx_completion_call_turn(call);
-        return;
-    }
+    ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
 
-    ngx_log_error(NGX_LOG_ERR, &call->log, 0,
-                  "upstream answered 401, request id \"%V\"",
-                  &call->answer.request_id);
-
-    ngx_completion_call_done(call);
+    call->handler(call);
 }
 
 
@@ -304,15 +291,6 @@ ngx_completion_call_failed(ngx_completion_call_t *call)
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
 
     return NGX_ERROR;
-}
-
-
-static void
-ngx_completion_call_done(ngx_completion_call_t *call)
-{
-    ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
-
-    call->handler(call);
 }
 
 
@@ -373,27 +351,20 @@ ngx_completion_call_state(ngx_completion_call_t *call,
 static u_char *
 ngx_completion_call_log(ngx_log_t *log, u_char *buf, size_t len)
 {
+    u_char                 *p;
     ngx_completion_call_t  *call;
+
+    static const char  *doing[] = {
+        "submitting to", "polling", "cancelling at"
+    };
 
     call = log->data;
 
-    switch (call->kind) {
+    p = ngx_snprintf(buf, len, " while %s provider \"%V\", ",
+                     doing[call->kind], &call->service->name);
+    len -= p - buf;
 
-    case NGX_COMPLETION_KIND_SUBMIT:
-        return ngx_snprintf(buf, len,
-                            " while submitting to provider \"%V\", try: %ui",
-                            &call->service->name, call->tries);
-
-    case NGX_COMPLETION_KIND_POLL:
-        return ngx_snprintf(buf, len,
-                            " while polling provider \"%V\", "
-                            "operation: \"%V\"",
-                            &call->service->name, &call->id);
-
-    default: /* NGX_COMPLETION_KIND_CANCEL */
-        return ngx_snprintf(buf, len,
-                            " while cancelling at provider \"%V\", "
-                            "operation: \"%V\"",
-                            &call->service->name, &call->id);
-    }
+    return (call->kind == NGX_COMPLETION_KIND_SUBMIT)
+               ? ngx_snprintf(p, len, "try: %ui", call->tries)
+               : ngx_snprintf(p, len, "operation: \"%V\"", &call->id);
 }

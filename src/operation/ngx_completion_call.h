@@ -1,9 +1,9 @@
 
 /*
  * A call: one request to upstream with a credential, be it a submit, a poll
- * or a cancel.  It belongs to whoever has it in a structure of its own, and
- * is under way from a successful start() until its handler is called or it is
- * given up.
+ * or a cancel.  It belongs to whoever has it at the head of a structure of its
+ * own, and is under way from a successful start() until its handler is called
+ * or it is given up.
  */
 
 
@@ -30,21 +30,21 @@ typedef enum {
 
 struct ngx_completion_call_s {
     ngx_completion_service_t         *service;
-    ngx_completion_kind_e  kind;
-    ngx_pool_t                       *pool;      /* of what is answered */
+    ngx_completion_kind_e             kind;
+    ngx_str_t                         id;        /* of a poll or a cancel */
+    ngx_pool_t                       *pool;
     ngx_log_t                         log;
 
     /* to fill in before start */
 
-    ngx_str_t                         id;        /* of a poll or a cancel */
     ngx_str_t                         body;      /* of a submit */
     u_char                           *request_id;  /* 32 hex digits */
-    ngx_msec_t                        deadline;  /* of all of it */
+    ngx_msec_t                        deadline;  /* of all of it; unless
+                                                    set, request_timeout */
     ngx_msec_t                        latest;    /* beginning of a try */
 
     ngx_int_t                       (*fence)(ngx_completion_call_t *call);
     void                            (*handler)(ngx_completion_call_t *call);
-    void                             *data;
 
     unsigned                          paced:1;   /* each try needs a place in
                                                     a quota: see _CALL_TURN */
@@ -71,10 +71,12 @@ struct ngx_completion_call_s {
 };
 
 
-/* Of a zeroed one. */
-void ngx_completion_call_init(ngx_completion_call_t *call,
-    ngx_completion_service_t *service, ngx_completion_kind_e kind,
-    ngx_pool_t *pool);
+/*
+ * A zeroed structure of so many bytes that begins with a call, in the call's
+ * pool, with which it goes; NULL: no memory.  The id is copied.
+ */
+void *ngx_completion_call_create(ngx_completion_service_t *service,
+    ngx_completion_kind_e kind, ngx_str_t *id, size_t size);
 
 /*
  * NGX_OK: under way, the handler is called from the event loop; NGX_ERROR: it

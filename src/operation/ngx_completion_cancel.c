@@ -13,14 +13,6 @@
 #include "ngx_completion_operation.h"
 
 
-typedef struct {
-    ngx_completion_call_t  call;
-    u_char                 id[NGX_COMPLETION_ID_UPSTREAM];
-} ngx_completion_cancel_t;
-
-
-static void ngx_completion_cancel_start(ngx_completion_service_t *service,
-    ngx_str_t *id);
 static void ngx_completion_cancel_called(ngx_completion_call_t *call);
 
 
@@ -28,7 +20,8 @@ ngx_int_t
 ngx_completion_operation_cancel(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    ngx_int_t  rc;
+    ngx_int_t               rc;
+    ngx_completion_call_t  *call;
 
     rc = ngx_completion_zone_decide(service->zone, &id->upstream,
                                     NGX_COMPLETION_CANCELLED);
@@ -38,52 +31,25 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 
     if (rc == NGX_OK) {
         ngx_completion_news_changed(service);
-        ngx_completion_cancel_start(service, &id->upstream);
+    }
+
+    if (rc == NGX_OK && !ngx_completion_fetch_closed()) {
+        call = ngx_completion_call_create(service, NGX_COMPLETION_KIND_CANCEL,
+                                          &id->upstream,
+                                          sizeof(ngx_completion_call_t));
+        if (call) {
+            call->hold = 1;
+            call->handler = ngx_completion_cancel_called;
+
+            if (ngx_completion_call_start(call) != NGX_OK) {
+                ngx_completion_cancel_called(call);
+            }
+        }
     }
 
     /* an adopted one may be finished: its state has to be known first */
 
     return ngx_completion_operation_read(service, id, pool, view);
-}
-
-
-static void
-ngx_completion_cancel_start(ngx_completion_service_t *service, ngx_str_t *id)
-{
-    ngx_pool_t               *pool;
-    ngx_completion_call_t    *call;
-    ngx_completion_cancel_t  *cancel;
-
-    pool = ngx_create_pool(1024, service->log);
-    if (pool == NULL) {
-        return;
-    }
-
-    cancel = ngx_pcalloc(pool, sizeof(ngx_completion_cancel_t));
-    if (cancel == NULL) {
-        ngx_destroy_pool(pool);
-        return;
-    }
-
-    call = &cancel->call;
-
-    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_CANCEL,
-                             pool);
-
-    ngx_memcpy(cancel->id, id->data, id->len);
-    call->id.data = cancel->id;
-    call->id.len = id->len;
-
-    call->deadline = ngx_current_msec + service->provider.request_timeout;
-    call->latest = call->deadline;
-    call->hold = 1;
-    call->handler = ngx_completion_cancel_called;
-
-    if (ngx_completion_fetch_closed()
-        || ngx_completion_call_start(call) != NGX_OK)
-    {
-        ngx_destroy_pool(pool);
-    }
 }
 
 

@@ -17,7 +17,7 @@
 #define NGX_COMPLETION_CREDENTIAL_REST  200
 
 
-typedef struct {
+struct ngx_completion_held_s {
     ngx_completion_service_t     *service;
     ngx_completion_credential_t  *credential;
 
@@ -31,65 +31,35 @@ typedef struct {
 
     unsigned                      owned:1;     /* the secret, by the worker */
     unsigned                      blind:1;     /* the file is out of sight */
-} ngx_completion_held_t;
+};
 
 
-static ngx_int_t ngx_completion_credential_hold(ngx_completion_held_t *held,
-    ngx_completion_service_t *service, ngx_log_t *log);
 static ngx_int_t ngx_completion_credential_name(ngx_completion_held_t *held,
-    ngx_completion_secret_t *secret, ngx_log_t *log);
+    ngx_completion_secret_t *secret);
 static ngx_int_t ngx_completion_credential_look(ngx_completion_held_t *held,
     ngx_uint_t at_once);
 static ngx_uint_t ngx_completion_credential_rests(ngx_file_info_t *info);
 static ngx_int_t ngx_completion_credential_changed(ngx_completion_held_t *held,
     ngx_completion_secret_t *secret);
-static void ngx_completion_credential_fault(ngx_completion_held_t *held,
+static ngx_int_t ngx_completion_credential_fault(ngx_completion_held_t *held,
     const char *fault, ngx_err_t err);
 
 
-static ngx_completion_held_t  *ngx_completion_held;
-static ngx_uint_t              ngx_completion_nheld;
-
-
 ngx_int_t
-ngx_completion_credentials_init(ngx_cycle_t *cycle, ngx_array_t *services)
+ngx_completion_credentials_init(ngx_completion_service_t *service)
 {
-    ngx_uint_t                  i;
-    ngx_completion_service_t  **service;
+    ngx_file_info_t               info;
+    ngx_completion_held_t        *held;
+    ngx_completion_credential_t  *c;
 
-    service = services->elts;
-
-    ngx_completion_held = ngx_calloc(services->nelts
-                                     * sizeof(ngx_completion_held_t),
-                                     cycle->log);
-    if (ngx_completion_held == NULL) {
+    held = ngx_calloc(sizeof(ngx_completion_held_t), service->log);
+    if (held == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_completion_nheld = services->nelts;
-
-    for (i = 0; i < services->nelts; i++) {
-        if (ngx_completion_credential_hold(&ngx_completion_held[i], service[i],
-                                           cycle->log)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_credential_hold(ngx_completion_held_t *held,
-    ngx_completion_service_t *service, ngx_log_t *log)
-{
-    ngx_file_info_t               info;
-    ngx_completion_credential_t  *c;
-
     c = &service->provider.credential;
 
+    service->held = held;
     held->service = service;
     held->credential = c;
     held->secret = c->secret;
@@ -106,11 +76,12 @@ ngx_completion_credential_hold(ngx_completion_held_t *held,
         return NGX_OK;
     }
 
-    if (ngx_completion_credential_name(held, c->secret, log) != NGX_OK) {
+    if (ngx_completion_credential_name(held, c->secret) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    held->copy = ngx_completion_secret_create(NGX_COMPLETION_TOKEN_MAX, log);
+    held->copy = ngx_completion_secret_create(NGX_COMPLETION_TOKEN_MAX,
+                                              service->log);
     if (held->copy == NULL) {
         return NGX_ERROR;
     }
@@ -126,12 +97,12 @@ ngx_completion_credential_hold(ngx_completion_held_t *held,
 
 static ngx_int_t
 ngx_completion_credential_name(ngx_completion_held_t *held,
-    ngx_completion_secret_t *secret, ngx_log_t *log)
+    ngx_completion_secret_t *secret)
 {
     ngx_completion_credential_digest_t  digest;
 
     if (ngx_completion_credential_digest(held->credential, secret, &digest,
-                                         log)
+                                         held->service->log)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -148,22 +119,17 @@ ngx_completion_credential_name(ngx_completion_held_t *held,
 
 
 void
-ngx_completion_credentials_exit(void)
+ngx_completion_credentials_exit(ngx_completion_service_t *service)
 {
-    ngx_uint_t              i;
     ngx_completion_held_t  *held;
 
-    for (i = 0; i < ngx_completion_nheld; i++) {
-        held = &ngx_completion_held[i];
+    held = service->held;
 
-        ngx_completion_secret_destroy(held->copy);
+    ngx_completion_secret_destroy(held->copy);
 
-        if (held->owned) {
-            ngx_completion_secret_destroy(held->secret);
-        }
+    if (held->owned) {
+        ngx_completion_secret_destroy(held->secret);
     }
-
-    ngx_completion_nheld = 0;
 }
 
 
@@ -174,7 +140,7 @@ ngx_completion_credentials_get(ngx_completion_service_t *service,
     ngx_int_t               rc;
     ngx_completion_held_t  *held;
 
-    held = &ngx_completion_held[service->index];
+    held = service->held;
 
     if (!ngx_completion_credential_renewed(held->credential)) {
         shown->secret = held->secret->value;
@@ -200,7 +166,7 @@ ngx_completion_credentials_due(ngx_completion_service_t *service,
 {
     ngx_completion_held_t  *held;
 
-    held = &ngx_completion_held[service->index];
+    held = service->held;
 
     if (!ngx_completion_credential_renewed(held->credential)) {
         return NGX_DECLINED;
@@ -227,7 +193,7 @@ ngx_completion_credentials_refused(ngx_completion_service_t *service,
 {
     ngx_completion_held_t  *held;
 
-    held = &ngx_completion_held[service->index];
+    held = service->held;
 
     ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
                    "completion credential: %uL of \"%V\" is refused",
@@ -252,7 +218,7 @@ ngx_completion_credentials_follow(ngx_completion_service_t *service)
 {
     ngx_completion_held_t  *held;
 
-    held = &ngx_completion_held[service->index];
+    held = service->held;
 
     if (held->credential->file.len == 0 || held->blind) {
         return NGX_DECLINED;
@@ -282,8 +248,7 @@ ngx_completion_credential_look(ngx_completion_held_t *held,
     {
         err = ngx_errno;
         ngx_memzero(&held->info, sizeof(ngx_file_info_t));
-        ngx_completion_credential_fault(held, "cannot be found", err);
-        return NGX_DECLINED;
+        return ngx_completion_credential_fault(held, "cannot be found", err);
     }
 
     if (ngx_completion_secret_same(&info, &held->info)) {
@@ -297,35 +262,27 @@ ngx_completion_credential_look(ngx_completion_held_t *held,
     fault = ngx_completion_secret_read(&held->credential->file,
                                        held->service->log, &secret,
                                        &info, &err);
-    if (fault) {
 
-        /*
-         * The next change, of its mode as well, brings us back here.  What is
-         * wrong with the system, not with the file, goes without one.
-         */
-
-        if (err && err != NGX_EACCES) {
-            ngx_memzero(&held->info, sizeof(ngx_file_info_t));
-
-        } else {
-            held->info = info;
-        }
-
-        ngx_completion_credential_fault(held, fault, err);
-        return NGX_DECLINED;
-    }
+    /*
+     * The next change, of its mode as well, brings us back here.  What is
+     * wrong with the system, not with the file, goes without one.
+     */
 
     held->info = info;
 
-    fault = ngx_completion_credential_check(held->credential, secret,
-                                            held->service->log);
     if (fault) {
-        ngx_completion_secret_destroy(secret);
-        ngx_completion_credential_fault(held, fault, 0);
-        return NGX_DECLINED;
+        if (err && err != NGX_EACCES) {
+            ngx_memzero(&held->info, sizeof(ngx_file_info_t));
+        }
+
+        return ngx_completion_credential_fault(held, fault, err);
     }
 
-    rc = ngx_completion_credential_changed(held, secret);
+    fault = ngx_completion_credential_check(held->credential, secret,
+                                            held->service->log);
+
+    rc = fault ? ngx_completion_credential_fault(held, fault, 0)
+               : ngx_completion_credential_changed(held, secret);
 
     if (rc != NGX_OK) {
         ngx_completion_secret_destroy(secret);
@@ -371,7 +328,7 @@ ngx_completion_credential_changed(ngx_completion_held_t *held,
     }
 
     if (ngx_completion_credential_renewed(held->credential)
-        && ngx_completion_credential_name(held, secret, service->log) != NGX_OK)
+        && ngx_completion_credential_name(held, secret) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -396,21 +353,21 @@ ngx_completion_credential_changed(ngx_completion_held_t *held,
 
 /* every worker sees it, the first one tells */
 
-static void
+static ngx_int_t
 ngx_completion_credential_fault(ngx_completion_held_t *held,
     const char *fault, ngx_err_t err)
 {
     ngx_uint_t  level;
 
-    if (held->fault == fault) {
-        return;
+    if (held->fault != fault) {
+        held->fault = fault;
+        level = ngx_worker ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        ngx_log_error(level, held->service->log, err,
+                      "\"%V\" %s, provider \"%V\" goes on with what it held "
+                      "before", &held->credential->file, fault,
+                      &held->service->name);
     }
 
-    held->fault = fault;
-    level = ngx_worker ? NGX_LOG_INFO : NGX_LOG_ERR;
-
-    ngx_log_error(level, held->service->log, err,
-                  "\"%V\" %s, provider \"%V\" goes on with what it held "
-                  "before", &held->credential->file, fault,
-                  &held->service->name);
+    return NGX_DECLINED;
 }

@@ -50,9 +50,8 @@ ngx_int_t ngx_completion_credentials_due(ngx_completion_service_t *service,
     ngx_completion_secret_t **key);
 
 
-ngx_int_t ngx_completion_credentials_init(ngx_cycle_t *cycle,
-    ngx_array_t *services);
-void ngx_completion_credentials_exit(void);
+ngx_int_t ngx_completion_credentials_init(ngx_completion_service_t *service);
+void ngx_completion_credentials_exit(ngx_completion_service_t *service);
 
 
 #endif /* _NGX_COMPLETION_CREDENTIALS_H_INCLUDED_ */

@@ -14,59 +14,19 @@
 #define NGX_COMPLETION_OVERFLOW_TIME  5000
 
 
-/* one per service in every worker */
-typedef struct {
-    ngx_pool_t       *pool;        /* NULL: there is none */
-    ngx_str_t         id;
-    ngx_str_t         document;
-    size_t            id_offset;
-    ngx_event_t       timer;
-} ngx_completion_overflow_t;
+struct ngx_completion_overflow_s {
+    ngx_pool_t                *pool;
+    ngx_completion_service_t  *service;
+    ngx_str_t                  id;
+    ngx_str_t                  document;
+    size_t                     id_offset;
+    ngx_event_t                timer;
+};
 
 
 static void ngx_completion_overflow_set(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_completion_update_t *update);
 static void ngx_completion_overflow_timer(ngx_event_t *ev);
-static void ngx_completion_overflow_drop(ngx_completion_overflow_t *overflow);
-
-
-static ngx_completion_overflow_t  *ngx_completion_overflows;
-static ngx_uint_t                  ngx_completion_noverflows;
-
-
-ngx_int_t
-ngx_completion_keep_init(ngx_cycle_t *cycle, ngx_array_t *services)
-{
-    ngx_uint_t  i;
-
-    ngx_completion_overflows = ngx_calloc(services->nelts
-                                          * sizeof(ngx_completion_overflow_t),
-                                          cycle->log);
-    if (ngx_completion_overflows == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_completion_noverflows = services->nelts;
-
-    for (i = 0; i < services->nelts; i++) {
-        ngx_completion_timer_init(&ngx_completion_overflows[i].timer,
-                                  ngx_completion_overflow_timer, cycle->log);
-        ngx_completion_overflows[i].timer.cancelable = 1;
-    }
-
-    return NGX_OK;
-}
-
-
-void
-ngx_completion_keep_exit(void)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < ngx_completion_noverflows; i++) {
-        ngx_completion_overflow_drop(&ngx_completion_overflows[i]);
-    }
-}
 
 
 void
@@ -150,32 +110,43 @@ ngx_completion_overflow_set(ngx_completion_service_t *service, ngx_str_t *id,
     ngx_pool_t                 *pool;
     ngx_completion_overflow_t  *overflow;
 
-    overflow = &ngx_completion_overflows[service->index];
-
     ngx_log_error(NGX_LOG_ERR, service->log, 0,
                   "a result of %uz bytes has no room in the zone of provider "
                   "\"%V\", give it more memory", update->document.len,
                   &service->name);
 
-    ngx_completion_overflow_drop(overflow);
+    ngx_completion_keep_exit(service);
 
     pool = ngx_create_pool(512, service->log);
     if (pool == NULL) {
         return;
     }
 
-    overflow->id = *id;
-    overflow->id.data = ngx_pstrdup(pool, id);
-    overflow->document = update->document;
-    overflow->document.data = ngx_pstrdup(pool, &update->document);
-    overflow->id_offset = update->id_offset;
+    overflow = ngx_pcalloc(pool, sizeof(ngx_completion_overflow_t));
 
-    if (overflow->id.data == NULL || overflow->document.data == NULL) {
+    if (overflow) {
+        overflow->pool = pool;
+        overflow->service = service;
+        overflow->id = *id;
+        overflow->id.data = ngx_pstrdup(pool, id);
+        overflow->document = update->document;
+        overflow->document.data = ngx_pstrdup(pool, &update->document);
+        overflow->id_offset = update->id_offset;
+    }
+
+    if (overflow == NULL || overflow->id.data == NULL
+        || overflow->document.data == NULL)
+    {
         ngx_destroy_pool(pool);
         return;
     }
 
-    overflow->pool = pool;
+    service->overflow = overflow;
+
+    ngx_completion_timer_init(&overflow->timer, ngx_completion_overflow_timer,
+                              service->log);
+    overflow->timer.cancelable = 1;
+
     ngx_add_timer(&overflow->timer, NGX_COMPLETION_OVERFLOW_TIME);
 }
 
@@ -186,9 +157,9 @@ ngx_completion_keep_overflow(ngx_completion_service_t *service, ngx_str_t *id,
 {
     ngx_completion_overflow_t  *overflow;
 
-    overflow = &ngx_completion_overflows[service->index];
+    overflow = service->overflow;
 
-    if (overflow->pool == NULL
+    if (overflow == NULL
         || view->state != NGX_COMPLETION_RECORD_FINAL
         || id->len != overflow->id.len
         || ngx_memcmp(id->data, overflow->id.data, id->len) != 0)
@@ -207,18 +178,25 @@ ngx_completion_keep_overflow(ngx_completion_service_t *service, ngx_str_t *id,
 static void
 ngx_completion_overflow_timer(ngx_event_t *ev)
 {
-    ngx_completion_overflow_drop(ngx_completion_timer_owner(ev,
-                                         ngx_completion_overflow_t, timer));
+    ngx_completion_overflow_t  *overflow;
+
+    overflow = ngx_completion_timer_owner(ev, ngx_completion_overflow_t,
+                                          timer);
+
+    ngx_completion_keep_exit(overflow->service);
 }
 
 
-static void
-ngx_completion_overflow_drop(ngx_completion_overflow_t *overflow)
+void
+ngx_completion_keep_exit(ngx_completion_service_t *service)
 {
-    ngx_completion_timer_stop(&overflow->timer);
+    ngx_completion_overflow_t  *overflow;
 
-    if (overflow->pool) {
+    overflow = service->overflow;
+
+    if (overflow) {
+        service->overflow = NULL;
+        ngx_completion_timer_stop(&overflow->timer);
         ngx_destroy_pool(overflow->pool);
-        overflow->pool = NULL;
     }
 }

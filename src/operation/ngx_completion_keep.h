@@ -29,9 +29,8 @@ void ngx_completion_keep_accepted(ngx_completion_service_t *service,
 ngx_int_t ngx_completion_keep_overflow(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
 
-
-ngx_int_t ngx_completion_keep_init(ngx_cycle_t *cycle, ngx_array_t *services);
-void ngx_completion_keep_exit(void);
+/* What is kept in the worker goes. */
+void ngx_completion_keep_exit(ngx_completion_service_t *service);
 
 
 #endif /* _NGX_COMPLETION_KEEP_H_INCLUDED_ */

@@ -1,6 +1,6 @@
 
 /*
- * What is counted of submits and of requests to upstream.
+ * What is counted of requests to upstream, and of what they brought.
  */
 
 
@@ -8,12 +8,9 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "ngx_completion_operation.h"
+#include "ngx_completion_meter.h"
 
 
-static ngx_uint_t ngx_completion_meter_code(ngx_completion_fetch_t *f);
-static void ngx_completion_meter_count(ngx_completion_service_t *service,
-    ngx_completion_kind_e kind, ngx_uint_t code);
 
 
 /* by the code that they are counted under */
@@ -30,36 +27,11 @@ static const struct {
 
 
 void
-ngx_completion_meter_submit(ngx_completion_submit_t *submit)
-{
-    ngx_completion_metrics_sh_t  *metrics;
-
-    metrics = submit->service->zone->metrics;
-
-    ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
-                                   ? &metrics->accepted[submit->source]
-                                   : &metrics->refused[submit->outcome], 1);
-}
-
-
-void
-ngx_completion_meter_queued(ngx_completion_submit_t *submit,
-    ngx_msec_t delay)
-{
-    ngx_completion_metrics_sh_t  *metrics;
-
-    metrics = submit->service->zone->metrics;
-
-    ngx_completion_metrics_add(&metrics->queued, 1);
-    ngx_completion_metrics_add(&metrics->queued_time, delay);
-}
-
-
-void
 ngx_completion_meter_fetch(ngx_completion_service_t *service,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f,
     ngx_completion_answer_t *answer)
 {
+    ngx_uint_t                    code;
     ngx_completion_metrics_sh_t  *metrics;
 
     if (f->fenced) {
@@ -68,7 +40,16 @@ ngx_completion_meter_fetch(ngx_completion_service_t *service,
 
     metrics = service->zone->metrics;
 
-    ngx_completion_meter_count(service, kind, ngx_completion_meter_code(f));
+    for (code = 0; code < NGX_COMPLETION_METRICS_OTHER; code++) {
+        if (ngx_completion_meter_codes[code].outcome == f->outcome
+            && ngx_completion_meter_codes[code].from <= f->status
+            && ngx_completion_meter_codes[code].to >= f->status)
+        {
+            break;
+        }
+    }
+
+    ngx_completion_metrics_add(&metrics->requests[kind][code], 1);
 
     ngx_completion_metrics_observe(&metrics->upstream[kind],
                                    ngx_completion_metrics_upstream,
@@ -86,9 +67,13 @@ void
 ngx_completion_meter_aborted(ngx_completion_service_t *service,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f)
 {
+    ngx_completion_metrics_sh_t  *metrics;
+
+    metrics = service->zone->metrics;
+
     if (f->sent) {
-        ngx_completion_meter_count(service, kind,
-                                   NGX_COMPLETION_METRICS_ABORTED);
+        ngx_completion_metrics_add(
+                 &metrics->requests[kind][NGX_COMPLETION_METRICS_ABORTED], 1);
     }
 }
 
@@ -110,31 +95,4 @@ ngx_completion_meter_tokens(ngx_completion_service_t *service,
         ngx_completion_metrics_add(&tokens[NGX_COMPLETION_METRICS_COMPLETION],
                                    operation->usage.completion);
     }
-}
-
-
-static ngx_uint_t
-ngx_completion_meter_code(ngx_completion_fetch_t *f)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_COMPLETION_METRICS_OTHER; i++) {
-        if (ngx_completion_meter_codes[i].outcome == f->outcome
-            && ngx_completion_meter_codes[i].from <= f->status
-            && ngx_completion_meter_codes[i].to >= f->status)
-        {
-            break;
-        }
-    }
-
-    return i;
-}
-
-
-static void
-ngx_completion_meter_count(ngx_completion_service_t *service,
-    ngx_completion_kind_e kind, ngx_uint_t code)
-{
-    ngx_completion_metrics_add(&service->zone->metrics->requests[kind][code],
-                               1);
 }

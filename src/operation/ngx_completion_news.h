@@ -23,22 +23,33 @@ struct ngx_completion_wait_s {
     ngx_queue_t    queue;
     void         (*handler)(ngx_completion_wait_t *wait);
     void          *data;
-    void          *group;      /* private; NULL: not waiting */
+
+    /* private */
+
+    uint32_t       hash;
+    unsigned       waiting:1;
 };
 
 
+typedef void (*ngx_completion_news_looker_pt)(
+    ngx_completion_service_t *service);
+
+
+/* In a worker: looker() is called whenever there may be news. */
+ngx_int_t ngx_completion_news_init(ngx_completion_service_t *service,
+    ngx_completion_news_looker_pt looker);
+
 /*
  * Calls the handler once, from the event loop, when what has this hash
- * changes, or the worker is to quit; the wait has then ended.  NGX_OK or
- * NGX_ERROR.
+ * changes, or the worker is to quit; the wait has then ended.
  */
-ngx_int_t ngx_completion_news_wait(ngx_completion_service_t *service,
+void ngx_completion_news_wait(ngx_completion_service_t *service,
     uint32_t hash, ngx_completion_wait_t *wait);
 
 /* Of one that waits or not. */
 void ngx_completion_wait_end(ngx_completion_wait_t *wait);
 
-/* Reads what changed, wakes those who wait for it, and calls look(). */
+/* Reads what changed, wakes those who wait for it, and calls looker(). */
 void ngx_completion_news_look(ngx_completion_service_t *service);
 
 /* The same, soon; and in the other workers, too. */
@@ -46,18 +57,7 @@ void ngx_completion_news_kick(ngx_completion_service_t *service);
 void ngx_completion_news_changed(ngx_completion_service_t *service);
 
 /* The worker is to quit: everybody is woken. */
-void ngx_completion_news_wake_all(void);
-
-
-/*
- * In a worker: services is an array of pointers.  look() is called when there
- * may be news; quit() when the worker is to quit, whenever something happens
- * then, and with cut once worker_shutdown_timeout has passed.
- */
-ngx_int_t ngx_completion_news_init(ngx_cycle_t *cycle, ngx_array_t *services,
-    void (*look)(ngx_completion_service_t *service),
-    void (*quit)(ngx_uint_t cut));
-void ngx_completion_news_exit(void);
+void ngx_completion_news_wake_all(ngx_completion_service_t *service);
 
 
 #endif /* _NGX_COMPLETION_NEWS_H_INCLUDED_ */

@@ -10,11 +10,15 @@
 #define _NGX_COMPLETION_OPERATION_H_INCLUDED_
 
 
-#include "ngx_completion_meter.h"
 #include "ngx_completion_news.h"
 #include "ngx_completion_service.h"
 #include "ngx_completion_submit.h"
-#include "ngx_completion_worker.h"
+
+
+/* The life of a worker, as far as operations go; pointers to services. */
+ngx_int_t ngx_completion_worker_start(ngx_cycle_t *cycle,
+    ngx_array_t *services);
+void ngx_completion_worker_exit(void);
 
 
 /*
@@ -38,7 +42,7 @@ ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
  * Waits for news of it, see _news_wait().  For ms at most the operation is
  * polled as one that somebody waits for; the caller has a timer of its own.
  */
-ngx_int_t ngx_completion_operation_wait(ngx_completion_service_t *service,
+void ngx_completion_operation_wait(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_msec_t ms, ngx_completion_wait_t *wait);
 
 

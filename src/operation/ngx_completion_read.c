@@ -132,21 +132,15 @@ ngx_completion_operation_composed(ngx_completion_service_t *service,
 }
 
 
-ngx_int_t
+void
 ngx_completion_operation_wait(ngx_completion_service_t *service, ngx_str_t *id,
     ngx_msec_t ms, ngx_completion_wait_t *wait)
 {
-    if (ngx_completion_news_wait(service, ngx_completion_zone_hash(id), wait)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    ngx_completion_news_wait(service, ngx_completion_zone_hash(id), wait);
 
     /* a while longer, so that who renews a wait is not passed over */
 
     (void) ngx_completion_zone_want(service->zone, id,
                                     ms + NGX_COMPLETION_NEWS_NET);
     ngx_completion_news_kick(service);
-
-    return NGX_OK;
 }

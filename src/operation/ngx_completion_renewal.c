@@ -18,7 +18,6 @@
 
 #include "../base/ngx_completion_timer.h"
 
-#include "ngx_completion_credentials.h"
 #include "ngx_completion_news.h"
 #include "ngx_completion_renewal.h"
 
@@ -46,18 +45,20 @@ typedef struct {
 
 
 static void ngx_completion_renewals_timer(ngx_event_t *ev);
+static void ngx_completion_renewal_tend(ngx_completion_service_t *service);
 static void ngx_completion_renewal_answered(ngx_completion_fetch_t *f);
-static ngx_msec_t ngx_completion_renewal_time(ngx_msec_t life);
-static void ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
-    ngx_uint_t recovered, time_t life);
 static void ngx_completion_renewal_failed(ngx_completion_service_t *service,
     ngx_completion_zone_token_t *lease, ngx_completion_fetch_t *f,
     const char *fault);
 
 
 static ngx_array_t  *ngx_completion_renewal_services;
-static ngx_queue_t   ngx_completion_renewals;
 static ngx_event_t   ngx_completion_renewal_event;
+
+/* under way in this worker */
+static ngx_queue_t   ngx_completion_renewals = {
+    &ngx_completion_renewals, &ngx_completion_renewals
+};
 
 
 void
@@ -66,7 +67,6 @@ ngx_completion_renewals_init(ngx_cycle_t *cycle, ngx_array_t *services)
     ngx_event_t  *ev;
 
     ngx_completion_renewal_services = services;
-    ngx_queue_init(&ngx_completion_renewals);
 
     ev = &ngx_completion_renewal_event;
     ngx_memzero(ev, sizeof(ngx_event_t));
@@ -82,10 +82,7 @@ void
 ngx_completion_renewals_exit(void)
 {
     ngx_completion_timer_stop(&ngx_completion_renewal_event);
-
-    if (ngx_completion_renewals.next) {
-        ngx_completion_renewals_yield();
-    }
+    ngx_completion_renewals_yield();
 }
 
 
@@ -151,7 +148,23 @@ ngx_completion_renewals_timer(ngx_event_t *ev)
 }
 
 
-void
+ngx_int_t
+ngx_completion_renewal_get(ngx_completion_service_t *service,
+    ngx_completion_shown_t *shown)
+{
+    if (ngx_completion_credentials_get(service, shown) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_completion_renewal_tend(service);
+
+    return ngx_completion_credentials_get(service, shown);
+}
+
+
+/* begins to get a token, if one is due and nobody else gets it */
+
+static void
 ngx_completion_renewal_tend(ngx_completion_service_t *service)
 {
     ngx_msec_t                    timeout;
@@ -205,13 +218,15 @@ ngx_completion_renewal_tend(ngx_completion_service_t *service)
 static void
 ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
 {
-    time_t                     life;
-    ngx_int_t                  rc;
-    ngx_str_t                  value;
-    ngx_msec_t                 ms;
-    const char                *fault;
-    ngx_completion_service_t  *service;
-    ngx_completion_renewal_t  *renewal;
+    time_t                        life;
+    ngx_int_t                     rc;
+    ngx_str_t                     value;
+    ngx_uint_t                    level;
+    ngx_msec_t                    ms, jitter;
+    const char                   *fault;
+    ngx_completion_service_t     *service;
+    ngx_completion_renewal_t     *renewal;
+    ngx_completion_metrics_sh_t  *metrics;
 
     renewal = f->data;
     service = renewal->service;
@@ -224,14 +239,29 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
     if (fault == NULL) {
         ms = (ngx_msec_t) life * 1000;
 
+        /* hourly, or with a tenth of a short life left; never all at once */
+
+        jitter = ngx_random() % (ngx_min(ms, NGX_COMPLETION_RENEWAL_AGE) / 10);
+
         rc = ngx_completion_zone_token_store(service->zone, &renewal->lease,
-                                             &value, ms,
-                                             ngx_completion_renewal_time(ms));
+                                   &value, ms,
+                                   ngx_min(NGX_COMPLETION_RENEWAL_AGE + jitter,
+                                           ms / 10 * 9 - jitter));
         if (rc == NGX_ERROR) {
             fault = "there is no room in the zone";
 
         } else if (rc != NGX_DECLINED) {
-            ngx_completion_renewal_done(renewal, rc == NGX_DONE, life);
+            metrics = service->zone->metrics;
+            metrics->expiry = ngx_time() + life;
+            ngx_completion_metrics_add(
+                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
+
+            level = (rc == NGX_DONE) ? NGX_LOG_NOTICE : NGX_LOG_INFO;
+
+            ngx_log_error(level, service->log, 0,
+                          "provider \"%V\" got a token for %T s%s",
+                          &service->name, life,
+                          rc == NGX_DONE ? ", after tries that failed" : "");
         }
     }
 
@@ -247,42 +277,6 @@ ngx_completion_renewal_answered(ngx_completion_fetch_t *f)
     ngx_completion_fetch_destroy(f);
 
     ngx_completion_news_changed(service);
-}
-
-
-/* hourly, or with a tenth of a short life left; never all at once */
-
-static ngx_msec_t
-ngx_completion_renewal_time(ngx_msec_t life)
-{
-    ngx_msec_t  jitter;
-
-    jitter = ngx_random() % (ngx_min(life, NGX_COMPLETION_RENEWAL_AGE) / 10);
-
-    return ngx_min(NGX_COMPLETION_RENEWAL_AGE + jitter,
-                   life / 10 * 9 - jitter);
-}
-
-
-static void
-ngx_completion_renewal_done(ngx_completion_renewal_t *renewal,
-    ngx_uint_t recovered, time_t life)
-{
-    ngx_uint_t                    level;
-    ngx_completion_service_t     *service;
-    ngx_completion_metrics_sh_t  *metrics;
-
-    service = renewal->service;
-    metrics = service->zone->metrics;
-    level = recovered ? NGX_LOG_NOTICE : NGX_LOG_INFO;
-
-    ngx_completion_metrics_add(
-                     &metrics->renewals[NGX_COMPLETION_METRICS_RENEWED], 1);
-    metrics->expiry = ngx_time() + life;
-
-    ngx_log_error(level, service->log, 0,
-                  "provider \"%V\" got a token for %T s%s", &service->name,
-                  life, recovered ? ", after tries that failed" : "");
 }
 
 

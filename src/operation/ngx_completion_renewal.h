@@ -9,11 +9,12 @@
 #define _NGX_COMPLETION_RENEWAL_H_INCLUDED_
 
 
-#include "ngx_completion_service.h"
+#include "ngx_completion_credentials.h"
 
 
-/* Begins to get a token, if one is due and nobody else gets it. */
-void ngx_completion_renewal_tend(ngx_completion_service_t *service);
+/* As _credentials_get(); where there is none, it begins to be got. */
+ngx_int_t ngx_completion_renewal_get(ngx_completion_service_t *service,
+    ngx_completion_shown_t *shown);
 
 /* Credentials come first. */
 void ngx_completion_renewals_init(ngx_cycle_t *cycle, ngx_array_t *services);

@@ -1,7 +1,8 @@
 
 /*
  * A service: one provider with its zone and the keys of its ids.  It is made
- * while the configuration is read and is read-only afterwards.
+ * while the configuration is read and is read-only afterwards, but for what
+ * each worker hangs on its own copy when it starts.
  */
 
 
@@ -17,6 +18,12 @@
 #include "../store/ngx_completion_zone.h"
 
 
+typedef struct ngx_completion_held_s      ngx_completion_held_t;
+typedef struct ngx_completion_news_s      ngx_completion_news_t;
+typedef struct ngx_completion_overflow_s  ngx_completion_overflow_t;
+typedef struct ngx_completion_watch_s     ngx_completion_watch_t;
+
+
 /* in the configuration */
 typedef struct {
     ngx_str_t                    file;
@@ -26,12 +33,18 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                    name;
-    ngx_uint_t                   index;      /* among the services */
     ngx_completion_place_t       place;      /* where its block begins */
     ngx_completion_provider_t    provider;
     ngx_completion_zone_t       *zone;
     ngx_array_t                 *id_keys;    /* of ngx_str_t */
     ngx_log_t                   *log;
+
+    /* a worker's, each of the file of its name */
+
+    ngx_completion_held_t       *held;       /* its credential */
+    ngx_completion_news_t       *news;
+    ngx_completion_overflow_t   *overflow;   /* of what was to be kept */
+    ngx_completion_watch_t      *watch;
 } ngx_completion_service_t;
 
 

@@ -27,7 +27,6 @@
 #include "../base/ngx_completion_timer.h"
 
 #include "ngx_completion_keep.h"
-#include "ngx_completion_meter.h"
 #include "ngx_completion_submit.h"
 
 
@@ -49,8 +48,6 @@ typedef enum {
 } ngx_completion_submit_event_e;
 
 
-static ngx_completion_submit_t *ngx_completion_submit_create(
-    ngx_completion_service_t *service);
 static ngx_int_t ngx_completion_submit_event(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event);
 static ngx_int_t ngx_completion_submit_next(ngx_completion_submit_t *submit,
@@ -60,8 +57,6 @@ static ngx_completion_submit_state_e ngx_completion_submit_look(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_found(
     ngx_completion_submit_t *submit, ngx_uint_t replayed);
-static ngx_completion_submit_state_e ngx_completion_submit_join(
-    ngx_completion_submit_t *submit, ngx_completion_key_t *key);
 static ngx_completion_submit_state_e ngx_completion_submit_line(
     ngx_completion_submit_t *submit, ngx_msec_t delay);
 static ngx_completion_submit_state_e ngx_completion_submit_call(
@@ -92,7 +87,9 @@ static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
 
 /* what is under way in this worker */
-static ngx_queue_t  ngx_completion_submits;
+static ngx_queue_t  ngx_completion_submits = {
+    &ngx_completion_submits, &ngx_completion_submits
+};
 
 
 ngx_int_t
@@ -101,90 +98,57 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
     void *data, ngx_completion_submit_t **started)
 {
     ngx_int_t                 rc;
+    ngx_completion_call_t    *call;
     ngx_completion_submit_t  *submit;
 
-    submit = ngx_completion_submit_create(service);
+    submit = ngx_completion_call_create(service, NGX_COMPLETION_KIND_SUBMIT,
+                                        NULL, sizeof(ngx_completion_submit_t));
     if (submit == NULL) {
         return NGX_ERROR;
     }
 
-    submit->handler = handler;
-    submit->data = data;
+    call = &submit->call;
 
-    rc = service->provider.dialect->body(&service->provider, submit->pool,
-                                         &ask->prompt, &submit->call.body,
+    rc = service->provider.dialect->body(&service->provider, call->pool,
+                                         &ask->prompt, &call->body,
                                          &ask->reason);
     if (rc == NGX_OK) {
-        rc = ngx_completion_submit_keys(ask, &submit->call.body,
-                                        &submit->keys);
+        rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
     }
 
     if (rc != NGX_OK) {
-        ngx_completion_submit_destroy(submit);
+        ngx_destroy_pool(call->pool);
         return rc;
     }
 
+    submit->handler = handler;
+    submit->data = data;
+    submit->source = NGX_COMPLETION_SOURCE_ZONE;
     submit->model = ngx_murmur_hash2(ask->prompt.model.data,
                                      ask->prompt.model.len);
     ngx_memcpy(submit->request_id, ask->request_id.data,
                sizeof(submit->request_id));
+
+    submit->wait.handler = ngx_completion_submit_woken;
+    submit->wait.data = submit;
+
+    call->request_id = submit->request_id;
+    call->paced = 1;
+    call->fence = ngx_completion_submit_fence;
+    call->handler = ngx_completion_submit_handler;
+
+    ngx_completion_timer_init(&submit->timer, ngx_completion_submit_timer,
+                              &call->log);
 
     *started = submit;
 
     rc = ngx_completion_submit_next(submit, NGX_COMPLETION_SUBMIT_STARTS);
 
     if (rc == NGX_OK) {
-        if (ngx_completion_submits.next == NULL) {
-            ngx_queue_init(&ngx_completion_submits);
-        }
-
         ngx_queue_insert_tail(&ngx_completion_submits, &submit->queue);
     }
 
     return rc;
-}
-
-
-static ngx_completion_submit_t *
-ngx_completion_submit_create(ngx_completion_service_t *service)
-{
-    ngx_pool_t               *pool;
-    ngx_completion_call_t    *call;
-    ngx_completion_submit_t  *submit;
-
-    pool = ngx_create_pool(4096, service->log);
-    if (pool == NULL) {
-        return NULL;
-    }
-
-    submit = ngx_pcalloc(pool, sizeof(ngx_completion_submit_t));
-    if (submit == NULL) {
-        ngx_destroy_pool(pool);
-        return NULL;
-    }
-
-    submit->pool = pool;
-    submit->service = service;
-    submit->source = NGX_COMPLETION_SOURCE_ZONE;
-
-    submit->wait.handler = ngx_completion_submit_woken;
-    submit->wait.data = submit;
-
-    call = &submit->call;
-
-    ngx_completion_call_init(call, service, NGX_COMPLETION_KIND_SUBMIT,
-                             pool);
-
-    call->request_id = submit->request_id;
-    call->paced = 1;
-    call->fence = ngx_completion_submit_fence;
-    call->handler = ngx_completion_submit_handler;
-    call->data = submit;
-
-    ngx_completion_timer_init(&submit->timer, ngx_completion_submit_timer,
-                              &call->log);
-
-    return submit;
 }
 
 
@@ -334,7 +298,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     ngx_completion_found_t    *found;
     ngx_completion_service_t  *service;
 
-    service = submit->service;
+    service = submit->call.service;
     found = &submit->found;
     keyed = ngx_completion_submit_keyed(submit);
     replayed = found->replayed;
@@ -414,8 +378,17 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
         found->replayed = replayed;
     }
 
+    /* in a worker that is to quit, too: the submit on its way keeps it */
+
     if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        return ngx_completion_submit_join(submit, key);
+        submit->source = NGX_COMPLETION_SOURCE_JOINED;
+
+        ngx_completion_news_wait(submit->call.service,
+                                 ngx_completion_key_hash(key->name),
+                                 &submit->wait);
+        ngx_add_timer(&submit->timer, NGX_COMPLETION_SUBMIT_LOOK);
+
+        return NGX_COMPLETION_SUBMIT_IS_JOINED;
     }
 
     submit->id = found->id;
@@ -431,37 +404,19 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
 
 static ngx_completion_submit_state_e
-ngx_completion_submit_join(ngx_completion_submit_t *submit,
-    ngx_completion_key_t *key)
-{
-    submit->source = NGX_COMPLETION_SOURCE_JOINED;
-
-    /* in a worker that is to quit, too: the submit on its way keeps it */
-
-    if (ngx_completion_news_wait(submit->service,
-                                 ngx_completion_key_hash(key->name),
-                                 &submit->wait)
-        != NGX_OK)
-    {
-        return ngx_completion_submit_ended(submit,
-                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                           0);
-    }
-
-    ngx_add_timer(&submit->timer, NGX_COMPLETION_SUBMIT_LOOK);
-
-    return NGX_COMPLETION_SUBMIT_IS_JOINED;
-}
-
-
-static ngx_completion_submit_state_e
 ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 {
+    ngx_completion_metrics_sh_t  *metrics;
+
     if (delay == 0) {
         return ngx_completion_submit_call(submit);
     }
 
-    ngx_completion_meter_queued(submit, delay);
+    metrics = submit->call.service->zone->metrics;
+
+    ngx_completion_metrics_add(&metrics->queued, 1);
+    ngx_completion_metrics_add(&metrics->queued_time, delay);
+
     ngx_add_timer(&submit->timer, delay);
 
     return NGX_COMPLETION_SUBMIT_IN_QUOTA;
@@ -488,7 +443,7 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
     ngx_completion_service_t  *service;
 
     call = &submit->call;
-    service = submit->service;
+    service = submit->call.service;
 
     if (call->state == NGX_COMPLETION_CALL_TURN) {
         ngx_completion_zone_unsent(service->zone, submit->lease);
@@ -554,7 +509,7 @@ ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
     left = ngx_completion_call_left(call);
 
     if (left <= 0
-        || ngx_completion_zone_repeat(submit->service->zone, submit->lease,
+        || ngx_completion_zone_repeat(submit->call.service->zone, submit->lease,
                                       left, call->deadline, &delay)
            != NGX_OK)
     {
@@ -597,7 +552,12 @@ ngx_completion_submit_ended(ngx_completion_submit_t *submit,
 static void
 ngx_completion_submit_end(ngx_completion_submit_t *submit)
 {
-    ngx_completion_found_t  end;
+    ngx_completion_found_t        end;
+    ngx_completion_service_t     *service;
+    ngx_completion_metrics_sh_t  *metrics;
+
+    service = submit->call.service;
+    metrics = service->zone->metrics;
 
     if (submit->lease) {
 
@@ -608,12 +568,11 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
             end.outcome = submit->outcome;
             end.retry_after = submit->retry_after;
 
-            ngx_completion_zone_release(submit->service->zone, submit->lease,
-                                        &end);
+            ngx_completion_zone_release(service->zone, submit->lease, &end);
         }
 
         if (ngx_completion_submit_keyed(submit)) {
-            ngx_completion_news_changed(submit->service);
+            ngx_completion_news_changed(service);
         }
 
         if (submit->call.tries == 0) {
@@ -621,7 +580,9 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
         }
     }
 
-    ngx_completion_meter_submit(submit);
+    ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
+                                   ? &metrics->accepted[submit->source]
+                                   : &metrics->refused[submit->outcome], 1);
 }
 
 
@@ -636,7 +597,7 @@ ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
 {
     ngx_completion_provider_t  *p;
 
-    p = &submit->service->provider;
+    p = &submit->call.service->provider;
 
     submit->call.deadline = deadline;
     submit->call.latest = deadline - ngx_min(p->submit.connect_timeout,
@@ -652,7 +613,7 @@ ngx_completion_submit_late(ngx_completion_submit_t *submit)
     ngx_msec_t      limit;
     ngx_msec_int_t  delay;
 
-    limit = ngx_current_msec + submit->service->provider.request_timeout;
+    limit = ngx_current_msec + submit->call.service->provider.request_timeout;
 
     if ((ngx_msec_int_t) (submit->call.deadline - limit) > 0) {
         ngx_completion_submit_deadline(submit, limit);
@@ -685,16 +646,18 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 static ngx_int_t
 ngx_completion_submit_fence(ngx_completion_call_t *call)
 {
-    ngx_completion_submit_t *submit = call->data;
+    ngx_completion_submit_t  *submit;
 
-    return ngx_completion_zone_fence(submit->service->zone, submit->lease);
+    submit = (ngx_completion_submit_t *) call;
+
+    return ngx_completion_zone_fence(call->service->zone, submit->lease);
 }
 
 
 static void
 ngx_completion_submit_handler(ngx_completion_call_t *call)
 {
-    (void) ngx_completion_submit_event(call->data,
+    (void) ngx_completion_submit_event((ngx_completion_submit_t *) call,
                                        NGX_COMPLETION_SUBMIT_CALLED);
 }
 
@@ -714,19 +677,18 @@ ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 {
     ngx_completion_timer_stop(&submit->timer);
 
-    ngx_destroy_pool(submit->pool);
+    ngx_destroy_pool(submit->call.pool);
 }
 
 
 void
-ngx_completion_submits_quit(void)
+ngx_completion_submits_quit(ngx_uint_t cut)
 {
-    ngx_queue_t              *q;
-    ngx_completion_submit_t  *submit;
+    ngx_queue_t                    *q;
+    ngx_completion_submit_t        *submit;
+    ngx_completion_submit_event_e   event;
 
-    if (ngx_completion_submits.next == NULL) {
-        return;
-    }
+    event = cut ? NGX_COMPLETION_SUBMIT_CUT : NGX_COMPLETION_SUBMIT_QUIT;
 
     q = ngx_queue_head(&ngx_completion_submits);
 
@@ -735,9 +697,8 @@ ngx_completion_submits_quit(void)
 
         q = ngx_queue_next(q);
 
-        if (ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_QUIT)
-            == NGX_DONE)
-        {
+        if (ngx_completion_submit_event(submit, event) == NGX_DONE) {
+
             /* a client that is answered may take others with it */
 
             q = ngx_queue_head(&ngx_completion_submits);
@@ -747,33 +708,10 @@ ngx_completion_submits_quit(void)
 
 
 void
-ngx_completion_submits_cut(void)
-{
-    ngx_queue_t              *q;
-    ngx_completion_submit_t  *submit;
-
-    if (ngx_completion_submits.next == NULL) {
-        return;
-    }
-
-    while (!ngx_queue_empty(&ngx_completion_submits)) {
-        q = ngx_queue_head(&ngx_completion_submits);
-        submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
-
-        (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_CUT);
-    }
-}
-
-
-void
 ngx_completion_submits_exit(void)
 {
     ngx_queue_t              *q;
     ngx_completion_submit_t  *submit;
-
-    if (ngx_completion_submits.next == NULL) {
-        return;
-    }
 
     while (!ngx_queue_empty(&ngx_completion_submits)) {
         q = ngx_queue_head(&ngx_completion_submits);

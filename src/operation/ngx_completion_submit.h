@@ -45,8 +45,7 @@ typedef enum {
 
 
 struct ngx_completion_submit_s {
-    ngx_pool_t                        *pool;
-    ngx_completion_service_t          *service;
+    ngx_completion_call_t              call;         /* of one that was sent */
     ngx_completion_submit_handler_pt   handler;
     void                              *data;
 
@@ -56,7 +55,6 @@ struct ngx_completion_submit_s {
     ngx_completion_source_e            source;       /* ZONE: not sent */
     ngx_completion_id_t                id;
     ngx_completion_found_t             found;        /* by its keys */
-    ngx_completion_call_t              call;         /* of one that was sent */
     ngx_msec_t                         retry_after;  /* ms; 0: not known */
 
     /* private */
@@ -98,8 +96,7 @@ ngx_int_t ngx_completion_submit_keys(ngx_completion_ask_t *ask,
  * The worker is to quit: what is to be sent later than it may stay is not
  * sent.  Cut: nothing is, once ngx_completion_fetch_close() was called.
  */
-void ngx_completion_submits_quit(void);
-void ngx_completion_submits_cut(void);
+void ngx_completion_submits_quit(ngx_uint_t cut);
 void ngx_completion_submits_exit(void);
 
 

@@ -15,8 +15,8 @@
 #include "ngx_completion_submit.h"
 
 
-static ngx_int_t ngx_completion_submit_name(u_char *name, const char *kind,
-    ngx_str_t *owner, ngx_str_t *value);
+static ngx_int_t ngx_completion_submit_name(ngx_completion_key_t *key,
+    const char *kind, ngx_str_t *owner, ngx_str_t *value);
 
 
 ngx_int_t
@@ -24,7 +24,9 @@ ngx_completion_submit_keys(ngx_completion_ask_t *ask, ngx_str_t *body,
     ngx_completion_keys_t *keys)
 {
     u_char     digest[NGX_COMPLETION_SHA256];
-    ngx_str_t  request, everybody;
+    ngx_str_t  request;
+
+    static ngx_str_t  everybody = ngx_null_string;
 
     keys->idempotency.ttl = ask->key.len ? ask->idempotency : 0;
     keys->cache.ttl = ask->cache;
@@ -34,46 +36,39 @@ ngx_completion_submit_keys(ngx_completion_ask_t *ask, ngx_str_t *body,
         return NGX_OK;
     }
 
-    if (ngx_completion_sha256(body->data, body->len, digest) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     request.data = digest;
     request.len = NGX_COMPLETION_SHA256;
-    ngx_str_set(&everybody, "");
 
-    keys->owner = ngx_murmur_hash2(ask->owner.data, ask->owner.len);
-
-    ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
-
-    if (keys->idempotency.ttl
-        && ngx_completion_submit_name(keys->idempotency.name, "k", &ask->owner,
+    if (ngx_completion_sha256(body->data, body->len, digest) != NGX_OK
+        || ngx_completion_submit_name(&keys->idempotency, "k", &ask->owner,
                                       &ask->key)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (keys->cache.ttl
-        && ngx_completion_submit_name(keys->cache.name,
-                                      keys->shared ? "s" : "o",
-                                      keys->shared ? &everybody : &ask->owner,
+           != NGX_OK
+        || ngx_completion_submit_name(&keys->cache, ask->shared ? "s" : "o",
+                                      ask->shared ? &everybody : &ask->owner,
                                       &request)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    keys->owner = ngx_murmur_hash2(ask->owner.data, ask->owner.len);
+
+    ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
+
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_completion_submit_name(u_char *name, const char *kind, ngx_str_t *owner,
-    ngx_str_t *value)
+ngx_completion_submit_name(ngx_completion_key_t *key, const char *kind,
+    ngx_str_t *owner, ngx_str_t *value)
 {
     u_char     digest[NGX_COMPLETION_SHA256];
     ngx_str_t  parts[3];
+
+    if (key->ttl == 0) {
+        return NGX_OK;
+    }
 
     parts[0].data = (u_char *) kind;
     parts[0].len = 1;
@@ -84,7 +79,7 @@ ngx_completion_submit_name(u_char *name, const char *kind, ngx_str_t *owner,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(name, digest, NGX_COMPLETION_KEY_DIGEST);
+    ngx_memcpy(key->name, digest, NGX_COMPLETION_KEY_DIGEST);
 
     return NGX_OK;
 }

@@ -15,10 +15,10 @@
 /* Polls what is due, and sees to it that more will be. */
 void ngx_completion_watch(ngx_completion_service_t *service);
 
-ngx_int_t ngx_completion_watch_init(ngx_cycle_t *cycle, ngx_array_t *services);
+ngx_int_t ngx_completion_watch_init(ngx_completion_service_t *service);
 
 /* No more polls, and those under way are given back. */
-void ngx_completion_watch_quit(void);
+void ngx_completion_watch_quit(ngx_completion_service_t *service);
 
 
 #endif /* _NGX_COMPLETION_WATCH_H_INCLUDED_ */

@@ -14,16 +14,20 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../store/ngx_completion_wake.h"
+
 #include "ngx_completion_credentials.h"
 #include "ngx_completion_keep.h"
 #include "ngx_completion_news.h"
+#include "ngx_completion_operation.h"
 #include "ngx_completion_renewal.h"
 #include "ngx_completion_submit.h"
 #include "ngx_completion_watch.h"
-#include "ngx_completion_worker.h"
 
 
-static void ngx_completion_worker_quit(ngx_uint_t cut);
+static void ngx_completion_worker_woken(ngx_uint_t cut);
+static void ngx_completion_worker_each(
+    void (*handler)(ngx_completion_service_t *service));
 
 
 static ngx_array_t  *ngx_completion_worker_services;
@@ -40,37 +44,39 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
 
     for (i = 0; i < services->nelts; i++) {
         ngx_completion_zone_enter(service[i]->zone);
-    }
 
-    if (ngx_completion_credentials_init(cycle, services) != NGX_OK
-        || ngx_completion_keep_init(cycle, services) != NGX_OK
-        || ngx_completion_news_init(cycle, services, ngx_completion_watch,
-                                    ngx_completion_worker_quit)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+        if (ngx_completion_credentials_init(service[i]) != NGX_OK
+            || ngx_completion_news_init(service[i], ngx_completion_watch)
+               != NGX_OK
+            || ngx_completion_watch_init(service[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     ngx_completion_renewals_init(cycle, services);
 
-    return ngx_completion_watch_init(cycle, services);
+    return ngx_completion_wake_listen(cycle, ngx_completion_worker_woken);
 }
 
 
 static void
-ngx_completion_worker_quit(ngx_uint_t cut)
+ngx_completion_worker_woken(ngx_uint_t cut)
 {
+    if (!ngx_exiting && !cut) {
+        ngx_completion_worker_each(ngx_completion_news_look);
+        return;
+    }
+
     if (cut) {
         ngx_completion_renewals_yield();
         ngx_completion_fetch_close();
-        ngx_completion_submits_cut();
-
-    } else {
-        ngx_completion_submits_quit();
     }
 
-    ngx_completion_watch_quit();
-    ngx_completion_news_wake_all();
+    ngx_completion_submits_quit(cut);
+
+    ngx_completion_worker_each(ngx_completion_watch_quit);
+    ngx_completion_worker_each(ngx_completion_news_wake_all);
 }
 
 
@@ -80,7 +86,7 @@ ngx_completion_worker_exit(void)
     ngx_uint_t                  i;
     ngx_completion_service_t  **service;
 
-    ngx_completion_watch_quit();
+    ngx_completion_worker_each(ngx_completion_watch_quit);
 
     service = ngx_completion_worker_services->elts;
 
@@ -88,10 +94,26 @@ ngx_completion_worker_exit(void)
         ngx_completion_zone_leave(service[i]->zone);
     }
 
-    ngx_completion_news_exit();
+    ngx_completion_wake_close();
     ngx_completion_submits_exit();
     ngx_completion_renewals_exit();
-    ngx_completion_credentials_exit();
-    ngx_completion_keep_exit();
+
+    ngx_completion_worker_each(ngx_completion_credentials_exit);
+    ngx_completion_worker_each(ngx_completion_keep_exit);
+
     ngx_completion_fetch_exit();
+}
+
+
+static void
+ngx_completion_worker_each(void (*handler)(ngx_completion_service_t *service))
+{
+    ngx_uint_t                  i;
+    ngx_completion_service_t  **service;
+
+    service = ngx_completion_worker_services->elts;
+
+    for (i = 0; i < ngx_completion_worker_services->nelts; i++) {
+        handler(service[i]);
+    }
 }

@@ -369,7 +369,9 @@ test_quota(void)
                                    NGX_COMPLETION_SOURCE_ZONE),
        "the line is full");
     ok(c.retry_after > 0, "for how long is known");
-    is_int(zone->metrics->queued, 2, "two are in it");
+    ok(zone->metrics->queued == 2 && zone->metrics->queued_time >= 9000
+       && zone->metrics->queued_time < 9200,
+       "two are in it, for 3 s and 6");
 
     shim_passes(2900);
     ok(post() == NULL, "none goes before its time");
@@ -494,6 +496,8 @@ test_joined_anew(void)
 static void
 test_keys(void)
 {
+    size_t  limit;
+
     service_begins(0, 0);
 
     starts_keyed(&a, "k", "text");
@@ -548,6 +552,32 @@ test_keys(void)
     starts_keyed(&c, "r", "text");
     is_int(c.rc, NGX_OK, "what was refused is forgotten");
 
+    ok(service_ended(), "nothing is left");
+
+    service_begins(0, 0);
+    starts_cached(&a, "cached");
+    limit = shim_slab_limit;
+    shim_slab_limit = shim_slab_used;
+    asked("cached");
+    ask.key = str("n");
+    ask.idempotency = 3600;
+    ask.cache = 60;
+    ask.shared = 1;
+    starts(&b);
+    starts_keyed(&c, "n", "other");
+    shim_slab_limit = limit;
+    is_int(c.outcome, NGX_COMPLETION_ZONE_FULL, "a key that has no room");
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IS_JOINED,
+           "joins by the cache all the same");
+
+    /* the first look of a worker wakes everybody */
+
+    shim_passes(10);
+    stub_answers(post(), 200, PENDING("d7q3"));
+    shim_turn();
+    ok(is_told(&b, NGX_COMPLETION_OK,
+               NGX_COMPLETION_SOURCE_JOINED) && !b.replayed,
+       "and is woken by the cache's key");
     ok(service_ended(), "nothing is left");
 }
 
