@@ -49,6 +49,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_OK;
+    chunks = NULL;
     hash = ngx_completion_zone_hash(&id->upstream);
 
     ngx_completion_zone_lock(zone);
