@@ -121,18 +121,19 @@ subtest 'a reload with pending operations' => sub {
 subtest 'a submit on its way' => sub {
     my $t = start();
     my $emulator = $t->emulator;
-    $emulator->fault(submit => '1-4', hold => 'submit');
+    $emulator->fault(submit => '1-2', hold => 'clients');
+    $emulator->fault(submit => '3-4', hold => 'submit');
     my @clients = map { $t->start(POST => '/translate', %TEXT, body => "slow $_") } 1, 2;
+    ok $emulator->wait_for(submit => 2), 'two clients';
     $t->hang_up(POST => '/translate', %TEXT, body => 'slow 3');
     ok $emulator->wait_for(submit => 3), 'they are on their way';
 
     ok $t->reload, 'a reload';
     # all three were sent by one of the two, or by both of them
     cmp_ok scalar $t->worker_pids(all => 1), '>=', 3, 'the old worker stays for them';
-    is $emulator->release, 3, 'now they are answered';
+    is $emulator->release('clients'), 2, 'now they are answered';
     my @r = map { $_->response } @clients;
     $_->close for @clients;
-    ok wait_until(sub { $t->worker_pids(all => 1) == 2 }), 'and it goes';
     for my $n (1, 2) {
         my $r = $r[ $n - 1 ];
         is $r->{status}, 202, 'accepted';
@@ -141,6 +142,9 @@ subtest 'a submit on its way' => sub {
         echoes($t->request(GET => $r->header('Location'), headers => { Prefer => 'wait=8' }),
             "slow $n", 'and known to the new worker');
     }
+    cmp_ok scalar $t->worker_pids(all => 1), '>=', 3, 'it also stays for who has gone';
+    is $emulator->release('submit'), 1, 'whose submit is answered';
+    ok wait_until(sub { $t->worker_pids(all => 1) == 2 }), 'and then goes';
     my ($gone) = map { $_->{operation} } grep { $_->{body} =~ /slow 3/ } $emulator->submits;
     ok wait_until(sub { $emulator->polls($gone) >= 1 }), 'the one whose client has gone, too';
 
