@@ -239,6 +239,14 @@ sub write_file ($self, $name, $content, $mode = undef) {
 }
 
 
+# The path of one of nginx's dynamic modules, or undef where that is not installed.
+sub module ($class, $name) {
+    my ($path) = ($class->_nginx_v =~ /--modules-path=(\S+)/);
+    $path .= "/ngx_http_${name}_module.so" if defined $path;
+    return defined $path && -e $path ? $path : undef;
+}
+
+
 sub secret_file ($self, $name, $content) {
     my $path = $self->write_file($name, $content, 0600);
     chown((getpwnam($self->{user}))[ 2, 3 ], $path) if $> == 0;
