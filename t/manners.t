@@ -160,8 +160,8 @@ subtest 'spellings' => sub {
         "Content-Encoding: $_" for 'identity', 'Identity';
     is submit('/plain', headers => { 'Content-Encoding' => 'gzip' })->{status}, 415, '... not gzip';
 
-    is ask($location, Accept => 'text/plain;q=0.5000, application/json;q=0.4')
-        ->header('Content-Type'), 'text/plain; charset=utf-8', 'a q with too many digits';
+    is ask($location, Accept => 'text/plain;q=0.1000, application/json;q=0.4')
+        ->header('Content-Type'), 'application/json', 'a q with too many digits';
 };
 
 
@@ -189,4 +189,4 @@ subtest 'texts that are none' => sub {
 
 
 $t->done;
-done_testing;
+
