@@ -325,6 +325,14 @@ for my $case (
     accepted("completion_async in $name with the URI of its server", provider() . server(
         $uri, "location $where {", @with[ 1 .. $#with ], '}'));
 }
+# Clients cannot come to an internal location by its name.
+for my $case ([ 1, 'internal;' ], [ 0, 'internal;', $uri ], [ 0 ]) {
+    my ($warnings, @lines) = @$case;
+    my $output = accepted("completion_async in a location with \"@lines\"",
+        provider() . location('/inner', @lines, 'completion_async yandex; #!'));
+    is scalar(grep { /\[warn\].*"\/inner" is internal.*completion_async_operations_uri.* in \S+:\d+$/ }
+        split /\n/, $output), $warnings, "... $warnings warnings";
+}
 for my $where ('= /operations', '~ ^/operations/', '@operations') {
     refused("completion_async_operations in location $where", provider() . location(
         $where, 'completion_async_operations yandex; #!'), 'completion_async_operations',
@@ -352,7 +360,8 @@ for my $case (
     [ intercept_errors  => 'maybe' ],
     [ idempotency       => 'x', '-1h', '""' ],
     [ cache             => '1h', '1h everybody', 'x shared', '-1s shared', '1h shared owner' ],
-    [ operations_uri    => 'operations/', '""', 'ftp://host/', '"/a b/"', '/ä/',
+    [ operations_uri    => 'operations/', '""', 'ftp://host/', '"/a b/"', '/ä/', '/operations',
+        'https://host', 'https://host/operations',
         "\"/a\r\nX: y/\"" ],
     [ owner             => '""' ],
     [ response_format   => "$file{missing}", "$file{'broken.json'}", "$file{'trailing.json'}",

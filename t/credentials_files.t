@@ -175,6 +175,10 @@ subtest 'who may read a file' => sub {
         $t->define(CREDENTIAL => "api_key file:$path;");
         my ($status, $output) = $t->nginx_t($CONF);
         is $status, 0, "$path: no error";
+        my (undef, $quiet) = $t->nginx_t($t->expand($CONF)
+            =~ s{^error_log \K\S+ debug;}{%%TESTDIR%%/quiet.log error;}mr);
+        my ($said, $said_all_the_same) = map { /cannot be read by the workers/ ? 1 : 0 } $output, $quiet;
+        is $said_all_the_same, $said, '... whatever the level of the log';
         my @lines = grep { /\[warn\].*cannot be read by the workers' user "www-data"/ }
             split /\n/, $output;
         like $_, qr/\Q$path\E.*need a reload, in \S+:[0-9]+/, '... with file and line' for @lines;

@@ -101,6 +101,9 @@ ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
 /* NGX_OK, or NGX_DECLINED: overlong forms, surrogates, beyond 10FFFF. */
 ngx_int_t ngx_completion_utf8_check(u_char *p, size_t len);
 
+/* Whether valid UTF-8 is white space alone, or empty. */
+ngx_uint_t ngx_completion_utf8_blank(u_char *p, size_t len);
+
 
 /*
  * The writer, with a guess of the size to come.  An error (no memory, a string

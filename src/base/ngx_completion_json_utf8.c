@@ -74,3 +74,30 @@ ngx_completion_utf8_check(u_char *p, size_t len)
 
     return NGX_OK;
 }
+
+
+/* White_Space of Unicode, and the mark that is also called a space */
+
+ngx_uint_t
+ngx_completion_utf8_blank(u_char *p, size_t len)
+{
+    u_char    *last;
+    uint32_t   c;
+
+    last = p + len;
+
+    while (p < last) {
+        c = (*p < 0x80) ? *p++ : ngx_utf8_decode(&p, last - p);
+
+        if (!(c == 0x20 || (c >= 0x09 && c <= 0x0d)
+              || c == 0x85 || c == 0xa0 || c == 0x1680
+              || (c >= 0x2000 && c <= 0x200a)
+              || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f
+              || c == 0x3000 || c == 0xfeff))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}

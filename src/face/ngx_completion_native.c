@@ -112,15 +112,18 @@ ngx_completion_native_read(ngx_pool_t *pool,
 
     text = prompt->text;
 
-    if (text.len == 0) {
+    if (ngx_completion_utf8_check(text.data, text.len) != NGX_OK) {
+        ngx_str_set(&input->detail, "the text is not valid UTF-8");
+        return NGX_DECLINED;
+    }
+
+    if (ngx_completion_utf8_blank(text.data, text.len)) {
         ngx_str_set(&input->detail, "the text is empty");
         return NGX_DECLINED;
     }
 
-    if (ngx_completion_utf8_check(text.data, text.len) != NGX_OK
-        || ngx_strlchr(text.data, text.data + text.len, '\0'))
-    {
-        ngx_str_set(&input->detail, "the text is not valid UTF-8");
+    if (ngx_strlchr(text.data, text.data + text.len, '\0')) {
+        ngx_str_set(&input->detail, "the text has a NUL character in it");
         return NGX_DECLINED;
     }
 

@@ -343,6 +343,7 @@ ngx_http_completion_check(ngx_conf_t *cf,
 {
     time_t                            lifetime;
     const char                       *fault;
+    ngx_http_core_loc_conf_t         *clcf;
     ngx_http_completion_main_conf_t  *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf,
@@ -380,6 +381,16 @@ ngx_http_completion_check(ngx_conf_t *cf,
     if (fault) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", fault);
         return NGX_CONF_ERROR;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->submits && clcf->internal && conf->operations_uri.len == 0) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "location \"%V\" is internal: the Location of its "
+                           "operations is a 404 for clients, unless "
+                           "\"completion_async_operations_uri\" names one "
+                           "that they can reach", &clcf->name);
     }
 
     /* a key that outlives its operation would lead to nothing */
@@ -735,6 +746,10 @@ ngx_http_completion_check_uri(ngx_conf_t *cf, void *post, void *data)
             return "must be made of visible ASCII characters, "
                    "others percent-encoded";
         }
+    }
+
+    if (uri->data[uri->len - 1] != '/') {
+        return "must end with \"/\", as ids follow it";
     }
 
     return NGX_CONF_OK;

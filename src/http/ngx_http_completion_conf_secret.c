@@ -234,10 +234,16 @@ ngx_http_completion_check_file(ngx_cycle_t *cycle,
         (void) ngx_close_file(fd);
 
     } else {
-        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
-                      "\"%V\" cannot be read by the workers' user \"%s\": "
-                      "%s, in %V:%ui", path, ccf->username, follows,
-                      &place->file, place->line);
+        /*
+         * A warning of the configuration belongs to whoever types "nginx -t",
+         * too, whatever the level of the log, which is open already: unlike
+         * the macro, the function leaves the levels to each of its outputs.
+         */
+
+        ngx_log_error_core(NGX_LOG_WARN, cycle->log, 0,
+                           "\"%V\" cannot be read by the workers' user "
+                           "\"%s\": %s, in %V:%ui", path, ccf->username,
+                           follows, &place->file, place->line);
     }
 
 done:

@@ -93,7 +93,10 @@ ngx_http_completion_accepts(ngx_str_t *accept, ngx_str_t *type)
             if (param.len > 2 && (param.data[0] | 0x20) == 'q'
                 && param.data[1] == '=')
             {
-                q = ngx_atofp(param.data + 2, param.len - 2, 3);
+                /* the RFC has three digits, and more tell nothing */
+
+                q = ngx_atofp(param.data + 2,
+                              ngx_min(param.len - 2, sizeof("0.123") - 1), 3);
                 q = (q == NGX_ERROR) ? 1000 : ngx_min(q, 1000);
                 break;
             }
@@ -228,6 +231,15 @@ ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
             }
 
             charset->len = p - charset->data;
+
+            /* no quotes by the RFC, but meant as such */
+
+            if (charset->len > 1 && charset->data[0] == '\''
+                && p[-1] == '\'')
+            {
+                charset->data++;
+                charset->len -= 2;
+            }
 
             if (charset->len == 0) {
                 ngx_str_set(charset, "?");

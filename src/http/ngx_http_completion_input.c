@@ -40,7 +40,7 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
 
     *outcome = NGX_COMPLETION_UNSUPPORTED_MEDIA_TYPE;
 
-    if (encoding.len) {
+    if (encoding.len && !ngx_http_completion_is(&encoding, "identity")) {
         ngx_str_set(&input->detail, "a Content-Encoding is not supported");
         return NGX_DECLINED;
     }
@@ -50,7 +50,12 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (charset.len && !ngx_http_completion_is(&charset, "utf-8")) {
+    /* what is ASCII is UTF-8; a body that is not is refused as it is read */
+
+    if (charset.len && !ngx_http_completion_is(&charset, "utf-8")
+        && !ngx_http_completion_is(&charset, "utf8")
+        && !ngx_http_completion_is(&charset, "us-ascii"))
+    {
         ngx_str_set(&input->detail, "the charset must be UTF-8");
         return NGX_DECLINED;
     }

@@ -73,6 +73,8 @@ ngx_int_t
 ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
+    u_char            max_age[sizeof("private, max-age=, immutable")
+                              + NGX_TIME_T_LEN];
     time_t            rest;
     ngx_uint_t        submitted, pending, shown, failed;
     ngx_table_elt_t  *h;
@@ -111,8 +113,7 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     if (!shown || submitted || pending || ctx->view.decided) {
         r->disable_not_modified = 1;
-        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
-                                                  "no-store");
+        failed |= !ngx_http_completion_add_cache_control(r, "no-store");
 
         return failed ? NGX_ERROR : NGX_OK;
     }
@@ -128,16 +129,17 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
-                                                  "private, no-cache");
+        failed |= !ngx_http_completion_add_cache_control(r,
+                                                         "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
                + ctx->conf->service->provider.dialect->lifetime;
 
-        failed |= !ngx_http_completion_add_header(r, "Cache-Control",
-                                          "private, max-age=%T, immutable",
-                                          ngx_max(rest, 0));
+        (void) ngx_sprintf(max_age, "private, max-age=%T, immutable%Z",
+                           ngx_max(rest, 0));
+
+        failed |= !ngx_http_completion_add_cache_control(r, (char *) max_age);
     }
 
     return failed ? NGX_ERROR : NGX_OK;
@@ -250,6 +252,7 @@ ngx_http_completion_send(ngx_http_request_t *r,
     r->headers_out.content_type = answer->type;
     r->headers_out.content_type_len = answer->type.len;
     r->headers_out.charset = answer->charset;
+    r->headers_out.override_charset = NULL;
     r->headers_out.content_length_n = answer->body.len;
 
     ngx_http_completion_clock_end(
@@ -325,6 +328,61 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     h->key.len = ngx_strlen(name);
     h->value.data = p;
     h->value.len = last - p;
+
+    return h;
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_add_cache_control(ngx_http_request_t *r,
+    const char *value)
+{
+    ngx_table_elt_t  *h, **cc;
+#if (nginx_version < 1023000)
+    ngx_uint_t        i;
+    ngx_array_t      *all;
+#endif
+
+    h = ngx_http_completion_add_header(r, "Cache-Control", "%s", value);
+    if (h == NULL) {
+        return NULL;
+    }
+
+#if (nginx_version >= 1023000)
+
+    for (cc = &r->headers_out.cache_control; *cc; cc = &(*cc)->next) {
+        (*cc)->hash = 0;
+    }
+
+    r->headers_out.cache_control = h;
+
+#else
+
+    all = &r->headers_out.cache_control;
+
+    if (all->elts == NULL
+        && ngx_array_init(all, r->pool, 1, sizeof(ngx_table_elt_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    cc = all->elts;
+
+    for (i = 0; i < all->nelts; i++) {
+        cc[i]->hash = 0;
+    }
+
+    all->nelts = 0;
+
+    cc = ngx_array_push(all);
+    if (cc == NULL) {
+        return NULL;
+    }
+
+    *cc = h;
+
+#endif
 
     return h;
 }

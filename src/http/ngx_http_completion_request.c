@@ -83,18 +83,18 @@ ngx_http_completion_hold(ngx_http_completion_ctx_t *ctx,
     ngx_http_completion_become(ctx, state);
     ngx_http_completion_clock_stop(ctx);
 
-    if (held || r != r->main) {
+    if (held) {
         return NGX_OK;
     }
 
-    if (r->http_version == NGX_HTTP_VERSION_20) {
+    if (r == r->main && r->http_version == NGX_HTTP_VERSION_20) {
 
         /* no more than a word: what comes is not kept for us */
 
         (void) ngx_http_discard_request_body(r);
     }
 
-    if (r->discard_body) {
+    if (r == r->main && r->discard_body) {
 
         /* whoever led here began it, and its timer outlives the wait */
 

@@ -212,6 +212,13 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
 
+/*
+ * Where nginx's other modules look for it, to replace it; in the place of one
+ * that what led here may have left.
+ */
+ngx_table_elt_t *ngx_http_completion_add_cache_control(ngx_http_request_t *r,
+    const char *value);
+
 /* What the document says; NULL: nothing readable. */
 ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);

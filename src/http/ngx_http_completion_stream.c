@@ -50,6 +50,8 @@ ngx_http_completion_stream(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
+        ngx_str_null(&r->headers_out.charset);
+        r->headers_out.override_charset = NULL;
         ngx_str_set(&r->headers_out.content_type, "text/event-stream");
         r->headers_out.content_type_len = r->headers_out.content_type.len;
         r->headers_out.status = NGX_HTTP_OK;

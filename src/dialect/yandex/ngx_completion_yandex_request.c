@@ -557,6 +557,15 @@ ngx_completion_native_part(ngx_completion_native_t *native,
         }
     }
 
+    if (native->part == NGX_COMPLETION_NATIVE_MESSAGES
+        && event->type == NGX_COMPLETION_JSON_STRING
+        && ngx_strlchr(event->value.data,
+                       event->value.data + event->value.len, '\0'))
+    {
+        native->reason = "a message has a NUL character in it";
+        return NGX_DECLINED;
+    }
+
     ngx_completion_json_event(native->writer, event);
 
     if (event->depth == native->depth

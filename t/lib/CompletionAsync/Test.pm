@@ -69,6 +69,7 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
     run($template)          starts nginx, with that configuration or the one written
     nginx_t($template)      (exit status, output) of nginx -t; 128 + N for a signal
     nginx_v                 what nginx -V says
+    module($name)           the path of one of nginx's dynamic modules, or undef
     http_conf($http)        a template: globals and events around this http block
     stop(cut => 0)          SIGQUIT, then harder; true if it ended by itself within 10 s.
                             With cut, upstream goes away after 2 s, if a transfer still waits
@@ -236,6 +237,13 @@ sub write_file ($self, $name, $content, $mode = undef) {
     print {$file} $content;
     close $file or die "$path: $!\n";
     return $path;
+}
+
+
+sub module ($self, $name) {
+    my ($path) = $self->nginx_v =~ /--modules-path=(\S+)/ or return;
+    my $file = "$path/ngx_http_${name}_module.so";
+    return -e $file ? $file : undef;
 }
 
 
