@@ -87,7 +87,19 @@ ngx_completion_utf8_blank(u_char *p, size_t len)
     last = p + len;
 
     while (p < last) {
-        c = (*p < 0x80) ? *p++ : ngx_utf8_decode(&p, last - p);
+        c = *p++;
+
+        if (c >= 0xf0) {
+            return 0;
+        }
+
+        if (c >= 0xe0) {
+            c = (c & 0x0f) << 12 | (p[0] & 0x3f) << 6 | (p[1] & 0x3f);
+            p += 2;
+
+        } else if (c >= 0xc0) {
+            c = (c & 0x1f) << 6 | (*p++ & 0x3f);
+        }
 
         if (!(c == 0x20 || (c >= 0x09 && c <= 0x0d)
               || c == 0x85 || c == 0xa0 || c == 0x1680

@@ -10,6 +10,10 @@
 #include "ngx_completion_news.h"
 
 
+/* seconds that upstream may put off the next poll */
+#define NGX_COMPLETION_KEEP_GAP_MAX  300
+
+
 /* how long a result without a room is kept, ms */
 #define NGX_COMPLETION_OVERFLOW_TIME  5000
 
@@ -38,7 +42,10 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
 
     ngx_memzero(&update, sizeof(ngx_completion_update_t));
 
+    /* one that is wrong must not hold up those who wait for hours */
+
     seconds = ngx_max(answer->retry_after, answer->poll_interval);
+    seconds = ngx_min(seconds, NGX_COMPLETION_KEEP_GAP_MAX);
     update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
     update.outcome = answer->outcome;
 

@@ -83,6 +83,14 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 }
 
 
+ngx_table_elt_t *
+ngx_http_completion_add_cache_control(ngx_http_request_t *r,
+    const char *value)
+{
+    return ngx_http_completion_add_header(r, "Cache-Control", "%s", value);
+}
+
+
 ngx_int_t
 ngx_http_discard_request_body(ngx_http_request_t *r)
 {

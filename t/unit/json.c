@@ -139,6 +139,37 @@ test_utf8(void)
 
 
 static void
+test_blank(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *text;
+        ngx_uint_t   blank;
+    } t[] = {
+        { "", 1 },
+        { " \t\r\n\v\f", 1 },
+        { "\xc2\x85\xc2\xa0", 1 },
+        { "\xe1\x9a\x80\xe2\x80\x80\xe2\x80\x8a", 1 },
+        { "\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\x9f", 1 },
+        { "\xe3\x80\x80\xef\xbb\xbf", 1 },
+        { " a ", 0 },
+        { "\x08", 0 },
+        { "\xc2\xa1", 0 },
+        { "\xe2\x80\x8b", 0 },          /* a zero-width one is none */
+        { " \xe3\x80\x81", 0 },
+        { " \xf0\x9f\x98\x80", 0 }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        is_int(ngx_completion_utf8_blank((u_char *) t[i].text,
+                                         strlen(t[i].text)),
+               t[i].blank, "blank, or not");
+    }
+}
+
+
+static void
 test_limits(void)
 {
     char    *text;
@@ -624,6 +655,7 @@ main(void)
     pool = ngx_create_pool(1024, &shim_log);
 
     test_utf8();
+    test_blank();
     test_limits();
     test_events();
     test_members();

@@ -70,8 +70,9 @@ test_text(void)
     is_prompt(TEXT, "Hi\n\xd0\x96", "Hi\n\xd0\x96", "a text as it is");
     ok(input.members == NULL, "which has no members");
     is_prompt(TEXT, "\xef\xbb\xbfHi", "Hi", "without a byte-order mark");
-    is_prompt(TEXT, "\xef\xbb\xbf\xef\xbb\xbf", "\xef\xbb\xbf",
+    is_prompt(TEXT, "\xef\xbb\xbf\xef\xbb\xbfHi", "\xef\xbb\xbfHi",
               "the second one is text");
+    is_refused(TEXT, " \n\xc2\xa0", "the text is empty", "white space");
     is_refused(TEXT, "", "the text is empty", "no text");
     is_refused(TEXT, "\xef\xbb\xbf", "the text is empty", "a mark only");
     is_refused(TEXT, "\xd0", "the text is not valid UTF-8", "half a letter");
@@ -97,7 +98,8 @@ test_json(void)
 
     is_refused(JSON, "{\"text\":1}", "\"text\" must be a string", "a number");
     is_refused(JSON, "{\"text\":\"\"}", "the text is empty", "an empty text");
-    is_refused(JSON, "{\"text\":\"\\u0000\"}", "the text is not valid UTF-8",
+    is_refused(JSON, "{\"text\":\"\\u0000\"}",
+               "the text has a NUL character in it",
                "an escaped NUL");
     is_refused(JSON, "{}", "either \"text\" or \"messages\" must be given, "
                "once", "neither");
@@ -145,7 +147,8 @@ test_form(void)
     is_refused(FORM, "text", "the text is empty", "a name only");
     is_refused(FORM, "text=a&to=%d0", "a field of the form is not valid UTF-8",
                "half a letter");
-    is_refused(FORM, "text=%00", "the text is not valid UTF-8", "a NUL");
+    is_refused(FORM, "text=%00", "the text has a NUL character in it",
+               "a NUL");
 }
 
 

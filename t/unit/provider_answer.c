@@ -141,10 +141,6 @@ test_documents(void)
     is_document("{\"done\":false,\"id\":\"\"}", NGX_COMPLETION_PENDING,
                 "done null");
 
-    respond(200, "{\"id\":\"a\",\"done\":true}", NULL);
-    is_document("{\"id\":\"\",\"done\":true}", NGX_COMPLETION_COMPLETED,
-                "done and nothing else");
-
     respond(200, "{\"id\":\"a\",\"createdBy\":7,\"x\":{\"id\":5,\"done\":1}}",
             NULL);
     is_document("{\"id\":\"\",\"createdBy\":\"\",\"x\":{\"id\":5,\"done\":1},"
@@ -264,8 +260,8 @@ test_states(void)
           NGX_COMPLETION_FAILED, "state: a negative code" },
         { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":1e1}}",
           NGX_COMPLETION_FAILED, "state: a code that is no integer" },
-        { "{\"id\":\"a\",\"done\":true,\"error\":{}}",
-          NGX_COMPLETION_COMPLETED, "state: an empty error" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{}," RECORDED_RESPONSE "}",
+          NGX_COMPLETION_COMPLETED, "state: an empty error beside a response" },
         { "{\"id\":\"a\",\"done\":true,\"error\":{\"message\":\"m\"}}",
           NGX_COMPLETION_FAILED, "state: a message without a code" },
         { "{\"id\":\"a\",\"done\":true,\"error\":{\"message\":\"m\"},"
@@ -787,6 +783,56 @@ test_result(void)
 }
 
 
+/* an end that says nothing */
+
+static void
+test_nothing(void)
+{
+    size_t                   i;
+    ngx_completion_result_t  r;
+
+    static const struct {
+        const char  *more;
+        const char  *created;
+    } t[] = {
+        { "", "" },
+        { ",\"error\":{}", "" },
+        { ",\"error\":null,\"response\":null", "" },
+        { ",\"error\":\"\"", "" },
+        { ",\"error\":{\"code\":0,\"message\":\"m\"}", "" },
+        { ",\"createdAt\":\"2023-11-30T18:31:32.123456789Z\"",
+          "2023-11-30T18:31:32.123456789Z" },
+        { ",\"createdAt\":\"2023\\u0022\"", "" },
+        { ",\"createdAt\":\"a time that nobody would write, as it is long\"",
+          "" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        char  body[512], start[512];
+
+        snprintf(body, sizeof(body), "{\"id\":\"a\",\"done\":true%s}",
+                 t[i].more);
+        snprintf(start, sizeof(start), "{\"id\":\"\",\"description\":"
+                 "\"Async GPT Completion\",\"createdAt\":\"%s\","
+                 "\"createdBy\":\"\",\"modifiedAt\":\"", t[i].created);
+
+        respond(200, body, NULL);
+        ok(answer.outcome == NGX_COMPLETION_OK
+           && answer.operation.state == NGX_COMPLETION_FAILED
+           && answer.operation.id_offset == 7, t[i].more);
+        ok(holds(&answer.operation.document, start)
+           && holds(&answer.operation.document, "\"done\":true,"
+                    "\"metadata\":null,\"error\":{\"code\":13,"
+                    "\"message\":\"The operation ended without a result\""),
+           "its document is ours");
+        ok(ngx_completion_yandex_result(pool, &answer.operation.document, &r)
+           == NGX_OK
+           && r.state == NGX_COMPLETION_FAILED
+           && r.failure == NGX_COMPLETION_FAILURE_OTHER, "... and a failure");
+    }
+}
+
+
 static void
 test_decided(void)
 {
@@ -1044,6 +1090,7 @@ main(void)
     test_headers();
     test_reasons();
     test_result();
+    test_nothing();
     test_decided();
     test_memory();
     test_large();

@@ -189,6 +189,18 @@ test_gaps(void)
     shim_passes(3000);
     is_int(next(), 10000, "of what is left of it");
     is_int(gap(), 10000, "which is obeyed");
+
+    stub_reset();
+    stub_answer("retry-after", "99999999");
+    stub_answers(get("d7q1"), 429, "{}");
+    is_int(next(), 300000, "for five minutes at most");
+    shim_passes(300000);
+    shim_turn();
+
+    stub_reset();
+    stub_answer("x-operation-poll-interval", "99999999");
+    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    is_int(next(), 300000, "however it is said");
     stub_reset();
     ends();
 

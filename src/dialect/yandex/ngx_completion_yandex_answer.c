@@ -17,12 +17,16 @@
 #define NGX_COMPLETION_YANDEX_NOT_FOUND            5
 #define NGX_COMPLETION_YANDEX_FAILED_PRECONDITION  9
 #define NGX_COMPLETION_YANDEX_OUT_OF_RANGE         11
+#define NGX_COMPLETION_YANDEX_INTERNAL             13
 
 /* of a number: not said */
 #define NGX_COMPLETION_YANDEX_UNSAID               -2
 
 /* the longest document that we make ourselves, and more */
 #define NGX_COMPLETION_YANDEX_DECIDED_SIZE         512
+
+/* a time with nanoseconds and an offset, and more */
+#define NGX_COMPLETION_YANDEX_TIME_MAX             40
 
 #define ngx_completion_yandex_equal(s, text)                                  \
     ((s)->len == sizeof(text) - 1                                             \
@@ -41,6 +45,7 @@ enum {
     NGX_COMPLETION_FACT_ROOT = NGX_COMPLETION_JSON_ROOT,
     NGX_COMPLETION_FACT_ID,
     NGX_COMPLETION_FACT_DONE,
+    NGX_COMPLETION_FACT_CREATED_AT,
     NGX_COMPLETION_FACT_CREATED_BY,
     NGX_COMPLETION_FACT_ERROR,
     NGX_COMPLETION_FACT_ERROR_CODE,
@@ -66,6 +71,7 @@ typedef struct {
     ngx_completion_result_t        result;         /* failure: filtered */
 
     ngx_str_t                      id;
+    ngx_str_t                      created;
     ngx_str_t                      message;        /* of the top level */
     ngx_str_t                      error;          /* a string */
 
@@ -101,6 +107,9 @@ static ngx_completion_state_e ngx_completion_yandex_state(
     ngx_completion_yandex_reader_t *reader);
 static ngx_uint_t ngx_completion_yandex_error(
     ngx_completion_yandex_reader_t *reader);
+static ngx_int_t ngx_completion_yandex_made(ngx_pool_t *pool,
+    ngx_str_t *created, time_t modified, ngx_uint_t code,
+    const char *message, ngx_completion_operation_t *operation);
 static u_char *ngx_completion_yandex_time(u_char *p, time_t time);
 
 static ngx_int_t ngx_completion_yandex_read(void *data,
@@ -122,6 +131,7 @@ static ngx_int_t ngx_completion_yandex_write_text(
 static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
     ngx_completion_yandex_path(ROOT, ID, "id"),
     ngx_completion_yandex_path(ROOT, DONE, "done"),
+    ngx_completion_yandex_path(ROOT, CREATED_AT, "createdAt"),
     ngx_completion_yandex_path(ROOT, CREATED_BY, "createdBy"),
     ngx_completion_yandex_path(ROOT, ERROR, "error"),
     ngx_completion_yandex_path(ERROR, ERROR_CODE, "code"),
@@ -157,6 +167,7 @@ static const ngx_completion_yandex_place_t  ngx_completion_yandex_numbers[] = {
 
 static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
     ngx_completion_yandex_place(ID, id),
+    ngx_completion_yandex_place(CREATED_AT, created),
     ngx_completion_yandex_place(MESSAGE, message),
     ngx_completion_yandex_place(ERROR, error),
     ngx_completion_yandex_place(ERROR_MESSAGE, result.message),
@@ -203,6 +214,20 @@ ngx_completion_yandex_answer(ngx_completion_kind_e kind,
 
     operation->id = reader.id;
     operation->state = ngx_completion_yandex_state(&reader);
+
+    if (reader.done && !reader.response
+        && !ngx_completion_yandex_error(&reader))
+    {
+        /* it has ended, with nothing to show for it and no reason */
+
+        operation->state = NGX_COMPLETION_FAILED;
+
+        return ngx_completion_yandex_made(pool, &reader.created, ngx_time(),
+                                   NGX_COMPLETION_YANDEX_INTERNAL,
+                                   "The operation ended without a result",
+                                   operation);
+    }
+
     operation->id_offset = reader.id_offset;
     operation->usage = reader.result.usage;
 
@@ -301,22 +326,50 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,
     ngx_completion_operation_t *operation)
 {
-    u_char      *p;
+    u_char       text[sizeof("2026-11-30T12:00:00Z")];
+    ngx_str_t    created;
     ngx_uint_t   code;
     const char  *message;
 
-    if (state == NGX_COMPLETION_CANCELLED) {
+    switch (state) {
+
+    case NGX_COMPLETION_CANCELLED:
         code = NGX_COMPLETION_YANDEX_CANCELLED;
         message = "The operation was cancelled";
+        break;
 
-    } else {
+    case NGX_COMPLETION_LOST:
         code = NGX_COMPLETION_YANDEX_NOT_FOUND;
         message = "The operation was lost: the upstream knows it no more";
+        break;
+
+    default: /* NGX_COMPLETION_PENDING */
+        code = 0;
+        message = NULL;
+        break;
     }
 
     ngx_memzero(operation, sizeof(ngx_completion_operation_t));
 
     operation->state = state;
+
+    created.data = text;
+    created.len = ngx_completion_yandex_time(text, submitted) - text;
+
+    return ngx_completion_yandex_made(pool, &created, decided, code, message,
+                                      operation);
+}
+
+
+/* a document of our own; code: 0: pending */
+
+static ngx_int_t
+ngx_completion_yandex_made(ngx_pool_t *pool, ngx_str_t *created,
+    time_t modified, ngx_uint_t code, const char *message,
+    ngx_completion_operation_t *operation)
+{
+    u_char  *p;
+
     operation->id_offset = sizeof("{\"id\":\"") - 1;
     ngx_completion_usage_init(&operation->usage);
 
@@ -329,13 +382,21 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
 
     p = ngx_sprintf(p, "{\"id\":\"\",\"description\":\"Async GPT Completion\","
                     "\"createdAt\":\"");
-    p = ngx_completion_yandex_time(p, submitted);
-    p = ngx_sprintf(p, "\",\"createdBy\":\"\",\"modifiedAt\":\"");
-    p = ngx_completion_yandex_time(p, decided);
-    p = ngx_sprintf(p, "\",\"done\":%s,\"metadata\":null",
-                    (state == NGX_COMPLETION_PENDING) ? "false" : "true");
 
-    if (state != NGX_COMPLETION_PENDING) {
+    /* what is longer, or has to be escaped, is no time */
+
+    if (created->len && created->len <= NGX_COMPLETION_YANDEX_TIME_MAX
+        && ngx_escape_json(NULL, created->data, created->len) == 0)
+    {
+        p = ngx_cpymem(p, created->data, created->len);
+    }
+
+    p = ngx_sprintf(p, "\",\"createdBy\":\"\",\"modifiedAt\":\"");
+    p = ngx_completion_yandex_time(p, modified);
+    p = ngx_sprintf(p, "\",\"done\":%s,\"metadata\":null",
+                    code ? "true" : "false");
+
+    if (code) {
         p = ngx_sprintf(p, ",\"error\":{\"code\":%ui,\"message\":\"%s\","
                         "\"details\":[]}",
                         code, message);
