@@ -10,8 +10,8 @@ use lib "$FindBin::Bin/lib";
 use Test::More;
 use CompletionAsync::Test qw(wait_until);
 
-my @NAMES = qw(operation state source upstream_status upstream_time upstream_request_id
-    input_tokens completion_tokens total_tokens model_version);
+my @NAMES = qw(operation state source upstream_status upstream_time queue_time upstream_request_id
+    input_tokens completion_tokens reasoning_tokens total_tokens model_version);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
 
@@ -35,6 +35,9 @@ completion_async_provider closed {
 completion_async_provider limited {
     zone limited 1m; %%PROVIDER%% submit_rate 1r/h;
 }
+completion_async_provider queued {
+    zone queued 1m; %%PROVIDER%% submit_rate 1r/s; submit_queue 5;
+}
 %%METRICS%%
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -43,6 +46,7 @@ server {
     location /translate { completion_async yandex; }
     location /closed    { completion_async closed; }
     location /limited   { completion_async limited; }
+    location /queued    { completion_async queued; }
     location /cached    { completion_async yandex; completion_async_cache 1h shared; }
     location /headers   { completion_async yandex; %%HEADERS%% }
     location /static    { return 200 "static\n"; }
@@ -100,7 +104,7 @@ subtest 'a submit' => sub {
     my ($location, $id, $got) = submit('a');
     my %accepted = (
         status => 202, operation => $id, source => 'upstream', upstream_status => 200,
-        upstream_time => $TIME, upstream_request_id => $ID, state => 'pending',
+        upstream_time => $TIME, queue_time => '0.000', upstream_request_id => $ID, state => 'pending',
     );
     says($got, 'that is pending', %accepted);
 
@@ -115,6 +119,14 @@ subtest 'a submit' => sub {
     (undef, undef, $got) = submit('a');
     my $took = $got->{upstream_time} || 0;
     ok 0.25 <= $took && $took < 8, 'the time that upstream took, in seconds' or diag $took;
+};
+
+
+subtest 'a submit in the line' => sub {
+    my @got = map { (request(POST => '/queued', body => 'a'))[1] } 1 .. 2;
+    is $got[0]{queue_time}, '0.000', 'the first goes at once';
+    like $got[1]{queue_time}, qr/^(?:1\.0|0\.)[0-9]+$/, 'the second waits for its second';
+    cmp_ok $got[1]{queue_time}, '>', 0.1, '... or the rest of it';
 };
 
 
@@ -159,12 +171,12 @@ subtest 'waiting' => sub {
     $emulator->finish($id);
     $client->response(10);
     says(logged($n), 'a submit, to the end', %final, operation => $id, source => 'upstream',
-        upstream_status => 200, upstream_time => $TIME, upstream_request_id => $ID);
+        upstream_status => 200, upstream_time => $TIME, queue_time => '0.000', upstream_request_id => $ID);
 
     my (undef, $got) = request(POST => '/translate', body => 'a', %wait);
     says($got, 'a submit, in vain', status => 202, state => 'pending', source => 'upstream',
         operation => ($emulator->submits)[-1]{operation}, upstream_status => 200,
-        upstream_time => $TIME, upstream_request_id => $ID);
+        upstream_time => $TIME, queue_time => '0.000', upstream_request_id => $ID);
 
     my $location;
     ($location, $id) = submit($text);
@@ -201,7 +213,7 @@ subtest 'what others have paid for' => sub {
     my ($sent, $joined) = sort { $a->{source} eq 'joined' ? 1 : -1 } map { logged($_) } @n;
     says($joined, 'joined', %known, source => 'joined');
     says($sent, 'by whom', %known, source => 'upstream', upstream_status => 200,
-        upstream_time => $TIME, upstream_request_id => $ID);
+        upstream_time => $TIME, queue_time => '0.000', upstream_request_id => $ID);
 
     $emulator->fault(submit => 1, reset => 'request');
     $key{headers}{'Idempotency-Key'} = 'unknown';
@@ -235,7 +247,7 @@ subtest 'how it ended' => sub {
     my @case = (
         [ final                => 'completed',  %answer ],
         [ tool_calls           => 'completed',  %answer ],
-        [ reasoning            => 'completed',  %answer ],
+        [ reasoning            => 'completed',  %answer, reasoning_tokens => 7 ],
         [ error0               => 'completed',  %answer ],
         [ no_usage             => 'completed',  model_version => '18.01.2024' ],
         [ truncated            => 'incomplete', %answer ],
@@ -287,7 +299,7 @@ subtest 'errors' => sub {
     says((request(GET => $location))[1], 'a forged id', status => 404);
     says((request(GET => '/static'))[1], 'a location that is not ours', status => 200);
 
-    my %asked = (upstream_time => $TIME, upstream_request_id => $ID, source => 'upstream');
+    my %asked = (upstream_time => $TIME, queue_time => '0.000', upstream_request_id => $ID, source => 'upstream');
     for my $case ([ 400 => 400 ], [ 401 => 502 ], [ 403 => 502 ], [ 500 => 424 ]) {
         my ($theirs, $ours) = @$case;
         $emulator->fault(submit => 1, status => $theirs);

@@ -79,5 +79,6 @@ ngx_completion_usage_init(ngx_completion_usage_t *usage)
 {
     usage->input = -1;
     usage->completion = -1;
+    usage->reasoning = -1;
     usage->total = -1;
 }

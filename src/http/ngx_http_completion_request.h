@@ -65,6 +65,7 @@ typedef struct {
     struct {                                        /* to a submit */
         ngx_uint_t                   status;
         ngx_msec_t                   time;
+        ngx_msec_t                   queued;
         ngx_str_t                    request_id;
         ngx_uint_t                   tries;
     } upstream;

@@ -236,6 +236,7 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ctx->upstream.tries = submit->call.tries;
     ctx->upstream.status = answer->status;
     ctx->upstream.time = submit->call.elapsed;
+    ctx->upstream.queued = submit->queued;
     ctx->upstream.request_id = answer->request_id;
 
     if (ngx_http_completion_submit_copy(r->pool, &ctx->upstream.request_id)

@@ -20,9 +20,11 @@ typedef enum {
     NGX_HTTP_COMPLETION_VAR_SOURCE,
     NGX_HTTP_COMPLETION_VAR_STATUS,
     NGX_HTTP_COMPLETION_VAR_TIME,
+    NGX_HTTP_COMPLETION_VAR_QUEUE_TIME,
     NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
     NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS,
     NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
+    NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS,
     NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS,
     NGX_HTTP_COMPLETION_VAR_MODEL_VERSION
 } ngx_http_completion_variable_e;
@@ -50,6 +52,10 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
       ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_TIME,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("completion_async_queue_time"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_QUEUE_TIME,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("completion_async_upstream_request_id"), NULL,
       ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -60,6 +66,10 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
 
     { ngx_string("completion_async_completion_tokens"), NULL,
       ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_reasoning_tokens"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("completion_async_total_tokens"), NULL,
@@ -159,6 +169,12 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         }
         break;
 
+    case NGX_HTTP_COMPLETION_VAR_QUEUE_TIME:
+        if (ctx->upstream.tries || ctx->upstream.queued) {
+            number = ctx->upstream.queued;
+        }
+        break;
+
     case NGX_HTTP_COMPLETION_VAR_REQUEST_ID:
         value = ctx->upstream.request_id;
         break;
@@ -169,6 +185,10 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
         number = result->usage.completion;
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS:
+        number = result->usage.reasoning;
         break;
 
     case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
@@ -186,7 +206,8 @@ ngx_http_completion_variable(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        value.len = ((data == NGX_HTTP_COMPLETION_VAR_TIME)
+        value.len = ((data == NGX_HTTP_COMPLETION_VAR_TIME
+                      || data == NGX_HTTP_COMPLETION_VAR_QUEUE_TIME)
                          ? ngx_sprintf(value.data, "%L.%03L", number / 1000,
                                        number % 1000)
                          : ngx_sprintf(value.data, "%L", number))

@@ -142,6 +142,7 @@ typedef struct {
 typedef struct {
     int64_t                    input;
     int64_t                    completion;
+    int64_t                    reasoning;    /* of the completion's */
     int64_t                    total;
 } ngx_completion_usage_t;
 

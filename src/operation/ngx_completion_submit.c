@@ -417,6 +417,7 @@ ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
     ngx_completion_metrics_add(&metrics->queued, 1);
     ngx_completion_metrics_add(&metrics->queued_time, delay);
 
+    submit->queued += delay;
     ngx_add_timer(&submit->timer, delay);
 
     return NGX_COMPLETION_SUBMIT_IN_QUOTA;

@@ -56,6 +56,7 @@ struct ngx_completion_submit_s {
     ngx_completion_id_t                id;
     ngx_completion_found_t             found;        /* by its keys */
     ngx_msec_t                         retry_after;  /* ms; 0: not known */
+    ngx_msec_t                         queued;       /* ms in the line */
 
     /* private */
 

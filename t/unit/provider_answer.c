@@ -745,6 +745,7 @@ test_result(void)
        "result: filtered");
     is_str(&r.text, "one", "result: the first alternative's text");
     is_int(r.usage.total, -1, "result: no usage");
+    is_int(r.usage.reasoning, -1, "result: no reasoning");
 
     text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
                "{\"message\":{\"toolCallList\":{\"text\":\"no\"}},"

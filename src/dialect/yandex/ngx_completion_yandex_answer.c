@@ -61,6 +61,8 @@ enum {
     NGX_COMPLETION_FACT_USAGE,
     NGX_COMPLETION_FACT_INPUT_TOKENS,
     NGX_COMPLETION_FACT_COMPLETION_TOKENS,
+    NGX_COMPLETION_FACT_COMPLETION_DETAILS,
+    NGX_COMPLETION_FACT_REASONING_TOKENS,
     NGX_COMPLETION_FACT_TOTAL_TOKENS,
     NGX_COMPLETION_FACT_MODEL_VERSION
 };
@@ -147,6 +149,10 @@ static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
     ngx_completion_yandex_path(RESPONSE, USAGE, "usage"),
     ngx_completion_yandex_path(USAGE, INPUT_TOKENS, "inputTextTokens"),
     ngx_completion_yandex_path(USAGE, COMPLETION_TOKENS, "completionTokens"),
+    ngx_completion_yandex_path(USAGE, COMPLETION_DETAILS,
+                               "completionTokensDetails"),
+    ngx_completion_yandex_path(COMPLETION_DETAILS, REASONING_TOKENS,
+                               "reasoningTokens"),
     ngx_completion_yandex_path(USAGE, TOTAL_TOKENS, "totalTokens"),
     ngx_completion_yandex_path(RESPONSE, MODEL_VERSION, "modelVersion"),
     { 0, 0, ngx_null_string }
@@ -160,6 +166,7 @@ static const ngx_completion_yandex_place_t  ngx_completion_yandex_numbers[] = {
     ngx_completion_yandex_place(ERROR_GRPC_CODE, error_grpc_code),
     ngx_completion_yandex_place(INPUT_TOKENS, result.usage.input),
     ngx_completion_yandex_place(COMPLETION_TOKENS, result.usage.completion),
+    ngx_completion_yandex_place(REASONING_TOKENS, result.usage.reasoning),
     ngx_completion_yandex_place(TOTAL_TOKENS, result.usage.total),
     { 0, 0 }
 };
