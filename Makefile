@@ -189,8 +189,17 @@ install: all
 	    && chmod 644 $(DESTDIR)$(SNIPPET) \
 	    && echo "  install    $(DESTDIR)$(SNIPPET)"; }
 
+# what would load it, and leave nginx without a start, goes first
 uninstall:
-	rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
+	@grep -Ehs '^[^#]*load_module[^;]*/?$(NAME)\.so' \
+	    $(DESTDIR)/etc/nginx/nginx.conf \
+	    && { echo "  $(DESTDIR)/etc/nginx/nginx.conf has this line:" \
+	        "take it away first" >&2; exit 1; } || true
+	@grep -ls '$(NAME)\.so' $(DESTDIR)/etc/nginx/modules-enabled/* \
+	    | while read -r file; do \
+	        rm -f "$$file"; echo "  uninstall  $$file"; done
+	@rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
+	@echo "  uninstall  $(DESTDIR)$(MODULES)/$(NAME).so"
 
 
 # Packages; their version is that of the changelog's newest release.

@@ -25,11 +25,18 @@ plan skip_all => 'the module is a part of nginx' if $ENV{TEST_NGINX_STATIC};
 plan skip_all => 'not the module that users get' if basename($module) ne "$name.so";
 
 
-sub make (@args) {
+# (status, what it said)
+sub tried (@args) {
     my ($where) = ref $args[0] ? @{ shift @args } : $root;
     local @ENV{qw(MAKEFLAGS MAKEOVERRIDES)};
     my $said = qx{cd '$where' && make --no-print-directory @args 2>&1};
-    is $?, 0, "make @args" or diag($said);
+    return ($?, $said);
+}
+
+
+sub make (@args) {
+    my ($status, $said) = tried(@args);
+    is $status, 0, "make @args" or diag($said);
 }
 
 
@@ -40,6 +47,13 @@ sub below ($folder) {
     };
     find({ no_chdir => 1, wanted => $note }, $folder);
     return \%file;
+}
+
+
+sub spew ($path, $text) {
+    open my $file, '>', $path or die "$path: $!\n";
+    print {$file} $text;
+    close $file or die "$path: $!\n";
 }
 
 
@@ -70,8 +84,23 @@ subtest 'installed and removed' => sub {
     is_deeply [ grep { $_ ne $so && $_ ne $snippet } keys %$files ], [], 'nothing else';
     is_deeply [ grep { $_ ne '644' } values %$files ], [], 'for everybody to read';
 
+    # Debian's way to turn it on, by a link, which would lead nowhere afterwards.
+    mkdir "$dir/root/etc";
+    mkdir "$dir/root/etc/nginx" . $_ for '', '/modules-enabled';
+    my $enabled = "$dir/root/etc/nginx/modules-enabled";
+    symlink "$dir/root$snippet", "$enabled/50-mod-http-completion-async.conf";
+    spew("$enabled/50-mod-other.conf", "load_module modules/other.so;\n");
+    spew("$dir/root/etc/nginx/nginx.conf", "load_module modules/$name.so;\n");
+    my ($refused) = tried('uninstall', @where);
+    isnt $refused, 0, 'what nginx.conf loads is not taken away';
+    ok -e "$dir/root$so" && -e "$enabled/50-mod-http-completion-async.conf", '... nor a part of it';
+
+    spew("$dir/root/etc/nginx/nginx.conf", "# load_module modules/$name.so;\n");
     make('uninstall', @where);
-    is_deeply below("$dir/root"), {}, 'nothing is left';
+    is_deeply [ sort keys %{ below("$dir/root") } ],
+        [ '/etc/nginx/modules-enabled/50-mod-other.conf', '/etc/nginx/nginx.conf' ],
+        'nothing of it is left';
+    ok !-l "$enabled/50-mod-http-completion-async.conf", '... no link either';
 };
 
 subtest 'the same bytes elsewhere' => sub {
