@@ -489,7 +489,7 @@ subtest 'reloads' => sub {
     for my $case (
         [ folder         => 'b1gotherfolder', $another ],
         [ operations_url => '/v2/operations', $another ],
-        [ also           => 'submit_rate 100000r/m 100000r/h;', $more ],
+        [ also           => 'submit_rate 100000r/h; poll_rate 100000r/m;', $more ],
     ) {
         my ($directive, $value, $says) = @$case;
         $r->conf($r->http_conf(block($directive => $value)));

@@ -175,8 +175,9 @@ struct ngx_completion_dialect_s {
     ngx_int_t                      (*id)(ngx_str_t *id);
 
     /*
-     * Reads an operation out of an answer to a call.  NGX_OK; NGX_DECLINED:
-     * not readable, and *fault says how, fit for a log; NGX_ERROR: no memory.
+     * Reads an operation out of an answer to a call.  The text goes with its
+     * transfer: what is read stands in the pool.  NGX_OK; NGX_DECLINED: not
+     * readable, and *fault says how, fit for a log; NGX_ERROR: no memory.
      */
     ngx_int_t                      (*answer)(ngx_completion_kind_e kind,
                                         ngx_completion_masks_t *masks,

@@ -30,13 +30,19 @@ tickets_read(ngx_pool_t *pool, ngx_str_t *text, ngx_str_t *found,
     const char **fault)
 {
     ngx_int_t                      rc;
+    ngx_str_t                      copy;
     ngx_uint_t                     i, n;
     ngx_array_t                   *list;
     ngx_completion_json_member_t  *member;
 
     ngx_memzero(found, MEMBERS * sizeof(ngx_str_t));
 
-    rc = ngx_completion_json_members(pool, text, &list, fault);
+    /* members may point into the text, which goes with its transfer */
+
+    copy.len = text->len;
+    copy.data = ngx_pstrdup(pool, text);
+
+    rc = ngx_completion_json_members(pool, &copy, &list, fault);
     if (rc != NGX_OK) {
         return rc;
     }
