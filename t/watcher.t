@@ -37,6 +37,7 @@ http {
         poll_interval 300ms 600ms;
         %%PROVIDER%%
     }
+    %%METRICS%%
     server {
         listen 127.0.0.1:%%PORT%% reuseport;
 
@@ -85,12 +86,10 @@ subtest 'an operation is watched without any client' => sub {
     for my $id ($upstream, $gone) {
         ok wait_until(sub { $emulator->polls($id) >= 2 }), 'upstream is asked, again and again';
         $emulator->finish($id);
-        my $polls = $emulator->polls($id);
-        ok wait_until(sub {
-            my @polls = $emulator->polls($id);
-            return grep { defined $_->{end} } splice @polls, $polls;
-        }), 'until the end';
     }
+    my @ended = (provider => 'eager', state => 'completed');
+    ok wait_until(sub { $t->metrics->sum('operations_finished_total', @ended) == 2 }),
+        'until the end of both';
     my @before = map { $emulator->polls($_) } $upstream, $gone;
     my $r;
     wait_until(sub { ($r = $t->request(GET => $location))->json->{done} });
