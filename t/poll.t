@@ -142,7 +142,7 @@ subtest 'an early error' => sub {
 
 subtest 'finished' => sub {
     for my $outcome (qw(final truncated filter partial unspecified tool_calls alternatives no_usage
-        reasoning null_dates fraction exotic empty status:ALTERNATIVE_STATUS_NEW))
+        reasoning null_dates fraction exotic status:ALTERNATIVE_STATUS_NEW))
     {
         my ($location, $r, $id) = finished("a [outcome=$outcome]");
         my $capability = $location =~ s{.*/}{}r;
@@ -164,6 +164,15 @@ subtest 'finished' => sub {
 
     $r = $t->request(GET => finished('a [outcome=huge]'));
     is length $r->json->{response}{alternatives}[0]{message}{text}, 1_500_000, 'a large result';
+};
+
+
+subtest 'an end that says nothing' => sub {
+    my ($location, $r) = finished('a [outcome=empty]');
+    is $r->json->{done}, Mojo::JSON->true, 'is an end';
+    is $r->json->{error}{code}, 13, '... and a failure, not an empty text';
+    $r = $t->request(GET => $location, headers => { Accept => 'text/plain' });
+    is $r->{status}, 424, '... as text, too';
 };
 
 
