@@ -159,7 +159,7 @@ subtest 'renewal' => sub {
 
 
 subtest 'the old one serves while the new one is long in coming, or does not come' => sub {
-    my $t = start(token_ttl => 8);
+    my $t = start(token_ttl => 12);
     $t->run($CONF);
     ok $t->emulator->wait_over(token => 1), 'the first token';
     $t->emulator->fault(token => 'every', status => 500);
