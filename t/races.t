@@ -397,14 +397,14 @@ subtest 'a worker goes away while its answer is on its way' => sub {
     start('');
     $t->allow_killed_workers;
 
-    $emulator->fault(poll => 1, delay => 60);
+    $emulator->fault(poll => 1, delay => 60, text => 'killed');
     my ($killed, $killed_id) = submit('/mortal', "$DONE killed");
     until_polled($killed_id);
     $t->kill_worker(asking());
     ok !$t->request(GET => $killed)->json->{done}, 'pending' for 1 .. 3;
 
     # Long enough for it to be stopped, which is when the answer comes.
-    $emulator->fault(poll => 1, delay => 2);
+    $emulator->fault(poll => 1, delay => 2, text => 'stopped');
     my ($stopped, $stopped_id) = submit('/mortal', 'stopped');
     until_polled($stopped_id);
     my $worker = asking();
@@ -413,8 +413,8 @@ subtest 'a worker goes away while its answer is on its way' => sub {
 
     for my $op ([ $killed, $killed_id, "$DONE killed" ], [ $stopped, $stopped_id, 'stopped' ]) {
         my ($location, $id, $text) = @$op;
-        is_result($t->request(GET => $location, headers => { Prefer => 'wait=10' }), $text,
-            'another takes over');
+        is_result($t->request(GET => $location, headers => { Prefer => 'wait=15' }, timeout => 20),
+            $text, 'another takes over');
         my @polls = $emulator->polls($id);
         is scalar @polls, 2, 'asked again once';
         # request_timeout, and a second
