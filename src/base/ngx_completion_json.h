@@ -121,8 +121,6 @@ void ngx_completion_json_object(ngx_completion_json_writer_t *w);
 void ngx_completion_json_array(ngx_completion_json_writer_t *w);
 void ngx_completion_json_end(ngx_completion_json_writer_t *w);
 
-#define ngx_completion_json_object_end  ngx_completion_json_end
-#define ngx_completion_json_array_end   ngx_completion_json_end
 
 void ngx_completion_json_key(ngx_completion_json_writer_t *w,
     const char *name);

@@ -404,7 +404,7 @@ ngx_completion_native_error(ngx_pool_t *pool,
     ngx_completion_json_string(w, &said);
     ngx_completion_json_key(w, "code");
     ngx_completion_json_cstring(w, problem->code);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     return ngx_completion_json_writer_finish(w, &to->body);
 }

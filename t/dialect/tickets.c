@@ -98,7 +98,7 @@ tickets_write(ngx_pool_t *pool, ngx_str_t *found,
         }
     }
 
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     return ngx_completion_json_writer_finish(w, &operation->document);
 }
@@ -211,7 +211,7 @@ tickets_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_completion_json_string(w, &prompt->model);
     ngx_completion_json_key(w, "input");
     ngx_completion_json_string(w, &prompt->text);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     return ngx_completion_json_writer_finish(w, body);
 }

@@ -401,11 +401,11 @@ test_writer(void)
     ngx_completion_json_raw(w, &s);
     s = str("{\"raw\": 1.0}");
     ngx_completion_json_raw(w, &s);
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
     ngx_completion_json_key(w, "e");
     ngx_str_null(&s);
     ngx_completion_json_string(w, &s);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     rc = ngx_completion_json_writer_finish(w, &out);
     is_int(rc, NGX_OK, "writer: finished");
@@ -421,14 +421,14 @@ test_writer(void)
         ngx_completion_json_cstring(w, "0123456789");
     }
 
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
     rc = ngx_completion_json_writer_finish(w, &out);
     ok(rc == NGX_OK && out.len == 10000 * 13 + 1, "writer: grows");
 
     w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_array(w);
     ngx_completion_json_raw(w, &s);
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: nothing is no value");
 
@@ -438,7 +438,7 @@ test_writer(void)
     w = ngx_completion_json_writer_sized(pool, 100);
     ngx_completion_json_array(w);
     ngx_completion_json_string(w, &s);
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
     rc = ngx_completion_json_writer_finish(w, &out);
     ok(rc == NGX_OK && out.len == 5000 + 4, "writer: grows by more than twice");
 
@@ -447,13 +447,13 @@ test_writer(void)
     s = str("\xed\xa0\x80");
     ngx_completion_json_string(w, &s);
     ngx_completion_json_cstring(w, "after");
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: a string that is not UTF-8");
 
     w = ngx_completion_json_writer_create(pool);
-    ngx_completion_json_object_end(w);
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
+    ngx_completion_json_end(w);
     ngx_completion_json_boolean(w, 0);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: an end without a beginning");
@@ -470,7 +470,7 @@ test_writer(void)
     w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_object(w);
     ngx_completion_json_boolean(w, 0);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
     is_int(ngx_completion_json_writer_finish(w, &out), NGX_ERROR,
            "writer: a name that is no string");
 
@@ -485,7 +485,7 @@ test_writer(void)
 
     ngx_completion_json_object(NULL);
     ngx_completion_json_key(NULL, "k");
-    ngx_completion_json_object_end(NULL);
+    ngx_completion_json_end(NULL);
     is_int(ngx_completion_json_writer_finish(NULL, &out), NGX_ERROR,
            "writer: none");
 }

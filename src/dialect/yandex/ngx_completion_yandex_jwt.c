@@ -211,7 +211,7 @@ ngx_completion_jwt_sign(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     ngx_completion_json_cstring(w, "PS256");
     ngx_completion_json_key(w, "kid");
     ngx_completion_json_string(w, &key->id);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     if (ngx_completion_json_writer_finish(w, &header) != NGX_OK) {
         return NGX_ERROR;
@@ -228,7 +228,7 @@ ngx_completion_jwt_sign(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     ngx_completion_json_integer(w, now);
     ngx_completion_json_key(w, "exp");
     ngx_completion_json_integer(w, now + NGX_COMPLETION_JWT_LIFETIME);
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     if (ngx_completion_json_writer_finish(w, &claims) != NGX_OK) {
         return NGX_ERROR;

@@ -292,7 +292,7 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
         ngx_completion_json_key(w, "jsonSchema");
         ngx_completion_json_object(w);
         ngx_completion_yandex_part(w, "schema", &prompt->schema);
-        ngx_completion_json_object_end(w);
+        ngx_completion_json_end(w);
         break;
 
     default:
@@ -309,7 +309,7 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
     ngx_completion_yandex_part(w, "parallelToolCalls",
                                &parts[NGX_COMPLETION_NATIVE_PARALLEL]);
 
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 
     return ngx_completion_json_writer_finish(w, body);
 }
@@ -356,10 +356,10 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
         ngx_completion_json_key(w, "reasoningOptions");
         ngx_completion_json_object(w);
         ngx_completion_yandex_part(w, "mode", mode);
-        ngx_completion_json_object_end(w);
+        ngx_completion_json_end(w);
     }
 
-    ngx_completion_json_object_end(w);
+    ngx_completion_json_end(w);
 }
 
 
@@ -399,7 +399,7 @@ ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
         ngx_completion_json_string(w, &message[i].role);
         ngx_completion_json_key(w, "text");
         ngx_completion_json_string(w, &message[i].text);
-        ngx_completion_json_object_end(w);
+        ngx_completion_json_end(w);
     }
 
     elements = native->parts[NGX_COMPLETION_NATIVE_MESSAGES];
@@ -419,10 +419,10 @@ ngx_completion_yandex_messages(ngx_completion_json_writer_t *w,
         ngx_completion_json_cstring(w, "user");
         ngx_completion_json_key(w, "text");
         ngx_completion_json_string(w, &prompt->text);
-        ngx_completion_json_object_end(w);
+        ngx_completion_json_end(w);
     }
 
-    ngx_completion_json_array_end(w);
+    ngx_completion_json_end(w);
 }
 
 
@@ -472,7 +472,7 @@ ngx_completion_yandex_native(ngx_pool_t *pool, ngx_str_t *text,
         return NGX_DECLINED;
     }
 
-    ngx_completion_json_array_end(native->writer);
+    ngx_completion_json_end(native->writer);
 
     if (ngx_completion_json_writer_finish(native->writer, &native->text)
         != NGX_OK)
