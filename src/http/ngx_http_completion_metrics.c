@@ -95,7 +95,9 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
     if (b == NULL
         || ngx_array_init(&page, r->pool, 16384, 1) != NGX_OK
         || ngx_http_completion_metrics_page(&page, &samples) != NGX_OK
-        || ngx_http_completion_add_cache_control(r, "no-store") == NULL)
+        || ngx_http_completion_cache_control(r,
+               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+           == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

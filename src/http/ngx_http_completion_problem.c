@@ -49,7 +49,9 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     if (ctx->conf->face->error(r->pool, ctx->format, outcome,
                                detail ? detail : &none, &answer)
         != NGX_OK
-        || ngx_http_completion_add_cache_control(r, "no-store") == NULL)
+        || ngx_http_completion_cache_control(r,
+               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+           == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

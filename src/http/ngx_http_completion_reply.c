@@ -73,8 +73,6 @@ ngx_int_t
 ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    u_char            max_age[sizeof("private, max-age=, immutable")
-                              + NGX_TIME_T_LEN];
     time_t            rest;
     ngx_uint_t        submitted, pending, shown, failed;
     ngx_table_elt_t  *h;
@@ -113,7 +111,8 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     if (!shown || submitted || pending || ctx->view.decided) {
         r->disable_not_modified = 1;
-        failed |= !ngx_http_completion_add_cache_control(r, "no-store");
+        h = ngx_http_completion_add_header(r, "Cache-Control", "no-store");
+        failed |= !ngx_http_completion_cache_control(r, h);
 
         return failed ? NGX_ERROR : NGX_OK;
     }
@@ -129,18 +128,19 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        failed |= !ngx_http_completion_add_cache_control(r,
-                                                         "private, no-cache");
+        h = ngx_http_completion_add_header(r, "Cache-Control",
+                                           "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
                + ctx->conf->service->provider.dialect->lifetime;
 
-        (void) ngx_sprintf(max_age, "private, max-age=%T, immutable%Z",
-                           ngx_max(rest, 0));
-
-        failed |= !ngx_http_completion_add_cache_control(r, (char *) max_age);
+        h = ngx_http_completion_add_header(r, "Cache-Control",
+                                           "private, max-age=%T, immutable",
+                                           ngx_max(rest, 0));
     }
+
+    failed |= !ngx_http_completion_cache_control(r, h);
 
     return failed ? NGX_ERROR : NGX_OK;
 }
@@ -334,16 +334,14 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
 
 ngx_table_elt_t *
-ngx_http_completion_add_cache_control(ngx_http_request_t *r,
-    const char *value)
+ngx_http_completion_cache_control(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    ngx_table_elt_t  *h, **cc;
+    ngx_table_elt_t  **cc;
 #if (nginx_version < 1023000)
-    ngx_uint_t        i;
-    ngx_array_t      *all;
+    ngx_uint_t         i;
+    ngx_array_t       *all;
 #endif
 
-    h = ngx_http_completion_add_header(r, "Cache-Control", "%s", value);
     if (h == NULL) {
         return NULL;
     }

@@ -214,11 +214,11 @@ ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
 
 /*
- * Where nginx's other modules look for it, to replace it; in the place of one
- * that what led here may have left.
+ * Of a Cache-Control that was added, or NULL: nginx's other modules find it
+ * where they look for one to replace; what led here may have left another.
  */
-ngx_table_elt_t *ngx_http_completion_add_cache_control(ngx_http_request_t *r,
-    const char *value);
+ngx_table_elt_t *ngx_http_completion_cache_control(ngx_http_request_t *r,
+    ngx_table_elt_t *h);
 
 /* What the document says; NULL: nothing readable. */
 ngx_completion_result_t *ngx_http_completion_result(ngx_http_request_t *r,

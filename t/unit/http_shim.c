@@ -84,10 +84,9 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
 
 ngx_table_elt_t *
-ngx_http_completion_add_cache_control(ngx_http_request_t *r,
-    const char *value)
+ngx_http_completion_cache_control(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
-    return ngx_http_completion_add_header(r, "Cache-Control", "%s", value);
+    return h;
 }
 
 
