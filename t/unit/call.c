@@ -62,21 +62,6 @@ ends(const char *name)
 }
 
 
-static ngx_completion_fetch_t *
-token(void)
-{
-    int  i;
-
-    for (i = 0; stub_started[i]; i++) {
-        if (stub_started[i]->origin == &service.provider.credential.service) {
-            return stub_started[i];
-        }
-    }
-
-    return NULL;
-}
-
-
 static void
 test_kinds(void)
 {
@@ -170,12 +155,12 @@ test_refused(void)
 
     service_begins(1, 0);
     begins(NGX_COMPLETION_KIND_CANCEL, 0);
-    stub_answers(token(), 200, TOKEN("t1.first"));
+    stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_turn();
     stub_answers(call->fetch, 401, "{}");
     is_int(call->state, NGX_COMPLETION_CALL_CREDENTIAL, "a token: another one");
-    ok(token() != NULL, "is got");
-    stub_answers(token(), 200, TOKEN("t1.second"));
+    ok(service_token() != NULL, "is got");
+    stub_answers(service_token(), 200, TOKEN("t1.second"));
     shim_turn();
     ok(call->fetch && strstr(stub_headers, "t1.second"), "and shown");
     stub_answers(call->fetch, 200, PENDING("d7q1"));
@@ -192,18 +177,18 @@ test_token(void)
     service_begins(1, 0);
     is_int(ngx_completion_credentials_get(&service, &shown), NGX_AGAIN,
            "there is no token");
-    ok(token() == NULL, "and asking for it begins nothing");
+    ok(service_token() == NULL, "and asking for it begins nothing");
 
     is_int(begins(NGX_COMPLETION_KIND_CANCEL, 0), NGX_OK, "a call");
     is_int(call->state, NGX_COMPLETION_CALL_CREDENTIAL, "waits");
-    ok(token() != NULL, "and begins to get one");
+    ok(service_token() != NULL, "and begins to get one");
 
-    stub_answers(token(), 500, "{}");
+    stub_answers(service_token(), 500, "{}");
     shim_turn();
     is_int(call->state, NGX_COMPLETION_CALL_CREDENTIAL, "a failure: it waits");
     shim_passes(1000);
-    ok(token() != NULL && told == 0, "and tries go on");
-    stub_answers(token(), 200, TOKEN("t1.first"));
+    ok(service_token() != NULL && told == 0, "and tries go on");
+    stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_turn();
     ok(call->fetch != NULL, "news of a token: sent");
     stub_answers(call->fetch, 200, PENDING("d7q1"));
@@ -219,7 +204,7 @@ test_token(void)
 
     service_begins(1, 0);
     begins(NGX_COMPLETION_KIND_CANCEL, 1);
-    stub_answers(token(), 200, TOKEN("t1.first"));
+    stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_turn();
     ok(told == 1 && seen == NGX_COMPLETION_CALL_TURN,
        "a paced one that waited is its owner's");

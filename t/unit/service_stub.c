@@ -146,3 +146,18 @@ service_ended(void)
 
     return left == 0;
 }
+
+
+ngx_completion_fetch_t *
+service_token(void)
+{
+    int  i;
+
+    for (i = 0; stub_started[i]; i++) {
+        if (stub_started[i]->origin == &service.provider.credential.service) {
+            return stub_started[i];
+        }
+    }
+
+    return NULL;
+}

@@ -41,6 +41,9 @@ void service_begins(ngx_uint_t token, ngx_msec_t per);
 /* Another content of the file; NULL: it is gone. */
 void service_file(const char *secret);
 
+/* The transfer that gets a token, or NULL. */
+ngx_completion_fetch_t *service_token(void);
+
 /* The worker exits: what is left of it. */
 int service_ended(void);
 

@@ -40,21 +40,6 @@ get(const char *suffix)
 }
 
 
-static ngx_completion_fetch_t *
-token(void)
-{
-    int  i;
-
-    for (i = 0; stub_started[i]; i++) {
-        if (stub_started[i]->origin == &service.provider.credential.service) {
-            return stub_started[i];
-        }
-    }
-
-    return NULL;
-}
-
-
 static void
 begins(ngx_uint_t with_token)
 {
@@ -259,8 +244,8 @@ test_credentials(void)
     begins(1);
     is_int(reads(), NGX_AGAIN, "without a token");
     shim_passes(900);
-    ok(get("d7q1") == NULL && token() != NULL, "nothing is taken");
-    stub_answers(token(), 200, TOKEN("t1.first"));
+    ok(get("d7q1") == NULL && service_token() != NULL, "nothing is taken");
+    stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_turn();
     ok(get("d7q1") != NULL, "until there is one");
     ends();
@@ -336,19 +321,19 @@ test_quit(void)
 
     begins(1);
     shim_passes(1);
-    stub_answers(token(), 200, TOKEN("t1.first"));
+    stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_passes(3500000);
-    ok(token() == NULL, "a token is good for an hour");
+    ok(service_token() == NULL, "a token is good for an hour");
 
-    for (i = 0; i < 50 && token() == NULL; i++) {
+    for (i = 0; i < 50 && service_token() == NULL; i++) {
         shim_passes(10000);
     }
 
-    ok(token() != NULL, "and the next one is got without being asked for");
+    ok(service_token() != NULL, "and the next one is got without being asked for");
     shim_quits();
-    ok(token() != NULL, "quit: the next one may be needed");
+    ok(service_token() != NULL, "quit: the next one may be needed");
     shim_cut();
-    ok(token() == NULL && stub_transfers == 0, "cut: it goes back");
+    ok(service_token() == NULL && stub_transfers == 0, "cut: it goes back");
     ends();
 }
 

@@ -56,6 +56,9 @@ use v5.36;
 use List::Util qw(any max min uniq);
 use Mojo::JSON qw(encode_json from_json);
 
+# what a disk that is full leaves in the log
+our $FULL_DISK = qr/\[crit\].*pwrite\(\) .*\(27: File too large\)/;
+
 our @INVARIANTS = qw(lost crossed twice unasked keys quota backwards status left log);
 
 # bytes of the slot that a key takes
@@ -462,7 +465,7 @@ sub _log ($self) {
         next if $line !~ /^\S+ \S+ \[(?:alert|emerg|crit)\]|exited on signal/;
         next if $line =~ /exited on signal 9|was locked by/
             && any { $_->{what} eq 'kill' } @{ $self->{strikes} };
-        next if $full && $line =~ /\[crit\].*pwrite\(\) .*\(27: File too large\)/;
+        next if $full && $line =~ $FULL_DISK;
         $self->_broken(log => $line);
     }
 }
