@@ -83,6 +83,7 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
     allow_killed_workers    "exited on signal 9" and "was locked by" are then no failure
     allow_alarms($pattern)  lines of the error log that are then no failure
     fd_count($pid), fds($pid)
+    connections             how many of clients, whoever closed them, nginx has not closed
     slab($bytes)            the zone of that size: { size of a slot => how many are in use }; undef
                             where a process's memory cannot be read
 
@@ -609,6 +610,15 @@ sub slab ($self, $bytes) {
 
 
 sub fd_count ($self, $pid) { scalar(() = $self->fds($pid)) }
+
+
+# A socket whose process has closed it has no inode, whatever the kernel still has to send on it.
+sub connections ($self) {
+    my ($port, $listen) = (sprintf('%04X', $self->port), '0A');
+    open my $tcp, '<', '/proc/net/tcp' or die "/proc/net/tcp: $!";
+    my @fields = map { [split] } <$tcp>;
+    return scalar grep { $_->[1] =~ /:$port$/ && $_->[3] ne $listen && $_->[9] } @fields;
+}
 
 
 # Clients
