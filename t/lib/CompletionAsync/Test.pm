@@ -9,7 +9,7 @@ CompletionAsync::Test - nginx with the module, and an emulated upstream, for one
 =head1 SYNOPSIS
 
     use FindBin;
-    use lib "$FindBin::Bin/lib";
+    use lib "$FindBin::Bin/../lib";
     use Test::More;
     use CompletionAsync::Test;
 
