@@ -11,34 +11,22 @@ use Test::More;
 use CompletionAsync::Credentials;
 use CompletionAsync::Test qw(wait_until);
 
-my $CONF = <<'EOC';
-worker_processes 1;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    %%METRICS%%
-    log_format all '$request $status $completion_async_operation $completion_async_state '
-        '$completion_async_upstream_status $completion_async_upstream_request_id';
-    access_log %%TESTDIR%%/access.log all;
-    completion_async_provider yandex {
-        zone            operations 1m;
-        folder          %%FOLDER%%;
-        submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url  %%UPSTREAM%%/operations;
-        %%CREDENTIAL%%
-        id_key          file:%%TESTDIR%%/id.key;
-        poll_interval   100ms 300ms;
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
+my $CONF = CompletionAsync::Test->location_conf(
+    main     => 'worker_processes 1;',
+    http     => <<'EOC',
+log_format all '$request $status $completion_async_operation $completion_async_state '
+    '$completion_async_upstream_status $completion_async_upstream_request_id';
+access_log %%TESTDIR%%/access.log all;
 EOC
+    provider => <<'EOC',
+folder          %%FOLDER%%;
+submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
+operations_url  %%UPSTREAM%%/operations;
+%%CREDENTIAL%%
+id_key          file:%%TESTDIR%%/id.key;
+poll_interval   100ms 300ms;
+EOC
+);
 
 # Longer than a register: those stand in a core as well.  The key of the ids is in a worker's
 # heap, in OpenSSL's context of the HMAC.
@@ -93,7 +81,7 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
         my @answers;
         my $work = sub {
             for (1 .. 3) {
-                my $r = $t->submit("text $_");
+                my $r = $t->post("text $_");
                 push @answers, $r, $t->poll_until_done($r->header('Location'));
             }
         };
@@ -109,11 +97,11 @@ for my $kind (qw(api_key iam_token service_account_key metadata_token)) {
             $t->emulator->revoke;
         }
         $work->();
-        my $r = $t->submit('[delay=60]');
+        my $r = $t->post('[delay=60]');
         push @answers, $r, $t->request(DELETE => $r->header('Location'));
         $t->emulator->wait_over(cancel => 1);
         $t->emulator->fault(submit => 'every', status => 401);
-        push @answers, $t->submit;
+        push @answers, $t->post;
 
         my %shown = map { $_ => 1 } grep { defined } map {
             ($_->{headers}{authorization} // '') =~ / (.*)/

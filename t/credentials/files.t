@@ -152,18 +152,18 @@ subtest 'a key of a service account' => sub {
     is scalar $t->emulator->journal(kind => 'token'), 1, 'of the same account: it goes on';
     replace($t, $key->('three', 'ajeaccount2'));
     ok $t->emulator->wait_for(token => 2), 'of another account: another token';
-    is $t->submit->{status}, 202, 'with which it goes on';
+    is $t->post->{status}, 202, 'with which it goes on';
 
     # Refused keys make pauses long, of 4 s at least here; a new key does not wait for them.
     my $tokens = $t->emulator->journal(kind => 'token');
     $t->emulator->fault(token => 'every', status => 401);
     $t->emulator->revoke;
-    is $t->submit->{status}, 503, 'a key that is refused';
+    is $t->post->{status}, 503, 'a key that is refused';
     ok $t->emulator->wait_for(token => $tokens + 5, 30), 'again and again';
     $t->emulator->clear_faults;
     replace($t, $key->('four', 'ajeaccount2'));
     ok $t->emulator->wait_for(token => $tokens + 6, 2.5), 'and replaced: it is tried at once';
-    is $t->submit->{status}, 202, 'and good';
+    is $t->post->{status}, 202, 'and good';
     $t->done;
 };
 

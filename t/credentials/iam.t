@@ -43,7 +43,7 @@ subtest 'the JWT, verified by OpenSSL\'s command line' => sub {
     my $t = start();
     my $before = time;
     $t->run($CONF);
-    my $r = $t->submit;
+    my $r = $t->post;
     is $r->{status}, 202, 'a submit is accepted';
     is $t->poll_until_done($r->header('Location'))->{status}, 200, 'and polled';
 
@@ -127,14 +127,14 @@ subtest 'a token service that does not answer' => sub {
     my $t = start();
     $t->emulator->fault(token => 'every', silent => 1);
     $t->run($CONF);
-    my $r = $t->submit;
+    my $r = $t->post;
     is $r->{status}, 503, 'a 503, within request_timeout';
     ok $r->header('Retry-After'), 'with Retry-After';
     is scalar $t->emulator->submits, 0, 'nothing was sent';
 
     $t->emulator->clear_faults;
     ok $t->reload, 'a reload';
-    is $t->submit->{status}, 202, 'once it answers';
+    is $t->post->{status}, 202, 'once it answers';
     $t->done;
 };
 
@@ -144,11 +144,11 @@ subtest 'renewal' => sub {
     $t->run($CONF);
     my ($failed, %token) = (0);
     ok wait_until(sub {
-        my $r = $t->submit;
+        my $r = $t->post;
         $failed++ if $r->{status} != 202;
         return tokens($t) >= 2;
     }, 15), 'it is renewed';
-    is $t->submit->{status}, 202, 'and serves';
+    is $t->post->{status}, 202, 'and serves';
     is $failed, 0, 'no submit meets a token that has expired';
     my @times = map { $_->{time} } $t->emulator->journal(kind => 'token');
     my @lives = map { $times[$_] - $times[ $_ - 1 ] } 1 .. $#times;
@@ -164,11 +164,11 @@ subtest 'the old one serves while the new one is long in coming, or does not com
     ok $t->emulator->wait_over(token => 1), 'the first token';
     $t->emulator->fault(token => 'every', status => 500);
     ok $t->emulator->wait_for(token => 3, 15), 'renewing fails';
-    is $t->submit->{status}, 202, 'a submit is accepted';
+    is $t->post->{status}, 202, 'a submit is accepted';
     $t->emulator->clear_faults;
     ok $t->emulator->wait_for(token => 4, 15), 'it is tried again';
     wait_until(sub { $t->log =~ /\[notice\].*got a token/ });
-    is $t->submit->{status}, 202, 'all is well';
+    is $t->post->{status}, 202, 'all is well';
     is scalar($t->errors(qr/no new token/)), 1, 'one error';
     is scalar(() = $t->log =~ /\[notice\].*got a token/g), 1, 'one notice that it is over';
     $t->done;
@@ -234,7 +234,7 @@ subtest 'the zone is made anew' => sub {
     my $t = start();
     $t->allow_killed_workers;
     $t->run($CONF);
-    is $t->submit->{status}, 202, 'accepted';
+    is $t->post->{status}, 202, 'accepted';
 
     # A worker that dies inside of the lock leaves the busy word set.
     my ($pid) = $t->worker_pids;
@@ -242,7 +242,7 @@ subtest 'the zone is made anew' => sub {
         'break ngx_completion_zone_unlock', '-ex', 'continue', '-ex', 'kill');
     like $gdb, qr/Breakpoint 1[.,]/, 'a worker dies inside of the lock';
     my $r;
-    wait_until(sub { ($r = $t->submit)->{status} == 202 });
+    wait_until(sub { ($r = $t->post)->{status} == 202 });
     is $r->{status}, 202, 'a submit is accepted';
     like $t->log, qr/it was made anew/, 'by a zone that was made anew';
     is tokens($t), 2, 'with a second token';

@@ -27,7 +27,7 @@ sub asked ($t) { $t->emulator->journal(kind => 'metadata') }
 subtest 'a token' => sub {
     my $t = start(token_length => 8192);
     $t->run($CONF);
-    my $r = $t->submit;
+    my $r = $t->post;
     is $r->{status}, 202, 'a submit';
     is $t->poll_until_done($r->header('Location'))->{status}, 200, 'and polls';
     my ($asked, @more) = asked($t);
@@ -39,11 +39,11 @@ subtest 'a token' => sub {
     $t->secret(substr $submit->{headers}{authorization}, 100, 60);
 
     ok $t->reload(wait_old => 1), 'a reload';
-    is $t->submit->{status}, 202, 'a submit';
+    is $t->post->{status}, 202, 'a submit';
     is scalar(asked($t)), 1, 'with the token of before';
     $t->allow_killed_workers;
     $t->kill_worker($_) for $t->worker_pids;
-    is $t->submit->{status}, 202, 'workers killed';
+    is $t->post->{status}, 202, 'workers killed';
     is scalar(asked($t)), 1, 'the token lives on';
     $t->done;
 };
@@ -54,7 +54,7 @@ subtest 'no proxy' => sub {
     $t->define(MORE => 'proxy http://127.0.0.1:' . $t->closed_port . ';');
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'the metadata service is asked directly';
-    is $t->submit->{status}, 503, 'while the rest goes through the proxy, which is away';
+    is $t->post->{status}, 503, 'while the rest goes through the proxy, which is away';
     is scalar $t->emulator->submits, 0, 'and nowhere else';
     $t->done;
 };
@@ -68,7 +68,7 @@ subtest 'no service account' => sub {
     is scalar($t->errors), 1, 'one error';
     like(($t->errors)[0], qr/no service account on this VM.*404/, 'that explains the 404');
     $t->emulator->set(metadata => 1);
-    ok wait_until(sub { $t->submit->{status} == 202 }, 20),
+    ok wait_until(sub { $t->post->{status} == 202 }, 20),
         'once there is one, all is well without a reload';
     like $t->log, qr/\[notice\].*got a token.*after tries that failed/, 'and said to be';
     $t->done;
@@ -80,14 +80,14 @@ subtest 'a poll without a token' => sub {
     $t->write_file('id.key', 'k' x 32, 0600);
     $t->define(MORE => 'id_key file:' . $t->testdir . '/id.key;');
     $t->run($CONF);
-    my $location = $t->submit('[delay=60]')->header('Location');
+    my $location = $t->submit('[delay=60]')->{location};
     $t->stop;
 
     # The id is good after the restart, and nothing is known of the operation.
     $t->emulator->fault(metadata => 'every', status => 500);
     $t->define(REQUEST_TIMEOUT => '1s');
     $t->run($CONF);
-    is $t->request(GET => $location)->{status}, 503, 'waits, and is a 503';
+    is $t->poll($location)->{status}, 503, 'waits, and is a 503';
     $t->stop;
 
     # Longer than the pause between two tries may have become.
@@ -134,13 +134,13 @@ subtest 'answers that are no token' => sub {
         my $logged = length $t->log;
         $e->fault(metadata => 'every', %fault);
         $t->run($CONF);
-        is $t->submit->{status}, 503, "$name: a 503";
+        is $t->post->{status}, 503, "$name: a 503";
         wait_until(sub { substr($t->log, $logged) =~ /\[error\].*no new token/ });
         my $news = substr $t->log, $logged;
         is scalar(() = $news =~ /\[error\].*no new token/g), 1, "$name: one error";
         unlike $news, qr/hostile|X-More/, "$name: nothing of it is logged";
         $e->clear_faults;
-        ok wait_until(sub { $t->submit->{status} == 202 }), "$name: and over";
+        ok wait_until(sub { $t->post->{status} == 202 }), "$name: and over";
         $t->stop;
     }
     is scalar(grep { ($_->{headers}{authorization} // '') !~ /^Bearer t1\.\w{197}$/ }
@@ -159,7 +159,7 @@ subtest 'who was to renew it dies' => sub {
     $t->until_waiting(4);
     # Which worker has the lease is not known: those of the clients that live on go on.
     $t->kill_worker($_) for $t->worker_pids;
-    ok wait_until(sub { $t->submit->{status} == 202 }),
+    ok wait_until(sub { $t->post->{status} == 202 }),
         'its lease ends, and another worker gets one';
     is scalar(asked($t)), 2, 'once';
     $_->close for @r;
@@ -197,7 +197,7 @@ EOC
     my $before = $t->emulator->submits;
     $t->conf($CONF);
     ok $t->reload(wait_old => 1), 'a reload with another service';
-    is $t->submit->{status}, 202, 'a submit';
+    is $t->post->{status}, 202, 'a submit';
     isnt(($t->emulator->submits)[-1]{headers}{authorization}, $a, 'shows a token of that one');
     $t->done;
 };

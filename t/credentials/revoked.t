@@ -28,7 +28,7 @@ subtest 'revoked under load' => sub {
     my $t = start(delay => 3);
     $t->run($CONF);
     my @polled = map { $t->start(GET => $_, headers => { Prefer => 'wait=8' }) }
-        map { $t->submit->header('Location') } 1 .. 5;
+        map { $t->submit->{location} } 1 .. 5;
     is renewals($t), 1, 'one token';
     my ($sent, $failed) = $t->under_load(3, sub {
         for my $n (1, 2) {
@@ -54,7 +54,7 @@ subtest 'a poll and a cancel are repeated, too' => sub {
     my $t = start(delay => 60);
     $t->run($CONF);
     my ($one, $two) = map {
-        $t->submit("text $_")->header('Location')
+        $t->submit("text $_")->{location}
     } 1, 2;
     my ($id) = ($t->emulator->submits)[0]{operation};
 
@@ -82,19 +82,18 @@ subtest 'refused for good' => sub {
     $t->run($CONF);
     ok $t->emulator->wait_for(metadata => 1), 'a token';
     $t->emulator->fault(submit => 'every', status => 401);
-    my $r = $t->submit;
-    is $r->{status}, 502, 'a second 401 is a 502';
-    is $r->json->{code}, 'upstream_rejected', 'of its code';
+    my $r = $t->post;
+    $t->refused($r, 502, 'upstream_rejected', 'a second 401 is a 502');
     is scalar $t->emulator->submits, 2, 'after two tries';
     is renewals($t), 2, 'with two tokens';
     like $t->log, qr/\[error\] .*upstream answered 401, request id "[0-9a-f-]+"/, 'which is logged';
 
     my $tokens = renewals($t);
     my $n = 0;
-    wait_until(sub { $t->submit; $n++; renewals($t) > $tokens + 1 });
+    wait_until(sub { $t->post; $n++; renewals($t) > $tokens + 1 });
     cmp_ok $n, '>', 10, 'many more make few renewals';
     $t->emulator->clear_faults;
-    is $t->submit->{status}, 202, 'and the first that upstream accepts is accepted';
+    is $t->post->{status}, 202, 'and the first that upstream accepts is accepted';
     $t->done;
 };
 
@@ -106,7 +105,7 @@ subtest 'refused slowly' => sub {
 
     # Longer than the pause between two renewals, which alone would end the repeating.
     $t->emulator->fault(submit => 'every', status => 401, delay => 1.4);
-    is $t->submit->{status}, 502, 'a 502';
+    is $t->post->{status}, 502, 'a 502';
     is scalar $t->emulator->submits, 2, 'after two tries';
     $t->done;
 };
@@ -118,20 +117,19 @@ subtest 'a file' => sub {
     my $path = $t->secret_file('it.key', "AQVNfirst0first0first0\n");
     $t->define(CREDENTIAL => "api_key file:$path;");
     $t->run($CONF);
-    is $t->submit->{status}, 202, 'accepted';
+    is $t->post->{status}, 202, 'accepted';
 
     # Read at once, before anybody looks at it by the clock.
     $t->write_file('it.key', "AQVNsecond0second0\n", 0600);
     $t->emulator->set(api_key => 'AQVNsecond0second0');
-    is $t->submit->{status}, 202, 'changed and refused: it is read at once';
+    is $t->post->{status}, 202, 'changed and refused: it is read at once';
 
     # The other worker looks at it by the clock.
     $t->until_told(1);
     $t->emulator->set(api_key => 'AQVNthird0third0');
     my $before = $t->emulator->submits;
-    my $r = $t->submit;
-    is $r->{status}, 502, 'unchanged and refused: a 502';
-    is $r->json->{code}, 'upstream_rejected', 'of its code';
+    my $r = $t->post;
+    $t->refused($r, 502, 'upstream_rejected', 'unchanged and refused: a 502');
     is scalar($t->emulator->submits) - $before, 1, 'after one try';
     $t->done;
 };

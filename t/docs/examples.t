@@ -133,8 +133,7 @@ sub models ($conf) {
     $e->fault(submit => 1, reset => 'request', process => 1);
     my $count = () = $e->submits;
     my $r = submit($t, '/translate', %best);
-    is $r->{status}, 424, 'an unknown outcome';
-    is $r->json->{code}, 'outcome_unknown', '... is said';
+    $t->refused($r, 424, 'outcome_unknown', 'an unknown outcome');
     is scalar(() = $e->submits), $count + 1, '... and goes to no fallback';
 
     $e->clear_faults;

@@ -35,30 +35,19 @@ ok -f "$root/$_", "$_ exists" for sort keys %named;
 # The emulator under another port, which no directive names, would see the credential.
 my $t = CompletionAsync::Test->new;
 my $other = CompletionAsync::Upstream->start;
-my $conf = $t->http_conf(<<'EOC');
-completion_async_provider yandex { zone operations 1m; poll_interval 100ms 200ms; %%PROVIDER%% }
-server {
-    listen 127.0.0.1:%%PORT%%;
-    location /translate {
-        completion_async       yandex;
-        completion_async_model yandexgpt-lite;
-    }
-}
-EOC
-$t->run($conf);
+$t->run_location(provider => '%%PROVIDER%% poll_interval 100ms 200ms;');
 
 for my $status (301, 302, 303, 307, 308) {
     my %away = (status => $status, headers => {
         Location => $other->url . '/foundationModels/v1/completionAsync' });
 
     $t->emulator->fault(submit => 1, %away);
-    my $r = $t->request(POST => '/translate', body => "text $status");
-    is $r->{status}, 502, "a submit led away by $status: 502";
-    is $r->json->{code}, 'upstream_rejected', 'which is a refusal';
+    $t->refused($t->post("text $status"), 502, 'upstream_rejected',
+        "a submit led away by $status: 502");
 
-    $r = $t->request(POST => '/translate', body => "text $status [delay=0]");
+    my $location = $t->submit("text $status [delay=0]")->{location};
     $t->emulator->fault(poll => '1', %away);
-    is $t->poll_until_done($r->header('Location'))->json->{done}, 1, 'a poll is asked again';
+    is $t->poll_until_done($location)->json->{done}, 1, 'a poll is asked again';
 }
 is scalar $other->journal, 0, 'nothing went there';
 ok $other->quit, 'where it would have been seen';

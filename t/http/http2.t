@@ -25,23 +25,13 @@ if ($output =~ /ngx_http_v2_module|invalid parameter "http2"/) {
 
 my ($cert, $key) = $t->certificate('server');
 $t->define(CERT => $cert, KEY => $key);
-$t->run($t->http_conf(<<'EOC'));
-completion_async_provider yandex {
-    zone operations 1m; poll_interval 100ms 300ms; %%PROVIDER%%
-}
-%%METRICS%%
-log_format protocol "$connection $server_protocol";
-server {
-    listen 127.0.0.1:%%PORT%% ssl http2;
-    ssl_certificate     %%CERT%%;
-    ssl_certificate_key %%KEY%%;
-    access_log %%TESTDIR%%/protocol.log protocol;
-    location /translate {
-        completion_async       yandex;
-        completion_async_model yandexgpt-lite;
-    }
-}
-EOC
+$t->run_location(
+    provider => '%%PROVIDER%% poll_interval 100ms 300ms;',
+    http     => 'log_format protocol "$connection $server_protocol";',
+    listen   => 'ssl http2',
+    server   => 'ssl_certificate %%CERT%%; ssl_certificate_key %%KEY%%; '
+        . 'access_log %%TESTDIR%%/protocol.log protocol;',
+);
 
 my $url = 'https://127.0.0.1:' . $t->port;
 my @curl = (qw(curl -s --max-time 20 --http2 --cacert), $cert);

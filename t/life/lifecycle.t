@@ -13,31 +13,11 @@ use Time::HiRes qw(time);
 use CompletionAsync::Client;
 use CompletionAsync::Test qw(wait_until);
 
-my $CONF = <<'EOC';
-worker_processes %%WORKERS%%;
-%%MAIN%%
-%%TEST_GLOBALS%%
-events { %%EVENTS%% }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    completion_async_provider yandex {
-        zone            operations 2m;
-        poll_interval   100ms 500ms;
-        request_timeout %%REQUEST_TIMEOUT%%;
-        %%MORE%%
-        %%PROVIDER%%
-    }
-    %%METRICS%%
-    server {
-        listen 127.0.0.1:%%PORT%%;
-
-        location /translate {
-            completion_async       yandex;
-            completion_async_model yandexgpt-lite;
-        }
-    }
-}
-EOC
+my $CONF = CompletionAsync::Test->location_conf(
+    main     => "worker_processes %%WORKERS%%;\n%%MAIN%%",
+    events   => '%%EVENTS%%',
+    provider => '%%PROVIDER%% poll_interval 100ms 500ms; request_timeout %%REQUEST_TIMEOUT%%; %%MORE%%',
+);
 
 my %TEXT = (headers => { 'Content-Type' => 'text/plain' });
 
@@ -56,9 +36,9 @@ sub start (%opt) {
 
 # Location, and the upstream's id.
 sub submit ($t, $text = 'text') {
-    my $r = $t->request(POST => '/translate', %TEXT, body => $text);
-    is $r->{status}, 202, 'accepted' or return;
-    return ($r->header('Location'), ($t->emulator->submits)[-1]{operation});
+    my $op = $t->submit($text);
+    is $op->{response}{status}, 202, 'accepted';
+    return $op->@{qw(location upstream)};
 }
 
 
@@ -172,8 +152,7 @@ subtest 'an upstream that does not answer' => sub {
     my $r = $client->response;
     $client->close;
     ok $t->stop, 'nginx quits by itself, after request_timeout';
-    is $r->{status}, 424, 'the client is told';
-    is $r->json->{code}, 'outcome_unknown', 'what is known';
+    $t->refused($r, 424, 'outcome_unknown', 'the client is told');
     $t->done;
 };
 
@@ -202,7 +181,7 @@ subtest 'a worker dies' => sub {
     $t->kill_worker;
     $emulator->finish;
 
-    my $r = $t->request(GET => $location, headers => { Prefer => 'wait=9' });
+    my $r = $t->poll($location, headers => { Prefer => 'wait=9' });
     echoes($r, 'text', 'its operation ends when the lease has run out');
 
     $emulator->fault(submit => 1, hold => 'lost');
@@ -213,7 +192,7 @@ subtest 'a worker dies' => sub {
     is $client->response->{status}, undef, 'its client has no answer';
     ($location, $upstream) = submit($t, 'next');
     $emulator->finish;
-    echoes($t->request(GET => $location, headers => { Prefer => 'wait=8' }), 'next', 'all is well');
+    echoes($t->poll($location, headers => { Prefer => 'wait=8' }), 'next', 'all is well');
     is scalar $emulator->submits, $submits + 2, 'it is not sent again';
     $t->done;
 };
@@ -246,15 +225,15 @@ subtest 'a worker dies inside the lock' => sub {
     is scalar(() = $t->log =~ /it was made anew/g), 1, 'once';
     ok wait_until(sub { $t->worker_pids == 2 }), 'there are two workers again';
 
-    my $r = $t->request(GET => $pending);
+    my $r = $t->poll($pending);
     is $r->{status}, 200, 'ids are still good';
     ok !$r->json->{done}, 'pending';
-    echoes($t->request(GET => $done), 'done', 'what was finished is fetched again');
-    is $t->request(GET => $cancelled)->{status}, 200, 'a cancel is forgotten, its id is not';
+    echoes($t->poll($done), 'done', 'what was finished is fetched again');
+    is $t->poll($cancelled)->{status}, 200, 'a cancel is forgotten, its id is not';
     my ($new) = submit($t, 'new');
 
     $emulator->finish;
-    echoes($t->request(GET => $new, headers => { Prefer => 'wait=8' }), 'new', 'submits work');
+    echoes($t->poll($new, headers => { Prefer => 'wait=8' }), 'new', 'submits work');
 
     CompletionAsync::Client->gather([ @waits, @streams ]);
     my @r = map { $_->response } @waits;
@@ -284,10 +263,10 @@ subtest 'a binary upgrade' => sub {
     my $r = $held->response;
     is $r->{status}, 200, 'who waited has an answer, when the old worker is to go';
     ok !$r->json->{done}, 'pending';
-    echoes($t->request(GET => $done), 'done', 'the finished one');
-    ok !$t->request(GET => $pending)->json->{done}, 'the pending one';
+    echoes($t->poll($done), 'done', 'the finished one');
+    ok !$t->poll($pending)->json->{done}, 'the pending one';
     $emulator->finish;
-    echoes($t->request(GET => $pending, headers => { Prefer => 'wait=8' }), 'pending', 'its end');
+    echoes($t->poll($pending, headers => { Prefer => 'wait=8' }), 'pending', 'its end');
     is scalar $emulator->submits, 2, 'nothing was submitted twice';
     $t->done;
 };
@@ -330,9 +309,9 @@ for my $how (
         my ($next, $next_upstream) = submit($t, 'after');
         # nginx itself serves no more after a reload without a master
         ok $t->reload(wait_old => 1), 'reloaded' if $name ne 'master_process off';
-        echoes($t->request(GET => $location), 'text', 'still known');
+        echoes($t->poll($location), 'text', 'still known');
         $emulator->finish;
-        echoes($t->request(GET => $next, headers => { Prefer => 'wait=8' }), 'after', 'the end');
+        echoes($t->poll($next, headers => { Prefer => 'wait=8' }), 'after', 'the end');
         ok $t->stop, 'nginx ends by itself';
         $t->done;
     };

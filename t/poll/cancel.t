@@ -62,15 +62,6 @@ EOC
 $t->run($conf);
 
 
-# Location, the id in it, and the upstream's.
-sub submit ($text = 'text', $path = '/translate') {
-    my $r = $t->request(POST => $path, headers => { 'Content-Type' => 'text/plain' },
-        body => $text);
-    my ($id) = $r->header('Location') =~ m{([^/]+)$};
-    return ($r->header('Location'), $id, ($emulator->submits)[-1]{operation});
-}
-
-
 sub is_cancelled ($r, $id, $name) {
     my $json = $r->json // {};
     is $r->{status}, 200, "$name: 200";
@@ -87,11 +78,11 @@ sub is_cancelled ($r, $id, $name) {
 subtest 'DELETE and POST :cancel' => sub {
     for my $way ([ 'DELETE', '' ], [ 'POST', ':cancel' ]) {
         my ($method, $suffix) = @$way;
-        my ($location, $id, $upstream) = submit();
+        my ($location, $id, $upstream) = $t->submit->@{qw(location id upstream)};
 
         my $r = $t->request($method => "$location$suffix");
         is_cancelled($r, $id, $method);
-        is_cancelled($t->request(GET => $location), $id, "GET after $method");
+        is_cancelled($t->poll($location), $id, "GET after $method");
         is_cancelled($t->request(DELETE => $location), $id, 'DELETE again');
         is_cancelled($t->request(POST => "$location:cancel", body => 'ignored'), $id,
             'POST again');
@@ -107,42 +98,42 @@ subtest 'DELETE and POST :cancel' => sub {
         is $cancels[0]{path}, "/operations/$upstream:cancel", 'of this operation';
         is $cancels[0]{headers}{authorization}, 'Api-Key ' . $t->api_key, 'authorized';
 
-        $r = $t->request(GET => $location, headers => { Accept => 'text/plain' });
+        $r = $t->poll($location, headers => { Accept => 'text/plain' });
         is $r->{status}, 410, 'as text: gone';
     }
 };
 
 
 subtest 'other methods' => sub {
-    my ($location) = submit();
+    my $location = $t->submit->{location};
     my $r = $t->request(GET => "$location:cancel");
     is $r->{status}, 405, 'a GET cancels nothing';
     like $r->header('Allow'), qr/\bPOST\b/, 'Allow';
-    ok !$t->request(GET => $location)->json->{done}, 'it goes on';
+    ok !$t->poll($location)->json->{done}, 'it goes on';
 };
 
 
 # As long as a new operation is asked about three times: what was to come is there by then.
 sub a_while () {
-    my (undef, undef, $upstream) = submit('a while');
+    my $upstream = $t->submit('a while')->{upstream};
     wait_until(sub { $emulator->polls($upstream) >= 3 }) or die "an operation is not watched\n";
 }
 
 
 subtest 'what upstream makes of it does not matter' => sub {
-    my ($location, $id, $upstream) = submit('[cancel=ignore]');
+    my ($location, $id, $upstream) = $t->submit('[cancel=ignore]')->@{qw(location id upstream)};
 
     is_cancelled($t->request(DELETE => $location), $id, 'ignored upstream');
     $emulator->finish($upstream);
     my $polls = $emulator->polls($upstream);
     a_while();
-    is_cancelled($t->request(GET => $location), $id, 'finished upstream');
+    is_cancelled($t->poll($location), $id, 'finished upstream');
     # one may have been on its way
     cmp_ok scalar $emulator->polls($upstream), '<=', $polls + 1, 'nobody asks any more';
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 
     for my $fault ({ status => 500 }, { status => 404 }, { reset => 'request' }, { silent => 1 }) {
-        ($location, $id, $upstream) = submit();
+        ($location, $id, $upstream) = $t->submit->@{qw(location id upstream)};
         $emulator->fault(cancel => 'every', operation => $upstream, %$fault);
         is_cancelled($t->request(DELETE => $location), $id, join ' ', %$fault);
     }
@@ -153,7 +144,7 @@ subtest 'what upstream makes of it does not matter' => sub {
 
 
 subtest 'a late result is dropped' => sub {
-    my ($location, $id, $upstream) = submit('[cancel=ignore]');
+    my ($location, $id, $upstream) = $t->submit('[cancel=ignore]')->@{qw(location id upstream)};
 
     my $n = $emulator->polls($upstream);
     $emulator->fault(poll => 'every', operation => $upstream, delay => 1);
@@ -163,14 +154,14 @@ subtest 'a late result is dropped' => sub {
     is_cancelled($t->request(DELETE => $location), $id, 'while the result is on its way');
     wait_until(sub { defined(($emulator->polls($upstream))[-1]{end}) });
     is(($emulator->polls($upstream))[-1]{status}, 200, 'it has come');
-    is_cancelled($t->request(GET => $location), $id, 'after it');
+    is_cancelled($t->poll($location), $id, 'after it');
     $emulator->clear_faults;
 };
 
 
 subtest 'a finished one is returned unchanged' => sub {
     for my $outcome ('final', 'failed:8:no') {
-        my ($location, $id, $upstream) = submit("[outcome=$outcome]");
+        my ($location, $upstream) = $t->submit("[outcome=$outcome]")->@{qw(location upstream)};
         $emulator->finish($upstream);
         my $known = $t->poll_until_done($location);
 
@@ -179,14 +170,14 @@ subtest 'a finished one is returned unchanged' => sub {
             is $r->{status}, 200, "$way->[0]: 200";
             is $r->{body}, $known->{body}, 'the same';
         }
-        is $t->request(GET => $location)->{body}, $known->{body}, 'and stays so';
+        is $t->poll($location)->{body}, $known->{body}, 'and stays so';
         is scalar $emulator->cancels($upstream), 0, 'upstream is not asked';
     }
 };
 
 
 subtest 'all at once: upstream is asked once' => sub {
-    my ($location, $id, $upstream) = submit();
+    my ($location, $id, $upstream) = $t->submit->@{qw(location id upstream)};
     my @r = $t->concurrent(([ DELETE => $location ]) x 30);
 
     is_cancelled($_, $id, 'each') for @r;
@@ -198,7 +189,7 @@ subtest 'all at once: upstream is asked once' => sub {
 
 subtest 'those who wait are woken, whichever worker they are in' => sub {
     # Nothing else gives those workers a reason to look after their clients.
-    my ($location, $id) = submit('text', '/alone');
+    my ($location, $id) = $t->submit('text', path => '/alone')->@{qw(location id)};
     my @waits = map { $t->start(GET => $location, headers => { Prefer => 'wait=20' }) } 1 .. 30;
     my @streams = map { $t->stream($location) } 1 .. 10;
 
@@ -220,7 +211,7 @@ subtest 'those who wait are woken, whichever worker they are in' => sub {
 
 
 subtest 'an id of somebody else' => sub {
-    my ($location, $id, $upstream) = submit('text', '/alice');
+    my ($location, $id) = $t->submit('text', path => '/alice')->@{qw(location id)};
     my $forged = $location =~ s/(.)$/$1 eq 'A' ? 'B' : 'A'/er;
     my $journal = $emulator->journal;
 
@@ -231,38 +222,38 @@ subtest 'an id of somebody else' => sub {
     a_while();
     is scalar $emulator->cancels, scalar(grep { $_->{kind} eq 'cancel' }
         ($emulator->journal)[0 .. $journal - 1]), 'upstream is not asked';
-    ok !$t->request(GET => $location)->json->{done}, 'and it goes on';
+    ok !$t->poll($location)->json->{done}, 'and it goes on';
     is_cancelled($t->request(DELETE => $location), $id, 'its owner may');
 };
 
 
 subtest 'adopted: of another life of nginx' => sub {
-    my %op = map { $_ => [ submit("[cancel=ignore] $_") ] } qw(pending finished unknown raced);
+    my %op = map { $_ => $t->submit("[cancel=ignore] $_") } qw(pending finished unknown raced);
 
     ok $t->stop, 'nginx ends';
-    $emulator->finish($op{finished}[2]);
-    $emulator->forget($op{unknown}[2]);
+    $emulator->finish($op{finished}{upstream});
+    $emulator->forget($op{unknown}{upstream});
     $t->run($conf);
 
-    my ($location, $id, $upstream) = @{ $op{pending} };
+    my ($location, $id, $upstream) = $op{pending}->@{qw(location id upstream)};
     is_cancelled($t->request(DELETE => $location), $id, 'pending');
     $emulator->finish($upstream);
     a_while();
-    is_cancelled($t->request(GET => $location), $id, 'for good');
+    is_cancelled($t->poll($location), $id, 'for good');
     is scalar $emulator->cancels($upstream), 1, 'upstream was asked once';
 
-    ($location, $id, $upstream) = @{ $op{finished} };
+    ($location, $id, $upstream) = $op{finished}->@{qw(location id upstream)};
     my $r = $t->request(DELETE => $location);
     is $r->{status}, 200, 'finished: 200';
     is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: [cancel=ignore] finished',
         'with its result';
     is scalar $emulator->cancels($upstream), 0, 'upstream is not asked to cancel';
 
-    ($location, $id, $upstream) = @{ $op{unknown} };
+    ($location, $id, $upstream) = $op{unknown}->@{qw(location id upstream)};
     is $t->request(DELETE => $location)->{status}, 404, 'unknown: 404';
     is scalar $emulator->cancels($upstream), 0, 'upstream is not asked to cancel';
 
-    ($location, $id, $upstream) = @{ $op{raced} };
+    ($location, $id, $upstream) = $op{raced}->@{qw(location id upstream)};
     my @r = $t->concurrent(([ DELETE => $location ]) x 10);
     is_cancelled($_, $id, 'all at once') for @r;
     a_while();
@@ -271,7 +262,7 @@ subtest 'adopted: of another life of nginx' => sub {
 
 
 subtest 'upstream is away' => sub {
-    my ($location, $id) = submit();
+    my ($location, $id) = $t->submit->@{qw(location id)};
     $emulator->stop;
     is_cancelled($t->request(DELETE => $location), $id, 'decided here');
     $emulator->resume;

@@ -69,19 +69,12 @@ sub start () {
 }
 
 
-sub submit ($t, $path, $text = 'text') {
-    my $r = $t->request(POST => $path, headers => { 'Content-Type' => 'text/plain' },
-        body => $text);
-    return ($r->header('Location'), ($t->emulator->submits)[-1]{operation});
-}
-
-
 subtest 'deadline' => sub {
     my $t = start();
     my $emulator = $t->emulator;
-    my ($location, $upstream) = submit($t, '/short');
-    my ($quiet, $quiet_upstream) = submit($t, '/short', 'quiet');
-    my (undef, $watched) = submit($t, '/lasting', 'watched');
+    my ($location, $upstream) = $t->submit('text', path => '/short')->@{qw(location upstream)};
+    my ($quiet, $quiet_upstream) = $t->submit('quiet', path => '/short')->@{qw(location upstream)};
+    my $watched = $t->submit('watched', path => '/lasting')->{upstream};
 
     # As long as another one is watched beyond the deadline, and beyond MAX.
     my ($born) = map { $_->{end_time} } $emulator->submits;
@@ -94,7 +87,7 @@ subtest 'deadline' => sub {
     my $quiet_polls = $emulator->polls($quiet_upstream);
     my ($first, $odd, @asked) = scalar @polls;
     ok wait_until(sub {
-        my $r = $t->request(GET => $location);
+        my $r = $t->poll($location);
         $odd //= $r->{raw} if $r->{status} != 200 || $r->json->{done}
             || ($r->header('Retry-After') // '') !~ /^[1-9][0-9]*$/;
         @asked = $emulator->polls($upstream);
@@ -107,10 +100,10 @@ subtest 'deadline' => sub {
         'another operation is not asked about';
 
     $emulator->finish;
-    my $r = $t->request(GET => $location, headers => { Prefer => 'wait=50' });
+    my $r = $t->poll($location, headers => { Prefer => 'wait=50' });
     ok $r->json->{done}, 'who waits learns of the end';
 
-    $r = $t->request(GET => $quiet);
+    $r = $t->poll($quiet);
     $r = $t->poll_until_done($quiet, interval => 0.3) if !$r->json->{done};
     ok $r->json->{done}, 'who polls as well';
     $t->done;
@@ -120,25 +113,25 @@ subtest 'deadline' => sub {
 subtest 'retention' => sub {
     my $t = start();
     my $emulator = $t->emulator;
-    my ($location, $upstream) = submit($t, '/forgetful');
-    my ($kept, $kept_upstream) = submit($t, '/lasting');
+    my ($location, $upstream) = $t->submit('text', path => '/forgetful')->@{qw(location upstream)};
+    my ($kept, $kept_upstream) = $t->submit('text', path => '/lasting')->@{qw(location upstream)};
 
     $emulator->finish;
     my $r = $t->poll_until_done($location);
     my $body = $r->{body};
     $t->poll_until_done($kept);
     my $polls = $emulator->polls($upstream);
-    is $t->request(GET => $location)->{body}, $body, 'in the zone';
+    is $t->poll($location)->{body}, $body, 'in the zone';
     is scalar $emulator->polls($upstream), $polls, 'upstream is not asked';
 
     wait_until(sub { !$t->metrics->sum('operations', provider => 'forgetful') });
-    $r = $t->request(GET => $location);
+    $r = $t->poll($location);
     is $r->{status}, 200, 'after its retention it is there all the same';
     is $r->{body}, $body, 'the same';
     is scalar $emulator->polls($upstream), $polls + 1, 'from upstream';
 
     $polls = $emulator->polls($kept_upstream);
-    is $t->request(GET => $kept)->{status}, 200, 'one that is retained';
+    is $t->poll($kept)->{status}, 200, 'one that is retained';
     is scalar $emulator->polls($kept_upstream), $polls, 'comes from the zone';
     $t->done;
 };
@@ -147,14 +140,14 @@ subtest 'retention' => sub {
 subtest 'what upstream denies' => sub {
     my $t = start();
     my $emulator = $t->emulator;
-    my ($location, $upstream) = submit($t, '/lasting');
-    my ($other, $other_upstream) = submit($t, '/lasting');
+    my ($location, $upstream) = $t->submit('text', path => '/lasting')->@{qw(location upstream)};
+    my ($other, $other_upstream) = $t->submit('text', path => '/lasting')->@{qw(location upstream)};
 
     $emulator->forget($upstream);
     my $denied = sub { scalar grep { ($_->{status} // 0) == 404 } $emulator->polls($upstream) };
     my $r;
     wait_until(sub {
-        $r = $t->request(GET => $location);
+        $r = $t->poll($location);
         return $denied->() >= 4;
     }, 20);
     cmp_ok $denied->(), '>=', 4, 'denied four times';
@@ -170,12 +163,12 @@ subtest 'what upstream denies' => sub {
     is join(' ', map { $_->{status} // '-' } @r), '404 404 404 404 404', 'adopted: unknown';
     is $r[0]->json->{code}, 'operation_not_found', 'as any other';
     is scalar $emulator->polls($upstream), $polls + 1, 'asked once';
-    my (undef, $watched) = submit($t, '/lasting', 'watched');
+    my $watched = $t->submit('watched', path => '/lasting')->{upstream};
     wait_until(sub { $emulator->polls($watched) >= 3 });
-    is $t->request(GET => $location)->{status}, 404, 'it stays unknown';
+    is $t->poll($location)->{status}, 404, 'it stays unknown';
     is scalar $emulator->polls($upstream), $polls + 1, 'upstream is not asked again';
 
-    $r = $t->request(GET => $other);
+    $r = $t->poll($other);
     is $r->{status}, 200, 'another one is adopted';
     $t->done;
 };
@@ -183,14 +176,14 @@ subtest 'what upstream denies' => sub {
 
 sub lost ($t, $minute) {
     my $emulator = $t->emulator;
-    my ($location, $upstream) = submit($t, '/lasting');
-    my ($alive, $alive_upstream) = submit($t, '/lasting');
+    my ($location, $upstream) = $t->submit('text', path => '/lasting')->@{qw(location upstream)};
+    my ($alive, $alive_upstream) = $t->submit('text', path => '/lasting')->@{qw(location upstream)};
 
     $emulator->forget($upstream);
     my $denied = sub { grep { ($_->{status} // 0) == 404 } $emulator->polls($upstream) };
     my $r;
     wait_until(sub {
-        $r = $t->request(GET => $location);
+        $r = $t->poll($location);
         return $r->json && $r->json->{done};
     }, 1.5 * $minute + 10);
     my @denied = $denied->();
@@ -205,13 +198,13 @@ sub lost ($t, $minute) {
     is $r->header('ETag'), undef, 'no ETag';
 
     my $polls = $emulator->polls($upstream);
-    is $t->request(GET => $location)->json->{error}{code}, 5, 'for good';
+    is $t->poll($location)->json->{error}{code}, 5, 'for good';
     my $others = $emulator->polls($alive_upstream);
     ok wait_until(sub { $emulator->polls($alive_upstream) >= $others + 3 }), 'another one is polled';
     is scalar $emulator->polls($upstream), $polls, 'upstream is not asked any more';
-    is $t->request(GET => $location, headers => { Accept => 'text/plain' })->{status}, 424,
+    is $t->poll($location, headers => { Accept => 'text/plain' })->{status}, 424,
         'as text: 424';
-    ok !$t->request(GET => $alive)->json->{done}, 'another one is not';
+    ok !$t->poll($alive)->json->{done}, 'another one is not';
 }
 
 

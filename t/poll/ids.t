@@ -13,7 +13,7 @@ use Test::More;
 use CompletionAsync::Metrics;
 use CompletionAsync::Test qw(wait_until);
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
+my $t = CompletionAsync::Test->new(path => '/a', emulator => { delay => 60 });
 
 # Taken as they are, line ends and NUL included.
 my $first  = "first key\n\0" . join('', map { chr rand 256 } 1 .. 40) . "\n";
@@ -49,6 +49,7 @@ server {
 EOC
 
 my $emulator = $t->emulator;
+my %ALICE = (path => '/owned', headers => { 'X-User' => 'alice' });
 
 sub keys_are (@names) {
     $t->define(KEYS => join ' ', map { 'file:' . $t->testdir . "/$_.key" } @names);
@@ -70,13 +71,6 @@ sub forge ($upstream, %arg) {
     my $hex  = $arg{hex} // sprintf '%08x', $time;
     return sign($arg{key} // $first, $arg{provider} // 'yandex', $arg{owner} // '',
         $upstream . ($arg{kind} // 'p') . $hex);
-}
-
-
-sub submit ($path = '/a', %arg) {
-    my $r = $t->request(POST => $path, body => 'a', %arg);
-    die "submit: $r->{status} $r->{body}\n" if $r->{status} != 202;
-    return ($r->json->{id}, ($emulator->submits)[-1]{operation});
 }
 
 
@@ -114,8 +108,7 @@ sub face ($r) {
 
 my $refusal = get('/a/operations/nothing');
 
-is $refusal->{status}, 404, 'a refusal';
-is $refusal->json->{code}, 'operation_not_found', 'its code';
+$t->refused($refusal, 404, 'operation_not_found', 'a refusal');
 
 
 # Upstream's part of an id may be anything, if it is signed.
@@ -151,7 +144,7 @@ sub refused ($name, $ids, $path = '/a/operations/', %arg) {
 
 subtest 'the id' => sub {
     my $before = time;
-    my ($id, $upstream) = submit();
+    my ($id, $upstream) = $t->submit->@{qw(id upstream)};
     my ($claim, $hex) = $id =~ /^(\Q$upstream\Ep([0-9a-f]{8}))[\w-]{24}$/;
 
     ok defined $claim, 'upstream\'s id, a time, a tag' or diag($id);
@@ -160,20 +153,20 @@ subtest 'the id' => sub {
     is_deeply [ sort { $a <=> $b } @moments ], \@moments, 'the time is that of the submit'
         or diag($hex);
 
-    my ($owned, $name) = submit('/owned', headers => { 'X-User' => 'alice' });
+    my ($owned, $name) = $t->submit('text', %ALICE)->@{qw(id upstream)};
     ($claim) = $owned =~ /^(.*)[\w-]{24}$/;
     is $owned, sign($first, 'yandex', 'alice', $claim), 'with an owner: over the owner, too';
 };
 
 
 subtest 'every location of the provider' => sub {
-    my ($id) = submit();
+    my $id = $t->submit->{id};
     is status("/a/operations/$id"), 200, 'where it was submitted';
     is status("/b/operations/$id"), 200, 'another location';
     is status("/poll/$id"), 200, 'completion_async_operations';
     is status("/other/operations/$id"), 404, 'another provider has none of it';
 
-    my ($owned) = submit('/owned', headers => { 'X-User' => 'alice' });
+    my $owned = $t->submit('text', %ALICE)->{id};
     is status("/mine/operations/$owned", headers => { 'X-User' => 'alice' }), 200,
         'an equal owner';
     is status("/alice/operations/$owned"), 200, 'spelled otherwise';
@@ -197,8 +190,7 @@ subtest 'no owner' => sub {
         my ($method, $path) = @$case;
         for my $headers ({}, { 'X-User' => '' }) {
             my $r = $t->request($method => $path, headers => $headers, body => 'x');
-            is $r->{status}, 403, "$method $path";
-            is $r->json->{code}, 'forbidden', 'forbidden';
+            $t->refused($r, 403, 'forbidden', "$method $path");
         }
     }
     is journal_length(), $before, 'nothing goes upstream';
@@ -206,7 +198,7 @@ subtest 'no owner' => sub {
 
 
 subtest 'forgeries' => sub {
-    my ($id, $upstream) = submit();
+    my ($id, $upstream) = $t->submit->@{qw(id upstream)};
     my $known = born_elsewhere();
     my @other = ('A' .. 'Z', 'a' .. 'z', 0 .. 9, '_', '-');
 
@@ -312,8 +304,7 @@ subtest 'adoption' => sub {
 
     is status('/a/operations/' . forge($known, kind => 's')), 200, 'one of a shared cache';
     $r = $t->request(DELETE => '/a/operations/' . forge($known, kind => 's'));
-    is $r->{status}, 409, 'which is not one client\'s to cancel';
-    is $r->json->{code}, 'request_conflict', 'its code';
+    $t->refused($r, 409, 'request_conflict', 'which is not one client\'s to cancel');
     is scalar $emulator->cancels, 0, 'and nothing is cancelled';
 };
 
@@ -323,7 +314,7 @@ subtest 'what upstream does not know' => sub {
     my @answers = $t->concurrent(map { [ GET => $path ] } 1 .. 5);
 
     is scalar(grep { face($_) eq face($refusal) } @answers), 5, 'the same 404 for all';
-    my (undef, $watched) = submit();
+    my $watched = $t->submit->{upstream};
     for my $n (1 .. 10) {
         is status($path), 404, 'and again';
         wait_until(sub { $emulator->polls($watched) >= $n / 3 });
@@ -335,8 +326,7 @@ subtest 'what upstream does not know' => sub {
     $path = '/a/operations/' . forge($known);
     $emulator->fault(poll => 'every', operation => $known, status => 500);
     my $r = get($path);
-    is $r->{status}, 503, 'no answer is no 404';
-    is $r->json->{code}, 'upstream_unavailable', 'its code';
+    $t->refused($r, 503, 'upstream_unavailable', 'no answer is no 404');
     like $r->header('Retry-After') // '', qr/^[1-9][0-9]*$/, 'Retry-After';
     $emulator->clear_faults;
     is $t->poll_until_done($path)->json->{done}, Mojo::JSON->true, 'later it answers';
@@ -344,10 +334,10 @@ subtest 'what upstream does not know' => sub {
 
 
 subtest 'a restart' => sub {
-    my ($pending, $id) = submit();
-    my ($final, $done) = submit();
-    my ($owned) = submit('/owned', headers => { 'X-User' => 'alice' });
-    my ($random) = submit('/random');
+    my ($pending, $id) = $t->submit->@{qw(id upstream)};
+    my ($final, $done) = $t->submit->@{qw(id upstream)};
+    my $owned = $t->submit('text', %ALICE)->{id};
+    my $random = $t->submit('text', path => '/random')->{id};
     is status("/random/operations/$random"), 200, 'a random key';
 
     $emulator->finish($done);
@@ -371,20 +361,20 @@ subtest 'a restart' => sub {
 
 
 subtest 'a reload without id_key' => sub {
-    my ($pending) = submit('/random');
+    my $pending = $t->submit('text', path => '/random')->{id};
     ok $t->reload(wait_old => 1), 'reloaded';
     is status("/random/operations/$pending"), 200, 'the id answers';
-    my ($id) = submit('/random');
+    my $id = $t->submit('text', path => '/random')->{id};
     ok $t->reload(wait_old => 1), 'reloaded again';
     is status("/random/operations/$_"), 200, 'ids of all times answer' for $pending, $id;
 };
 
 
 subtest 'another nginx' => sub {
-    my ($here, $id) = submit('/owned', headers => { 'X-User' => 'alice' });
+    my ($here, $id) = $t->submit('text', %ALICE)->@{qw(id upstream)};
     $emulator->finish($id);
     $t->poll_until_done("/owned/operations/$here", headers => { 'X-User' => 'alice' });
-    my ($random) = submit('/random');
+    my $random = $t->submit('text', path => '/random')->{id};
 
     my $node = CompletionAsync::Test->new(emulator => 0);
     my $url = $emulator->url;
@@ -401,7 +391,7 @@ subtest 'another nginx' => sub {
     my $before = $emulator->polls($id);
     for (1 .. 3) {
         my $r = $node->request(GET => "/mine/operations/$here", %alice);
-        is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: a', 'the same id answers';
+        is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: text', 'the same id answers';
         is $r->json->{id}, $here, 'as the same';
     }
     is $emulator->polls($id) - $before, 1, 'upstream was asked once';
@@ -418,13 +408,13 @@ subtest 'another nginx' => sub {
 
 
 subtest 'rotation' => sub {
-    my ($old) = submit();
+    my $old = $t->submit->{id};
 
     $t->conf(keys_are('second', 'first'));
     ok $t->reload(wait_old => 1), 'a new key ahead of the old one';
     is status("/a/operations/$old"), 200, 'the old key verifies';
 
-    my ($new) = submit();
+    my $new = $t->submit->{id};
     my ($claim) = $new =~ /^(.*)[\w-]{24}$/;
     is $new, sign($second, 'yandex', '', $claim), 'the new one signs';
     is status("/a/operations/$new"), 200, 'and verifies';

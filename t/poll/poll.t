@@ -11,7 +11,7 @@ use Mojo::JSON qw(decode_json);
 use Test::More;
 use CompletionAsync::Test qw(wait_until);
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
+my $t = CompletionAsync::Test->new(path => '/yandex', emulator => { delay => 60 });
 
 $t->run($t->http_conf(<<'EOC'));
 keepalive_requests 10000;
@@ -46,18 +46,8 @@ EOC
 my $emulator = $t->emulator;
 
 
-# The location of a new operation, and upstream's id.
-sub submit ($text, %arg) {
-    my $r = $t->request(POST => delete $arg{path} // '/yandex', body => $text, %arg);
-    die "submit: $r->{status} $r->{body}\n" if $r->{status} != 202;
-    return wantarray
-        ? ($r->header('Location'), ($emulator->submits)[-1]{operation})
-        : $r->header('Location');
-}
-
-
 sub finished ($text, %arg) {
-    my ($location, $id) = submit("$text [delay=0]", %arg);
+    my ($location, $id) = $t->submit("$text [delay=0]", %arg)->@{qw(location upstream)};
     my $r = $t->poll_until_done($location, headers => $arg{headers} // {});
     return wantarray ? ($location, $r, $id) : $location;
 }
@@ -84,9 +74,9 @@ sub same ($body, $capability, $document, $id) {
 
 
 subtest 'pending' => sub {
-    my ($location, $id) = submit('a');
+    my ($location, $id) = $t->submit('a')->@{qw(location upstream)};
     my $capability = $location =~ s{.*/}{}r;
-    my $r = $t->request(GET => $location);
+    my $r = $t->poll($location);
     my $json = $r->json;
 
     is $r->{status}, 200, 'status';
@@ -102,11 +92,11 @@ subtest 'pending' => sub {
         or diag("$r->{body}\n", upstream_says($id));
 
     for my $tag ('*', '"x"', '"j-0000000000000000"', 'W/"x", *') {
-        $r = $t->request(GET => $location, headers => { 'If-None-Match' => $tag });
+        $r = $t->poll($location, headers => { 'If-None-Match' => $tag });
         is $r->{status}, 200, "If-None-Match: $tag is no 304";
         is $r->json->{done}, Mojo::JSON->false, 'but the pending answer';
     }
-    $r = $t->request(GET => $location,
+    $r = $t->poll($location,
         headers => { 'If-Modified-Since' => 'Fri, 31 Dec 2060 23:59:59 GMT' });
     is $r->{status}, 200, 'nor is If-Modified-Since';
 
@@ -117,9 +107,9 @@ subtest 'pending' => sub {
     like $r->header('Retry-After'), qr/^[1-9][0-9]*$/, 'Retry-After of HEAD';
 
     # Upstream may leave "done" out.
-    my ($absent, $absent_id) = submit('b [done_absent=1]');
+    my ($absent, $absent_id) = $t->submit('b [done_absent=1]')->@{qw(location upstream)};
     wait_until(sub { $emulator->polls($absent_id) >= 2 });
-    $json = $t->request(GET => $absent)->json;
+    $json = $t->poll($absent)->json;
     ok exists $json->{done} && !$json->{done}, 'done that is absent is false';
 
     $emulator->finish($id);
@@ -128,10 +118,10 @@ subtest 'pending' => sub {
 
 
 subtest 'an early error' => sub {
-    my ($location, $id) = submit('a [outcome=early_error]');
+    my ($location, $id) = $t->submit('a [outcome=early_error]')->@{qw(location upstream)};
     # The second comes when the answer to the first was read.
     wait_until(sub { $emulator->polls($id) >= 2 });
-    my $r = $t->request(GET => $location);
+    my $r = $t->poll($location);
     is $r->json->{done}, Mojo::JSON->false, 'an error while done is false is not the end';
     is $r->header('Cache-Control'), 'no-store', 'and is not kept';
     $emulator->finish($id, 'final');
@@ -171,7 +161,7 @@ subtest 'an end that says nothing' => sub {
     my ($location, $r) = finished('a [outcome=empty]');
     is $r->json->{done}, Mojo::JSON->true, 'is an end';
     is $r->json->{error}{code}, 13, '... and a failure, not an empty text';
-    $r = $t->request(GET => $location, headers => { Accept => 'text/plain' });
+    $r = $t->poll($location, headers => { Accept => 'text/plain' });
     is $r->{status}, 424, '... as text, too';
 };
 
@@ -192,7 +182,7 @@ subtest 'failed' => sub {
     is $r->json->{error}{message}, 'the reason: why', 'the session is cut off, the reason stays';
     unlike $r->{body}, qr/internal_id|request_id|folder_id/, 'nothing leaks';
 
-    my ($pending, $id) = submit('a');
+    my ($pending, $id) = $t->submit('a')->@{qw(location upstream)};
     $emulator->finish($id, 'failed:7:Permission to [resource-manager.folder ' . $t->folder
         . '] denied');
     $r = $t->poll_until_done($pending);
@@ -200,7 +190,7 @@ subtest 'failed' => sub {
     unlike $r->{body}, qr/@{[ $t->folder ]}/, 'the folder is not told';
     like $r->json->{error}{message}, qr/^Permission.*denied/, 'but what it is about';
 
-    ($pending, $id) = submit('a');
+    ($pending, $id) = $t->submit('a')->@{qw(location upstream)};
     $emulator->finish($id, 'failed:13:folder ' . $t->folder . ' key ' . $t->api_key . ' end');
     $r = $t->poll_until_done($pending);
     unlike $r->{body}, qr/@{[ $t->folder ]}|@{[ $t->api_key ]}/, 'nor anywhere else in a message';
@@ -219,9 +209,9 @@ subtest 'caches' => sub {
     is $r->header('Retry-After'), undef, 'nothing is to be awaited';
     my $etag = $r->header('ETag');
     like $etag, qr/^"[\x21\x23-\x7e]+"$/, 'a strong ETag';
-    is $t->request(GET => $location)->header('ETag'), $etag, 'that stays';
+    is $t->poll($location)->header('ETag'), $etag, 'that stays';
 
-    my $text = $t->request(GET => $location, headers => { Accept => 'text/plain' });
+    my $text = $t->poll($location, headers => { Accept => 'text/plain' });
     isnt $text->header('ETag'), $etag, 'each representation has its own';
     like $text->header('ETag'), qr/^"[\x21\x23-\x7e]+"$/, 'that of the text';
     is $text->header('Vary'), 'Accept', 'Vary of the text';
@@ -231,7 +221,7 @@ subtest 'caches' => sub {
     my %match = ($etag => 304, "W/$etag" => 304, '*' => 304, "\"x\", $etag" => 304,
         '"x"' => 200, $text->header('ETag') => 200, $etag =~ s/"//gr => 200);
     for my $tag (sort keys %match) {
-        $r = $t->request(GET => $location, headers => { 'If-None-Match' => $tag });
+        $r = $t->poll($location, headers => { 'If-None-Match' => $tag });
         is $r->{status}, $match{$tag}, "If-None-Match: $tag is $match{$tag}";
         next if $match{$tag} != 304;
         is $r->{body}, '', 'without a body';
@@ -239,11 +229,11 @@ subtest 'caches' => sub {
         is $r->header('Vary'), 'Accept', 'Vary';
         like $r->header('Cache-Control') // '', qr/immutable/, 'and Cache-Control';
     }
-    $r = $t->request(GET => $location,
+    $r = $t->poll($location,
         headers => { 'If-None-Match' => $text->header('ETag'), Accept => 'text/plain' });
     is $r->{status}, 304, 'the text is matched by its own';
 
-    my $get  = $t->request(GET => $location);
+    my $get  = $t->poll($location);
     my $head = $t->request(HEAD => $location);
     is $head->{status}, 200, 'HEAD';
     is $head->{body}, '', 'has no body';
@@ -258,10 +248,10 @@ subtest 'caches' => sub {
     ($location, $r) = finished('a', path => '/owned', headers => { 'X-User' => 'alice' });
     is $r->header('Cache-Control'), 'private, no-cache', 'with an owner: asked every time';
     $etag = $r->header('ETag');
-    is $t->request(GET => $location,
+    is $t->poll($location,
         headers => { 'X-User' => 'alice', 'If-None-Match' => $etag })->{status}, 304,
         'and answered 304';
-    is $t->request(GET => $location,
+    is $t->poll($location,
         headers => { 'X-User' => 'mallory', 'If-None-Match' => $etag })->{status}, 404,
         'but not to others';
 };
@@ -280,7 +270,7 @@ subtest 'a submit that is done at once' => sub {
 
 subtest 'clients do not reach upstream' => sub {
     $emulator->fault(poll => 1, text => 'a calm one', hold => 'poll');
-    my ($location, $id) = submit('a calm one', path => '/calm');
+    my ($location, $id) = $t->submit('a calm one', path => '/calm')->@{qw(location upstream)};
     my $client = $t->client;
 
     # before the first poll, which comes after half a second, and while it is on its way
@@ -300,7 +290,7 @@ subtest 'clients do not reach upstream' => sub {
 
 
 subtest 'states only go forward' => sub {
-    my ($location, $id) = submit('a');
+    my ($location, $id) = $t->submit('a')->@{qw(location upstream)};
     ok $emulator->wait_for(poll => 1), 'watched';
 
     for my $fault ([ status => 500 ], [ status => 503 ], [ reset => 'request' ],
@@ -309,7 +299,7 @@ subtest 'states only go forward' => sub {
         my $before = $emulator->polls($id);
         $emulator->fault(poll => 'every', operation => $id, @$fault);
         wait_until(sub { $emulator->polls($id) > $before });
-        my $r = $t->request(GET => $location);
+        my $r = $t->poll($location);
         is $r->{status}, 200, "@$fault: what was known is told";
         is $r->json->{done}, Mojo::JSON->false, 'still pending';
         $emulator->clear_faults;
@@ -319,7 +309,7 @@ subtest 'states only go forward' => sub {
     is $r->json->{done}, Mojo::JSON->true, 'done when upstream says so';
 
     $emulator->forget($id);
-    is $t->request(GET => $location)->json->{done}, Mojo::JSON->true,
+    is $t->poll($location)->json->{done}, Mojo::JSON->true,
         'and it stays so whatever upstream knows';
 };
 
@@ -367,7 +357,7 @@ subtest 'evicted results' => sub {
 subtest 'one fetch for many' => sub {
     # The oldest of the small zone is long gone from it.
     $emulator->set(delay => 0);
-    my ($location, $id) = submit('first', path => '/small');
+    my ($location, $id) = $t->submit('first', path => '/small')->@{qw(location upstream)};
     my $client = $t->client(timeout => 20);
     $client->request(POST => '/small', body => "filler $_") for 1 .. 400;
     my $before = $emulator->polls($id);
@@ -382,8 +372,9 @@ subtest 'one fetch for many' => sub {
 
 
 subtest 'a result larger than the zone' => sub {
-    my ($location, $id) = submit('a [size=400000] [delay=0]', path => '/tiny');
-    my $r = $t->request(GET => $location);
+    my ($location, $id)
+        = $t->submit('a [size=400000] [delay=0]', path => '/tiny')->@{qw(location upstream)};
+    my $r = $t->poll($location);
     my $text = eval { $r->json->{response}{alternatives}[0]{message}{text} } // '';
 
     is length $text, 400_000, 'is an answer all the same' or diag($r->{status}, $r->{body});
@@ -396,12 +387,12 @@ subtest 'retention' => sub {
     my $before = $emulator->polls($id);
     my ($born) = map { $_->{time} } grep { $_->{operation} eq $id } $emulator->submits;
 
-    $t->request(GET => $location);
+    $t->poll($location);
     is scalar(grep { $_->{time} < $born + 1 } $emulator->polls($id)), $before,
         'within its time it is in the zone';
 
     wait_until(sub {
-        $r = $t->request(GET => $location);
+        $r = $t->poll($location);
         return $emulator->polls($id) > $before;
     });
     cmp_ok scalar $emulator->polls($id), '>', $before, 'later upstream is asked again';

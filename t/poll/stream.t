@@ -49,13 +49,6 @@ EOC
 my $emulator = $t->emulator;
 
 
-sub submit ($text = '[delay=60]') {
-    my $r = $t->request(POST => '/translate', headers => { 'Content-Type' => 'text/plain' },
-        body => $text);
-    return ($r->header('Location'), ($emulator->submits)[-1]{operation});
-}
-
-
 # All that is left of a stream, up to its end.
 sub events ($stream, $seconds = 8) {
     my $deadline = time + $seconds;
@@ -78,13 +71,13 @@ sub is_operation ($event, $id, $done, $name) {
 
 
 # Looked at in the end.
-my ($quiet_location, $quiet_id) = submit('[delay=600]');
+my ($quiet_location, $quiet_id) = $t->submit('[delay=600]')->@{qw(location upstream)};
 my $quiet = $t->stream($quiet_location);
 my $quiet_started = time;
 
 
 subtest 'a poll as a stream' => sub {
-    my ($location, $upstream) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
     my ($id) = $location =~ m{([^/]+)$};
     my $stream = $t->stream($location);
 
@@ -141,7 +134,7 @@ subtest 'a submit as a stream' => sub {
 
 
 subtest 'every change is told, in one line' => sub {
-    my ($location, $upstream) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
     my ($id) = $location =~ m{([^/]+)$};
     my $stream = $t->stream($location);
 
@@ -168,8 +161,8 @@ subtest 'every change is told, in one line' => sub {
 
 
 subtest 'Last-Event-ID' => sub {
-    my ($location, $upstream) = submit();
-    my ($pending) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
+    my $pending = $t->submit('[delay=60]')->{location};
     $emulator->finish($upstream);
     $t->poll_until_done($location);
 
@@ -188,7 +181,7 @@ subtest 'Last-Event-ID' => sub {
     my $stream = $t->stream($pending, headers => { 'Last-Event-ID' => 'pending' });
     is $stream->event->{id}, 'pending', 'pending: the current state, changed or not';
 
-    my $r = $t->request(GET => $location, headers => { 'Last-Event-ID' => 'done' });
+    my $r = $t->poll($location, headers => { 'Last-Event-ID' => 'done' });
     is $r->{status}, 200, 'not a stream: it means nothing';
 };
 
@@ -207,7 +200,7 @@ subtest 'errors are no streams' => sub {
 
 
 subtest 'HEAD, HTTP/1.0 and keep-alive' => sub {
-    my ($location, $upstream) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
     my ($id) = $location =~ m{([^/]+)$};
 
     my $r = $t->request(HEAD => $location, headers => { Accept => 'text/event-stream' });
@@ -231,7 +224,7 @@ subtest 'HEAD, HTTP/1.0 and keep-alive' => sub {
 
 
 subtest 'a body that comes late' => sub {
-    my ($location, $upstream) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
     $location =~ s{^/translate}{/late};
     my ($whole, $none) = map {
         $t->client->raw("GET $location HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n"
@@ -259,7 +252,7 @@ subtest 'a body that comes late' => sub {
 
 
 subtest 'a cancel ends a stream' => sub {
-    my ($location) = submit();
+    my $location = $t->submit('[delay=60]')->{location};
     my ($id) = $location =~ m{([^/]+)$};
     my @streams = map { $t->stream($location) } 1 .. 8;
 
@@ -275,7 +268,7 @@ subtest 'a cancel ends a stream' => sub {
 
 
 subtest 'a slow reader gets all of it, and holds up nobody' => sub {
-    my ($location, $upstream) = submit('[delay=60][outcome=huge]');
+    my ($location, $upstream) = $t->submit('[delay=60][outcome=huge]')->@{qw(location upstream)};
     my ($id) = $location =~ m{([^/]+)$};
     my $others = $t->metrics->sum('waiters');
 
@@ -309,7 +302,7 @@ subtest 'a slow reader gets all of it, and holds up nobody' => sub {
 
 
 subtest 'clients that hang up leave nothing' => sub {
-    my ($location, $upstream) = submit();
+    my ($location, $upstream) = $t->submit('[delay=60]')->@{qw(location upstream)};
     my ($id) = $location =~ m{([^/]+)$};
     my @streams = map { $t->stream($location) } 1 .. 12;
     my $posted = $t->stream('/translate', method => 'POST',

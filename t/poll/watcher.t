@@ -59,14 +59,6 @@ http {
 EOC
 
 
-# Location, and the upstream's id.
-sub submit ($path, $text = 'text') {
-    my $r = $t->request(POST => $path, headers => { 'Content-Type' => 'text/plain' },
-        body => $text);
-    return ($r->header('Location'), ($emulator->submits)[-1]{operation}, $r);
-}
-
-
 sub gaps (@polls) { map { $polls[$_]{time} - $polls[ $_ - 1 ]{time} } 1 .. $#polls }
 
 
@@ -78,7 +70,7 @@ sub show ($upstream) {
 
 
 subtest 'an operation is watched without any client' => sub {
-    my ($location, $upstream) = submit('/eager');
+    my ($location, $upstream) = $t->submit('text', path => '/eager')->@{qw(location upstream)};
     $t->hang_up(POST => '/eager', headers => { 'Content-Type' => 'text/plain' }, body => 'text');
     ok $emulator->wait_for(submit => 2), 'one whose client is gone as well';
     my $gone = ($emulator->submits)[-1]{operation};
@@ -92,10 +84,10 @@ subtest 'an operation is watched without any client' => sub {
         'until the end of both';
     my @before = map { $emulator->polls($_) } $upstream, $gone;
     my $r;
-    wait_until(sub { ($r = $t->request(GET => $location))->json->{done} });
+    wait_until(sub { ($r = $t->poll($location))->json->{done} });
     is $r->header('X-Source'), 'zone', 'the answer is there';
 
-    my (undef, $other) = submit('/eager', 'other');
+    my $other = $t->submit('other', path => '/eager')->{upstream};
     wait_until(sub { $emulator->polls($other) >= 3 });
     is scalar(map { $emulator->polls($_) } $upstream, $gone), scalar @before,
         'and upstream is not asked again';
@@ -104,7 +96,7 @@ subtest 'an operation is watched without any client' => sub {
 
 subtest 'a thousand polls of clients cost a few of upstream' => sub {
     $emulator->fault(poll => 1, text => 'a thousand', hold => 'poll');
-    my ($location, $upstream) = submit('/usual', 'a thousand');
+    my ($location, $upstream) = $t->submit('a thousand', path => '/usual')->@{qw(location upstream)};
     my @clients = map { $t->client } 1 .. 10;
     my $pending = 0;
 
@@ -145,9 +137,9 @@ $fault->(garbled  => 2, close => 'answer');
 $fault->(garbled  => 3, status => 401);
 $fault->(odd      => 1, status => 200, lie_id => 'd7qffffffffffffffff');
 
-$op{$_} = [ submit('/eager', "$_ [early404=3]") ] for qw(early);
-$op{$_} = [ submit('/eager', $_) ] for qw(interval retry busy broken garbled odd);
-$op{bounded} = [ submit('/bounded', 'bounded') ];
+$op{$_} = $t->submit("$_ [early404=3]", path => '/eager') for qw(early);
+$op{$_} = $t->submit($_, path => '/eager') for qw(interval retry busy broken garbled odd);
+$op{bounded} = $t->submit('bounded', path => '/bounded');
 
 # And what a client that obeys is told of one of them; first of all that it is pending.
 my %enough = (
@@ -158,41 +150,41 @@ my (%told, %wrong);
 my @turn = sort keys %op;
 wait_until(sub {
     push @turn, my $name = shift @turn;
-    my $r = $t->request(GET => $op{$name}[0]);
+    my $r = $t->poll($op{$name}{location});
     $wrong{$name} //= $r->{status} . $r->{body}
         if $r->{status} != 200 || !$r->json || $r->json->{done};
     push @{ $told{$name} }, [ time, $r->header('Retry-After') ];
 
     my %polls;
     $polls{ $_->{operation} }++ for grep { defined $_->{end} } $emulator->polls;
-    return !grep { ($polls{ $op{$_}[1] } // 0) < $enough{$_} } keys %enough;
+    return !grep { ($polls{ $op{$_}{upstream} } // 0) < $enough{$_} } keys %enough;
 }, 30);
 is_deeply \%wrong, {}, 'a poll of ours that fails changes nothing for clients';
 
 
 subtest 'unknown right after its creation' => sub {
-    my @polls = $emulator->polls($op{early}[1]);
+    my @polls = $emulator->polls($op{early}{upstream});
     is_deeply [ map { $_->{status} } @polls[ 0 .. 3 ] ], [ 404, 404, 404, 200 ],
-        'asked again until it is known' or diag show($op{early}[1]);
+        'asked again until it is known' or diag show($op{early}{upstream});
     push @gaps, [ 'three times 404', $polls[3]{time} - $polls[0]{time}, 0.2, 4 ];
 
-    $emulator->finish($op{early}[1]);
-    my $r = $t->poll_until_done($op{early}[0]);
+    $emulator->finish($op{early}{upstream});
+    my $r = $t->poll_until_done($op{early}{location});
     is $r->json->{response}{alternatives}[0]{message}{text}, 'echo: early [early404=3]', 'done';
 };
 
 
 subtest 'x-operation-poll-interval' => sub {
-    my @polls = $emulator->polls($op{interval}[1]);
+    my @polls = $emulator->polls($op{interval}{upstream});
     cmp_ok scalar @polls, '>=', 2, 'goes on';
     push @gaps, map { [ 'upstream says two seconds', $_, 1.9, 4 ] } gaps(@polls);
 };
 
 
 subtest 'Retry-After' => sub {
-    my @polls = $emulator->polls($op{retry}[1]);
+    my @polls = $emulator->polls($op{retry}{upstream});
     my ($i) = grep { $polls[$_]{status} == 429 } 0 .. $#polls;
-    ok defined $i && $i < $#polls, 'refused, and asked again' or diag show($op{retry}[1]);
+    ok defined $i && $i < $#polls, 'refused, and asked again' or diag show($op{retry}{upstream});
     push @gaps, [ 'Retry-After: 3', $polls[ $i + 1 ]{time} - $polls[$i]{time}, 2.9, 6 ];
     is $polls[ $i + 1 ]{status}, 200, 'with success';
 
@@ -210,15 +202,15 @@ subtest 'Retry-After' => sub {
 
 
 subtest 'refused polls back off' => sub {
-    my @polls = grep { $_->{fault} } $emulator->polls($op{busy}[1]);
+    my @polls = grep { $_->{fault} } $emulator->polls($op{busy}{upstream});
     my @less = gaps(@polls);
     cmp_ok scalar @polls, '>=', 2, 'tried again';
     # half a second doubled each time, of which up to a half is left out
     push @gaps, map { [ "refused $_ times before", $less[$_], 0.24 * 2 ** $_, 20 ] } 0 .. $#less;
 
     $emulator->clear_faults;
-    $emulator->finish($op{busy}[1]);
-    my $r = $t->request(GET => $op{busy}[0], headers => { Prefer => 'wait=30' }, timeout => 30);
+    $emulator->finish($op{busy}{upstream});
+    my $r = $t->poll($op{busy}{location}, headers => { Prefer => 'wait=30' }, timeout => 30);
     ok $r->json->{done}, 'and it ends well';
 };
 
@@ -226,18 +218,18 @@ subtest 'refused polls back off' => sub {
 subtest 'broken answers are no answers' => sub {
     my @broken = qw(broken garbled odd);
     $emulator->clear_faults;
-    $emulator->finish($op{$_}[1]) for @broken;
+    $emulator->finish($op{$_}{upstream}) for @broken;
     for my $name (@broken) {
-        my $r = $t->request(GET => $op{$name}[0], headers => { Prefer => 'wait=30' },
+        my $r = $t->poll($op{$name}{location}, headers => { Prefer => 'wait=30' },
             timeout => 30);
         is $r->json->{response}{alternatives}[0]{message}{text}, "echo: $name", "$name: done";
-        is $r->json->{id}, $op{$name}[0] =~ s{.*/}{}r, "$name: under its id";
+        is $r->json->{id}, $op{$name}{location} =~ s{.*/}{}r, "$name: under its id";
     }
 };
 
 
 subtest 'poll_interval MIN MAX' => sub {
-    my @sorted = sort { $a <=> $b } gaps($emulator->polls($op{bounded}[1]));
+    my @sorted = sort { $a <=> $b } gaps($emulator->polls($op{bounded}{upstream}));
 
     cmp_ok scalar @sorted, '>=', 6, 'often enough';
     push @gaps, [ 'the least', $sorted[0], 0.25, 0.75 ],
@@ -251,17 +243,17 @@ subtest 'gaps' => sub {
         ok $least <= $seconds && $seconds <= $most, "$name: a gap of $least to $most s"
             or diag "$seconds s";
     }
-    diag map { "$_: " . show($op{$_}[1]) . "\n" } sort keys %op
+    diag map { "$_: " . show($op{$_}{upstream}) . "\n" } sort keys %op
         if !Test::More->builder->is_passing;
 };
 
 
 subtest 'who obeys Retry-After learns something new' => sub {
-    my ($location, $upstream) = submit('/usual');
+    my ($location, $upstream) = $t->submit('text', path => '/usual')->@{qw(location upstream)};
     my ($r, $idle, $seen) = (undef, 0, 0);
 
     for my $asked (1 .. 7) {
-        $r = $t->request(GET => $location);
+        $r = $t->poll($location);
         last if $r->json->{done};
         $emulator->finish($upstream) if $asked == 3;
 

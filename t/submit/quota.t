@@ -12,30 +12,12 @@ use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
 use CompletionAsync::Test qw(wait_until);
 
-my $CONF = <<'EOC';
-worker_processes %%WORKERS%%;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    %%METRICS%%
-    completion_async_provider yandex {
-        zone operations 2m;
-        %%QUOTAS%%
-        %%PROVIDER%%
-    }
-    server {
-        listen 127.0.0.1:%%PORT%% reuseport;
-
-        add_header X-Worker $pid always;
-
-        location /translate {
-            completion_async       yandex;
-            completion_async_model yandexgpt-lite;
-        }
-    }
-}
-EOC
+my $CONF = CompletionAsync::Test->location_conf(
+    main     => 'worker_processes %%WORKERS%%;',
+    provider => '%%PROVIDER%% %%QUOTAS%%',
+    listen   => 'reuseport',
+    server   => 'add_header X-Worker $pid always;',
+);
 
 
 # Each of them waits, or has an answer.
