@@ -285,7 +285,7 @@ is $t->request(POST => "/ops/$id:cancel")->{status}, 200, 'POST to cancel';
 
 # They neither wait nor stream, whatever the client prefers.
 $e->set(delay => 30);
-my $pending = ($t->request(POST => '/translate', body => 'slow')->header('Location')) =~ s{.*/}{}r;
+my $pending = $t->submit('slow')->{id};
 $e->set(delay => 0.05);
 
 sub quickly ($status, $name, @request) {
@@ -338,7 +338,7 @@ $t->write_file('page', "a<!--# include virtual=\"/ops/$pending\" -->"
 $r = quickly(200, 'an include of two adopted operations', GET => '/page', headers => \%prefers);
 like $r->{body}, qr/^a\{.*"\Q$pending\E".*\}\{.*"\Q$id\E".*\}z$/s, '... has them';
 
-$id = ($t->request(POST => '/translate', body => 'more')->header('Location')) =~ s{.*/}{}r;
+$id = $t->submit('more')->{id};
 $t->define(ZONE => '1m');
 $t->conf($t->http_conf($conf));
 ok $t->reload(wait_old => 1), 'one more';

@@ -12,7 +12,7 @@ use Test::More;
 use CompletionAsync::Client qw(wait_until);
 use CompletionAsync::Test;
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 0.1 });
+my $t = CompletionAsync::Test->new(path => '/plain', emulator => { delay => 0.1 });
 my $more = $t->module('headers_more_filter');
 $t->write_file('ids.key', 'k' x 48, 0600);
 $t->define(
@@ -67,18 +67,15 @@ EOC
 
 sub headers ($r, $name) { return $r->{raw} =~ m{^(\Q$name\E:.*)\r$}img }
 sub ask ($path, %headers) { $t->request(GET => $path, headers => \%headers) }
-sub submit ($path, %arg)  { $t->request(POST => $path, body => 'text', %arg) }
-
-
 sub typed ($type, $body = 'text') {
-    return submit('/plain', headers => { 'Content-Type' => $type }, body => $body);
+    return $t->post($body, headers => { 'Content-Type' => $type });
 }
 
 
 sub code ($r) { ($r->json // {})->{code} // $r->{status} }
 
 
-my $location = submit('/plain')->header('Location');
+my $location = $t->submit->{location};
 my $result   = $t->poll_until_done($location);
 my $path     = $location =~ s{^/plain}{}r;
 
@@ -86,15 +83,16 @@ my $path     = $location =~ s{^/plain}{}r;
 subtest 'headers that others set' => sub {
     is_deeply [ headers(ask("/expires$path"), 'Cache-Control') ],
         ['Cache-Control: max-age=3600'], 'expires rules a result';
-    is_deeply [ headers(submit('/expires'), 'Cache-Control') ], ['Cache-Control: no-store'],
+    my $r = $t->post('text', path => '/expires');
+    is_deeply [ headers($r, 'Cache-Control') ], ['Cache-Control: no-store'],
         '... and not a status it does not speak of';
 
     plan skip_all => 'nginx has no headers-more module' if !$more;
     is_deeply [ headers($_, 'Cache-Control') ], ['Cache-Control: public'], 'one header is replaced'
-        for ask("/set$path"), submit('/set'), ask('/set/operations/none');
+        for ask("/set$path"), $t->post('text', path => '/set'), ask('/set/operations/none');
     for my $name ('Cache-Control', 'ETag', 'Retry-After') {
         is_deeply [ headers($_, $name) ], [], "$name is cleared"
-            for ask("/clear$path"), submit('/clear');
+            for ask("/clear$path"), $t->post('text', path => '/clear');
     }
 };
 
@@ -106,7 +104,7 @@ subtest 'an include' => sub {
     is $r->{status}, 200, 'a page';
     like $r->{body}, qr/"done":\s*true.*\}\s*\.\n/s, '... has the operation in it';
 
-    my $unknown = submit('/plain', body => '[delay=60]')->header('Location');
+    my $unknown = $t->submit('[delay=60]')->{location};
     $t->stop;
     $t->emulator->fault(poll => 'every', silent => 1);
     $t->run;
@@ -139,8 +137,8 @@ subtest 'X-Accel-Redirect' => sub {
 
 
 subtest 'a fallback' => sub {
-    submit('/few');
-    my $r = submit('/few');
+    $t->post('text', path => '/few');
+    my $r = $t->post('text', path => '/few');
     is $r->{status}, 200, 'answers instead of a 429';
     is $r->{body}, "instead\n", '... what it wants';
     is_deeply [ headers($r, $_) ], [], "... without our $_" for 'Retry-After', 'x-should-retry';
@@ -156,9 +154,9 @@ subtest 'spellings' => sub {
     is typed('text/plain; charset=us-ascii', encode_utf8('ж'))->{status}, 202,
         'UTF-8 that is called ASCII is read all the same';
 
-    is submit('/plain', headers => { 'Content-Encoding' => $_ })->{status}, 202,
+    is $t->post('text', headers => { 'Content-Encoding' => $_ })->{status}, 202,
         "Content-Encoding: $_" for 'identity', 'Identity';
-    is submit('/plain', headers => { 'Content-Encoding' => 'gzip' })->{status}, 415, '... not gzip';
+    is $t->post('text', headers => { 'Content-Encoding' => 'gzip' })->{status}, 415, '... not gzip';
 
     is ask($location, Accept => 'text/plain;q=0.1000, application/json;q=0.4')
         ->header('Content-Type'), 'application/json', 'a q with too many digits';

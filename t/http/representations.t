@@ -110,18 +110,15 @@ my $emulator = $t->emulator;
 my %REPEAT = map { $_ => 1 } qw(quota_exceeded zone_full upstream_unavailable upstream_timeout);
 
 
-sub submit ($text, %arg) { $t->request(POST => '/translate', body => $text, %arg) }
-
-
 sub finished ($text, %arg) {
-    my $location = submit("$text [delay=0]", %arg)->header('Location');
+    my $location = $t->submit("$text [delay=0]", %arg)->{location};
     $t->poll_until_done($location);
     return $location;
 }
 
 
 sub get ($location, $accept, %arg) {
-    return $t->request(GET => $location,
+    return $t->poll($location,
         headers => { defined $accept ? (Accept => $accept) : (), %arg });
 }
 
@@ -146,7 +143,7 @@ sub is_problem ($r, $status, $code, $name) {
 
 
 my $done = finished('a');
-my $pending = submit('b')->header('Location');
+my $pending = $t->submit('b')->{location};
 
 subtest 'negotiation' => sub {
     my $json = 'application/json';
@@ -204,7 +201,7 @@ subtest 'negotiation' => sub {
 
     is_problem(get($done, 'text/html'), 406, 'not_acceptable', 'nothing acceptable');
     my $before = $emulator->submits;
-    $r = submit('x', headers => { Accept => 'text/html' });
+    $r = $t->post('x', headers => { Accept => 'text/html' });
     is_problem($r, 406, 'not_acceptable', 'a submit');
     is scalar $emulator->submits, $before, 'is refused before anything goes upstream';
 };
@@ -239,7 +236,7 @@ subtest 'text' => sub {
     $r = $t->request(HEAD => $pending, headers => { Accept => 'text/plain' });
     is $r->{status}, 202, 'HEAD: 202';
 
-    $r = submit('c', headers => { Accept => 'text/plain' });
+    $r = $t->post('c', headers => { Accept => 'text/plain' });
     is $r->{status}, 202, 'a submit: 202';
     is $r->{body}, '', 'and empty';
     like $r->header('Location'), qr{^/translate/operations/[\w-]+$}, 'with a Location';
@@ -247,15 +244,15 @@ subtest 'text' => sub {
 
     my %again = ('Idempotency-Key' => 'text', 'Accept' => 'text/plain',
         'Prefer' => 'respond-async');
-    my $location = submit('again [delay=0]', headers => \%again)->header('Location');
+    my $location = $t->submit('again [delay=0]', headers => \%again)->{location};
     $t->poll_until_done($location);
-    $r = submit('again [delay=0]', headers => \%again);
+    $r = $t->post('again [delay=0]', headers => \%again);
     is $r->{status}, 200, 'a submit again, once it is finished: 200';
     is $r->text, 'echo: again [delay=0]', 'the text';
     is $r->header('Location'), $location, 'with its Location';
     is $r->header($_), undef, "no $_" for 'Retry-After', 'Preference-Applied';
     $again{Accept} = 'application/json';
-    is submit('again [delay=0]', headers => \%again)->{status}, 202, 'as JSON: 202';
+    is $t->post('again [delay=0]', headers => \%again)->{status}, 202, 'as JSON: 202';
 
     my $hello = 'Привет, "мир" \\ 😀' . "\n";
     utf8::encode(my $bytes = $hello);
@@ -332,18 +329,18 @@ subtest 'problems' => sub {
 
     $emulator->fault(submit => 1, status => 400, grpc => 3, leak => 1,
         message => 'temperature is wrong');
-    my $r = submit('x');
+    my $r = $t->post('x');
     is_problem($r, 400, 'invalid_request', 'refused by upstream');
     like $r->json->{detail}, qr/temperature is wrong/, 'its reason';
     unlike $r->{body}, qr/internal_id|request_id|folder_id/, 'cleaned';
 
     $emulator->fault(submit => 1, status => 401, message => 'Unknown api key');
-    $r = submit('x');
+    $r = $t->post('x');
     is_problem($r, 502, 'upstream_rejected', 'our credentials');
     unlike $r->{body}, qr/api key/i, 'the client learns no more';
 
     $emulator->fault(submit => 1, status => 500, message => 'inner');
-    $r = submit('x');
+    $r = $t->post('x');
     is_problem($r, 424, 'outcome_unknown', 'a broken upstream');
     unlike $r->{body}, qr/inner/, 'without its words';
 
@@ -367,10 +364,10 @@ subtest 'problems' => sub {
         'gzip' }), 415, 'unsupported_media_type', 'packed');
 
     my %key = (headers => { 'Idempotency-Key' => 'one' });
-    is submit('x', %key)->{status}, 202, 'a key';
-    is_problem(submit('y', %key), 422, 'idempotency_mismatch', 'the key of another text');
+    is $t->post('x', %key)->{status}, 202, 'a key';
+    is_problem($t->post('y', %key), 422, 'idempotency_mismatch', 'the key of another text');
 
-    my $shared = $t->request(POST => '/shared', body => 'x')->header('Location');
+    my $shared = $t->submit('x', path => '/shared')->{location};
     is_problem($t->request(DELETE => $shared), 409, 'request_conflict', 'what is shared');
 
     is_problem($t->request(POST => '/boundless', body => 'x' x (4 * 1024 * 1024 + 1)),

@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use CompletionAsync::Test qw(wait_until);
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
+my $t = CompletionAsync::Test->new(path => '/quiet', emulator => { delay => 0.05 });
 my $e = $t->emulator;
 
 # An upstream that counts the segments a request came in.
@@ -65,9 +65,6 @@ http {
 EOC
 
 
-sub submit ($text, $location = '/quiet') { $t->request(POST => $location, body => $text) }
-
-
 sub submits_since ($n) { grep { $_->{kind} eq 'submit' } $e->journal(since => $n) }
 
 
@@ -79,14 +76,14 @@ sub code ($r) { ref $r->json eq 'HASH' ? $r->json->{code} // 'operation' : '-' }
 
 subtest 'a connection is used again' => sub {
     my $before = $e->journal;
-    is submit("one of ten: $_")->{status}, 202, "submit $_" for 1 .. 10;
+    is $t->post("one of ten: $_")->{status}, 202, "submit $_" for 1 .. 10;
     my @submits = submits_since($before);
     is scalar @submits, 10, 'ten submits';
     is connections(@submits), 1, 'over one connection';
 
     my $many = 'x' x 200_000;
-    is submit($many)->{status}, 202, 'a long one';
-    is submit('short')->{status}, 202, 'a short one';
+    is $t->post($many)->{status}, 202, 'a long one';
+    is $t->post('short')->{status}, 202, 'a short one';
     @submits = submits_since($before);
     is length $submits[-2]{json}{messages}[0]{text}, length $many, 'arrives whole';
     is connections(@submits), 1, 'over the same connection';
@@ -118,7 +115,7 @@ subtest 'a submit comes in one piece' => sub {
     }
     close $in;
 
-    is submit("whole $_", '/reader')->{status}, 202, "submit $_" for 1 .. 5;
+    is $t->post("whole $_", path => '/reader')->{status}, 202, "submit $_" for 1 .. 5;
     my @read = <$out>;
     waitpid $pid, 0;
 
@@ -129,7 +126,7 @@ subtest 'a submit comes in one piece' => sub {
 subtest 'polls are kept alive, too' => sub {
     my $before = $e->journal;
     for my $n (1 .. 5) {
-        my $r = $t->poll_until_done(submit("[delay=0.1]$n", '/eager')->header('Location'));
+        my $r = $t->poll_until_done($t->submit("[delay=0.1]$n", path => '/eager')->{location});
         is $r->json->{response}{alternatives}[0]{message}{text}, "echo: [delay=0.1]$n", "number $n";
     }
     my @entries = $e->journal(since => $before);
@@ -142,10 +139,10 @@ subtest 'a submit on a connection that dies is not repeated' => sub {
     my $start = $e->journal;
     for my $verb (qw(close reset)) {
         for my $stage (qw(head request answer)) {
-            is submit('warm')->{status}, 202, 'a connection is there';
+            is $t->post('warm')->{status}, 202, 'a connection is there';
             my $before = $e->journal;
             $e->fault(submit => 1, $verb => $stage);
-            my $r = submit("once, $verb at $stage");
+            my $r = $t->post("once, $verb at $stage");
             $e->clear_faults;
             is "$r->{status} " . code($r), '424 outcome_unknown', "$verb at $stage";
             my @submits = submits_since($before);
@@ -158,7 +155,7 @@ subtest 'a submit on a connection that dies is not repeated' => sub {
 
 subtest 'a poll on a connection that dies is repeated' => sub {
     $e->fault(poll => 1, text => '[delay=0.2]again', close => 'request');
-    my $location = submit('[delay=0.2]again', '/eager')->header('Location');
+    my $location = $t->submit('[delay=0.2]again', path => '/eager')->{location};
     my ($id) = map { $_->{operation} } ($e->submits)[-1];
     my $r = $t->poll_until_done($location);
     $e->clear_faults;
@@ -170,19 +167,19 @@ subtest 'upstream may close what is idle' => sub {
     my $before = $e->journal;
     $e->fault(submit => 'every', close_idle => 0.02);
     for (1 .. 5) {
-        is submit("idle $_")->{status}, 202, "closed by a timer, $_";
+        is $t->post("idle $_")->{status}, 202, "closed by a timer, $_";
         wait_until(sub { !$e->state->{connections} });
     }
     $e->clear_faults;
     for (1 .. 5) {
         $e->disconnect(idle => 1);
-        is submit("gone $_")->{status}, 202, "closed just before, $_";
+        is $t->post("gone $_")->{status}, 202, "closed just before, $_";
     }
     $e->fault(submit => 'every', connection_close => 1);
-    is submit("announced $_")->{status}, 202, "closed as announced, $_" for 1 .. 3;
+    is $t->post("announced $_")->{status}, 202, "closed as announced, $_" for 1 .. 3;
     $e->clear_faults;
     $e->restart;
-    is submit('restarted')->{status}, 202, 'all of upstream restarted';
+    is $t->post('restarted')->{status}, 202, 'all of upstream restarted';
     is scalar(submits_since($before)), 14, 'and every submit went out once';
 };
 
@@ -239,7 +236,7 @@ subtest 'silent upstreams leave connections to others' => sub {
         is scalar @accepted, $share, "$location has its share";
         push @held, @accepted;
 
-        my $r = submit("beside $location");
+        my $r = $t->post("beside $location");
         is $r->{status}, 202, 'a submit to another one does not wait for those';
     }
 

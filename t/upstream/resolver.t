@@ -101,9 +101,6 @@ my $http = <<"EOC";
 EOC
 
 
-sub submit ($name, $text = "by $name") { $t->request(POST => "/$name", body => $text) }
-
-
 sub verdict ($r) {
     my $json = $r->json;
     return join ' ', $r->{status} // $r->{error},
@@ -115,7 +112,7 @@ sub questions ($name) { scalar grep { /^\Q$name\E / } split /\n/, $t->read_file(
 
 
 sub works ($name) {
-    my $r = submit($name);
+    my $r = $t->post("by $name", path => "/$name");
     is verdict($r), '202 operation', "$name: accepted";
     my $done = $t->poll_until_done($r->header('Location') // '/', timeout => 5);
     is ref $done->json && $done->json->{response}{alternatives}[0]{message}{text}, "echo: by $name",
@@ -141,14 +138,15 @@ subtest 'what needs no resolver' => sub {
 subtest 'several addresses' => sub {
     for my $name (qw(two.test owt.test four.test)) {
         my $before = $e->submits;
-        is verdict(submit($name, "$name $_")), '202 operation', "$name: submit $_" for 1 .. 3;
+        is verdict($t->post("$name $_", path => "/$name")), '202 operation', "$name: submit $_"
+            for 1 .. 3;
         is $e->submits - $before, 3, "$name: each was sent once";
         works($name);
     }
 };
 
 subtest 'an address that changes' => sub {
-    my $r = submit('moved.test');
+    my $r = $t->post('by moved.test', path => '/moved.test');
     is verdict($r), '202 operation', 'the next try has the new one';
     cmp_ok questions('moved.test'), '>=', 2, 'which the resolver was asked for again';
 };
@@ -167,7 +165,7 @@ subtest 'names that lead nowhere' => sub {
 subtest 'a name server that says nothing' => sub {
     my @silent = map { $t->start(POST => '/mute.test', body => "x $_") } 1 .. 3;
     works('127.0.0.1');
-    my @r = map { submit('one.test', "meanwhile $_") } 1 .. 5;
+    my @r = map { $t->post("meanwhile $_", path => '/one.test') } 1 .. 5;
     is scalar(grep { verdict($_) eq '202 operation' } @r), 5, 'other submits go on';
     ok !$_->is_over, 'before resolver_timeout, which the silent ones wait for' for @silent;
 
