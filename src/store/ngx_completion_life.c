@@ -294,7 +294,8 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
     news = (record->state != NGX_COMPLETION_RECORD_PENDING
             || record->version == 0
             || record->chunks == NULL
-            || record->digest != update->digest);
+            || record->digest != update->digest
+            || record->length != update->document.len);
 
     if (record->state != NGX_COMPLETION_RECORD_PENDING) {
         record->state = NGX_COMPLETION_RECORD_PENDING;

@@ -14,6 +14,7 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
 {
     size_t                       offset, size;
     uint32_t                     hash;
+    ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
     static u_char                small[NGX_COMPLETION_COPY_SMALL];
@@ -44,8 +45,8 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         }
 
         if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
-            ngx_completion_chunks_read(record->chunks, 0, small,
-                                       record->length);
+            (void) ngx_completion_chunks_read(record->chunks, small,
+                                              record->length);
         }
     }
 
@@ -69,7 +70,13 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         return NGX_OK;
     }
 
-    /* a longer one in pieces; what goes away meanwhile was not kept */
+    /*
+     * A longer one in pieces, each from where the last one ended: chunks stay
+     * as they are for as long as the version does.  What goes away meanwhile
+     * was not kept.
+     */
+
+    chunk = NULL;
 
     for (offset = 0; offset < view->document.len; offset += size) {
         size = ngx_min(view->document.len - offset, NGX_COMPLETION_COPY_MAX);
@@ -79,8 +86,9 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
         record = ngx_completion_record_find(zone, id, hash);
 
         if (record && record->version == view->version && record->chunks) {
-            ngx_completion_chunks_read(record->chunks, offset,
-                                       view->document.data + offset, size);
+            chunk = ngx_completion_chunks_read(chunk ? chunk : record->chunks,
+                                               view->document.data + offset,
+                                               size);
 
         } else {
             record = NULL;

@@ -404,9 +404,9 @@ void *ngx_completion_chunks_pop(ngx_completion_chunk_sh_t **chunks);
 ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
     ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
-/* Returns what is behind the copy. */
-u_char *ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk,
-    size_t offset, u_char *p, size_t size);
+/* Returns the chunk behind those that were copied. */
+ngx_completion_chunk_sh_t *ngx_completion_chunks_read(
+    ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);

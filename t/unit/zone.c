@@ -855,6 +855,26 @@ anew(void)
 }
 
 
+/* once a piece was read, nobody need come by its first chunk again */
+
+static ngx_completion_chunk_sh_t  *passed, *passed_next;
+
+static void
+passed_by(void)
+{
+    ngx_str_t  large = ngx_string("large");
+
+    if (passed == NULL) {
+        passed = ngx_completion_record_find(zone, &large,
+                                  ngx_completion_zone_hash(&large))->chunks;
+
+    } else if (passed_next == NULL) {
+        passed_next = passed->next;
+        passed->next = passed;
+    }
+}
+
+
 static void
 test_documents(void)
 {
@@ -888,6 +908,13 @@ test_documents(void)
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_ERROR,
            "which takes memory");
     shim_fail_at = 0;
+
+    shim_on_unlock = passed_by;
+    ngx_completion_zone_read(zone, &large, 0, pool, &view);
+    shim_on_unlock = NULL;
+    passed->next = passed_next;
+    ok(memcmp(view.document.data, document.data, document.len) == 0,
+       "each piece is read from where the last one ended");
 
     shim_on_unlock = unlocked;
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
