@@ -102,9 +102,8 @@ sub start ($reuseport) {
 
 # Location, and the upstream's id.
 sub submit ($path, $text) {
-    my $r = $t->request(POST => $path, body => $text);
-    my @submits = grep { $_->{json}{messages}[-1]{text} eq $text } $emulator->submits;
-    return ($r->header('Location'), $submits[-1]{operation});
+    my $location = $t->submit($text, path => $path)->{location};
+    return ($location, ($emulator->submits($text))[-1]{operation});
 }
 
 

@@ -13,29 +13,12 @@ use Time::HiRes qw(sleep);
 use CompletionAsync::Credentials;
 use CompletionAsync::Test qw(wait_until);
 
-my $CONF = <<'EOC';
-worker_processes 1;
-%%MAIN%%
-%%TEST_GLOBALS%%
-events { %%EVENTS%% }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    %%HTTP%%
-    completion_async_provider yandex {
-        zone           operations 1m;
-        poll_interval  100ms 500ms;
-        %%LINES%%
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-
-        location /translate {
-            completion_async       yandex;
-            completion_async_model yandexgpt-lite;
-        }
-    }
-}
-EOC
+my $CONF = CompletionAsync::Test->location_conf(
+    main     => "worker_processes 1;\n%%MAIN%%",
+    events   => '%%EVENTS%%',
+    http     => '%%HTTP%%',
+    provider => 'poll_interval 100ms 500ms; %%LINES%%',
+);
 
 
 sub run ($t, $lines, %more) {
@@ -69,17 +52,8 @@ sub cut ($t) {
 }
 
 
-sub refused ($client, $status, $code, $name) {
-    my $r = $client->response;
-    is $r->{status}, $status, $name or diag $r->{error} // '';
-    is eval { $r->json->{code} }, $code, 'as it is: ' . $code;
-    return $r;
-}
-
-
 sub accepted_anew ($t, $text, $key) {
-    my $r = $t->request(POST => '/translate', body => $text,
-        headers => { 'Content-Type' => 'text/plain', 'Idempotency-Key' => $key });
+    my $r = $t->post($text, headers => { 'Idempotency-Key' => $key });
     is $r->{status}, 202, 'its key is free again';
     is $r->header('Idempotency-Replayed'), undef, 'for a submit of its own';
 }
@@ -169,7 +143,7 @@ subtest 'cut off on its way' => sub {
     my $t = start('request_timeout 20s;');
     $t->emulator->fault(submit => 2, silent => 1);
     $t->emulator->fault(poll => 'every', silent => 1);
-    my $location = $t->request(POST => '/translate', body => 'text')->header('Location');
+    my $location = $t->submit->{location};
     my $client = submit($t, 'lost', 'key');
     my $joined = submit($t, 'lost', 'key');
     my $held = $t->start(GET => $location, headers => { Prefer => 'wait=30' });
@@ -179,8 +153,8 @@ subtest 'cut off on its way' => sub {
 
     cut($t);
     is $held->response->{status}, 200, 'who waited has an answer';
-    refused($client, 424, 'outcome_unknown', 'the submit has one');
-    refused($joined, 424, 'outcome_unknown', 'and who joined it');
+    $t->refused($client->response, 424, 'outcome_unknown', 'the submit has one');
+    $t->refused($joined->response, 424, 'outcome_unknown', 'and who joined it');
     my $r = submit($t, 'lost', 'key')->response;
     is $r->{status}, 424, 'what is not known is not sent again';
     is scalar $t->emulator->submits, 2, 'by nobody';
@@ -199,7 +173,8 @@ subtest 'between two tries' => sub {
 
     cut($t);
     for ($client, $joined) {
-        my $r = refused($_, 503, 'upstream_unavailable', 'the submit ends, or the joined one');
+        my $r = $t->refused($_->response, 503, 'upstream_unavailable',
+            'the submit ends, or the joined one');
         is $r->header('Retry-After'), 15, 'when upstream wants to be asked again';
     }
     is scalar $emulator->submits, 2, 'nothing was sent again';
@@ -215,7 +190,7 @@ subtest 'in the line of the quota' => sub {
 
     cut($t);
     for (@clients) {
-        my $r = refused($_, 429, 'quota_exceeded', 'one in line ends');
+        my $r = $t->refused($_->response, 429, 'quota_exceeded', 'one in line ends');
         cmp_ok $r->header('Retry-After') // 0, '>', 40, 'and is told when to come back';
     }
     is scalar $t->emulator->submits, 1, 'neither was sent';
@@ -230,7 +205,7 @@ sub tokenless () {
     run($t, 'request_timeout 20s; folder %%FOLDER%%; metadata_token ' . $t->metadata_url . ';'
         . 'submit_url %%UPSTREAM%%/foundationModels/v1/completionAsync;'
         . 'operations_url %%UPSTREAM%%/operations;');
-    my $location = $t->request(POST => '/translate', body => 'first')->header('Location');
+    my $location = $t->submit('first')->{location};
     ok $t->emulator->wait_for(metadata => 2), 'a new token is asked for';
     my ($first) = $t->emulator->journal(kind => 'metadata');
     wait_until(sub { time > $first->{end_time} + 3.2 });
@@ -243,7 +218,7 @@ subtest 'without a token' => sub {
     my $client = submit($t, 'text', 'key');
 
     cut($t);
-    refused($client, 503, 'upstream_unavailable', 'the submit ends');
+    $t->refused($client->response, 503, 'upstream_unavailable', 'the submit ends');
     accepted_anew($t, 'text', 'key');
     is scalar $t->errors('no new token'), 0, 'no other worker had to pause before it asked';
     $t->done;
@@ -269,7 +244,7 @@ subtest 'before it has a connection' => sub {
     my $client = submit($t, 'text');
 
     cut($t);
-    refused($client, 503, 'upstream_unavailable', 'the submit ends');
+    $t->refused($client->response, 503, 'upstream_unavailable', 'the submit ends');
     $t->done;
 };
 

@@ -68,15 +68,6 @@ EOC
 my $number = 0;
 
 
-# those that upstream has read
-sub submits ($text) {
-    return grep {
-        my ($message) = reverse @{ ($_->{json} // {})->{messages} // [] };
-        ($message->{text} // '') eq $text;
-    } $upstream->submits;
-}
-
-
 sub arguments ($location, $key, $text, %headers) {
     $headers{'Content-Type'} //= 'text/plain';
     $headers{'Idempotency-Key'} = $key if defined $key;
@@ -129,11 +120,11 @@ subtest 'the same key gives the same operation' => sub {
 
     $t->poll_until_done($location);
     is_replay(submit('/t', $key, 'first'), $location, 'when it is done');
-    is scalar submits('first'), 1, 'submitted once';
+    is scalar $upstream->submits('first'), 1, 'submitted once';
 
     isnt is_accepted(submit('/t', fresh(), 'first'), 'another key'), $location, 'another id';
     isnt is_accepted(submit('/t', undef, 'first'), 'no key'), $location, 'another id';
-    is scalar submits('first'), 3, 'each of them submitted';
+    is scalar $upstream->submits('first'), 3, 'each of them submitted';
 };
 
 
@@ -144,8 +135,8 @@ subtest 'another request under the same key is refused' => sub {
     is_problem(submit('/t', $key, 'wrong'), 422, 'idempotency_mismatch', 'another text');
     is_problem(submit('/model', $key, 'right'), 422, 'idempotency_mismatch', 'another model');
     is_replay(submit('/t', $key, 'right'), $location, 'the right one all the same');
-    is scalar submits('wrong'), 0, 'nothing was sent';
-    is scalar submits('right'), 1, 'one was';
+    is scalar $upstream->submits('wrong'), 0, 'nothing was sent';
+    is scalar $upstream->submits('right'), 1, 'one was';
 };
 
 
@@ -185,7 +176,7 @@ subtest 'a malformed key is refused' => sub {
     }
     is_problem(submit('/t', [ @$_ ], 'malformed'), 400, 'invalid_request', "two keys: @$_")
         for [ 'a', 'b' ], [ 'a', 'a' ], [ '"a"', '"b"' ], [ '', 'a' ];
-    is scalar submits('malformed'), 0, 'nothing was sent';
+    is scalar $upstream->submits('malformed'), 0, 'nothing was sent';
 
     my $long = join '', map { chr(0x21 + $_ % 94) } 1 .. 255;
     my $location = is_accepted(submit('/t', $long, 'long'), '255 characters');
@@ -198,7 +189,7 @@ subtest 'it can be switched off' => sub {
 
     isnt is_accepted($r[0], 'one'), is_accepted($r[1], 'two'), 'two ids';
     is $r[1]->header('Idempotency-Replayed'), undef, 'no replay';
-    is scalar submits('off'), 2, 'two submits';
+    is scalar $upstream->submits('off'), 2, 'two submits';
 };
 
 
@@ -209,7 +200,7 @@ subtest 'a key belongs to its owner' => sub {
     } qw(anna boris);
 
     isnt $location{anna}, $location{boris}, 'two ids';
-    is scalar submits('owned'), 2, 'two submits';
+    is scalar $upstream->submits('owned'), 2, 'two submits';
     is_problem(submit('/owned', $key, 'mine', 'X-User' => 'anna'), 422,
         'idempotency_mismatch', 'another request of the same owner');
 
@@ -231,7 +222,7 @@ subtest 'a key is forgotten in time, not while it is needed' => sub {
 
     isnt is_accepted($r, 'after its time'), $location, 'another id';
     is $r->header('Idempotency-Replayed'), undef, 'no replay';
-    is scalar submits('short'), 2, 'two submits';
+    is scalar $upstream->submits('short'), 2, 'two submits';
 
     # upstream takes longer to answer than the key is to live
     $upstream->fault(submit => 1, delay => 2.2);
@@ -239,7 +230,7 @@ subtest 'a key is forgotten in time, not while it is needed' => sub {
 
     is scalar(grep { $_->{status} == 202 } @r), 8, 'all accepted';
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'who joined has the same id';
-    is scalar submits('slow'), 1, 'one submit';
+    is scalar $upstream->submits('slow'), 1, 'one submit';
 };
 
 
@@ -249,7 +240,7 @@ subtest 'requests that race for a key' => sub {
 
     is scalar(grep { $_->{status} == 202 } @r), $racers, 'all accepted';
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
-    is scalar submits('race'), 1, 'one submit';
+    is scalar $upstream->submits('race'), 1, 'one submit';
     cmp_ok scalar(uniq map { $_->header('X-Worker') // '' } @r), '>=', 2, 'over two workers';
 
     my @first = grep { ($_->header('X-Source') // '') eq 'upstream' } @r;
@@ -270,12 +261,12 @@ subtest 'a refusal is for all who joined, and forgets the key' => sub {
     my @r = $t->concurrent(map { [arguments('/t', $key, 'refused')] } 1 .. 12);
 
     is scalar(grep { $_->{status} == 400 } @r), 12, 'all refused';
-    is scalar submits('refused'), 1, 'one submit';
+    is scalar $upstream->submits('refused'), 1, 'one submit';
 
     my $r = submit('/t', $key, 'another');
     is_accepted($r, 'the key may be used again');
     is $r->header('Idempotency-Replayed'), undef, 'no replay';
-    is scalar submits('another'), 1, 'submitted';
+    is scalar $upstream->submits('another'), 1, 'submitted';
 };
 
 
@@ -304,7 +295,7 @@ subtest 'a refusal is for those who joined, though others come first' => sub {
     is scalar(grep { $_->{status} == 202 } @r), 12, 'accepted, all who came later';
     is scalar(uniq map { $_->header('Location') } @r), 1, 'with one id';
     cmp_ok scalar(uniq map { $_->response->header('X-Worker') } @joined), '>=', 2, 'in two workers';
-    is scalar submits('late news'), 2, 'one submit for each';
+    is scalar $upstream->submits('late news'), 2, 'one submit for each';
 };
 
 
@@ -316,7 +307,7 @@ subtest 'an unknown outcome is kept' => sub {
     is_problem($_, 424, 'outcome_unknown', 'one of five') for @r;
     is_problem(submit('/t', $key, 'unknown'), 424, 'outcome_unknown', 'later');
     is_problem(submit('/t', $key, 'else'), 422, 'idempotency_mismatch', 'another request');
-    is scalar submits('unknown'), 1, 'never repeated';
+    is scalar $upstream->submits('unknown'), 1, 'never repeated';
     is_accepted(submit('/t', fresh(), 'unknown'), 'a new key');
 };
 
@@ -332,11 +323,11 @@ subtest 'a client that hangs up leaves an operation behind' => sub {
             $t->hang_up(@arguments, reset => $reset,
                 defined $cut ? (at => length($bytes) + $cut) : ());
             $upstream->wait_for(submit => scalar($upstream->submits) + 1, 0.2)
-                if !defined $cut && !submits("hang up $key");
+                if !defined $cut && !$upstream->submits("hang up $key");
 
             my $name = ($reset ? 'reset' : 'closed') . ' at ' . ($cut // 'the end');
             my $location = is_accepted($t->request(@arguments), $name);
-            is scalar submits("hang up $key"), 1, "$name: one submit";
+            is scalar $upstream->submits("hang up $key"), 1, "$name: one submit";
             is_replay($t->request(@arguments), $location, "$name: again");
             $upstream->clear_faults;
         }
@@ -347,7 +338,7 @@ subtest 'a client that hangs up leaves an operation behind' => sub {
 subtest 'of the key a hash is kept only' => sub {
     my $key = 'a-very-secret-key-0123456789';
     my $location = is_accepted(submit('/t', $key, 'hashed'), 'first');
-    my ($id) = map { $_->{operation} } submits('hashed');
+    my ($id) = map { $_->{operation} } $upstream->submits('hashed');
     my ($pid) = $t->worker_pids;
     my $shared = '';
 
@@ -373,13 +364,13 @@ subtest 'a reload between first and replay' => sub {
 
     ok $t->reload(wait_old => 1), 'reloaded';
     is_replay(submit('/t', $key, 'reload'), $location, 'after the reload');
-    is scalar submits('reload'), 1, 'one submit';
+    is scalar $upstream->submits('reload'), 1, 'one submit';
 
     # and while it is on its way: those who wait in the old workers and in the new
     $key = fresh();
     $upstream->fault(submit => 1, delay => 2);
     my @clients = map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 6;
-    wait_until(sub { scalar submits('underway') });
+    wait_until(sub { scalar $upstream->submits('underway') });
     ok $t->reload, 'reloaded again';
     push @clients, map { $t->start(arguments('/t', $key, 'underway')) } 1 .. 4;
 
@@ -387,7 +378,7 @@ subtest 'a reload between first and replay' => sub {
     my @r = map { $_->response } @clients;
     is_accepted($_, 'around a reload') for @r;
     is scalar(uniq map { $_->header('Location') // '' } @r), 1, 'one id';
-    is scalar submits('underway'), 1, 'one submit';
+    is scalar $upstream->submits('underway'), 1, 'one submit';
 };
 
 
@@ -420,22 +411,22 @@ subtest 'the death of the sender' => sub {
     # refused, and to be sent again
     $upstream->fault(submit => 1, status => 503, retry_after => 2);
     my @waits = $t->start(arguments('/patient', 'refused', 'pause'));
-    wait_until(sub { grep { defined $_->{end} } submits('pause') });
+    wait_until(sub { grep { defined $_->{end} } $upstream->submits('pause') });
 
     # on its way: upstream has it, and does not answer
     $upstream->fault(submit => 1, hang => 'request');
     my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
-    wait_until(sub { scalar submits('sent') });
+    wait_until(sub { scalar $upstream->submits('sent') });
 
     # surely not sent: it stands in the quota's line behind two others
     push @waits, map { $t->start(arguments('/paced', $_, $_ // 'ahead')) }
         undef, undef, 'unsent';
     wait_until(sub {
-        submits('ahead') == 2 || 1 == grep({ $_->is_over } @waits[ 1, 2 ])
+        $upstream->submits('ahead') == 2 || 1 == grep({ $_->is_over } @waits[ 1, 2 ])
             && $t->metrics->sum('waiters', provider => 'paced') == 2;
     });
     kill KILL => $_ for $t->worker_pids;
-    is scalar submits('unsent'), 0, 'one was not sent yet';
+    is scalar $upstream->submits('unsent'), 0, 'one was not sent yet';
 
     $sent->response;
     wait_until(sub { $t->request(GET => '/none')->{status} });
@@ -447,17 +438,17 @@ subtest 'the death of the sender' => sub {
     );
 
     is_problem($r[0], 424, 'outcome_unknown', 'it was sent');
-    is scalar submits('sent'), 1, 'never repeated';
+    is scalar $upstream->submits('sent'), 1, 'never repeated';
     is_problem(submit('/brief', 'sent', 'sent'), 424, 'outcome_unknown', 'again');
     is_accepted(submit('/brief', fresh(), 'sent'), 'a new key');
 
     my $location = is_accepted($r[1], 'it was not sent');
     is $r[1]->header('Idempotency-Replayed'), undef, 'taken over, no replay';
-    is scalar submits('unsent'), 1, 'sent once';
+    is scalar $upstream->submits('unsent'), 1, 'sent once';
     is_replay(submit('/paced', 'unsent', 'unsent'), $location, 'and kept');
 
     is_accepted($r[2], 'it was refused');
-    is scalar submits('pause'), 2, 'sent once more';
+    is scalar $upstream->submits('pause'), 2, 'sent once more';
 };
 
 
