@@ -80,19 +80,6 @@ my $emulator = $t->emulator;
 sub scrape () { CompletionAsync::Metrics->scrape($t, '/metrics') }
 
 
-sub submit ($text, %arg) {
-    my $path = delete $arg{path} // '/translate';
-    return $t->request(POST => $path, body => $text, %arg);
-}
-
-
-sub accepted ($text, %arg) {
-    my $r = submit($text, %arg);
-    die "submit: $r->{status} $r->{body}\n" if $r->{status} !~ /^20[02]$/;
-    return $r->header('Location');
-}
-
-
 # Each of what is expected, by its name, labels and value; what is not named is not looked at.
 sub says ($metrics, $name, @expected) {
     my @bad;
@@ -245,11 +232,11 @@ subtest 'submits' => sub {
         [ 'failed:8:no' => 'failed' ],
     ) {
         my ($outcome, $state) = @$case;
-        finished(accepted("text [outcome=$outcome]"));
+        finished($t->submit("text [outcome=$outcome]")->{location});
         $SUBMITS{accepted}++;
         $ended{$state}++;
     }
-    finished(accepted('done at once [delay=0]'));
+    finished($t->submit('done at once [delay=0]')->{location});
     $SUBMITS{accepted}++;
     $ended{completed}++;
 
@@ -264,25 +251,25 @@ subtest 'submits' => sub {
         my ($status, $result, $ours) = @$case;
         $emulator->fault(submit => 1, status => $status,
             $status =~ /^(?:429|503)$/ ? (retry_after => 60) : ());
-        is submit('text')->{status}, $ours, "a $status of upstream";
+        is $t->post->{status}, $ours, "a $status of upstream";
         $SUBMITS{$result}++;
     }
     $emulator->fault(submit => 1, reset => 'request', name => 'broken');
-    is submit('text')->{status}, 424, 'no answer';
+    is $t->post->{status}, 424, 'no answer';
     $emulator->fault(submit => 1, close => 'answer', name => 'broken');
-    is submit('text')->{status}, 424, 'half an answer';
+    is $t->post->{status}, 424, 'half an answer';
     $emulator->fault(submit => 1, hang => 'request', name => 'broken');
-    is submit('text')->{status}, 424, 'no answer in time';
+    is $t->post->{status}, 424, 'no answer in time';
     $emulator->fault(submit => 1, mangle => 'bad_json');
-    is submit('text')->{status}, 424, 'an answer that is none';
+    is $t->post->{status}, 424, 'an answer that is none';
     $SUBMITS{outcome_unknown} += 4;
 
     $emulator->fault(submit => '1-2', status => 429);
-    finished(accepted('refused twice'));
+    finished($t->submit('refused twice')->{location});
     $SUBMITS{accepted}++;
     $ended{completed}++;
 
-    is submit('')->{status}, 400, 'one that is refused here';
+    is $t->post('')->{status}, 400, 'one that is refused here';
     ok settled(), 'all is done';
     my $metrics = scrape();
 
@@ -308,20 +295,20 @@ subtest 'joined, cached and replayed' => sub {
     finished($r[0]->header('Location'));
     $ended{completed}++;
 
-    accepted('key', @with) for 1 .. 2;
+    $t->submit('key', @with) for 1 .. 2;
     $SUBMITS{replayed} += 2;
-    is submit('another', @with)->{status}, 422, 'another request under the key';
+    is $t->post('another', @with)->{status}, 422, 'another request under the key';
     $SUBMITS{idempotency_mismatch}++;
 
-    finished(accepted('cached', path => '/cached'));
+    finished($t->submit('cached', path => '/cached')->{location});
     $ended{completed}++;
-    accepted('cached', path => '/cached') for 1 .. 3;
+    $t->submit('cached', path => '/cached') for 1 .. 3;
     $SUBMITS{accepted}++;
     $SUBMITS{cached} += 3;
 
     my @unknown = (headers => { 'Idempotency-Key' => 'unknown' });
     $emulator->fault(submit => 1, reset => 'request', name => 'broken');
-    is submit('unknown', @unknown)->{status}, 424, 'an unknown outcome' for 1 .. 3;
+    is $t->post('unknown', @unknown)->{status}, 424, 'an unknown outcome' for 1 .. 3;
     $SUBMITS{outcome_unknown} += 3;
 
     my $metrics = scrape();
@@ -350,7 +337,7 @@ subtest 'quotas, and no room' => sub {
 
     my ($full, $sent) = (0, 0);
     while (!$full && $sent < 1000) {
-        my $r = submit('text [delay=60]', path => '/tight',
+        my $r = $t->post('text [delay=60]', path => '/tight',
             headers => { 'Idempotency-Key' => "key-$sent" });
         $r->{status} == 503 ? $full++ : $sent++;
     }
@@ -368,8 +355,8 @@ subtest 'quotas, and no room' => sub {
 
 
 subtest 'upstream out of reach' => sub {
-    is submit('text', path => '/closed')->{status}, 503, 'no connection';
-    is submit('text', path => '/odd')->{status}, 504, 'none in time';
+    is $t->post('text', path => '/closed')->{status}, 503, 'no connection';
+    is $t->post('text', path => '/odd')->{status}, 504, 'none in time';
     my $metrics = scrape();
     my $odd = 'a\\\\\\"b';
     says($metrics, 'results',
@@ -388,7 +375,7 @@ subtest 'upstream out of reach' => sub {
 
 
 subtest 'polls, waits, streams, cancels' => sub {
-    my $location = accepted('pending [delay=60]');
+    my $location = $t->submit('pending [delay=60]')->{location};
     my $id = ($emulator->submits)[-1]{operation};
     $SUBMITS{accepted}++;
 
@@ -413,7 +400,7 @@ subtest 'polls, waits, streams, cancels' => sub {
     finished($location);
     $ended{completed}++;
 
-    $location = accepted('cancelled [delay=60]');
+    $location = $t->submit('cancelled [delay=60]')->{location};
     $SUBMITS{accepted}++;
     is $t->request(DELETE => $location)->{status}, 200, 'a cancel' for 1 .. 2;
     $cancels = 2;
@@ -526,13 +513,13 @@ subtest 'a reload' => sub {
     my $before = scrape();
 
     # Polls and a submit are on their way, clients wait, when the workers are told to go.
-    $emulator->fault(poll => '1-4', delay => 1.5, name => 'slow');
-    my @location = map { accepted("reload $_ [delay=2]") } 1 .. 10;
+    my @location = map { $t->submit("reload $_ [delay=4]")->{location} } 1 .. 10;
     $SUBMITS{accepted} += @location;
     my @wait = map { $t->start(GET => $_, headers => { Prefer => 'wait=30' }) } @location;
     $emulator->fault(submit => 1, delay => 1);
     my $late = $t->start(POST => '/translate', body => 'reload late [delay=0]');
     ok wait_until(sub { scrape()->value('waiters', provider => 'yandex') == 11 }), 'they wait';
+    $emulator->fault(poll => '1-4', delay => 1.5, name => 'slow');
     ok wait_until(sub { grep { ($_->{fault} // '') eq 'slow' && !$_->{end} } $emulator->polls }),
         'so do polls';
     ok $t->reload(wait_old => 1), 'a reload';
@@ -555,7 +542,7 @@ subtest 'a reload' => sub {
 
 
 subtest 'a worker is killed' => sub {
-    my @location = map { accepted("kill $_ [delay=1]") } 1 .. 10;
+    my @location = map { $t->submit("kill $_ [delay=1]")->{location} } 1 .. 10;
     $SUBMITS{accepted} += @location;
     my @wait = map { $t->start(GET => $_, headers => { Prefer => 'wait=30' }) } @location;
     ok wait_until(sub { scrape()->value('waiters', provider => 'yandex') == 10 }), 'ten wait';
@@ -586,7 +573,7 @@ subtest 'the zone is made anew' => sub {
     my ($gdb) = grep { -x } map { "$_/gdb" } split /:/, $ENV{PATH};
     plan skip_all => 'there is no gdb' if !defined $gdb;
 
-    accepted('rebuild [delay=60]');
+    $t->submit('rebuild [delay=60]');
     $SUBMITS{accepted}++;
     my $before = scrape();
     my ($pid) = $t->worker_pids;
@@ -607,11 +594,11 @@ subtest 'the zone is made anew' => sub {
 
 
 subtest 'a restart' => sub {
-    my $location = accepted('restart [delay=0]');
+    my $location = $t->submit('restart [delay=0]')->{location};
     finished($location);
     ok $t->stop, 'nginx stops';
     $t->run;
-    my $r = $t->request(GET => $location);
+    my $r = $t->poll($location);
     ok $r->json->{done}, 'an operation of an earlier life';
     says(scrape(), 'is not counted for the second time',
         [ 'polls_total', { provider => 'yandex', source => 'upstream' }, 1 ],
@@ -625,8 +612,8 @@ subtest 'a restart' => sub {
 subtest 'gateway overhead' => sub {
     my $before = scrape();
     $emulator->fault(submit => 1, delay => 0.6);
-    my $location = accepted('overhead [delay=0]');
-    $t->request(GET => $location) for 1 .. 20;
+    my $location = $t->submit('overhead [delay=0]')->{location};
+    $t->poll($location) for 1 .. 20;
     my $metrics = scrape();
     my @of = (provider => 'yandex');
     for my $case ([ submit => 1 ], [ operation => 20 ]) {

@@ -230,9 +230,6 @@ http {
 EOC
 
 
-sub submit ($name, $text = "by $name") { $t->request(POST => "/$name", body => $text) }
-
-
 sub verdict ($r) {
     my $json = $r->json;
     return join ' ', $r->{status} // $r->{error},
@@ -241,7 +238,7 @@ sub verdict ($r) {
 
 
 sub works ($name) {
-    my $r = submit($name);
+    my $r = $t->post("by $name", path => "/$name");
     is verdict($r), '202 operation', "$name: accepted";
     my $done = $t->poll_until_done($r->header('Location') // '/', timeout => 5);
     is ref $done->json && $done->json->{response}{alternatives}[0]{message}{text}, "echo: by $name",
@@ -276,7 +273,7 @@ subtest 'a certificate that is good' => sub {
     works('name');
     works('address');
     my $before = $up{good}->journal;
-    is verdict(submit('name', "[delay=9]$_")), '202 operation', "again, $_" for 1 .. 5;
+    is verdict($t->post("[delay=9]$_", path => '/name')), '202 operation', "again, $_" for 1 .. 5;
     my @requests = $up{good}->journal(since => $before);
     my %connection = map { $_->{connection} => 1 } @requests;
     my $together = max map { my $at = $_->{time};
@@ -309,7 +306,7 @@ subtest 'a handshake that fails' => sub {
     $up{good}->restart;
     my $before = $up{good}->submits;
     $up{good}->fault(connect => 1, close => 'accept');
-    is verdict(submit('name')), '202 operation', 'the second try';
+    is verdict($t->post('by name', path => '/name')), '202 operation', 'the second try';
     $up{good}->clear_faults;
     is $up{good}->submits - $before, 1, 'is the first submit';
 };
