@@ -75,9 +75,10 @@ struct ngx_completion_chunk_sh_s {
  *
  * PENDING is asked for until it ends, or until the deadline; by a client's
  * wish for as long as its id is good.  FINAL has a document, or has none, as
- * it found no room or made some, and has it fetched again when wanted; what
- * we decided needs none.  Any of them may be evicted, unless it is leased or
- * somebody waits for it, and is adopted again when it is asked for.
+ * it found no room or made some, and has it fetched again when wanted, or is
+ * lost, if upstream has it no more; what we decided needs none.  Any of them
+ * may be evicted, unless it is leased or somebody waits for it, and is adopted
+ * again when it is asked for.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */

@@ -952,8 +952,9 @@ test_documents(void)
 static void
 test_unanswered(void)
 {
+    ngx_int_t              rc = NGX_ERROR;
     ngx_str_t              name = ngx_string("adopted");
-    ngx_uint_t             i;
+    ngx_uint_t             i, ended;
     ngx_msec_t             wait;
     ngx_completion_id_t    id = { str("adopted"), 0, 0 };
     ngx_completion_due_t   due;
@@ -1029,6 +1030,38 @@ test_unanswered(void)
            NGX_DONE, "of which upstream knows no more");
     ngx_completion_zone_read(zone, &name, 0, NULL, &view);
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "it has ended all the same");
+
+    zone->retention = 3600;
+    ended = zone->metrics->finished[NGX_COMPLETION_COMPLETED];
+
+    for (i = 1; i <= 4; i++) {
+        is_int(view.verdict, NGX_COMPLETION_COMPLETED, "as upstream said");
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, (i == 2) ? FINAL : NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(view.verdict, NGX_COMPLETION_COMPLETED,
+           "one that it has for once is doubted from then on");
+
+    for (i = 1; i <= 2; i++) {
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(rc, NGX_OK, "and a minute behind the next 404");
+    ok(view.verdict == NGX_COMPLETION_LOST && view.decided, "it is lost");
+    ok(zone->metrics->finished[NGX_COMPLETION_COMPLETED] == ended
+       && zone->metrics->finished[NGX_COMPLETION_LOST] == 0,
+       "it has not ended twice");
+    ngx_completion_zone_want(zone, &name, 60000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "and nobody asks any more");
 }
 
 
