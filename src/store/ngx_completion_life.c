@@ -525,6 +525,7 @@ ngx_completion_record_end(ngx_completion_zone_t *zone,
     record->state = NGX_COMPLETION_RECORD_FINAL;
     record->verdict = verdict;
     record->finished = ngx_time();
+    record->ended = ngx_current_msec;
 
     ngx_completion_chunks_free(zone, &record->chunks);
 

@@ -18,6 +18,9 @@
  *     quota.c   pace.c   wake.c                       know nothing of the zone
  *
  * Those down to metrics.c take the lock themselves.
+ *
+ * What lives and dies with the memory lives by ngx_current_msec, which no step
+ * of the wall clock moves; seconds of that are for ids and documents alone.
  */
 
 
@@ -98,12 +101,15 @@ struct ngx_completion_record_sh_s {
     uint64_t                     lease;     /* 0: nobody's */
     ngx_msec_t                   lease_end;
 
-    uint32_t                     submitted; /* seconds */
-    uint32_t                     finished;  /* seconds */
+    uint32_t                     submitted; /* seconds of the wall clock, */
+    uint32_t                     finished;  /* for ids and documents */
     ngx_msec_t                   created;
     ngx_msec_t                   sent;      /* the poll under way */
-    ngx_msec_t                   asked;     /* when the last poll that was
+    union {
+        ngx_msec_t               asked;     /* when the last poll that was
                                                answered had been sent */
+        ngx_msec_t               ended;     /* of a final one */
+    };
     ngx_msec_t                   missed;    /* when the first 404 came */
     ngx_msec_t                   wanted;    /* until when somebody waits */
     ngx_msec_t                   not_before;  /* of the next poll */
@@ -150,8 +156,10 @@ struct ngx_completion_key_sh_s {
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
                                                owner */
-    uint32_t                     expires;   /* seconds */
-    uint32_t                     submitted; /* refused: retry after, ms */
+    ngx_msec_t                   expires;
+    ngx_msec_t                   known;     /* since when its state is */
+    uint32_t                     submitted; /* seconds of the wall clock;
+                                               refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
 
     u_char                       state;
@@ -211,6 +219,9 @@ typedef struct {
     (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
+
+/* A lifetime as directives have it. */
+#define ngx_completion_ms(seconds)     ((ngx_msec_t) (seconds) * 1000)
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 #define ngx_completion_record_leased(record)                                  \
