@@ -23,8 +23,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* how long those who joined a submit may take to learn of its end */
-#define NGX_COMPLETION_KEY_NEWS   10
+/* how long those who joined a submit may take to learn of its end, ms */
+#define NGX_COMPLETION_KEY_NEWS   10000
 
 #define NGX_COMPLETION_KEY_SWEEP  2
 
@@ -85,12 +85,13 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
 
     if (joined == 0 && !ngx_completion_key_fresh(zone, key, keys->cache.ttl)) {
 
-        if (ngx_completion_key_awaited(key)) {
-            key->expires = ngx_min(key->expires,
-                                   ngx_time() + NGX_COMPLETION_KEY_NEWS);
-
-        } else {
+        if (!ngx_completion_key_awaited(key)) {
             ngx_completion_key_delete(zone, key);
+
+        } else if (ngx_completion_left(key->expires)
+                   > NGX_COMPLETION_KEY_NEWS)
+        {
+            key->expires = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
         }
 
         return NULL;
@@ -181,7 +182,8 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
             /* the end of its operation is not known yet */
 
-            key->expires = ngx_time() + zone->lifetime;
+            key->expires = ngx_current_msec
+                           + ngx_completion_ms(zone->lifetime);
             ngx_queue_insert_tail(cached, &key->queue);
         }
     }
@@ -192,11 +194,11 @@ void
 ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end)
 {
-    time_t                    news;
+    ngx_msec_t                news;
     ngx_uint_t                joined;
     ngx_completion_key_sh_t  *key, *next;
 
-    news = ngx_time() + NGX_COMPLETION_KEY_NEWS;
+    news = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
 
     for (key = submit->keys; key; key = next) {
         next = key->sibling;
@@ -207,6 +209,7 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         key->state = end->state;
         key->outcome = end->outcome;
+        key->known = ngx_current_msec;
         joined = key->flags & NGX_COMPLETION_KEY_JOINED;
 
         if (end->state == NGX_COMPLETION_KEY_NONE
@@ -220,7 +223,8 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         if (joined) {
             key->expires = ngx_completion_key_refused(key)
-                               ? news : ngx_max(key->expires, news);
+                               ? news : ngx_completion_later(key->expires,
+                                                             news);
         }
 
         if (end->outcome == NGX_COMPLETION_OK) {
@@ -271,7 +275,7 @@ ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
             next = key->next;
 
             if (key->state != NGX_COMPLETION_KEY_UNDERWAY
-                && (time_t) key->expires <= ngx_time())
+                && ngx_completion_left(key->expires) <= 0)
             {
                 ngx_completion_key_delete(zone, key);
             }
@@ -306,11 +310,11 @@ ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
     }
 
     if (ngx_completion_key_refused(key)) {
-        return (time_t) key->expires > ngx_time();
+        return ngx_completion_left(key->expires) > 0;
     }
 
     return (key->flags & NGX_COMPLETION_KEY_JOINED)
-           && ngx_time() - (time_t) key->submitted <= NGX_COMPLETION_KEY_NEWS;
+           && ngx_current_msec - key->known <= NGX_COMPLETION_KEY_NEWS;
 }
 
 
@@ -348,7 +352,7 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
             continue;
         }
 
-        if ((time_t) found->expires > ngx_time()) {
+        if (ngx_completion_left(found->expires) > 0) {
             return found;
         }
 
@@ -417,7 +421,7 @@ ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
 
-    k->expires = ngx_time() + key->ttl;
+    k->expires = ngx_current_msec + ngx_completion_ms(key->ttl);
     k->flags = flags;
 
     bucket = ngx_completion_key_bucket(zone, k->name);
@@ -536,5 +540,5 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
 
     return record->state != NGX_COMPLETION_RECORD_FINAL
            || (record->verdict == NGX_COMPLETION_COMPLETED
-               && ngx_time() - (time_t) record->finished <= ttl);
+               && ngx_current_msec - record->ended <= ngx_completion_ms(ttl));
 }

@@ -348,6 +348,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     ngx_completion_record_place(zone, record);
 
     record->not_before = ngx_current_msec;
+    record->missing = 0;
     record->failures = 0;
 
     if (record->chunks == NULL) {
@@ -367,9 +368,13 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
 {
     ngx_int_t  rc;
 
-    switch (record->state) {
+    /* what is here needs no word of upstream's */
 
-    case NGX_COMPLETION_RECORD_UNKNOWN:
+    if (ngx_completion_record_is_complete(record)) {
+        return ngx_completion_record_failed(zone, record, update);
+    }
+
+    if (record->state == NGX_COMPLETION_RECORD_UNKNOWN) {
         rc = ngx_completion_record_answered(zone, record);
 
         record->state = NGX_COMPLETION_RECORD_MISSING;
@@ -379,33 +384,32 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         ngx_completion_record_place(zone, record);
 
         return rc;
+    }
 
-    case NGX_COMPLETION_RECORD_PENDING:
+    if (record->missing == 0) {
+        record->missed = ngx_current_msec;
+    }
 
-        if (record->missing == 0) {
-            record->missed = ngx_current_msec;
-        }
+    if (record->missing < NGX_COMPLETION_LOST_COUNT) {
+        record->missing++;
+    }
 
-        if (record->missing < NGX_COMPLETION_LOST_COUNT) {
-            record->missing++;
-        }
+    if (record->missing == NGX_COMPLETION_LOST_COUNT
+        && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
+    {
+        update->ended = 1;
+        return ngx_completion_record_decide(zone, record, NGX_COMPLETION_LOST);
+    }
 
-        if (record->missing == NGX_COMPLETION_LOST_COUNT
-            && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
-        {
-            update->ended = 1;
-            return ngx_completion_record_decide(zone, record,
-                                                NGX_COMPLETION_LOST);
-        }
-
-        record->asked = record->sent;
-        record->not_before = ngx_current_msec + update->gap;
-        ngx_completion_record_plan(zone, record, ngx_current_msec);
-        return NGX_DONE;
-
-    default:
+    if (record->state == NGX_COMPLETION_RECORD_FINAL) {
         return ngx_completion_record_failed(zone, record, update);
     }
+
+    record->asked = record->sent;
+    record->not_before = ngx_current_msec + update->gap;
+    ngx_completion_record_plan(zone, record, ngx_current_msec);
+
+    return NGX_DONE;
 }
 
 
@@ -507,20 +511,25 @@ ngx_completion_record_decide(ngx_completion_zone_t *zone,
 
 /*
  * Operations are counted where they were submitted: others may be known to
- * several nodes, or to this one for the second time.
+ * several nodes, or to this one for the second time; and they end once.
  */
 
 static ngx_uint_t
 ngx_completion_record_end(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
+    ngx_uint_t  first;
+
+    first = (record->state != NGX_COMPLETION_RECORD_FINAL);
+
     record->state = NGX_COMPLETION_RECORD_FINAL;
     record->verdict = verdict;
     record->finished = ngx_time();
+    record->ended = ngx_current_msec;
 
     ngx_completion_chunks_free(zone, &record->chunks);
 
-    if (!(record->flags & NGX_COMPLETION_RECORD_OURS)) {
+    if (!first || !(record->flags & NGX_COMPLETION_RECORD_OURS)) {
         return 0;
     }
 

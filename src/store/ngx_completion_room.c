@@ -303,8 +303,9 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
     }
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        return ngx_time() - record->submitted
-               > zone->lifetime + NGX_COMPLETION_ID_SKEW;
+        return -ngx_completion_left(record->created)
+               > (ngx_msec_int_t) ngx_completion_ms(zone->lifetime
+                                                    + NGX_COMPLETION_ID_SKEW);
     }
 
     if (ngx_completion_record_wanted(record)) {
@@ -318,7 +319,8 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     /* whoever it was fetched again for is still to read it */
 
-    return ngx_time() - record->finished > zone->retention
+    return ngx_current_msec - record->ended
+           > ngx_completion_ms(zone->retention)
            && -ngx_completion_left(record->not_before)
               > NGX_COMPLETION_READING_TIME;
 }

@@ -18,6 +18,9 @@
  *     quota.c   pace.c   wake.c                       know nothing of the zone
  *
  * Those down to metrics.c take the lock themselves.
+ *
+ * What lives and dies with the memory lives by ngx_current_msec, which no step
+ * of the wall clock moves; seconds of that are for ids and documents alone.
  */
 
 
@@ -75,9 +78,10 @@ struct ngx_completion_chunk_sh_s {
  *
  * PENDING is asked for until it ends, or until the deadline; by a client's
  * wish for as long as its id is good.  FINAL has a document, or has none, as
- * it found no room or made some, and has it fetched again when wanted; what
- * we decided needs none.  Any of them may be evicted, unless it is leased or
- * somebody waits for it, and is adopted again when it is asked for.
+ * it found no room or made some, and has it fetched again when wanted, or is
+ * lost, if upstream has it no more; what we decided needs none.  Any of them
+ * may be evicted, unless it is leased or somebody waits for it, and is adopted
+ * again when it is asked for.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
@@ -97,12 +101,15 @@ struct ngx_completion_record_sh_s {
     uint64_t                     lease;     /* 0: nobody's */
     ngx_msec_t                   lease_end;
 
-    uint32_t                     submitted; /* seconds */
-    uint32_t                     finished;  /* seconds */
+    uint32_t                     submitted; /* seconds of the wall clock, */
+    uint32_t                     finished;  /* for ids and documents */
     ngx_msec_t                   created;
     ngx_msec_t                   sent;      /* the poll under way */
-    ngx_msec_t                   asked;     /* when the last poll that was
+    union {
+        ngx_msec_t               asked;     /* when the last poll that was
                                                answered had been sent */
+        ngx_msec_t               ended;     /* of a final one */
+    };
     ngx_msec_t                   missed;    /* when the first 404 came */
     ngx_msec_t                   wanted;    /* until when somebody waits */
     ngx_msec_t                   not_before;  /* of the next poll */
@@ -149,8 +156,10 @@ struct ngx_completion_key_sh_s {
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
                                                owner */
-    uint32_t                     expires;   /* seconds */
-    uint32_t                     submitted; /* refused: retry after, ms */
+    ngx_msec_t                   expires;
+    ngx_msec_t                   known;     /* since when its state is */
+    uint32_t                     submitted; /* seconds of the wall clock;
+                                               refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
 
     u_char                       state;
@@ -210,6 +219,9 @@ typedef struct {
     (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
+
+/* A lifetime as directives have it. */
+#define ngx_completion_ms(seconds)     ((ngx_msec_t) (seconds) * 1000)
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 #define ngx_completion_record_leased(record)                                  \

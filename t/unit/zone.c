@@ -13,6 +13,8 @@
 #define POLLS    NGX_COMPLETION_KIND_POLL
 #define SUBMITS  NGX_COMPLETION_KIND_SUBMIT
 
+#define DAY      86400
+
 
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
@@ -252,6 +254,7 @@ test_cache(void)
     ngx_str_t                document = ngx_string("{\"id\":\"\"}");
     uint64_t                 lease, other;
     ngx_completion_id_t      id = { str("d7q1"), 0, 0 };
+    ngx_completion_view_t    view;
     ngx_completion_found_t   found;
     ngx_completion_update_t  update;
 
@@ -282,12 +285,30 @@ test_cache(void)
            NGX_DONE, "its result, which nobody waits for");
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "is good for a minute");
 
-    shim_time(ngx_time() + 61);
+    /* what the wall clock says is nothing to what lives with the memory */
+
+    shim_time(ngx_time() + DAY);
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "by no wall clock");
+    is_int(reserve(3, 0, &other, &found), NGX_DONE, "nor does the key end");
+    ngx_completion_zone_adopt(zone, &id);
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view), NGX_OK,
+           "nor what is retained");
+    is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "though others are adopted");
+
+    shim_time(ngx_time() - 2 * DAY);
+    ngx_current_msec += 61000;
     is_int(reserve(0, 1, &other, &found), NGX_OK, "and paid anew behind it");
     is_int(reserve(3, 0, &other, &found), NGX_DONE, "the key lives longer");
 
-    shim_time(ngx_time() + 3600);
+    id.upstream = str("another");
+    ngx_completion_zone_adopt(zone, &id);
+    id.upstream = str("d7q1");
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
+           NGX_DECLINED, "the result not");
+
+    ngx_current_msec += 3600000;
     is_int(reserve(3, 0, &other, &found), NGX_OK, "and ends");
+    shim_time(ngx_time() + DAY);
 }
 
 
@@ -685,7 +706,7 @@ test_followers(void)
     ok(is_accepted(&found) && found.replayed,
        "as does the key that is left");
 
-    shim_time(ngx_time() + 3601);
+    ngx_current_msec += 3601000;
     ok(!follows(1, 3) && zone->sh->nfollowers == 0, "in the end it goes, too");
 }
 
@@ -952,8 +973,9 @@ test_documents(void)
 static void
 test_unanswered(void)
 {
+    ngx_int_t              rc = NGX_ERROR;
     ngx_str_t              name = ngx_string("adopted");
-    ngx_uint_t             i;
+    ngx_uint_t             i, ended;
     ngx_msec_t             wait;
     ngx_completion_id_t    id = { str("adopted"), 0, 0 };
     ngx_completion_due_t   due;
@@ -1029,6 +1051,38 @@ test_unanswered(void)
            NGX_DONE, "of which upstream knows no more");
     ngx_completion_zone_read(zone, &name, 0, NULL, &view);
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "it has ended all the same");
+
+    zone->retention = 3600;
+    ended = zone->metrics->finished[NGX_COMPLETION_COMPLETED];
+
+    for (i = 1; i <= 4; i++) {
+        is_int(view.verdict, NGX_COMPLETION_COMPLETED, "as upstream said");
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, (i == 2) ? FINAL : NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(view.verdict, NGX_COMPLETION_COMPLETED,
+           "one that it has for once is doubted from then on");
+
+    for (i = 1; i <= 2; i++) {
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(rc, NGX_OK, "and a minute behind the next 404");
+    ok(view.verdict == NGX_COMPLETION_LOST && view.decided, "it is lost");
+    ok(zone->metrics->finished[NGX_COMPLETION_COMPLETED] == ended
+       && zone->metrics->finished[NGX_COMPLETION_LOST] == 0,
+       "it has not ended twice");
+    ngx_completion_zone_want(zone, &name, 60000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "and nobody asks any more");
 }
 
 
@@ -1295,7 +1349,7 @@ test_refused(void)
     memset(&keys, 0, sizeof(keys));
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 1;
-    shim_time(ngx_time() + 11);
+    ngx_current_msec += 11000;
     is_int(ngx_completion_zone_known(zone, &keys, found.lease, &found),
            NGX_DONE,
            "what was paid meanwhile");
