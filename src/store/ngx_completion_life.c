@@ -87,6 +87,10 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
             ngx_slab_free_locked(zone->shpool, submit);
         }
 
+        if (record->state == NGX_COMPLETION_RECORD_FINAL) {
+            ngx_completion_keys_ended(zone, record, record->verdict);
+        }
+
         if (record->state == NGX_COMPLETION_RECORD_FINAL
             || ngx_completion_record_leased(record))
         {
@@ -380,6 +384,8 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         record->state = NGX_COMPLETION_RECORD_MISSING;
         record->created = ngx_current_msec;
 
+        ngx_completion_keys_ended(zone, record, NGX_COMPLETION_LOST);
+
         ngx_completion_record_unschedule(zone, record);
         ngx_completion_record_place(zone, record);
 
@@ -527,6 +533,7 @@ ngx_completion_record_end(ngx_completion_zone_t *zone,
     record->finished = ngx_time();
     record->ended = ngx_current_msec;
 
+    ngx_completion_keys_ended(zone, record, verdict);
     ngx_completion_chunks_free(zone, &record->chunks);
 
     if (!first || !(record->flags & NGX_COMPLETION_RECORD_OURS)) {

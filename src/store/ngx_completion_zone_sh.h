@@ -155,9 +155,12 @@ struct ngx_completion_key_sh_s {
                                                used first; of followers: the
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
-                                               owner */
+                                               owner; of the cache, of one
+                                               that has led to an operation:
+                                               the hash of its id */
     ngx_msec_t                   expires;
     ngx_msec_t                   known;     /* since when its state is */
+    ngx_msec_t                   ended;     /* of the cache: its operation */
     uint32_t                     submitted; /* seconds of the wall clock;
                                                refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
@@ -166,6 +169,8 @@ struct ngx_completion_key_sh_s {
     u_char                       outcome;   /* an ngx_completion_outcome_e */
     u_char                       len;
     u_char                       flags;
+    u_char                       verdict;   /* of the cache, of its operation:
+                                               an ngx_completion_state_e */
 
     union {
         uint64_t                 lease;     /* of the submit under way */
@@ -178,6 +183,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
 #define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
+#define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
+                                                   it is to know */
 
 
 /* a document may take three quarters, these the fourth */
@@ -258,6 +265,8 @@ struct ngx_completion_zone_sh_s {
                                                oldest stands first */
     ngx_rbtree_node_t            owners_sentinel;
     ngx_uint_t                   nfollowers;
+    ngx_rbtree_t                 led;       /* entries of the cache */
+    ngx_rbtree_node_t            led_sentinel;
 
     ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
@@ -334,9 +343,20 @@ void ngx_completion_keys_link(ngx_completion_zone_t *zone,
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
 
+/*
+ * How the operation of a record ended: entries of the cache that lead to it
+ * know that, though the record should go before them.
+ */
+void ngx_completion_keys_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
+
 /* Its sender is gone: they are told, and the submit goes. */
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
+
+/* The first node of this key, or NULL. */
+ngx_rbtree_node_t *ngx_completion_keys_first(ngx_rbtree_t *tree,
+    ngx_rbtree_key_t key);
 
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 void ngx_completion_key_delete(ngx_completion_zone_t *zone,

@@ -775,6 +775,26 @@ test_asked(void)
 }
 
 
+/* one that has gone is asked for, and found so */
+
+static void
+adopt(ngx_completion_id_t *id, found_e found)
+{
+    char                  name[8];
+    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due;
+
+    id->submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_want(zone, &id->upstream, 1000);
+    ngx_completion_zone_take(zone, &due, &wait);
+
+    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
+    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
+}
+
+
 /* as if it had been evicted */
 
 static void
@@ -794,9 +814,8 @@ test_gone(void)
 {
     uint64_t                lease, other;
     ngx_str_t               document = ngx_string("{}");
-    ngx_msec_t              wait;
-    ngx_completion_id_t     adopted = { str("d7q3"), 0, 0 };
-    ngx_completion_due_t    due;
+    ngx_str_t               d7q2 = ngx_string("d7q2");
+    ngx_completion_id_t     adopted = { ngx_null_string, 0, 0 };
     ngx_completion_keys_t   keys;
     ngx_completion_found_t  found;
 
@@ -810,8 +829,19 @@ test_gone(void)
     is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
 
     forget("d7q1");
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "is not paid again where its record is gone");
+    is_str(&found.id.upstream, "d7q1", "it is the same");
+
+    ngx_current_msec += 50000;
+    adopted.upstream = str("d7q1");
+    adopt(&adopted, FINAL);
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "nor when it was fetched again");
+    forget("d7q1");
+    ngx_current_msec += 11000;
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
-           "is paid anew where its record is gone");
+           "which makes it no younger");
 
     /* the lease that was given for it knows what became of it */
 
@@ -831,8 +861,10 @@ test_gone(void)
 
     /* and is told of it to the end, when others pay anew already */
 
+    ngx_completion_zone_decide(zone, &d7q2, NGX_COMPLETION_CANCELLED);
     forget("d7q2");
-    is_int(reserve(0, 1, &other, &found), NGX_OK, "that one goes as well");
+    is_int(reserve(0, 1, &other, &found), NGX_OK,
+           "one that was cancelled is shared no more");
     memset(&keys, 0, sizeof(keys));
     keys.cache.ttl = 60;
     keys.cache.name[0] = 0x81;
@@ -845,13 +877,49 @@ test_gone(void)
     ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q3");
     forget("d7q3");
-    adopted.submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, &adopted);
-    ngx_completion_zone_want(zone, &adopted.upstream, 1000);
-    ngx_completion_zone_take(zone, &due, &wait);
-    update("d7q3", due.lease, NOT_FOUND, NULL);
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "one whose end is not known is shared");
+    adopted.upstream = str("d7q3");
+    adopt(&adopted, NOT_FOUND);
+    forget("d7q3");
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
            "what upstream does not know is paid anew");
+
+    /* an id that is final already is given out once more */
+
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q4");
+    update("d7q4", lease, FINAL, &document);
+    reserve(0, 2, &lease, &found);
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q4");
+    forget("d7q4");
+    ngx_current_msec += 61000;
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "the one entry has ended");
+    is_int(reserve(0, 2, &other, &found), NGX_OK, "and so has the other");
+
+    /* what nobody heard the end of */
+
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q5");
+    ngx_current_msec += zone->deadline - 1;
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "one that runs is shared until its deadline");
+    ngx_current_msec++;
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "and no longer");
+
+    make(65536, 50);
+    zone->submit_queue = 10;
+    zone->submit_queue_time = 7200000;
+    zone->submit_rates[0].n = 1;
+    zone->submit_rates[0].unit = 3600000;
+    ngx_completion_zone_apply(zone);
+    reserve(0, 0, &lease, &found);
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "one that waits in line");
+    ngx_current_msec += zone->deadline - 1;
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "is joined until then");
+    ngx_current_msec++;
+    is_int(reserve(0, 1, &other, &found), NGX_OK, "as well");
 }
 
 
