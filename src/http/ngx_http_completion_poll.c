@@ -6,6 +6,11 @@
 #include "ngx_http_completion_request.h"
 
 
+#define NGX_HTTP_COMPLETION_VIEW_POOL  1024
+
+
+static ngx_int_t ngx_http_completion_poll_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel, ngx_msec_t *next);
 static ngx_int_t ngx_http_completion_poll_missing(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next);
 static ngx_int_t ngx_http_completion_poll_wait(ngx_http_request_t *r,
@@ -20,24 +25,29 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t                  rc;
     ngx_uint_t                 cancel;
+    ngx_msec_t                 next;
     ngx_msec_int_t             left;
-    ngx_completion_view_t      view;
     ngx_completion_service_t  *service;
 
     service = ctx->conf->service;
     cancel = (ctx->action == NGX_COMPLETION_FACE_CANCEL);
 
-    rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, r->pool,
-                                                  &view)
-                : ngx_completion_operation_read(service, &ctx->id, r->pool,
-                                                &view);
+    /* a slow client is told what is new when it has taken what was sent */
+
+    if (ctx->stream.busy && !ngx_exiting) {
+        rc = ngx_http_completion_poll_wait(r, ctx,
+                                           NGX_HTTP_COMPLETION_HEARTBEAT);
+
+        return (rc == NGX_DONE) ? NGX_DONE : NGX_ERROR;
+    }
+
+    rc = ngx_http_completion_poll_read(r, ctx, cancel, &next);
+
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (rc == NGX_OK) {
-        ctx->view = view;
-        ctx->result = NULL;
 
         if (ctx->source == NGX_COMPLETION_SOURCE_NONE) {
             ctx->source = ctx->asked_until ? NGX_COMPLETION_SOURCE_UPSTREAM
@@ -49,7 +59,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         }
 
     } else if (!ngx_http_completion_is_known(ctx)) {
-        return ngx_http_completion_poll_missing(r, ctx, rc, view.next);
+        return ngx_http_completion_poll_missing(r, ctx, rc, next);
     }
 
     /* or its record was evicted meanwhile: what was known still holds */
@@ -75,6 +85,67 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
     }
 
     return ngx_http_completion_poll_wait(r, ctx, left);
+}
+
+
+/*
+ * What is known now, as read or cancelled; NGX_DONE: the same as before.  What
+ * a request that is held reads takes the place of what it has read before.
+ */
+
+static ngx_int_t
+ngx_http_completion_poll_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel, ngx_msec_t *next)
+{
+    ngx_int_t                  rc;
+    ngx_pool_t                *pool;
+    ngx_completion_view_t      view, *known;
+    ngx_completion_service_t  *service;
+
+    service = ctx->conf->service;
+    known = ngx_http_completion_is_known(ctx) ? &ctx->view : NULL;
+    pool = r->pool;
+
+    /* but for the last time: what was sent of it may still be on its way */
+
+    if (ctx->state != NGX_HTTP_COMPLETION_ARRIVED && !ngx_exiting) {
+        pool = ngx_create_pool(NGX_HTTP_COMPLETION_VIEW_POOL,
+                               r->connection->log);
+        if (pool == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, pool,
+                                                  &view)
+                : ngx_completion_operation_read(service, &ctx->id, known, pool,
+                                                &view);
+    *next = view.next;
+
+    if (rc == NGX_OK) {
+        ctx->view = view;
+        ctx->result = NULL;
+
+    } else if (rc == NGX_DONE) {
+        ctx->view.next = view.next;
+    }
+
+    if (pool == r->pool) {
+        return rc;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_destroy_pool(pool);
+        return rc;
+    }
+
+    if (ctx->pool) {
+        ngx_destroy_pool(ctx->pool);
+    }
+
+    ctx->pool = pool;
+
+    return NGX_OK;
 }
 
 

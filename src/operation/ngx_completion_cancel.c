@@ -49,7 +49,7 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 
     /* an adopted one may be finished: its state has to be known first */
 
-    return ngx_completion_operation_read(service, id, pool, view);
+    return ngx_completion_operation_read(service, id, NULL, pool, view);
 }
 
 

@@ -17,15 +17,25 @@ static ngx_int_t ngx_completion_operation_composed(
 
 ngx_int_t
 ngx_completion_operation_read(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+    ngx_completion_id_t *id, ngx_completion_view_t *known, ngx_pool_t *pool,
+    ngx_completion_view_t *view)
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_zone_read(service->zone, &id->upstream,
-                                  service->zone->poll_max, pool, view);
+    rc = ngx_completion_zone_reread(service->zone, &id->upstream, known,
+                                    service->zone->poll_max, pool, view);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
+    }
+
+    if (rc == NGX_DONE) {
+
+        if (view->moved) {
+            ngx_completion_news_kick(service);
+        }
+
+        return NGX_DONE;
     }
 
     if (rc == NGX_DECLINED) {

@@ -233,10 +233,15 @@ ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
 /*
  * A copy of what is known, a pending operation being wanted for the next ms
  * as _want() has it: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR: no
- * memory.  Without a pool the document stays behind.
+ * memory; NGX_DONE: it is the one that the caller knows already, which may be
+ * NULL, and its document stays behind, as it does without a pool.
  */
-ngx_int_t ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view);
+ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_completion_view_t *known, ngx_msec_t ms,
+    ngx_pool_t *pool, ngx_completion_view_t *view);
+
+#define ngx_completion_zone_read(zone, id, ms, pool, view)                    \
+    ngx_completion_zone_reread(zone, id, NULL, ms, pool, view)
 
 /* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
