@@ -535,6 +535,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     }
 
     return record->state != NGX_COMPLETION_RECORD_FINAL
-           || (record->verdict == NGX_COMPLETION_COMPLETED
+           || ((record->verdict == NGX_COMPLETION_COMPLETED
+                || record->verdict == NGX_COMPLETION_TOOL_CALLS)
                && ngx_time() - (time_t) record->finished <= ttl);
 }
