@@ -143,10 +143,14 @@ struct ngx_completion_dialect_s {
                                                       request a native one */
 
     /*
-     * The body of a submit: what is set, and nothing more.  NGX_OK;
-     * NGX_DECLINED: the request is at fault, and *reason says how, fit for
-     * the client; NGX_ERROR: no memory.  A model the location sets must not
-     * be empty here: an empty one leaves the choice to a native request.
+     * The body of a submit: what is set, and nothing more.  The prompt holds a
+     * text, turns with calls of tools and their results, or a native request,
+     * whose members the dialect knows and checks; tools, the choice of one and
+     * options stand beside the first two.  NGX_OK; NGX_DECLINED: the request
+     * is at fault, or asks what this upstream cannot do, and *reason says how,
+     * fit for the client, in the pool; NGX_ERROR: no memory.  A model the
+     * location sets must not be empty here: an empty one leaves the choice to
+     * a native request.
      */
     ngx_int_t                      (*body)(ngx_completion_provider_t *p,
                                         ngx_pool_t *pool,
@@ -196,8 +200,11 @@ struct ngx_completion_dialect_s {
 
     /*
      * Reads a document made by this module, with or without the client's id
-     * in it: NGX_OK or NGX_ERROR.  One that we declared cancelled or lost
-     * reads as FAILED: only its record knows better.
+     * in it: the text or the calls of the first alternative, their arguments
+     * as JSON, tokens, the model's version.  NGX_OK or NGX_ERROR.  What is
+     * INCOMPLETE was filtered if its failure says so, and else cut.  One that
+     * we declared cancelled or lost reads as FAILED: only its record knows
+     * better.
      */
     ngx_int_t                      (*result)(ngx_pool_t *pool,
                                         ngx_str_t *document,

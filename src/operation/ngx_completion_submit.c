@@ -116,6 +116,11 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
         rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
     }
 
+    if (rc == NGX_DECLINED) {
+        ask->reason.data = ngx_pstrdup(ask->pool, &ask->reason);
+        rc = ask->reason.data ? NGX_DECLINED : NGX_ERROR;
+    }
+
     if (rc != NGX_OK) {
         ngx_destroy_pool(call->pool);
         return rc;

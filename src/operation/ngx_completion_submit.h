@@ -23,6 +23,7 @@ typedef struct {
     unsigned                           shared:1;     /* the cache: by all */
     ngx_str_t                          request_id;   /* 32 hex digits */
 
+    ngx_pool_t                        *pool;         /* of the reason */
     ngx_str_t                          reason;       /* out: what is wrong */
 } ngx_completion_ask_t;
 

@@ -615,6 +615,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
         return since < zone->deadline;
     }
 
-    return key->verdict == NGX_COMPLETION_COMPLETED
+    return (key->verdict == NGX_COMPLETION_COMPLETED
+            || key->verdict == NGX_COMPLETION_TOOL_CALLS)
            && ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
 }

@@ -245,7 +245,7 @@ subtest 'how it ended' => sub {
     my %answer = (%usage, model_version => '18.01.2024');
     my @case = (
         [ final                => 'completed',  %answer ],
-        [ tool_calls           => 'completed',  %answer ],
+        [ tool_calls           => 'tool_calls', %answer ],
         [ reasoning            => 'completed',  %answer, reasoning_tokens => 7 ],
         [ error0               => 'completed',  %answer ],
         [ no_usage             => 'completed',  model_version => '18.01.2024' ],

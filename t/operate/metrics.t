@@ -228,6 +228,7 @@ subtest 'submits' => sub {
         [ final         => 'completed' ],
         [ truncated     => 'incomplete' ],
         [ filter        => 'incomplete' ],
+        [ tool_calls    => 'tool_calls' ],
         [ no_usage      => 'completed' ],
         [ 'failed:8:no' => 'failed' ],
     ) {
@@ -475,9 +476,9 @@ sub balanced ($name, %arg) {
     says($metrics, "$name: the rest",
         map({ [ 'submits_total', { @of, result => $_ }, $SUBMITS{$_} ] } keys %SUBMITS),
         map({ [ 'operations_finished_total', { @of, state => $_ }, $ended{$_} // 0 ] }
-            qw(completed incomplete failed cancelled lost)),
+            qw(completed incomplete tool_calls failed cancelled lost)),
         [ 'operation_duration_seconds_count', {@of},
-            sum0 @ended{qw(completed incomplete failed)} ],
+            sum0 @ended{qw(completed incomplete tool_calls failed)} ],
         [ 'cancels_total', {@of}, $cancels ],
         [ 'polls_total', { source => 'zone' },     polls()->{zone} // 0 ],
         [ 'polls_total', { source => 'upstream' }, polls()->{upstream} // 0 ],

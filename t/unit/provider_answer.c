@@ -241,8 +241,13 @@ test_states(void)
           "state: partial" },
         { ALTERNATIVES(STATUS("CONTENT_FILTER")), NGX_COMPLETION_INCOMPLETE,
           "state: filtered" },
-        { ALTERNATIVES(STATUS("TOOL_CALLS")), NGX_COMPLETION_COMPLETED,
+        { ALTERNATIVES(STATUS("TOOL_CALLS")), NGX_COMPLETION_TOOL_CALLS,
           "state: tool calls" },
+        { ALTERNATIVES(STATUS("FINAL") "," STATUS("TOOL_CALLS")),
+          NGX_COMPLETION_COMPLETED, "state: tool calls of a second one" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":13},\"response\":"
+          "{\"alternatives\":[" STATUS("TOOL_CALLS") "]}}",
+          NGX_COMPLETION_FAILED, "state: tool calls beside an error" },
         { ALTERNATIVES(STATUS("OF_TOMORROW")), NGX_COMPLETION_COMPLETED,
           "state: an unknown status" },
         { ALTERNATIVES("{\"status\":3}"), NGX_COMPLETION_COMPLETED,
@@ -751,8 +756,17 @@ test_result(void)
                "{\"message\":{\"toolCallList\":{\"text\":\"no\"}},"
                "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
     rc = ngx_completion_yandex_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.text.len == 0
-       && r.state == NGX_COMPLETION_COMPLETED, "result: tool calls, no text");
+    ok(rc == NGX_OK && r.text.len == 0 && r.calls == NULL
+       && r.failure == NGX_COMPLETION_FAILURE_TOOL_CALLS
+       && r.state == NGX_COMPLETION_TOOL_CALLS, "result: tool calls, no text");
+
+    text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":3},"
+               "\"response\":{\"alternatives\":["
+               "{\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_INVALID
+       && r.state == NGX_COMPLETION_FAILED,
+       "result: tool calls beside an error");
 
     text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":8,"
                "\"message\":\"slow\"}}");
@@ -781,6 +795,55 @@ test_result(void)
     text = str("{\"id\":");
     is_int(ngx_completion_yandex_result(pool, &text, &r), NGX_ERROR,
            "result: broken");
+}
+
+
+/* the shapes are the reference's; what is in them is synthetic */
+
+static void
+test_calls(void)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    text;
+    ngx_completion_result_t      r;
+    ngx_completion_function_t   *call;
+
+    text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
+               "{\"message\":{\"role\":\"assistant\",\"toolCallList\":{"
+               "\"toolCalls\":[{\"functionCall\":{\"name\":\"wea\\u0074her\","
+               "\"arguments\":{\"city\":\"\\u0416\",\"name\":[1.50,{\"n\":null}],"
+               "\"arguments\":{}}}},{\"functionCall\":{\"arguments\":{},"
+               "\"name\":\"time\"}},{\"functionCall\":{\"name\":\"none\"}},"
+               "{\"functionCall\":{\"name\":7,\"arguments\":\"x\"}}]}},"
+               "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"},"
+               "{\"message\":{\"toolCallList\":{\"toolCalls\":["
+               "{\"functionCall\":{\"name\":\"second\"}}]}},"
+               "\"status\":\"ALTERNATIVE_STATUS_FINAL\"}],"
+               "\"usage\":{\"totalTokens\":\"9\","
+               "\"completionTokensDetails\":{\"reasoningTokens\":\"4\"}},"
+               "\"modelVersion\":\"v\"}}");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+
+    ok(rc == NGX_OK && r.state == NGX_COMPLETION_TOOL_CALLS,
+       "calls: the first alternative's status");
+    is_int(r.usage.total, 9, "calls: tokens behind them");
+    is_int(r.usage.reasoning, 4, "calls: those of reasoning");
+    is_str(&r.model_version, "v", "calls: the model");
+
+    if (!ok(r.calls && r.calls->nelts == 4, "calls: all of them")) {
+        return;
+    }
+
+    call = r.calls->elts;
+
+    is_str(&call[0].name, "weather", "calls: a name");
+    is_str(&call[0].value, "{\"city\":\"\xd0\x96\",\"name\":[1.50,{\"n\":null}],"
+           "\"arguments\":{}}", "calls: arguments, whatever is in them");
+    is_str(&call[1].name, "time", "calls: a name behind the arguments");
+    is_str(&call[1].value, "{}", "calls: no arguments");
+    is_str(&call[2].value, "{}", "calls: none at all");
+    is_str(&call[3].name, "", "calls: a name that is none");
+    is_str(&call[3].value, "{}", "calls: arguments that are none");
 }
 
 
@@ -1091,6 +1154,7 @@ main(void)
     test_headers();
     test_reasons();
     test_result();
+    test_calls();
     test_nothing();
     test_decided();
     test_memory();
