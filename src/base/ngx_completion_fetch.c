@@ -577,11 +577,17 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
 
     case NGX_RESOLVE_TIMEDOUT:
         ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_TIMEOUT,
-                                    ngx_resolver_strerror(ctx->state));
+                                    "the resolver does not answer");
+        break;
+
+    case NGX_RESOLVE_NXDOMAIN:
+        ngx_completion_fetch_unreached(job, "the resolver has no address of "
+                                       "the name");
         break;
 
     default:
-        ngx_completion_fetch_unreached(job, ngx_resolver_strerror(ctx->state));
+        ngx_completion_fetch_unreached(job, "the resolver cannot find the "
+                                       "name");
     }
 
     if (job->ctx) {

@@ -37,6 +37,7 @@ cmp_ok $text{$_} =~ tr/\n//, '<=', $MOST_LINES, "$_ is short" for qw(README.md R
 subtest 'links'           => \&links;
 subtest 'commands'        => \&commands;
 subtest 'every example'   => \&every_example;
+subtest 'questions'       => \&questions;
 subtest 'in Russian'      => \&in_russian;
 subtest 'configurations'  => \&configurations;
 done_testing;
@@ -114,6 +115,14 @@ sub every_example () {
     my @file   = map { s{.*/}{}r } glob "$root/conf-examples/*";
     is_deeply [ grep { !$linked{$_} && $_ ne 'README.md' && $_ ne 'translate' } @file ], [],
         'each is chosen by a question';
+}
+
+
+# Who looks something up in OPERATING.md finds it among the questions at its top.
+sub questions () {
+    my ($top, $rest) = split /(?=^## )/m, $text{'OPERATING.md'}, 2;
+    my %asked = map { $_ => 1 } map { /\]\(#([^)]+)\)/g } $top =~ /^\| .*\? \| (.*)$/mg;
+    is_deeply [ grep { !$asked{ anchor($_) } } $rest =~ /^## (.+)$/mg ], [], 'each part answers one';
 }
 
 

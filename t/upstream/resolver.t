@@ -152,13 +152,20 @@ subtest 'an address that changes' => sub {
 };
 
 subtest 'names that lead nowhere' => sub {
-    my @name = qw(nowhere.test empty.test fail.test away.test);
+    my %why = (
+        'nowhere.test' => 'the resolver has no address of the name',
+        'empty.test'   => 'the resolver has no address of the name',
+        'fail.test'    => 'the resolver cannot find the name',
+        'away.test'    => 'Failed to connect to [^"]+',
+    );
+    my @name = sort keys %why;
     my @r = $t->concurrent(map { [ POST => "/$_", body => 'x' ] } @name);
     for my $name (@name) {
         my $r = shift @r;
         is verdict($r), '503 upstream_unavailable', $name;
         like $r->header('Retry-After') // '', qr/^[1-9][0-9]*$/, "$name: Retry-After";
-        like $t->log, qr/\[error\] .*not reached: .*"\Q$name\E"/, "$name: the log tells";
+        like $t->log, qr/\[error\] .*not reached: $why{$name} while .*"\Q$name\E"/,
+            "$name: the log tells";
     }
 };
 
@@ -175,6 +182,7 @@ subtest 'a name server that says nothing' => sub {
         ok 0.9 <= $r->{time} && $r->{time} < 5,
             'after resolver_timeout, within request_timeout' or diag $r->{time};
     }
+    like $t->log, qr/not reached: the resolver does not answer while .*"mute\.test"/, 'the log tells';
 };
 
 subtest 'a worker ends while it waits for a name' => sub {
