@@ -7,7 +7,8 @@
 
 
 static ngx_int_t ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next);
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
+    ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_wait(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_t ms);
 static void ngx_http_completion_poll_news(ngx_completion_wait_t *wait);
@@ -35,6 +36,14 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (rc == NGX_OK && view.refused && !r->header_sent
+        && view.verdict == NGX_COMPLETION_PENDING
+        && ctx->action == NGX_COMPLETION_FACE_READ)
+    {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
+    }
+
     if (rc == NGX_OK) {
         ctx->view = view;
         ctx->result = NULL;
@@ -49,7 +58,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         }
 
     } else if (!ngx_http_completion_is_known(ctx)) {
-        return ngx_http_completion_poll_missing(r, ctx, rc, view.next);
+        return ngx_http_completion_poll_missing(r, ctx, rc, &view);
     }
 
     /* or its record was evicted meanwhile: what was known still holds */
@@ -82,12 +91,15 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 
 static ngx_int_t
 ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next)
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_completion_view_t *view)
 {
-    ngx_msec_int_t  left;
+    ngx_msec_int_t             left;
+    ngx_completion_service_t  *service;
 
     static ngx_str_t  failed = ngx_string("the operation could not be looked "
                                           "up");
+
+    service = ctx->conf->service;
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
@@ -95,24 +107,36 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
     }
 
     if (rc == NGX_ABORT) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "no room for operation \"%V\" in the zone of provider "
+                      "\"%V\"", &ctx->id.upstream, &service->name);
+
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
                                            0);
     }
 
     if (!ctx->asked_until) {
         ctx->asked_until = ngx_current_msec
-                           + ctx->conf->service->provider.request_timeout;
+                           + service->provider.request_timeout;
     }
 
     left = ctx->asked_until - ngx_current_msec;
 
-    if (rc == NGX_BUSY || left <= 0 || ngx_exiting) {
-        return ngx_http_completion_problem(r,
-                          NGX_COMPLETION_UPSTREAM_UNAVAILABLE, &failed,
-                          ngx_max(next, 1000));
+    if (rc != NGX_BUSY && left > 0 && !ngx_exiting) {
+        return ngx_http_completion_poll_wait(r, ctx, left);
     }
 
-    return ngx_http_completion_poll_wait(r, ctx, left);
+    if (view->refused) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "operation \"%V\" of provider \"%V\" could not be looked up",
+                  &ctx->id.upstream, &service->name);
+
+    return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                       &failed, ngx_max(view->next, 1000));
 }
 
 
