@@ -205,6 +205,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    ask->log = r->connection->log;
     ask->request_id.data = vv->data;
     ask->request_id.len = vv->len;
 

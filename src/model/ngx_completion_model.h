@@ -39,7 +39,10 @@
     /* decided here, or upstream's last word where a cancel is final */       \
     X(CANCELLED,  "cancelled",  "cancelled")                                  \
     /* decided here: upstream knows it no more */                             \
-    X(LOST,       "lost",       "failed")
+    X(LOST,       "lost",       "failed")                                     \
+    /* decided here, until upstream says what can be read */                  \
+    X(TOO_LARGE,  "too_large",  "failed")                                     \
+    X(UNREADABLE, "unreadable", "failed")
 
 
 /* Where an operation, or a word on a submit, came from. */
@@ -90,6 +93,12 @@ typedef enum {
     NGX_COMPLETION_STATE_LIST(NGX_COMPLETION_STATE)
     NGX_COMPLETION_STATES
 } ngx_completion_state_e;
+
+
+/* Whether an end stands in for one that could not be read, and may change. */
+#define ngx_completion_state_is_makeshift(state)                              \
+    ((state) == NGX_COMPLETION_TOO_LARGE                                      \
+     || (state) == NGX_COMPLETION_UNREADABLE)
 
 
 typedef enum {

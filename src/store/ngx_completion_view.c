@@ -31,11 +31,13 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     if (record) {
         view->state = record->state;
-        view->verdict = record->verdict;
+        view->verdict = (record->state == NGX_COMPLETION_RECORD_FINAL)
+                            ? record->verdict : NGX_COMPLETION_PENDING;
         view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) != 0;
         view->failing = !ngx_completion_record_is_complete(record)
                         && record->failures >= NGX_COMPLETION_FAILURES
                         && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+        view->refused = ngx_completion_zone_is_refused(zone);
         view->version = record->version;
         view->submitted = record->submitted;
         view->finished = record->finished;

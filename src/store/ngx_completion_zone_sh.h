@@ -46,6 +46,10 @@
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
 
+/* how often in a row, and for how many ms, before it is believed */
+#define NGX_COMPLETION_DOUBTS        3
+#define NGX_COMPLETION_DOUBT_TIME    60000
+
 /* by the call that they are for: of submits, and of polls */
 #define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
 
@@ -79,9 +83,11 @@ struct ngx_completion_chunk_sh_s {
  * PENDING is asked for until it ends, or until the deadline; by a client's
  * wish for as long as its id is good.  FINAL has a document, or has none, as
  * it found no room or made some, and has it fetched again when wanted, or is
- * lost, if upstream has it no more; what we decided needs none.  Any of them
- * may be evicted, unless it is leased or somebody waits for it, and is adopted
- * again when it is asked for.
+ * lost, if upstream has it no more; what we decided needs none, and is not
+ * asked for again, unless upstream's result could not be used: once in the
+ * longest gap, if it is wanted, and what comes then counts.  Any of them may be
+ * evicted, unless it is leased or somebody waits for it, and is adopted again
+ * when it is asked for.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
@@ -110,14 +116,15 @@ struct ngx_completion_record_sh_s {
                                                answered had been sent */
         ngx_msec_t               ended;     /* of a final one */
     };
-    ngx_msec_t                   missed;    /* when the first 404 came */
+    ngx_msec_t                   doubted;   /* when the first doubt came */
     ngx_msec_t                   wanted;    /* until when somebody waits */
     ngx_msec_t                   not_before;  /* of the next poll */
 
     u_char                       state;
     u_char                       verdict;   /* an ngx_completion_state_e */
     u_char                       model;
-    u_char                       missing;   /* 404s in a row */
+    u_char                       doubts;    /* polls in a row that spoke for
+                                               the verdict of a pending one */
     u_char                       failures;  /* polls without answer in a row */
     u_char                       flags;
     u_char                       counted;   /* as, one more; 0: not */
@@ -273,6 +280,9 @@ struct ngx_completion_zone_sh_s {
 
     ngx_completion_token_sh_t    token;
 
+    ngx_uint_t                   refusals;  /* of polls in a row */
+    ngx_msec_t                   refused;   /* the first of them */
+
     size_t                       capacity;  /* bytes of one document */
     ngx_uint_t                   room;      /* pages for quotas at most */
 
@@ -400,6 +410,16 @@ void ngx_completion_record_delete(ngx_completion_zone_t *zone,
 /* To the end of the list that it belongs in now, and counted as what it is. */
 void ngx_completion_record_place(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+
+/* Whether its end stands in for one that could not be read. */
+#define ngx_completion_record_is_makeshift(record)                            \
+    ((record)->state == NGX_COMPLETION_RECORD_FINAL                           \
+     && ngx_completion_state_is_makeshift((record)->verdict))
+
+/* Whether polls have been refused for so long that clients are told. */
+#define ngx_completion_zone_is_refused(zone)                                  \
+    ((zone)->sh->refusals                                                     \
+     && ngx_current_msec - (zone)->sh->refused >= NGX_COMPLETION_DOUBT_TIME)
 
 /* Whether nothing more is to be learned from upstream. */
 ngx_uint_t ngx_completion_record_is_complete(

@@ -43,6 +43,23 @@ static ngx_completion_fetch_t       fetch;
 static ngx_completion_answer_t      answer;
 
 
+/* what the owner of a call has logged of one that failed */
+
+static void
+reports(void)
+{
+    ngx_str_t  behind = ngx_string(", behind");
+
+    shim_log_lines = 0;
+    shim_log_text[0] = '\0';
+
+    if (answer.outcome != NGX_COMPLETION_OK) {
+        ngx_completion_provider_report(&provider, &answer, NGX_LOG_ERR,
+                                       &shim_log, &behind);
+    }
+}
+
+
 static void
 respond(ngx_uint_t status, const char *body, const char *id)
 {
@@ -59,9 +76,6 @@ respond(ngx_uint_t status, const char *body, const char *id)
     fetch.response.data = malloc(ngx_max(fetch.response.len, 1));
     memcpy(fetch.response.data, body, fetch.response.len);
 
-    shim_log_lines = 0;
-    shim_log_text[0] = '\0';
-
     if (id) {
         wanted = str(id);
     }
@@ -69,6 +83,7 @@ respond(ngx_uint_t status, const char *body, const char *id)
     memset(&answer, 0xa5, sizeof(answer));
     ngx_completion_provider_answer(&provider, call, &fetch, pool,
                                    id ? &wanted : NULL, &answer);
+    reports();
 
     free(fetch.response.data);
     ngx_str_null(&fetch.response);
@@ -365,12 +380,14 @@ test_unreadable(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         respond(200, t[i].body, NULL);
-        ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, t[i].name);
+        ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN
+           && answer.operation.state == NGX_COMPLETION_UNREADABLE, t[i].name);
     }
 
     ok(shim_log_lines == 1 && shim_log_level == NGX_LOG_ERR
        && strcmp(shim_log_text, "upstream gave no readable answer: an "
-                 "operation without an id, status 200, request id \"\"") == 0,
+                 "operation without an id, status 200, request id \"\", "
+                 "behind") == 0,
        "unreadable: one line in the log");
 
     respond(200, "{\"id\":\"a\"}", "b");
@@ -397,28 +414,28 @@ test_statuses(void)
     static const struct {
         ngx_uint_t                status;
         ngx_completion_outcome_e  outcome;
-        ngx_uint_t                level;    /* 0: no line */
+        const char               *hint;
     } t[] = {
-        { 100, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 301, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 400, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 401, NGX_COMPLETION_UPSTREAM_REJECTED, 0 },
-        { 403, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 404, NGX_COMPLETION_OPERATION_NOT_FOUND, 0 },
-        { 408, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 409, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 413, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 421, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 422, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 425, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 429, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_LOG_WARN },
-        { 499, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 500, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 501, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 502, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NGX_LOG_WARN },
-        { 504, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 599, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 100, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 301, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 400, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 401, NGX_COMPLETION_UPSTREAM_REJECTED, "the credential" },
+        { 403, NGX_COMPLETION_UPSTREAM_REJECTED, "role" },
+        { 404, NGX_COMPLETION_OPERATION_NOT_FOUND, "the model" },
+        { 408, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 409, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 413, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 421, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 422, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 425, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 429, NGX_COMPLETION_QUOTA_EXCEEDED, NULL },
+        { 499, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 500, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 501, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 502, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NULL },
+        { 504, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 599, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -426,17 +443,21 @@ test_statuses(void)
 
         snprintf(name, sizeof(name), "status %d", (int) t[i].status);
         ok(answer.outcome == t[i].outcome && answer.status == t[i].status
-           && answer.unauthorized == (t[i].status == 401), name);
+           && answer.unauthorized == (t[i].status == 401)
+           && answer.operation.state == NGX_COMPLETION_PENDING, name);
 
         snprintf(name, sizeof(name), "status %d: the log", (int) t[i].status);
-        ok(shim_log_lines == (t[i].level != 0)
-           && (t[i].level == 0 || shim_log_level == t[i].level)
-           && strstr(shim_log_text, "why") == NULL, name);
+        ok(shim_log_lines == 1
+           && strstr(shim_log_text, "why") == NULL
+           && (strstr(shim_log_text, ", check ") != NULL)
+              == (t[i].hint != NULL)
+           && (t[i].hint == NULL
+               || strstr(shim_log_text, t[i].hint) != NULL), name);
     }
 
     respond(404, "", NULL);
-    ok(answer.outcome == NGX_COMPLETION_UPSTREAM_REJECTED
-       && shim_log_lines == 1, "a submit's 404 is logged");
+    ok(answer.outcome == NGX_COMPLETION_UPSTREAM_REJECTED,
+       "a submit's 404 is a refusal");
 }
 
 
@@ -452,12 +473,15 @@ test_outcomes(void)
         const char                *name;
     } t[] = {
         { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0,
-          "upstream was not reached: because", "outcome: unreached" },
+          "upstream was not reached: because, behind", "outcome: unreached" },
         { NGX_COMPLETION_UPSTREAM_TIMEOUT, 0,
-          "upstream was not reached: because", "outcome: connect timeout" },
-        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 1, "", "outcome: fenced" },
+          "upstream was not reached: because, behind",
+          "outcome: connect timeout" },
+        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 1,
+          "upstream was not reached: because, behind", "outcome: fenced" },
         { NGX_COMPLETION_OUTCOME_UNKNOWN, 0,
-          "upstream gave no readable answer: because", "outcome: broken" },
+          "upstream gave no readable answer: because, behind",
+          "outcome: broken" },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -466,25 +490,46 @@ test_outcomes(void)
         fetch.fenced = t[i].fenced;
         fetch.fault = "because";
         fetch.status = 200;
-        shim_log_lines = 0;
-        shim_log_text[0] = '\0';
-
         ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
                                        &answer);
+        reports();
 
         ok(answer.outcome == t[i].outcome && answer.status == 0
            && answer.retry_after == -1 && answer.poll_interval == -1
            && answer.reason.len == 0 && answer.request_id.len == 0
            && strcmp(shim_log_text, t[i].line) == 0
-           && shim_log_lines == (t[i].line[0] != '\0'), t[i].name);
+           && shim_log_lines == 1, t[i].name);
     }
 
     fetch.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     fetch.fault = NULL;
     ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
                                        &answer);
-    ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown")
-       == 0, "outcome: without a fault");
+    reports();
+    ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown, "
+              "behind") == 0, "outcome: without a fault");
+    ok(answer.operation.state == NGX_COMPLETION_PENDING,
+       "outcome: what broke off is no result");
+
+    fetch.excess = 1;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_TOO_LARGE,
+       "outcome: a result that is too large");
+
+    fetch.excess = 0;
+    fetch.garbled = 1;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_UNREADABLE,
+       "outcome: one that cannot be decoded");
+
+    fetch.status = 502;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_PENDING,
+       "outcome: an error that cannot be decoded");
+    fetch.garbled = 0;
 }
 
 
@@ -537,7 +582,8 @@ test_headers(void)
     stub_answer("x-server-trace-id", "t-1");
     respond(429, "", "a");
     is_str(&answer.request_id, "r-1", "request id");
-    ok(strcmp(shim_log_text, "upstream answered 429, request id \"r-1\"") == 0,
+    ok(strcmp(shim_log_text, "upstream answered 429, request id \"r-1\", "
+              "behind") == 0,
        "request id in the log");
 
     stub_reset();

@@ -283,6 +283,11 @@ static ngx_command_t  tickets_commands[] = {
 
 static const char  *tickets_request_ids[] = { "x-ticket-request", NULL };
 
+static const ngx_completion_hint_t  tickets_hints[] = {
+    { 401, "the badge" },
+    { 0, NULL }
+};
+
 static const ngx_completion_pattern_t  tickets_patterns[] = {
     { ngx_string("(desk "), ")", "" },
     { ngx_null_string, NULL, NULL }
@@ -295,7 +300,7 @@ static const ngx_completion_dialect_t  tickets = {
     tickets_create_conf, tickets_init_conf, tickets_setting,
     600, ngx_string("turns"),
     tickets_body, tickets_call,
-    NULL, tickets_request_ids,
+    NULL, tickets_request_ids, tickets_hints,
     tickets_id, tickets_answer, tickets_reason, tickets_patterns, 0,
     tickets_result, tickets_decided
 };

@@ -15,6 +15,7 @@
 #define NGX_COMPLETION_YANDEX_UNKNOWN              2
 #define NGX_COMPLETION_YANDEX_INVALID_ARGUMENT     3
 #define NGX_COMPLETION_YANDEX_NOT_FOUND            5
+#define NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED   8
 #define NGX_COMPLETION_YANDEX_FAILED_PRECONDITION  9
 #define NGX_COMPLETION_YANDEX_OUT_OF_RANGE         11
 #define NGX_COMPLETION_YANDEX_INTERNAL             13
@@ -393,6 +394,16 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
     case NGX_COMPLETION_LOST:
         code = NGX_COMPLETION_YANDEX_NOT_FOUND;
         message = "The operation was lost: the upstream knows it no more";
+        break;
+
+    case NGX_COMPLETION_TOO_LARGE:
+        code = NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED;
+        message = "The result is longer than this server takes";
+        break;
+
+    case NGX_COMPLETION_UNREADABLE:
+        code = NGX_COMPLETION_YANDEX_INTERNAL;
+        message = "The upstream's result cannot be read";
         break;
 
     default: /* NGX_COMPLETION_PENDING */

@@ -5,7 +5,7 @@ use warnings;
 use v5.36;
 
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../lib";
 use Test::More;
 use CompletionAsync::Test;
 

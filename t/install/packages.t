@@ -12,7 +12,7 @@ use File::Temp qw(tempdir);
 use FindBin;
 use Test::More;
 
-my $root = abs_path("$FindBin::Bin/..");
+my $root = abs_path("$FindBin::Bin/../..");
 my $bin  = tempdir('packages.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 
 

@@ -7,7 +7,7 @@ use v5.36;
 use utf8;
 
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../lib";
 use List::Util qw(uniq);
 use Test::More;
 use CompletionAsync::Test qw(wait_until);
