@@ -240,7 +240,9 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
 
     f = &job->fetch;
 
-    if (job->final
+    /* too long a Content-Length ends it before the head does */
+
+    if ((job->final || code == CURLE_FILESIZE_EXCEEDED)
         && curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status)
            == CURLE_OK)
     {
@@ -282,6 +284,13 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
 
     f->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     f->fault = ngx_completion_fetch_fault(job, code);
+
+    if (code == CURLE_FILESIZE_EXCEEDED) {
+        f->excess = 1;
+
+    } else if (code == CURLE_BAD_CONTENT_ENCODING) {
+        f->garbled = 1;
+    }
 }
 
 

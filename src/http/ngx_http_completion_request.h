@@ -58,6 +58,9 @@ typedef struct {
     ngx_completion_id_t              id;
     ngx_str_t                        capability;
     ngx_completion_view_t            view;
+    ngx_pool_t                      *pool;          /* the view's, and its
+                                                       event's; NULL: the
+                                                       request's */
     ngx_completion_result_t         *result;        /* of its document */
     ngx_completion_source_e          source;
     unsigned                         replayed:1;    /* by its key */
@@ -92,6 +95,9 @@ typedef struct {
     ngx_uint_t                       spent;         /* us */
 } ngx_http_completion_ctx_t;
 
+
+/* of a stream, ms */
+#define NGX_HTTP_COMPLETION_HEARTBEAT  15000
 
 #define ngx_http_completion_is_known(ctx)  ((ctx)->view.document.len != 0)
 

@@ -126,12 +126,27 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
     prompt = &ask->prompt;
-    prompt->temperature = ccf->temperature;
-    prompt->max_tokens = ccf->max_tokens;
-    prompt->reasoning = ccf->reasoning;
-    prompt->format = ccf->format;
-    prompt->schema = ccf->schema;
 
+    if (ccf->temperature.len) {
+        prompt->temperature = ccf->temperature;
+    }
+
+    if (ccf->max_tokens.len) {
+        prompt->max_tokens = ccf->max_tokens;
+    }
+
+    if (ccf->reasoning.len) {
+        prompt->reasoning = ccf->reasoning;
+    }
+
+    if (ccf->format) {
+        prompt->format = ccf->format;
+        prompt->schema = ccf->schema;
+    }
+
+    prompt->inputs = &cmcf->inputs;
+
+    ask->pool = r->pool;
     ask->owner = ctx->owner;
     ask->idempotency = ccf->idempotency;
     ask->cache = ccf->cache;
@@ -160,6 +175,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
 
     for (i = 0; i < n; i++) {
         message = ngx_array_push(&prompt->messages);
+        ngx_memzero(message, sizeof(ngx_completion_message_t));
         message->role = source[i].role;
 
         if (ngx_http_complex_value(r, &source[i].text, &message->text)
@@ -189,6 +205,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    ask->log = r->connection->log;
     ask->request_id.data = vv->data;
     ask->request_id.len = vv->len;
 

@@ -71,6 +71,7 @@ static ngx_completion_submit_state_e ngx_completion_submit_ended(
     ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
     ngx_msec_t retry_after);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
 
 static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
     ngx_msec_t deadline);
@@ -116,6 +117,11 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
         rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
     }
 
+    if (rc == NGX_DECLINED) {
+        ask->reason.data = ngx_pstrdup(ask->pool, &ask->reason);
+        rc = ask->reason.data ? NGX_DECLINED : NGX_ERROR;
+    }
+
     if (rc != NGX_OK) {
         ngx_destroy_pool(call->pool);
         return rc;
@@ -123,6 +129,7 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
 
     submit->handler = handler;
     submit->data = data;
+    submit->log = ask->log ? ask->log : &call->log;
     submit->source = NGX_COMPLETION_SOURCE_ZONE;
     submit->model = ngx_murmur_hash2(ask->prompt.model.data,
                                      ask->prompt.model.len);
@@ -346,9 +353,6 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            delay);
 
     default: /* NGX_DECLINED */
-        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
-                      "no room for a submit, the zone is full");
-
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
                                            0);
     }
@@ -490,6 +494,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         return ngx_completion_submit_refused(submit);
     }
 
+    ngx_completion_call_report(call, NGX_LOG_WARN, &call->log);
+
     ngx_completion_zone_unsent(service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
 
@@ -584,6 +590,47 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
                                    ? &metrics->accepted[submit->source]
                                    : &metrics->refused[submit->outcome], 1);
+
+    if (submit->outcome != NGX_COMPLETION_OK) {
+        ngx_completion_submit_report(submit);
+    }
+}
+
+
+/* one line for each request that fails, whatever was tried for it */
+
+static void
+ngx_completion_submit_report(ngx_completion_submit_t *submit)
+{
+    const char  *why;
+
+    switch (submit->outcome) {
+
+    case NGX_COMPLETION_IDEMPOTENCY_MISMATCH:
+        return;
+
+    case NGX_COMPLETION_ZONE_FULL:
+        why = "no room for a submit, the zone is full";
+        break;
+
+    default:
+
+        if (submit->call.answer.status || submit->call.answer.fault.len) {
+            ngx_completion_call_report(&submit->call, NGX_LOG_ERR,
+                                       submit->log);
+            return;
+        }
+
+        why = (submit->lease == 0 && submit->found.state
+                                     == NGX_COMPLETION_KEY_ENDED)
+                  ? "the submit that this one goes by has failed"
+                  : (submit->outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
+                        ? "no place in the line for the quota"
+                        : "the worker is shutting down";
+    }
+
+    ngx_log_error(NGX_LOG_ERR, submit->log, 0, "%s, provider \"%V\"", why,
+                  &submit->call.service->name);
 }
 
 
@@ -668,6 +715,7 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 {
     submit->handler = NULL;
     submit->data = NULL;
+    submit->log = &submit->call.log;
 
     (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
 }

@@ -22,7 +22,10 @@ typedef struct {
     time_t                             cache;        /* seconds; 0: off */
     unsigned                           shared:1;     /* the cache: by all */
     ngx_str_t                          request_id;   /* 32 hex digits */
+    ngx_log_t                         *log;          /* of who asks; NULL: the
+                                                        service's */
 
+    ngx_pool_t                        *pool;         /* of the reason */
     ngx_str_t                          reason;       /* out: what is wrong */
 } ngx_completion_ask_t;
 
@@ -63,6 +66,7 @@ struct ngx_completion_submit_s {
     ngx_queue_t                        queue;
     ngx_completion_submit_state_e      state;
     ngx_completion_keys_t              keys;
+    ngx_log_t                         *log;          /* tells of a failure */
     ngx_uint_t                         model;        /* a hash of its name */
     u_char                             request_id[32];
     uint64_t                           lease;        /* 0: none yet */

@@ -181,9 +181,17 @@ test_wrong(void)
     service_begins(0, 0);
 
     asked("");
+    ask.pool = ngx_create_pool(1024, &shim_log);
     starts(&a);
     is_int(a.rc, NGX_DECLINED, "an empty text is the client's fault");
     is_str(&ask.reason, "the text is empty", "and it is told why");
+
+    ask.prompt.native = str("{\"messages\":[{}],\"a_b\":1}");
+    starts(&a);
+    is_str(&ask.reason, "unknown member \"a_b\"",
+           "what is made of the request's own words outlives it");
+    ngx_destroy_pool(ask.pool);
+
     is_int(refused(NGX_COMPLETION_INVALID_REQUEST), 0, "which is no submit");
 
     ok(service_ended(), "nothing is left");
