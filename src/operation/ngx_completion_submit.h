@@ -70,7 +70,13 @@ struct ngx_completion_submit_s {
     ngx_uint_t                         model;        /* a hash of its name */
     u_char                             request_id[32];
     uint64_t                           lease;        /* 0: none yet */
-    ngx_completion_wait_t              wait;         /* of one that joined */
+    ngx_completion_wait_t              wait;         /* of one that joined, or
+                                                        stands in line */
+    ngx_msec_t                         since;        /* it stands there */
+    ngx_msec_t                         due;          /* its start, as far as
+                                                        can be told */
+    ngx_msec_t                         until;        /* to wait at most,
+                                                        unless it was sent */
     ngx_event_t                        timer;
 };
 
