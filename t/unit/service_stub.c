@@ -59,6 +59,7 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
 
     service.name = (ngx_str_t) ngx_string("yandex");
     service.log = &shim_log;
+    service.submit_memory = 64 * 1024 * 1024;
 
     p = &service.provider;
     p->request_timeout = 10000;

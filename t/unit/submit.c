@@ -19,6 +19,8 @@ typedef struct {
     ngx_uint_t                        tries;
     ngx_uint_t                        replayed;
     char                              id[65];
+    ngx_completion_prompt_t           prompt;
+    int                               asked;     /* for it, once more */
 } client_t;
 
 
@@ -59,8 +61,31 @@ asked(const char *text)
 
     ask.prompt.model = str("lite");
     ask.prompt.text = str(text);
-    ask.request_id = str("0123456789abcdef0123456789abcdef");
 }
+
+
+static ngx_int_t
+request_id(void *data, u_char *id)
+{
+    memcpy(id, "0123456789abcdef0123456789abcdef", 32);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+prompt(void *data, ngx_completion_ask_t *again)
+{
+    client_t *client = data;
+
+    client->asked++;
+    again->prompt = client->prompt;
+
+    return NGX_OK;
+}
+
+
+static const ngx_completion_client_t  waits = { handler, request_id, prompt };
 
 
 static void
@@ -69,8 +94,16 @@ starts(client_t *client)
     ngx_completion_submit_t  *submit = NULL;
 
     memset(client, 0, sizeof(client_t));
+    client->prompt = ask.prompt;
 
-    client->rc = ngx_completion_submit_start(&service, &ask, handler, client,
+    ask.pool = ngx_create_pool(4096, &shim_log);
+
+    if (ask.pool == NULL) {
+        client->rc = NGX_ERROR;
+        return;
+    }
+
+    client->rc = ngx_completion_submit_start(&service, &ask, &waits, client,
                                              &submit);
     client->submit = submit;
 
@@ -78,6 +111,8 @@ starts(client_t *client)
         tell(client, submit);
         ngx_completion_submit_destroy(submit);
     }
+
+    ngx_destroy_pool(ask.pool);
 }
 
 
