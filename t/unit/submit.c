@@ -26,6 +26,7 @@ typedef struct {
 
 static client_t               a, b, c;
 static ngx_completion_ask_t   ask;
+static size_t                 held;
 
 
 static void
@@ -96,6 +97,7 @@ starts(client_t *client)
     memset(client, 0, sizeof(client_t));
     client->prompt = ask.prompt;
 
+    ask.held = held;
     ask.pool = ngx_create_pool(4096, &shim_log);
 
     if (ask.pool == NULL) {
@@ -497,10 +499,17 @@ test_joined(void)
 static void
 test_joined_anew(void)
 {
+    ngx_str_t  first;
+
     service_begins(0, 0);
 
     starts_cached(&a, "text");
+    first = a.submit->call.body;
     starts_cached(&b, "text");
+    starts_cached(&c, "text");
+    shim_passes(3000);
+    is_int(b.submit->call.body.len, 0, "who joined holds no body");
+    is_int(b.asked, 0, "nor is it asked for its text");
 
     /* the sender is gone, and nothing was sent */
 
@@ -509,6 +518,12 @@ test_joined_anew(void)
 
     is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
            "joined -> known -> call, where the sender is gone");
+    ok(b.asked == 1 && c.asked == 0
+       && c.submit->state == NGX_COMPLETION_SUBMIT_IS_JOINED,
+       "one of them is asked for its text, and the others join it");
+    ok(b.submit->call.body.len == first.len
+       && memcmp(b.submit->call.body.data, first.data, first.len) == 0,
+       "the body is the same");
     is_int(b.submit->source, NGX_COMPLETION_SOURCE_UPSTREAM, "as its own");
     ok(service_ended(), "nothing is left");
 
@@ -889,6 +904,70 @@ test_cut(void)
 
 
 static void
+test_held(void)
+{
+    size_t  one, body;
+
+    service_begins(0, 3000);
+
+    starts_keyed(&a, "a", "text");
+    body = a.submit->call.body.len;
+    one = zone->worker->submits;
+    ok(one >= 4096 + body, "one that waits for a connection is counted");
+
+    stub_sends(post());
+    is_int(zone->worker->submits, 0, "until its first byte is sent");
+
+    stub_answers(post(), 503, "{}");
+    is_int(zone->worker->submits, one, "and again before it is repeated");
+    ngx_completion_submit_detach(a.submit);
+
+    held = 1000;
+    starts_keyed(&b, "b", "text");
+    held = 0;
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "in line");
+    is_int(zone->worker->submits, 2 * one + 1000,
+           "one in line, with what its client holds");
+
+    service.submit_memory = 3 * one + 1000 - 1;
+    starts_keyed(&c, "c", "text");
+    ok(c.rc == NGX_DONE && is_told(&c, NGX_COMPLETION_OVERLOADED,
+                                   NGX_COMPLETION_SOURCE_ZONE)
+       && c.retry_after == 1000, "no room for another text");
+    is_int(refused(NGX_COMPLETION_OVERLOADED), 1, "it is counted");
+
+    starts_keyed(&c, "b", "text");
+    is_int(c.rc, NGX_OK, "but for one that joins");
+    is_int(zone->worker->submits, 3 * one + 1000 - body, "without a text");
+
+    ngx_completion_submit_detach(c.submit);
+    ngx_completion_submit_detach(b.submit);
+    is_int(zone->worker->submits, 2 * one, "who leaves takes with it its own");
+
+    starts_keyed(&c, "c", "text");
+    is_int(c.rc, NGX_OK, "there is room again");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
+test_held_anew(void)
+{
+    service_begins(0, 0);
+
+    starts_cached(&a, "text");
+    starts_cached(&b, "text");
+    service.submit_memory = zone->worker->submits;
+
+    ngx_current_msec += 16000;
+    shim_passes(1000);
+    ok(is_told(&b, NGX_COMPLETION_OVERLOADED, NGX_COMPLETION_SOURCE_JOINED),
+       "who is to send in its place needs room as well");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
 test_exit(void)
 {
     service_begins(0, 3000);
@@ -962,6 +1041,8 @@ main(void)
     test_detach();
     test_quit();
     test_cut();
+    test_held();
+    test_held_anew();
     test_exit();
     test_memory();
 
