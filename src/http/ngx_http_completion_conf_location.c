@@ -192,7 +192,6 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
      */
 
     conf->face = &ngx_completion_native;
-    conf->face = &ngx_completion_native;
     conf->submits = NGX_CONF_UNSET;
     conf->format = NGX_CONF_UNSET_UINT;
     conf->model = NGX_CONF_UNSET_PTR;
