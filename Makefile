@@ -200,6 +200,8 @@ uninstall:
 	        rm -f "$$file"; echo "  uninstall  $$file"; done
 	@rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
 	@echo "  uninstall  $(DESTDIR)$(MODULES)/$(NAME).so"
+	@grep -Ersl '^[^#]*\<completion_async' $(DESTDIR)/etc/nginx | while read -r file; do \
+	    echo "  $$file still uses it: nginx does not start with that"; done
 
 
 # Packages; their version is that of the changelog's newest release.

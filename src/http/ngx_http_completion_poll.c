@@ -138,6 +138,7 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
 
     } else if (rc == NGX_DONE) {
         ctx->view.next = view->next;
+        ctx->view.refused = view->refused;
     }
 
     if (pool == r->pool) {

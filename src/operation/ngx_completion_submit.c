@@ -114,7 +114,8 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
                                          &ask->prompt, &call->body,
                                          &ask->reason);
     if (rc == NGX_OK) {
-        rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
+        rc = ngx_completion_submit_keys(service, ask, &call->body,
+                                        &submit->keys);
     }
 
     if (rc == NGX_DECLINED) {

@@ -93,8 +93,8 @@ void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
 
 
 /* By what the request may be found to be paid for already: the body is it. */
-ngx_int_t ngx_completion_submit_keys(ngx_completion_ask_t *ask,
-    ngx_str_t *body, ngx_completion_keys_t *keys);
+ngx_int_t ngx_completion_submit_keys(ngx_completion_service_t *service,
+    ngx_completion_ask_t *ask, ngx_str_t *body, ngx_completion_keys_t *keys);
 
 
 /*

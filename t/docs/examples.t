@@ -12,6 +12,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use CompletionAsync::Example;
+use CompletionAsync::Metrics;
 use CompletionAsync::Test;
 use Mojo::JSON qw(encode_json);
 
@@ -43,6 +44,7 @@ for my $path (@examples) {
 }
 
 is join(' ', sort keys %test), '', 'each test has its example';
+subtest 'on a Debian' => \&on_debian;
 done_testing;
 
 
@@ -56,6 +58,27 @@ sub start ($conf, %arg) {
     like $r->{body}, qr/^nginx_completion_async_build_info\{/m, '... of the module';
     is $t->request(GET => '/metrics', from => '127.0.0.2')->{status}, 403, '... not for others';
     return $t;
+}
+
+
+# The command of conf-examples/README.md makes a file for conf.d of each: what stands in the http
+# block, and nothing that Debian's nginx.conf has in its own.
+sub on_debian () {
+    my $debian = join '|', qw(sendfile tcp_nopush types_hash_max_size server_tokens
+        server_names_hash_bucket_size include\s+\S*mime.types default_type ssl_protocols
+        ssl_prefer_server_ciphers access_log error_log gzip);
+    my ($command) = CompletionAsync::Example::slurp("$root/conf-examples/README.md")
+        =~ /^(sed .*?) minimal\.conf/m or die "no command\n";
+
+    for my $path (@examples) {
+        my $part = qx($command '$root/$path');
+        is $?, 0, "$path: the command";
+        utf8::decode($part);
+        is index(CompletionAsync::Example::slurp("$root/$path"), "http {\n$part}\n") >= 0, 1,
+            '... all of its http block';
+        unlike $part, qr/^(?:load_module|events|http|user|pid)\b/m, '... and no more';
+        unlike $part, qr/^    (?:$debian)\s/m, '... nothing is there twice';
+    }
 }
 
 
@@ -208,7 +231,7 @@ sub users_jwt ($conf) {
     my $t = start(
         $conf,
         replace => { '127.0.0.1:9000' => '127.0.0.1:%%PORT_7%%',
-            '/var/cache/nginx/verified' => '%%TESTDIR%%/verified' },
+            '/var/cache/nginx-verified' => '%%TESTDIR%%/verified' },
         http    => <<~'EOC',
             map $http_authorization $subject {
                 default ""; "Bearer a" alice; "Bearer new-a" alice; "Bearer b" bob;
@@ -385,6 +408,11 @@ sub limit ($conf) {
     is scalar(grep { $_->{status} == 200 && !$_->header('Retry-After') } @polls), 20,
         'polls are not limited';
     is submit($t, '/translate', from => '127.0.0.2')->{status}, 202, 'nor another client';
+    is submit($t, '/translate', headers => { 'X-Forwarded-For' => '192.0.2.1' })->{status}, 202,
+        '... of a proxy on this machine';
+    submit($t, '/translate', from => '127.0.0.2') for 1 .. 6;
+    is submit($t, '/translate', from => '127.0.0.2', headers => { 'X-Forwarded-For' => '192.0.2.2' })
+        ->{status}, 429, '... which nobody else can be';
     $t->done;
 }
 
@@ -483,6 +511,7 @@ sub balanced ($conf) {
     my %same = (
         files   => { 'ids.key' => join '', map { chr 32 + rand 90 } 1 .. 64 },
         replace => {
+            '10.0.0.0/8'    => '127.0.0.1',
             '10.0.0.1:8081' => '127.0.0.1:' . $t->port(1),
             '10.0.0.2:8081' => '127.0.0.1:' . $node->port(1),
         },
@@ -496,6 +525,20 @@ sub balanced ($conf) {
     my @answers = map { $_->request(GET => $location, port => $_->port(1)) } $t, $node;
     is join(' ', map { $_->{status} } @answers), '200 200', 'each node serves the id';
     is $answers[0]{body}, $answers[1]{body}, '... with the same result';
+
+    # A load balancer before them: one client is on one node, many are on both.
+    my $polls = sub {
+        map { CompletionAsync::Metrics->scrape($_, '/metrics', port => $_->port(1))->sum('polls_total') }
+            $t, $node;
+    };
+    my $poll = sub ($n) { $t->request(GET => $location, headers => { 'X-Forwarded-For' => "192.0.2.$n" }) };
+    my @before = $polls->();
+    $poll->(1) for 1 .. 4;
+    my @one = $polls->();
+    is join(' ', sort map { $one[$_] - $before[$_] } 0, 1), '0 4', 'a client stays with a node';
+    $poll->($_) for 2 .. 33;
+    my @many = $polls->();
+    ok $many[0] > $one[0] && $many[1] > $one[1], '... and clients are on both';
 
     my $r = submit($node, '/translate', body => '[delay=2]');
     $location = $r->header('Location');

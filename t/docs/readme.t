@@ -147,7 +147,8 @@ sub blocks ($name) { $text{$name} =~ /^```nginx\n(.*?)^```$/msg }
 sub real_api () {
     my ($conf) = $text{'README.md'} =~ /^cat > \S+ <<END\n(.*?)^END$/ms or die "no block\n";
     return "load_module modules/ngx_http_completion_async_module.so;\n\n"
-        . "events {\n}\n\nhttp {\n" . $conf =~ s/\$FOLDER;/b1g00000000000000000;/r . "}\n";
+        . "events {\n}\n\nhttp {\n"
+        . $conf =~ s/\$FOLDER;/b1g00000000000000000;/r =~ s/\$DNS /127.0.0.53 /r . "}\n";
 }
 
 

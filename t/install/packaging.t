@@ -96,7 +96,15 @@ subtest 'installed and removed' => sub {
     ok -e "$dir/root$so" && -e "$enabled/50-mod-http-completion-async.conf", '... nor a part of it';
 
     spew("$dir/root/etc/nginx/nginx.conf", "# load_module modules/$name.so;\n");
-    make('uninstall', @where);
+    mkdir "$dir/root/etc/nginx/conf.d";
+    my $uses = "$dir/root/etc/nginx/conf.d/translate.conf";
+    spew($uses, "location / { completion_async yandex; }\n");
+    my ($status, $said) = tried('uninstall', @where);
+    is $status, 0, 'uninstall';
+    like $said, qr/^  \Q$uses\E still uses it/m, 'a configuration that nginx does not start with any more';
+    unlike $said, qr/nginx\.conf still/, '... and no other';
+
+    unlink $uses;
     is_deeply [ sort keys %{ below("$dir/root") } ],
         [ '/etc/nginx/modules-enabled/50-mod-other.conf', '/etc/nginx/nginx.conf' ],
         'nothing of it is left';

@@ -5,6 +5,7 @@
 #include "tap.h"
 #include "service_stub.h"
 
+#include "../../src/base/ngx_completion_hash.h"
 #include "../../src/operation/ngx_completion_call.h"
 
 
@@ -501,6 +502,77 @@ test_joined_anew(void)
 }
 
 
+/* what a zone finds by a digest, no client can compute */
+
+static void
+test_digests(void)
+{
+    u_char     right[NGX_COMPLETION_SHA256], key[NGX_COMPLETION_KEY_DIGEST];
+    ngx_str_t  two[2], parts[3] = {
+        ngx_string("k"), ngx_string(""), ngx_string("x")
+    };
+
+    service_begins(0, 0);
+
+    two[0] = *(ngx_str_t *) service.id_keys->elts;
+    two[1] = (ngx_str_t) ngx_string("another one of the same length: last");
+
+    service.id_keys->elts = two;
+    service.id_keys->nelts = 2;
+
+    starts_keyed(&a, "x", "text");
+    ngx_memcpy(key, a.submit->keys.idempotency.name, sizeof(key));
+    stub_answers(post(), 200, PENDING("d7q1"));
+
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(key, right, sizeof(key)) == 0,
+       "a key's name is an HMAC under the last key of ids");
+
+    starts_cached(&a, "shared");
+    parts[0] = str("a");
+    parts[2] = a.submit->call.body;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(a.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "so is what all share");
+
+    asked("shared");
+    ask.owner = str("anna");
+    ask.key = str("y");
+    ask.idempotency = 3600;
+    ask.cache = 60;
+    starts(&b);
+    ok(ngx_memcmp(b.submit->keys.idempotency.request, right, sizeof(key)) == 0,
+       "and what an ask is known by");
+
+    parts[0] = str("o");
+    parts[1] = ask.owner;
+    parts[2].data = a.submit->keys.cache.name;
+    parts[2].len = sizeof(key);
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(b.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "what an owner has of it");
+
+    parts[0] = str("w");
+    parts[2].len = 0;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(&b.submit->keys.owner, right, sizeof(uint32_t)) == 0,
+       "and the owner");
+    stub_answers(post(), 200, PENDING("d7q2"));
+    stub_answers(post(), 200, PENDING("d7q3"));
+
+    service.id_keys->elts = &two[1];
+    service.id_keys->nelts = 1;
+    starts_keyed(&b, "x", "text");
+    ok(b.rc == NGX_DONE && b.replayed, "the first keys are nothing to it");
+
+    service.id_keys->elts = two;
+    starts_keyed(&b, "x", "text");
+    is_int(b.rc, NGX_OK, "without the last one it is a new key");
+
+    ok(service_ended(), "nothing is left");
+}
+
+
 static void
 test_keys(void)
 {
@@ -929,6 +1001,7 @@ main(void)
     test_joined();
     test_joined_anew();
     test_keys();
+    test_digests();
     test_digest();
     test_refused_credential();
     test_token();

@@ -32,6 +32,7 @@ my %ZONE = (
     'fail.test'  => 'SERVFAIL',
     'mute.test'  => 'silence',
     'deaf.test'  => 'silence',
+    'late.test'  => ['127.0.0.1'],
 );
 
 
@@ -45,6 +46,7 @@ sub name_server () {
     open my $log, '>>', $t->testdir . '/dns.log' or POSIX::_exit(1);
     $log->autoflush(1);
     my %seen;
+    $SIG{CHLD} = 'IGNORE';
     while (my $peer = recv $socket, my $query, 512, 0) {
         my ($id, $flags, $n) = unpack 'n3', $query;
         my ($at, @label) = (12);
@@ -69,8 +71,13 @@ sub name_server () {
         }
         my $records = join '', map { pack 'n n n N n a4', 0xc00c, 1, 1, $ttl, 4, inet_aton($_) }
             @address;
+        if ($name eq 'late.test') {
+            next if fork;
+            select undef, undef, undef, 0.7;
+        }
         send $socket, pack('n6', $id, 0x8180 | $code, 1, scalar @address, 0, 0) . $question
             . $records, 0, $peer;
+        POSIX::_exit(0) if $name eq 'late.test';
     }
     POSIX::_exit(0);
 }
@@ -87,6 +94,20 @@ completion_async_provider $name {
     zone $name 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%;
     connect_timeout 1s; request_timeout $timeout; poll_interval 100ms 300ms;
     submit_url $url/foundationModels/v1/completionAsync; operations_url $url/operations;
+}
+EOC
+    $locations .= "location /$name { completion_async $name; }\n";
+}
+
+# Two that never get a connection; the time for the first one includes its name.
+my $hole = $t->black_hole;
+for my $origin ([ 'hole.test' => "late.test:$hole", 1000, 1200 ], [ 'abyss.test' => "127.0.0.1:$hole", 1350, 1600 ]) {
+    my ($name, $host, $connect, $request) = @$origin;
+    $providers .= <<"EOC";
+completion_async_provider $name {
+    zone $name 1m; folder %%FOLDER%%; api_key file:%%API_KEY_FILE%%;
+    connect_timeout ${connect}ms; request_timeout ${request}ms;
+    submit_url http://$host/; operations_url http://$host/;
 }
 EOC
     $locations .= "location /$name { completion_async $name; }\n";
@@ -153,9 +174,9 @@ subtest 'an address that changes' => sub {
 
 subtest 'names that lead nowhere' => sub {
     my %why = (
-        'nowhere.test' => 'the resolver has no address of the name',
-        'empty.test'   => 'the resolver has no address of the name',
-        'fail.test'    => 'the resolver cannot find the name',
+        'nowhere.test' => '"nowhere\.test" could not be resolved \(3: Host not found\)',
+        'empty.test'   => '"empty\.test" could not be resolved \(\d+: [^)]+\)',
+        'fail.test'    => '"fail\.test" could not be resolved \(2: Server failure\)',
         'away.test'    => 'Failed to connect to [^"]+',
     );
     my @name = sort keys %why;
@@ -164,8 +185,7 @@ subtest 'names that lead nowhere' => sub {
         my $r = shift @r;
         is verdict($r), '503 upstream_unavailable', $name;
         like $r->header('Retry-After') // '', qr/^[1-9][0-9]*$/, "$name: Retry-After";
-        like $t->log, qr/\[error\] .*not reached: $why{$name} while .*"\Q$name\E"/,
-            "$name: the log tells";
+        like $t->log, qr/\[error\] .*not reached: $why{$name} while /, "$name: the log tells";
     }
 };
 
@@ -182,7 +202,16 @@ subtest 'a name server that says nothing' => sub {
         ok 0.9 <= $r->{time} && $r->{time} < 5,
             'after resolver_timeout, within request_timeout' or diag $r->{time};
     }
-    like $t->log, qr/not reached: the resolver does not answer while .*"mute\.test"/, 'the log tells';
+    like $t->log, qr/\[error\] .*"mute\.test" could not be resolved \(110: Operation timed out\)/,
+        'the log names it';
+};
+
+subtest 'a name that comes late' => sub {
+    my @end = map { $t->start(POST => $_, body => 'x') } '/hole.test', '/abyss.test';
+    CompletionAsync::Client->gather(\@end, 10);
+    is verdict($_->response), '504 upstream_timeout', 'no connection' for @end;
+    my ($first) = $t->log =~ /\[error\] .*no connection to "([^"]+)" in time/;
+    is $first, 'late.test', 'within connect_timeout, the name included';
 };
 
 subtest 'a worker ends while it waits for a name' => sub {
@@ -202,6 +231,13 @@ subtest 'without a resolver' => sub {
     $t->run($t->http_conf($only));
     works($_) for 'localhost', '127.0.0.1';
     is length $t->read_file('dns.log'), $asked, 'nobody is asked';
+
+    my ($status, $output) = $t->nginx_t($t->http_conf(
+        'completion_async_provider x { zone x 1m; folder f; api_key file:%%API_KEY_FILE%%; '
+            . 'submit_url http://nowhere.invalid/; }'));
+    isnt $status, 0, 'a name that is not found ends the start';
+    like $output, qr/\[emerg\] .*host not found "nowhere\.invalid", with a "resolver"/,
+        'which says how it would not';
 };
 
 $t->done;

@@ -257,7 +257,7 @@ sub fail_all (@case) {
         my @lines = grep { /\[error\]/ && /"\Q$name\E"/ } split /\n/, substr $t->log, $start;
 
         # The last try may have had too little time for its end.
-        my $cut = $expected eq $AWAY && $lines[-1] =~ /: Timeout was reached while/;
+        my $cut = $expected eq $AWAY && $lines[-1] =~ /: no connection to "[^"]+" in time while/;
         is verdict($r), $cut ? $LATE : $expected, "$name: $expected";
         ok $cut || ($r->header('Retry-After') // '') =~ /^[1-9][0-9]*$/, "$name: Retry-After"
             if $expected eq $AWAY;
