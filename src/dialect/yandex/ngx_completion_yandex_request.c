@@ -886,8 +886,9 @@ ngx_completion_yandex_headers(ngx_completion_provider_t *p,
     u_char *request_id)
 {
     u_char                         uuid[sizeof("01234567-89ab-cdef-0123-"
-                                               "456789abcdef")];
+                                               "456789abcdef") - 1];
     ngx_str_t                      type, off, id;
+    ngx_uint_t                     i;
     ngx_completion_yandex_conf_t  *conf;
 
     conf = p->conf;
@@ -912,11 +913,15 @@ ngx_completion_yandex_headers(ngx_completion_provider_t *p,
     }
 
     id.data = uuid;
-    id.len = ngx_sprintf(uuid, "%*s-%*s-%*s-%*s-%*s", (size_t) 8, request_id,
-                         (size_t) 4, request_id + 8, (size_t) 4,
-                         request_id + 12, (size_t) 4, request_id + 16,
-                         (size_t) 12, request_id + 20)
-             - uuid;
+    id.len = 0;
+
+    for (i = 0; i < 32; i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20) {
+            uuid[id.len++] = '-';
+        }
+
+        uuid[id.len++] = request_id[i];
+    }
 
     return ngx_completion_fetch_header(f, "x-client-request-id", &id);
 }
