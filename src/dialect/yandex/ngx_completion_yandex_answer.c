@@ -670,6 +670,11 @@ ngx_completion_yandex_read_call(ngx_completion_yandex_reader_t *reader,
         return NGX_OK;
 
     case NGX_COMPLETION_FACT_NAME:
+
+        if (event->type != NGX_COMPLETION_JSON_STRING) {
+            return NGX_OK;
+        }
+
         call = calls->elts;
 
         return ngx_completion_yandex_keep(reader, &event->value,
