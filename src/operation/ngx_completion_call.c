@@ -56,7 +56,8 @@ ngx_completion_call_create(ngx_completion_service_t *service,
     ngx_pool_t             *pool;
     ngx_completion_call_t  *call;
 
-    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT ? 4096 : 1024,
+    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT
+                               ? NGX_COMPLETION_CALL_SUBMIT_POOL : 1024,
                            service->log);
     if (pool == NULL) {
         return NULL;

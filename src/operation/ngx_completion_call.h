@@ -14,6 +14,9 @@
 #include "ngx_completion_news.h"
 
 
+#define NGX_COMPLETION_CALL_SUBMIT_POOL  4096
+
+
 typedef struct ngx_completion_call_s  ngx_completion_call_t;
 
 

@@ -211,7 +211,7 @@ my (%ended, @final, $cancels);
 my %SUBMITS = (
     accepted => 0, joined => 0, cached => 0, replayed => 0, invalid_request => 0,
     quota_exceeded => 0, upstream_rejected => 0, outcome_unknown => 0, upstream_unavailable => 0,
-    upstream_timeout => 0, zone_full => 0, idempotency_mismatch => 0,
+    upstream_timeout => 0, zone_full => 0, overloaded => 0, idempotency_mismatch => 0,
 );
 
 

@@ -6,7 +6,7 @@ use warnings;
 use v5.36;
 
 use FindBin;
-use lib "$FindBin::Bin/lib";
+use lib "$FindBin::Bin/../lib";
 use List::Util qw(max);
 use Test::More;
 use CompletionAsync::Client;
