@@ -518,9 +518,9 @@ static ngx_completion_submit_state_e
 ngx_completion_submit_turn(ngx_completion_submit_t *submit)
 {
     ngx_int_t               rc;
-    ngx_msec_t              limit, delay;
+    ngx_msec_t              delay;
     ngx_uint_t              waits;
-    ngx_msec_int_t          left;
+    ngx_msec_int_t          left, limit;
     ngx_completion_call_t  *call;
 
     call = &submit->call;
@@ -531,24 +531,28 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
     }
 
     left = ngx_completion_submit_left(submit);
-
-    if (left <= 0) {
-        return ngx_completion_submit_late(submit);
-    }
-
     limit = call->deadline - ngx_current_msec;
+    limit = ngx_max(limit, 0);
 
     rc = ngx_completion_zone_turn(call->service->zone, submit->lease,
-                           ngx_min(limit,
+                           ngx_min(limit, (ngx_msec_int_t)
                                    call->service->provider.request_timeout),
                            limit, &delay);
 
     if (rc == NGX_AGAIN) {
         submit->due = ngx_current_msec + delay;
+    }
 
-        if (delay >= (ngx_msec_t) left && (!waits || ngx_exiting)) {
-            return ngx_completion_submit_late(submit);
-        }
+    /* who waits already is not sent away for an estimate */
+
+    if (left <= 0
+        || (rc == NGX_AGAIN && (ngx_msec_int_t) delay >= left
+            && (!waits || ngx_exiting)))
+    {
+        return ngx_completion_submit_late(submit);
+    }
+
+    if (rc == NGX_AGAIN) {
 
         if (!waits) {
             return ngx_completion_submit_line(submit, delay);
