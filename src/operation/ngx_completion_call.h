@@ -14,6 +14,9 @@
 #include "ngx_completion_news.h"
 
 
+#define NGX_COMPLETION_CALL_SUBMIT_POOL  4096
+
+
 typedef struct ngx_completion_call_s  ngx_completion_call_t;
 
 
@@ -92,6 +95,13 @@ ngx_int_t ngx_completion_call_start(ngx_completion_call_t *call);
 
 /* Ms until a try may still begin. */
 ngx_msec_int_t ngx_completion_call_left(ngx_completion_call_t *call);
+
+/*
+ * A line of why it failed, once it is DONE.  To another log than the call's:
+ * it says there what the call's says by itself.
+ */
+void ngx_completion_call_report(ngx_completion_call_t *call, ngx_uint_t level,
+    ngx_log_t *log);
 
 /* At any time: it is DONE, and its handler is not called. */
 void ngx_completion_call_abort(ngx_completion_call_t *call);

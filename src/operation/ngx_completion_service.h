@@ -38,6 +38,8 @@ typedef struct {
     ngx_completion_provider_t    provider;
     ngx_completion_zone_t       *zone;
     ngx_array_t                 *id_keys;    /* of ngx_str_t */
+    size_t                       submit_memory;  /* of those that wait, in
+                                                    one worker */
     ngx_log_t                   *log;
 
     /* a worker's, each of the file of its name */

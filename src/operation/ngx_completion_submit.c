@@ -16,6 +16,10 @@
  * credential that came late, another one after a 401, a start that was gone at
  * the fence) go back to the place that the submit had.
  *
+ * A text is held from KNOWN on by whoever is to send it, in one copy.  JOINED
+ * holds none: it has its client tell it once more when it has to send.  What
+ * all of them hold until they are sent is counted, see submit_memory.
+ *
  * detach: JOINED has nothing to finish and ends, the others go on.  quit:
  * QUOTA beyond request_timeout ends.  cut: all end, JOINED after a last look.
  */
@@ -40,6 +44,8 @@
 
 /* what a start may come later than was told, ms */
 #define NGX_COMPLETION_SUBMIT_LATE     1000
+/* what one that waits holds beside texts, at least */
+#define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
 
 typedef enum {
@@ -60,6 +66,9 @@ static ngx_int_t ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
 static ngx_completion_submit_state_e ngx_completion_submit_look(
     ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_again(
+    ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_keep(ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_found(
     ngx_completion_submit_t *submit, ngx_uint_t replayed);
 static ngx_completion_submit_state_e ngx_completion_submit_line(
@@ -78,6 +87,12 @@ static ngx_completion_submit_state_e ngx_completion_submit_ended(
     ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
     ngx_msec_t retry_after);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
+
+static ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
+    size_t text);
+static void ngx_completion_submit_count(ngx_completion_submit_t *submit,
+    ngx_uint_t waits);
 
 static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
     ngx_msec_t deadline);
@@ -104,12 +119,19 @@ static ngx_queue_t  ngx_completion_submits = {
 
 ngx_int_t
 ngx_completion_submit_start(ngx_completion_service_t *service,
-    ngx_completion_ask_t *ask, ngx_completion_submit_handler_pt handler,
+    ngx_completion_ask_t *ask, const ngx_completion_client_t *client,
     void *data, ngx_completion_submit_t **started)
 {
     ngx_int_t                 rc;
+    ngx_str_t                 body;
     ngx_completion_call_t    *call;
     ngx_completion_submit_t  *submit;
+
+    rc = service->provider.dialect->body(&service->provider, ask->pool,
+                                         &ask->prompt, &body, &ask->reason);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     submit = ngx_completion_call_create(service, NGX_COMPLETION_KIND_SUBMIT,
                                         NULL, sizeof(ngx_completion_submit_t));
@@ -118,26 +140,22 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
     }
 
     call = &submit->call;
+    call->body = body;
 
-    rc = service->provider.dialect->body(&service->provider, call->pool,
-                                         &ask->prompt, &call->body,
-                                         &ask->reason);
-    if (rc == NGX_OK) {
-        rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
-    }
+    rc = ngx_completion_submit_keys(service, ask, &call->body, &submit->keys);
 
     if (rc != NGX_OK) {
         ngx_destroy_pool(call->pool);
         return rc;
     }
 
-    submit->handler = handler;
+    submit->client = client;
     submit->data = data;
+    submit->log = ask->log ? ask->log : &call->log;
+    submit->held = ask->held;
     submit->source = NGX_COMPLETION_SOURCE_ZONE;
     submit->model = ngx_murmur_hash2(ask->prompt.model.data,
                                      ask->prompt.model.len);
-    ngx_memcpy(submit->request_id, ask->request_id.data,
-               sizeof(submit->request_id));
 
     submit->wait.handler = ngx_completion_submit_woken;
     submit->wait.data = submit;
@@ -174,8 +192,8 @@ ngx_completion_submit_event(ngx_completion_submit_t *submit,
 
     ngx_queue_remove(&submit->queue);
 
-    if (submit->handler) {
-        submit->handler(submit);
+    if (submit->client) {
+        submit->client->handler(submit);
     }
 
     ngx_completion_submit_destroy(submit);
@@ -223,7 +241,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
         state = (event == NGX_COMPLETION_SUBMIT_LEFT)
                     ? NGX_COMPLETION_SUBMIT_HAS_ENDED
-                    : ngx_completion_submit_look(submit);
+                    : ngx_completion_submit_again(submit);
         break;
 
     case NGX_COMPLETION_SUBMIT_IN_QUOTA:
@@ -276,6 +294,10 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
     submit->state = state;
 
+    ngx_completion_submit_count(submit, state != NGX_COMPLETION_SUBMIT_HAS_ENDED
+                                && submit->call.state
+                                   != NGX_COMPLETION_CALL_SENT);
+
     if (state != NGX_COMPLETION_SUBMIT_HAS_ENDED) {
         return NGX_OK;
     }
@@ -296,7 +318,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     uint64_t                   lease;
     ngx_int_t                  rc;
     ngx_msec_t                 delay, timeout;
-    ngx_uint_t                 keyed, replayed;
+    ngx_uint_t                 keyed, replayed, closed;
     ngx_completion_found_t    *found;
     ngx_completion_service_t  *service;
 
@@ -304,22 +326,29 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     found = &submit->found;
     keyed = ngx_completion_submit_keyed(submit);
     replayed = found->replayed;
+    closed = ngx_completion_fetch_closed();
 
-    if (ngx_completion_fetch_closed()) {
+    if (closed || !ngx_completion_submit_fits(submit, submit->call.body.len)) {
 
-        /* nothing is sent any more, but what its keys came to may be known */
+        /* it cannot be sent, but what its keys came to may be known */
 
         if (keyed
             && ngx_completion_zone_known(service->zone, &submit->keys,
                                          found->lease, found)
                == NGX_DONE
-            && found->state != NGX_COMPLETION_KEY_UNDERWAY)
+            && (found->state != NGX_COMPLETION_KEY_UNDERWAY
+                || (!closed && ngx_completion_submit_fits(submit, 0))))
         {
             return ngx_completion_submit_found(submit, replayed);
         }
 
-        return ngx_completion_submit_ended(submit,
+        if (closed) {
+            return ngx_completion_submit_ended(submit,
                                            NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+        }
+
+        return ngx_completion_submit_ended(submit, NGX_COMPLETION_OVERLOADED,
                                            NGX_COMPLETION_SUBMIT_LOOK);
     }
 
@@ -336,6 +365,12 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
         submit->until = ngx_current_msec + service->zone->submit_queue_time
                         + NGX_COMPLETION_SUBMIT_LATE;
 
+        if (ngx_completion_submit_keep(submit) != NGX_OK) {
+            return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+        }
+
         ngx_completion_submit_deadline(submit, submit->until + timeout);
 
         return delay ? ngx_completion_submit_line(submit, delay)
@@ -350,12 +385,83 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            delay);
 
     default: /* NGX_DECLINED */
-        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
-                      "no room for a submit, the zone is full");
-
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
                                            0);
     }
+}
+
+
+/* one that joined: by the keys alone, until it may be the one to send */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_again(ngx_completion_submit_t *submit)
+{
+    uint64_t                       joined;
+    ngx_int_t                      rc;
+    ngx_uint_t                     replayed;
+    ngx_completion_ask_t           ask;
+    ngx_completion_found_t        *found;
+    ngx_completion_service_t      *service;
+    ngx_completion_submit_state_e  state;
+
+    if (ngx_completion_fetch_closed()) {
+        return ngx_completion_submit_look(submit);
+    }
+
+    service = submit->call.service;
+    found = &submit->found;
+    joined = found->lease;
+    replayed = found->replayed;
+
+    rc = ngx_completion_zone_known(service->zone, &submit->keys, joined,
+                                   found);
+    if (rc == NGX_DONE) {
+        return ngx_completion_submit_found(submit, replayed);
+    }
+
+    /* others may be as quick to find that out */
+
+    found->lease = joined;
+    found->replayed = replayed;
+
+    ngx_memzero(&ask, sizeof(ngx_completion_ask_t));
+
+    ask.pool = ngx_create_pool(NGX_COMPLETION_SUBMIT_SIZE, service->log);
+    rc = ask.pool ? submit->client->prompt(submit->data, &ask) : NGX_ERROR;
+
+    if (rc == NGX_OK) {
+        rc = service->provider.dialect->body(&service->provider, ask.pool,
+                                             &ask.prompt, &submit->call.body,
+                                             &ask.reason);
+    }
+
+    state = (rc == NGX_OK)
+                ? ngx_completion_submit_look(submit)
+                : ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+    if (ask.pool) {
+        ngx_destroy_pool(ask.pool);
+    }
+
+    return state;
+}
+
+
+/* it is to be sent: with its body, and under its client's id */
+
+static ngx_int_t
+ngx_completion_submit_keep(ngx_completion_submit_t *submit)
+{
+    ngx_completion_call_t  *call;
+
+    call = &submit->call;
+
+    call->body.data = ngx_pstrdup(call->pool, &call->body);
+
+    return call->body.data ? submit->client->request_id(submit->data,
+                                                        submit->request_id)
+                           : NGX_ERROR;
 }
 
 
@@ -386,6 +492,7 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
         submit->source = NGX_COMPLETION_SOURCE_JOINED;
+        ngx_str_null(&submit->call.body);
 
         ngx_completion_news_wait(submit->call.service,
                                  ngx_completion_key_hash(key->name),
@@ -504,6 +611,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
     {
         return ngx_completion_submit_refused(submit);
     }
+
+    ngx_completion_call_report(call, NGX_LOG_WARN, &call->log);
 
     ngx_completion_zone_unsent(service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
@@ -672,6 +781,86 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
                                    ? &metrics->accepted[submit->source]
                                    : &metrics->refused[submit->outcome], 1);
+
+    if (submit->outcome != NGX_COMPLETION_OK) {
+        ngx_completion_submit_report(submit);
+    }
+}
+
+
+/* one line for each request that fails, whatever was tried for it */
+
+static void
+ngx_completion_submit_report(ngx_completion_submit_t *submit)
+{
+    const char  *why;
+
+    switch (submit->outcome) {
+
+    case NGX_COMPLETION_IDEMPOTENCY_MISMATCH:
+        return;
+
+    case NGX_COMPLETION_ZONE_FULL:
+        why = "no room for a submit, the zone is full";
+        break;
+
+    case NGX_COMPLETION_OVERLOADED:
+        why = "no room for a submit, submit_memory is used up";
+        break;
+
+    default:
+
+        if (submit->call.answer.status || submit->call.answer.fault.len) {
+            ngx_completion_call_report(&submit->call, NGX_LOG_ERR,
+                                       submit->log);
+            return;
+        }
+
+        why = (submit->lease == 0 && submit->found.state
+                                     == NGX_COMPLETION_KEY_ENDED)
+                  ? "the submit that this one goes by has failed"
+                  : (submit->outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
+                        ? "no place in the line for the quota"
+                        : "the worker is shutting down";
+    }
+
+    ngx_log_error(NGX_LOG_ERR, submit->log, 0, "%s, provider \"%V\"", why,
+                  &submit->call.service->name);
+}
+
+
+/* Whether the worker may hold it as well, with so much of a text. */
+
+static ngx_uint_t
+ngx_completion_submit_fits(ngx_completion_submit_t *submit, size_t text)
+{
+    size_t                     others;
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+    others = service->zone->worker->submits - submit->counted;
+
+    return others + NGX_COMPLETION_SUBMIT_SIZE + submit->held + text
+           <= service->submit_memory;
+}
+
+
+static void
+ngx_completion_submit_count(ngx_completion_submit_t *submit, ngx_uint_t waits)
+{
+    size_t                               size;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    worker = submit->call.service->zone->worker;
+    size = 0;
+
+    if (waits) {
+        size = NGX_COMPLETION_SUBMIT_SIZE + submit->call.body.len
+               + (submit->client ? submit->held : 0);
+    }
+
+    worker->submits += size - submit->counted;
+    submit->counted = size;
 }
 
 
@@ -770,7 +959,15 @@ ngx_completion_submit_fence(ngx_completion_call_t *call)
 
     submit = (ngx_completion_submit_t *) call;
 
-    return ngx_completion_zone_fence(call->service->zone, submit->lease);
+    if (ngx_completion_zone_fence(call->service->zone, submit->lease)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_submit_count(submit, 0);
+
+    return NGX_OK;
 }
 
 
@@ -785,8 +982,9 @@ ngx_completion_submit_handler(ngx_completion_call_t *call)
 void
 ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 {
-    submit->handler = NULL;
+    submit->client = NULL;
     submit->data = NULL;
+    submit->log = &submit->call.log;
 
     (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
 }

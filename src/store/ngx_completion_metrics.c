@@ -214,6 +214,7 @@ ngx_completion_zone_enter(ngx_completion_zone_t *zone)
         {
             worker->waiters = 0;
             worker->streams = 0;
+            worker->submits = 0;
             worker->pid = (uint32_t) ngx_pid;
 
             zone->worker = worker;
@@ -265,11 +266,12 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
         worker = &zone->metrics->workers[i];
 
-        if ((worker->waiters || worker->streams)
+        if ((worker->waiters || worker->streams || worker->submits)
             && ngx_completion_pid_lives(worker->pid))
         {
             census->waiters += worker->waiters;
             census->streams += worker->streams;
+            census->submit_memory += worker->submits;
         }
     }
 

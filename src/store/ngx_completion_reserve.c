@@ -90,6 +90,8 @@ ngx_completion_zone_known(ngx_completion_zone_t *zone,
 
     ngx_completion_zone_lock(zone);
 
+    ngx_completion_room_expire(zone);
+
     rc = ngx_completion_zone_look(zone, keys, joined, found);
 
     ngx_completion_zone_unlock(zone);

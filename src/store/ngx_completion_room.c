@@ -97,7 +97,7 @@ void *
 ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 {
     void                      *chunk;
-    ngx_rbtree_node_t         *node, *sentinel;
+    ngx_rbtree_node_t         *own;
     ngx_completion_key_sh_t   *oldest;
     ngx_completion_zone_sh_t  *sh;
 
@@ -112,22 +112,11 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
         return chunk;
     }
 
-    oldest = ngx_queue_data(ngx_queue_head(&sh->followers),
-                            ngx_completion_key_sh_t, queue);
+    own = ngx_completion_keys_first(&sh->owners, owner);
 
-    /* equals stand to the right of each other, in the order of insertion */
-
-    node = sh->owners.root;
-    sentinel = sh->owners.sentinel;
-
-    while (node != sentinel) {
-
-        if (node->key == owner) {
-            oldest = ngx_rbtree_data(node, ngx_completion_key_sh_t, node);
-        }
-
-        node = (node->key < owner) ? node->right : node->left;
-    }
+    oldest = own ? ngx_rbtree_data(own, ngx_completion_key_sh_t, node)
+                 : ngx_queue_data(ngx_queue_head(&sh->followers),
+                                  ngx_completion_key_sh_t, queue);
 
     ngx_completion_room_drop(zone, oldest);
 
@@ -324,8 +313,9 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
     }
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        return ngx_time() - record->submitted
-               > zone->lifetime + NGX_COMPLETION_ID_SKEW;
+        return -ngx_completion_left(record->created)
+               > (ngx_msec_int_t) ngx_completion_ms(zone->lifetime
+                                                    + NGX_COMPLETION_ID_SKEW);
     }
 
     if (ngx_completion_record_wanted(record)) {
@@ -339,7 +329,8 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     /* whoever it was fetched again for is still to read it */
 
-    return ngx_time() - record->finished > zone->retention
+    return ngx_current_msec - record->ended
+           > ngx_completion_ms(zone->retention)
            && -ngx_completion_left(record->not_before)
               > NGX_COMPLETION_READING_TIME;
 }

@@ -208,6 +208,7 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);
+    ngx_rbtree_init(&sh->led, &sh->led_sentinel, ngx_rbtree_insert_value);
 
     /* leases and changes of an earlier life must not fit this one */
 

@@ -118,6 +118,8 @@ typedef struct {
     unsigned                       decided:1;  /* by us, not by upstream */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
+    unsigned                       refused:1;  /* so are all polls of the zone,
+                                                  and were for a while */
     unsigned                       moved:1;    /* its next poll, by wanting */
     uint64_t                       version;    /* changes with the state */
     time_t                         submitted;  /* seconds */
@@ -135,7 +137,9 @@ typedef struct {
     ngx_completion_outcome_e   outcome;    /* but for OK and
                                               OPERATION_NOT_FOUND there was
                                               no answer to rely on */
-    ngx_completion_state_e     state;      /* of OK */
+    ngx_completion_state_e     state;      /* of OK; or how it is shown if no
+                                              poll brings what can be used */
+    unsigned                   refused:1;  /* with a 401 or a 403 */
     ngx_str_t                  document;
     size_t                     id_offset;
     ngx_msec_t                 gap;        /* upstream's wish, ms; 0: none */
@@ -144,6 +148,9 @@ typedef struct {
     ngx_uint_t                 kept;       /* out: it had room */
     ngx_uint_t                 ended;      /* out: by this; a final one only
                                               if it was submitted here */
+    ngx_uint_t                 failures;   /* out: of its polls in a row */
+    ngx_uint_t                 refusals;   /* out: of all polls in a row; of
+                                              what ends it: were told */
 } ngx_completion_update_t;
 
 
@@ -249,10 +256,15 @@ ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
 /*
  * A copy of what is known, a pending operation being wanted for the next ms
  * as _want() has it: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR: no
- * memory.  Without a pool the document stays behind.
+ * memory; NGX_DONE: it is the one that the caller knows already, which may be
+ * NULL, and its document stays behind, as it does without a pool.
  */
-ngx_int_t ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view);
+ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_completion_view_t *known, ngx_msec_t ms,
+    ngx_pool_t *pool, ngx_completion_view_t *view);
+
+#define ngx_completion_zone_read(zone, id, ms, pool, view)                    \
+    ngx_completion_zone_reread(zone, id, NULL, ms, pool, view)
 
 /* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,

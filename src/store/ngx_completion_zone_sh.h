@@ -19,6 +19,9 @@
  *     quota.c   pace.c   wake.c                       know nothing of the zone
  *
  * Those down to metrics.c take the lock themselves.
+ *
+ * What lives and dies with the memory lives by ngx_current_msec, which no step
+ * of the wall clock moves; seconds of that are for ids and documents alone.
  */
 
 
@@ -43,6 +46,10 @@
 
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
+
+/* how often in a row, and for how many ms, before it is believed */
+#define NGX_COMPLETION_DOUBTS        3
+#define NGX_COMPLETION_DOUBT_TIME    60000
 
 /* by the call that they are for: of submits, and of polls */
 #define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
@@ -76,9 +83,12 @@ struct ngx_completion_chunk_sh_s {
  *
  * PENDING is asked for until it ends, or until the deadline; by a client's
  * wish for as long as its id is good.  FINAL has a document, or has none, as
- * it found no room or made some, and has it fetched again when wanted; what
- * we decided needs none.  Any of them may be evicted, unless it is leased or
- * somebody waits for it, and is adopted again when it is asked for.
+ * it found no room or made some, and has it fetched again when wanted, or is
+ * lost, if upstream has it no more; what we decided needs none, and is not
+ * asked for again, unless upstream's result could not be used: once in the
+ * longest gap, if it is wanted, and what comes then counts.  Any of them may be
+ * evicted, unless it is leased or somebody waits for it, and is adopted again
+ * when it is asked for.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
@@ -98,20 +108,24 @@ struct ngx_completion_record_sh_s {
     uint64_t                     lease;     /* 0: nobody's */
     ngx_msec_t                   lease_end;
 
-    uint32_t                     submitted; /* seconds */
-    uint32_t                     finished;  /* seconds */
+    uint32_t                     submitted; /* seconds of the wall clock, */
+    uint32_t                     finished;  /* for ids and documents */
     ngx_msec_t                   created;
     ngx_msec_t                   sent;      /* the poll under way */
-    ngx_msec_t                   asked;     /* when the last poll that was
+    union {
+        ngx_msec_t               asked;     /* when the last poll that was
                                                answered had been sent */
-    ngx_msec_t                   missed;    /* when the first 404 came */
+        ngx_msec_t               ended;     /* of a final one */
+    };
+    ngx_msec_t                   doubted;   /* when the first doubt came */
     ngx_msec_t                   wanted;    /* until when somebody waits */
     ngx_msec_t                   not_before;  /* of the next poll */
 
     u_char                       state;
     u_char                       verdict;   /* an ngx_completion_state_e */
     u_char                       model;
-    u_char                       missing;   /* 404s in a row */
+    u_char                       doubts;    /* polls in a row that spoke for
+                                               the verdict of a pending one */
     u_char                       failures;  /* polls without answer in a row */
     u_char                       flags;
     u_char                       counted;   /* as, one more; 0: not */
@@ -182,15 +196,22 @@ struct ngx_completion_key_sh_s {
                                                used first; of followers: the
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
-                                               owner */
-    uint32_t                     expires;   /* seconds */
-    uint32_t                     submitted; /* refused: retry after, ms */
+                                               owner; of the cache, of one
+                                               that has led to an operation:
+                                               the hash of its id */
+    ngx_msec_t                   expires;
+    ngx_msec_t                   known;     /* since when its state is */
+    ngx_msec_t                   ended;     /* of the cache: its operation */
+    uint32_t                     submitted; /* seconds of the wall clock;
+                                               refused: retry after, ms */
     uint32_t                     lease;     /* its end, for who joined */
 
     u_char                       state;
     u_char                       outcome;   /* an ngx_completion_outcome_e */
     u_char                       len;
     u_char                       flags;
+    u_char                       verdict;   /* of the cache, of its operation:
+                                               an ngx_completion_state_e */
 
     union {
         uint64_t                 lease;     /* of the submit under way */
@@ -203,6 +224,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
 #define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
+#define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
+                                                   it is to know */
 
 
 /* a document may take three quarters, these the fourth */
@@ -244,6 +267,9 @@ typedef struct {
     (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
+
+/* A lifetime as directives have it. */
+#define ngx_completion_ms(seconds)     ((ngx_msec_t) (seconds) * 1000)
 
 /* Whether a lease holds, or somebody waits: not to be evicted. */
 #define ngx_completion_record_leased(record)                                  \
@@ -291,10 +317,15 @@ struct ngx_completion_zone_sh_s {
                                                oldest stands first */
     ngx_rbtree_node_t            owners_sentinel;
     ngx_uint_t                   nfollowers;
+    ngx_rbtree_t                 led;       /* entries of the cache */
+    ngx_rbtree_node_t            led_sentinel;
 
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     ngx_completion_token_sh_t    token;
+
+    ngx_uint_t                   refusals;  /* of polls in a row */
+    ngx_msec_t                   refused;   /* the first of them */
 
     size_t                       capacity;  /* bytes of one document */
 
@@ -365,9 +396,20 @@ void ngx_completion_keys_link(ngx_completion_zone_t *zone,
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
 
+/*
+ * How the operation of a record ended: entries of the cache that lead to it
+ * know that, though the record should go before them.
+ */
+void ngx_completion_keys_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
+
 /* Its sender is gone: they are told, and the submit goes. */
 void ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
+
+/* The first node of this key, or NULL. */
+ngx_rbtree_node_t *ngx_completion_keys_first(ngx_rbtree_t *tree,
+    ngx_rbtree_key_t key);
 
 void ngx_completion_keys_sweep(ngx_completion_zone_t *zone);
 void ngx_completion_key_delete(ngx_completion_zone_t *zone,
@@ -441,6 +483,16 @@ void ngx_completion_record_delete(ngx_completion_zone_t *zone,
 void ngx_completion_record_place(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* Whether its end stands in for one that could not be read. */
+#define ngx_completion_record_is_makeshift(record)                            \
+    ((record)->state == NGX_COMPLETION_RECORD_FINAL                           \
+     && ngx_completion_state_is_makeshift((record)->verdict))
+
+/* Whether polls have been refused for so long that clients are told. */
+#define ngx_completion_zone_is_refused(zone)                                  \
+    ((zone)->sh->refusals                                                     \
+     && ngx_current_msec - (zone)->sh->refused >= NGX_COMPLETION_DOUBT_TIME)
+
 /* Whether nothing more is to be learned from upstream. */
 ngx_uint_t ngx_completion_record_is_complete(
     ngx_completion_record_sh_t *record);
@@ -476,9 +528,9 @@ void *ngx_completion_chunks_pop(ngx_completion_chunk_sh_t **chunks);
 ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
     ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
-/* Returns what is behind the copy. */
-u_char *ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk,
-    size_t offset, u_char *p, size_t size);
+/* Returns the chunk behind those that were copied. */
+ngx_completion_chunk_sh_t *ngx_completion_chunks_read(
+    ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);

@@ -420,8 +420,12 @@ look(void)
         if (rc == NGX_OK && seen[n].present) {
             HOLDS(view.version >= was->version);
             HOLDS(was->state != NGX_COMPLETION_RECORD_FINAL
-                  || (view.state == was->state && view.verdict == was->verdict
-                      && view.decided == was->decided));
+                  || (view.state == was->state
+                      && ((view.verdict == was->verdict
+                           && view.decided == was->decided)
+                          || (view.verdict == NGX_COMPLETION_LOST
+                              && was->document.len == 0
+                              && !was->decided))));
             HOLDS(was->state != NGX_COMPLETION_RECORD_PENDING
                   || view.state >= was->state);
         }

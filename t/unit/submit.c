@@ -5,6 +5,7 @@
 #include "tap.h"
 #include "service_stub.h"
 
+#include "../../src/base/ngx_completion_hash.h"
 #include "../../src/operation/ngx_completion_call.h"
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -20,11 +21,14 @@ typedef struct {
     ngx_uint_t                        tries;
     ngx_uint_t                        replayed;
     char                              id[65];
+    ngx_completion_prompt_t           prompt;
+    int                               asked;     /* for it, once more */
 } client_t;
 
 
 static client_t               a, b, c;
 static ngx_completion_ask_t   ask;
+static size_t                 held;
 
 
 static void
@@ -60,8 +64,31 @@ asked(const char *text)
 
     ask.prompt.model = str("lite");
     ask.prompt.text = str(text);
-    ask.request_id = str("0123456789abcdef0123456789abcdef");
 }
+
+
+static ngx_int_t
+request_id(void *data, u_char *id)
+{
+    memcpy(id, "0123456789abcdef0123456789abcdef", 32);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+prompt(void *data, ngx_completion_ask_t *again)
+{
+    client_t *client = data;
+
+    client->asked++;
+    again->prompt = client->prompt;
+
+    return NGX_OK;
+}
+
+
+static const ngx_completion_client_t  waits = { handler, request_id, prompt };
 
 
 static void
@@ -70,8 +97,17 @@ starts(client_t *client)
     ngx_completion_submit_t  *submit = NULL;
 
     memset(client, 0, sizeof(client_t));
+    client->prompt = ask.prompt;
 
-    client->rc = ngx_completion_submit_start(&service, &ask, handler, client,
+    ask.held = held;
+    ask.pool = ngx_create_pool(4096, &shim_log);
+
+    if (ask.pool == NULL) {
+        client->rc = NGX_ERROR;
+        return;
+    }
+
+    client->rc = ngx_completion_submit_start(&service, &ask, &waits, client,
                                              &submit);
     client->submit = submit;
 
@@ -79,6 +115,8 @@ starts(client_t *client)
         tell(client, submit);
         ngx_completion_submit_destroy(submit);
     }
+
+    ngx_destroy_pool(ask.pool);
 }
 
 
@@ -197,9 +235,17 @@ test_wrong(void)
     service_begins(0, 0);
 
     asked("");
+    ask.pool = ngx_create_pool(1024, &shim_log);
     starts(&a);
     is_int(a.rc, NGX_DECLINED, "an empty text is the client's fault");
     is_str(&ask.reason, "the text is empty", "and it is told why");
+
+    ask.prompt.native = str("{\"messages\":[{}],\"a_b\":1}");
+    starts(&a);
+    is_str(&ask.reason, "unknown member \"a_b\"",
+           "what is made of the request's own words outlives it");
+    ngx_destroy_pool(ask.pool);
+
     is_int(refused(NGX_COMPLETION_INVALID_REQUEST), 0, "which is no submit");
 
     ok(service_ended(), "nothing is left");
@@ -577,10 +623,17 @@ test_joined(void)
 static void
 test_joined_anew(void)
 {
+    ngx_str_t  first;
+
     service_begins(0, 0);
 
     starts_cached(&a, "text");
+    first = a.submit->call.body;
     starts_cached(&b, "text");
+    starts_cached(&c, "text");
+    shim_passes(3000);
+    is_int(b.submit->call.body.len, 0, "who joined holds no body");
+    is_int(b.asked, 0, "nor is it asked for its text");
 
     /* the sender is gone, and nothing was sent */
 
@@ -589,6 +642,12 @@ test_joined_anew(void)
 
     is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
            "joined -> known -> call, where the sender is gone");
+    ok(b.asked == 1 && c.asked == 0
+       && c.submit->state == NGX_COMPLETION_SUBMIT_IS_JOINED,
+       "one of them is asked for its text, and the others join it");
+    ok(b.submit->call.body.len == first.len
+       && memcmp(b.submit->call.body.data, first.data, first.len) == 0,
+       "the body is the same");
     is_int(b.submit->source, NGX_COMPLETION_SOURCE_UPSTREAM, "as its own");
     ok(service_ended(), "nothing is left");
 
@@ -604,6 +663,77 @@ test_joined_anew(void)
     ok(is_told(&b, NGX_COMPLETION_OUTCOME_UNKNOWN,
                NGX_COMPLETION_SOURCE_JOINED),
        "what may have been sent is not sent again");
+    ok(service_ended(), "nothing is left");
+}
+
+
+/* what a zone finds by a digest, no client can compute */
+
+static void
+test_digests(void)
+{
+    u_char     right[NGX_COMPLETION_SHA256], key[NGX_COMPLETION_KEY_DIGEST];
+    ngx_str_t  two[2], parts[3] = {
+        ngx_string("k"), ngx_string(""), ngx_string("x")
+    };
+
+    service_begins(0, 0);
+
+    two[0] = *(ngx_str_t *) service.id_keys->elts;
+    two[1] = (ngx_str_t) ngx_string("another one of the same length: last");
+
+    service.id_keys->elts = two;
+    service.id_keys->nelts = 2;
+
+    starts_keyed(&a, "x", "text");
+    ngx_memcpy(key, a.submit->keys.idempotency.name, sizeof(key));
+    stub_answers(post(), 200, PENDING("d7q1"));
+
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(key, right, sizeof(key)) == 0,
+       "a key's name is an HMAC under the last key of ids");
+
+    starts_cached(&a, "shared");
+    parts[0] = str("a");
+    parts[2] = a.submit->call.body;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(a.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "so is what all share");
+
+    asked("shared");
+    ask.owner = str("anna");
+    ask.key = str("y");
+    ask.idempotency = 3600;
+    ask.cache = 60;
+    starts(&b);
+    ok(ngx_memcmp(b.submit->keys.idempotency.request, right, sizeof(key)) == 0,
+       "and what an ask is known by");
+
+    parts[0] = str("o");
+    parts[1] = ask.owner;
+    parts[2].data = a.submit->keys.cache.name;
+    parts[2].len = sizeof(key);
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(b.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "what an owner has of it");
+
+    parts[0] = str("w");
+    parts[2].len = 0;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(&b.submit->keys.owner, right, sizeof(uint32_t)) == 0,
+       "and the owner");
+    stub_answers(post(), 200, PENDING("d7q2"));
+    stub_answers(post(), 200, PENDING("d7q3"));
+
+    service.id_keys->elts = &two[1];
+    service.id_keys->nelts = 1;
+    starts_keyed(&b, "x", "text");
+    ok(b.rc == NGX_DONE && b.replayed, "the first keys are nothing to it");
+
+    service.id_keys->elts = two;
+    starts_keyed(&b, "x", "text");
+    is_int(b.rc, NGX_OK, "without the last one it is a new key");
+
     ok(service_ended(), "nothing is left");
 }
 
@@ -985,6 +1115,70 @@ test_cut(void)
 
 
 static void
+test_held(void)
+{
+    size_t  one, body;
+
+    service_begins(0, 3000);
+
+    starts_keyed(&a, "a", "text");
+    body = a.submit->call.body.len;
+    one = zone->worker->submits;
+    ok(one >= 4096 + body, "one that waits for a connection is counted");
+
+    stub_sends(post());
+    is_int(zone->worker->submits, 0, "until its first byte is sent");
+
+    stub_answers(post(), 503, "{}");
+    is_int(zone->worker->submits, one, "and again before it is repeated");
+    ngx_completion_submit_detach(a.submit);
+
+    held = 1000;
+    starts_keyed(&b, "b", "text");
+    held = 0;
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "in line");
+    is_int(zone->worker->submits, 2 * one + 1000,
+           "one in line, with what its client holds");
+
+    service.submit_memory = 3 * one + 1000 - 1;
+    starts_keyed(&c, "c", "text");
+    ok(c.rc == NGX_DONE && is_told(&c, NGX_COMPLETION_OVERLOADED,
+                                   NGX_COMPLETION_SOURCE_ZONE)
+       && c.retry_after == 1000, "no room for another text");
+    is_int(refused(NGX_COMPLETION_OVERLOADED), 1, "it is counted");
+
+    starts_keyed(&c, "b", "text");
+    is_int(c.rc, NGX_OK, "but for one that joins");
+    is_int(zone->worker->submits, 3 * one + 1000 - body, "without a text");
+
+    ngx_completion_submit_detach(c.submit);
+    ngx_completion_submit_detach(b.submit);
+    is_int(zone->worker->submits, 2 * one, "who leaves takes with it its own");
+
+    starts_keyed(&c, "c", "text");
+    is_int(c.rc, NGX_OK, "there is room again");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
+test_held_anew(void)
+{
+    service_begins(0, 0);
+
+    starts_cached(&a, "text");
+    starts_cached(&b, "text");
+    service.submit_memory = zone->worker->submits;
+
+    ngx_current_msec += 16000;
+    shim_passes(1000);
+    ok(is_told(&b, NGX_COMPLETION_OVERLOADED, NGX_COMPLETION_SOURCE_JOINED),
+       "who is to send in its place needs room as well");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
 test_exit(void)
 {
     service_begins(0, 3000);
@@ -1054,12 +1248,15 @@ main(void)
     test_joined();
     test_joined_anew();
     test_keys();
+    test_digests();
     test_digest();
     test_refused_credential();
     test_token();
     test_detach();
     test_quit();
     test_cut();
+    test_held();
+    test_held_anew();
     test_exit();
     test_memory();
 
