@@ -44,6 +44,7 @@
 
 /* what a start may come later than was told, ms */
 #define NGX_COMPLETION_SUBMIT_LATE     1000
+
 /* what one that waits holds beside texts, at least */
 #define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
@@ -318,7 +319,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     uint64_t                   lease;
     ngx_int_t                  rc;
     ngx_msec_t                 delay, timeout;
-    ngx_uint_t                 keyed, replayed, closed;
+    ngx_uint_t                 keyed, replayed, closed, kept;
     ngx_completion_found_t    *found;
     ngx_completion_service_t  *service;
 
@@ -360,12 +361,14 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     switch (rc) {
 
     case NGX_OK:
+        kept = (submit->lease != 0);
+
         submit->lease = lease;
         submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
         submit->until = ngx_current_msec + service->zone->submit_queue_time
                         + NGX_COMPLETION_SUBMIT_LATE;
 
-        if (ngx_completion_submit_keep(submit) != NGX_OK) {
+        if (!kept && ngx_completion_submit_keep(submit) != NGX_OK) {
             return ngx_completion_submit_ended(submit,
                                            NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                            NGX_COMPLETION_SUBMIT_LOOK);
@@ -477,6 +480,7 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     found = &submit->found;
     joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
+    submit->lease = 0;
 
     /* by the one that it was found by: the other may not have been kept */
 
@@ -686,8 +690,9 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
 
     /* the zone was made anew, or this worker stood still for too long */
 
-    if (call->tries == 0) {
-        submit->lease = 0;
+    if (call->tries == 0
+        && (submit->client || !ngx_completion_submit_keyed(submit)))
+    {
         return ngx_completion_submit_look(submit);
     }
 
@@ -955,19 +960,18 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 static ngx_int_t
 ngx_completion_submit_fence(ngx_completion_call_t *call)
 {
+    ngx_int_t                 rc;
     ngx_completion_submit_t  *submit;
 
     submit = (ngx_completion_submit_t *) call;
 
-    if (ngx_completion_zone_fence(call->service->zone, submit->lease)
-        != NGX_OK)
-    {
-        return NGX_DECLINED;
+    rc = ngx_completion_zone_fence(call->service->zone, submit->lease);
+
+    if (rc == NGX_OK) {
+        ngx_completion_submit_count(submit, 0);
     }
 
-    ngx_completion_submit_count(submit, 0);
-
-    return NGX_OK;
+    return rc;
 }
 
 
