@@ -656,11 +656,18 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
         submit->due = ngx_current_msec + delay;
     }
 
-    /* who waits already is not sent away for an estimate */
+    /*
+     * Who waits already is not sent away for an estimate.  Without a record,
+     * as the zone was made anew or the worker stood still for too long, what
+     * was not sent begins again, unless it is others' whose client is there.
+     */
 
     if (left <= 0
         || (rc == NGX_AGAIN && (ngx_msec_int_t) delay >= left
-            && (!waits || ngx_exiting)))
+            && (!waits || ngx_exiting))
+        || (rc == NGX_DECLINED
+            && (call->tries || (submit->client == NULL
+                                && ngx_completion_submit_keyed(submit)))))
     {
         return ngx_completion_submit_late(submit);
     }
@@ -684,19 +691,8 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
         ngx_completion_submit_leave(submit);
     }
 
-    if (rc == NGX_OK) {
-        return ngx_completion_submit_call(submit);
-    }
-
-    /* the zone was made anew, or this worker stood still for too long */
-
-    if (call->tries == 0
-        && (submit->client || !ngx_completion_submit_keyed(submit)))
-    {
-        return ngx_completion_submit_look(submit);
-    }
-
-    return ngx_completion_submit_refused(submit);
+    return (rc == NGX_OK) ? ngx_completion_submit_call(submit)
+                          : ngx_completion_submit_look(submit);
 }
 
 

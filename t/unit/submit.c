@@ -579,6 +579,28 @@ test_made_anew(void)
        + (c.submit->state == NGX_COMPLETION_SUBMIT_IN_CALL) == 1,
        "and goes when the start is due that was before");
     ok(service_ended(), "nothing is left");
+
+    /* the clients are gone */
+
+    service_begins(0, 3000);
+    starts_cached(&a, "text");
+    sends();
+    starts_cached(&b, "other");
+    asked("third");
+    starts(&c);
+    is_int(c.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "two in line");
+    ngx_completion_submit_detach(b.submit);
+    ngx_completion_submit_detach(c.submit);
+    zone->sh->busy = 1;
+    shim_passes(3100);
+    is_int(refused(NGX_COMPLETION_QUOTA_EXCEEDED), 1,
+           "what others may pay for ends");
+    is_int(accepted(ZONE), 0, "as what it is");
+    is_int(zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT], 1, "alone");
+    ok(stub_started[1] != NULL, "what nobody else has goes on");
+    stub_answers(stub_started[1], 200, PENDING("d7q3"));
+    is_int(accepted(UPSTREAM), 1, "and is accepted");
+    ok(service_ended(), "nothing is left");
 }
 
 
