@@ -6,6 +6,10 @@
 #include "ngx_http_completion_request.h"
 
 
+static ngx_table_elt_t *ngx_http_completion_reply_location(
+    ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx);
+
+
 ngx_int_t
 ngx_http_completion_reply(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
@@ -85,16 +89,14 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     failed = 0;
 
     if (ctx->replayed) {
-        failed |= !ngx_http_completion_add_header(r, "Idempotency-Replayed",
-                                                  "true");
+        failed |= !ngx_http_completion_add_text(r, "Idempotency-Replayed",
+                                                "true");
     }
 
     /* not headers_out.location, which nginx would make absolute */
 
     if (submitted) {
-        failed |= !ngx_http_completion_add_header(r, "Location", "%V%V",
-                                                  &ctx->conf->uri,
-                                                  &ctx->capability);
+        failed |= !ngx_http_completion_reply_location(r, ctx);
     }
 
     if (shown && ctx->prefer.wait) {
@@ -105,13 +107,13 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     } else if (shown && submitted && ctx->prefer.respond_async
                && (ctx->format != NGX_COMPLETION_FACE_TEXT || pending))
     {
-        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
-                                                  "respond-async");
+        failed |= !ngx_http_completion_add_text(r, "Preference-Applied",
+                                                "respond-async");
     }
 
     if (!shown || submitted || pending || ctx->view.decided) {
         r->disable_not_modified = 1;
-        h = ngx_http_completion_add_header(r, "Cache-Control", "no-store");
+        h = ngx_http_completion_add_text(r, "Cache-Control", "no-store");
         failed |= !ngx_http_completion_cache_control(r, h);
 
         return failed ? NGX_ERROR : NGX_OK;
@@ -119,7 +121,7 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     /* upstream's final word: it never changes */
 
-    failed |= !ngx_http_completion_add_header(r, "Vary", "Accept");
+    failed |= !ngx_http_completion_add_text(r, "Vary", "Accept");
 
     h = ngx_http_completion_add_header(r, "ETag", "\"%c-%016xL\"",
                         ctx->format == NGX_COMPLETION_FACE_TEXT ? 't' : 'j',
@@ -128,8 +130,8 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, no-cache");
+        h = ngx_http_completion_add_text(r, "Cache-Control",
+                                         "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
@@ -143,6 +145,30 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     failed |= !ngx_http_completion_cache_control(r, h);
 
     return failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_completion_reply_location(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    u_char     *p;
+    ngx_str_t   value, *uri;
+
+    uri = &ctx->conf->uri;
+
+    value.len = uri->len + ctx->capability.len;
+    value.data = ngx_pnalloc(r->pool, value.len);
+
+    if (value.data == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(value.data, uri->data, uri->len);
+    ngx_memcpy(p, ctx->capability.data, ctx->capability.len);
+
+    return ngx_http_completion_push_header(r, "Location",
+                                           sizeof("Location") - 1, &value);
 }
 
 
@@ -228,8 +254,9 @@ ngx_http_completion_send(ngx_http_request_t *r,
     if (answer->status >= NGX_HTTP_BAD_REQUEST) {
         r->disable_not_modified = 1;
 
-        if (ngx_http_completion_add_header(r, "x-should-retry",
-                                           repeatable ? "true" : "false")
+        if ((repeatable
+                 ? ngx_http_completion_add_text(r, "x-should-retry", "true")
+                 : ngx_http_completion_add_text(r, "x-should-retry", "false"))
             == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -295,10 +322,10 @@ ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     const char *fmt, ...)
 {
-    u_char           *p, *last;
-    size_t            size;
-    va_list           args;
-    ngx_table_elt_t  *h;
+    u_char     *p, *last;
+    size_t      size;
+    va_list     args;
+    ngx_str_t   value;
 
     size = 64;
 
@@ -316,6 +343,19 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     } while (last == p + size);
 
+    value.data = p;
+    value.len = last - p;
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
+    size_t len, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
         return NULL;
@@ -325,9 +365,8 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     h->hash = 1;
     h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value.data = p;
-    h->value.len = last - p;
+    h->key.len = len;
+    h->value = *value;
 
     return h;
 }
