@@ -27,8 +27,12 @@ ngx_int_t ngx_completion_sha256(u_char *data, size_t len, u_char *md);
 ngx_int_t ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n,
     u_char *md);
 
-ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char *data, size_t len,
-    u_char *md);
+/*
+ * Of the same under a key, behind a byte that tells one use of the key from
+ * the others.
+ */
+ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts,
+    ngx_uint_t n, u_char *md);
 
 
 #endif /* _NGX_COMPLETION_HASH_H_INCLUDED_ */

@@ -75,9 +75,14 @@ typedef struct {
  */
 typedef struct {
     ngx_completion_outcome_e         outcome;
-    unsigned                         unauthorized:1;  /* 401; not logged */
-    ngx_completion_operation_t       operation;    /* of OK */
+    unsigned                         unauthorized:1;  /* 401 */
+    ngx_completion_operation_t       operation;    /* of OK; the state, of an
+                                                      answer that came whole
+                                                      and cannot be used: which
+                                                      end that would be */
     ngx_str_t                        reason;       /* cleaned; may be empty */
+    ngx_str_t                        fault;        /* for the log; empty: the
+                                                      status tells */
     ngx_uint_t                       status;       /* upstream's; 0: none */
     ngx_str_t                        request_id;   /* upstream's; printable */
     ngx_int_t                        retry_after;  /* seconds, -1: not said */
@@ -105,6 +110,13 @@ typedef struct {
     const char                      *ends;
     const char                      *instead;
 } ngx_completion_pattern_t;
+
+
+/* what an operator is to check after an answer of this status; 0: the last */
+typedef struct {
+    ngx_uint_t                       status;
+    const char                      *check;
+} ngx_completion_hint_t;
 
 
 /* what upstream may echo, and nobody is to see; len 0: none */
@@ -143,10 +155,14 @@ struct ngx_completion_dialect_s {
                                                       request a native one */
 
     /*
-     * The body of a submit: what is set, and nothing more.  NGX_OK;
-     * NGX_DECLINED: the request is at fault, and *reason says how, fit for
-     * the client; NGX_ERROR: no memory.  A model the location sets must not
-     * be empty here: an empty one leaves the choice to a native request.
+     * The body of a submit: what is set, and nothing more.  The prompt holds a
+     * text, turns with calls of tools and their results, or a native request,
+     * whose members the dialect knows and checks; tools, the choice of one and
+     * options stand beside the first two.  NGX_OK; NGX_DECLINED: the request
+     * is at fault, or asks what this upstream cannot do, and *reason says how,
+     * fit for the client, in the pool; NGX_ERROR: no memory.  A model the
+     * location sets must not be empty here: an empty one leaves the choice to
+     * a native request.
      */
     ngx_int_t                      (*body)(ngx_completion_provider_t *p,
                                         ngx_pool_t *pool,
@@ -167,6 +183,8 @@ struct ngx_completion_dialect_s {
 
     const char                      *poll_interval;
     const char                     **request_ids;
+
+    const ngx_completion_hint_t     *hints;
 
     /*
      * Whether it may be one of upstream's: ngx_completion_id_check(), or one
@@ -196,18 +214,20 @@ struct ngx_completion_dialect_s {
 
     /*
      * Reads a document made by this module, with or without the client's id
-     * in it: NGX_OK or NGX_ERROR.  One that we declared cancelled or lost
-     * reads as FAILED: only its record knows better.
+     * in it: the text or the calls of the first alternative, their arguments
+     * as JSON, tokens, the model's version.  NGX_OK or NGX_ERROR.  What is
+     * INCOMPLETE was filtered if its failure says so, and else cut.  One whose
+     * end we declared ourselves reads as FAILED: only its record knows better.
      */
     ngx_int_t                      (*result)(ngx_pool_t *pool,
                                         ngx_str_t *document,
                                         ngx_completion_result_t *result);
 
     /*
-     * The document of an operation that we declared cancelled or lost, or of
-     * a pending one whose own was not kept; submitted is its time in seconds,
-     * decided when we said so.  The operation's id stays empty.  NGX_OK or
-     * NGX_ERROR.
+     * The document of an operation whose end we declared: CANCELLED, LOST,
+     * TOO_LARGE or UNREADABLE, or of a pending one whose own was not kept;
+     * submitted is its time in seconds, decided when we said so.  The
+     * operation's id stays empty.  NGX_OK or NGX_ERROR.
      */
     ngx_int_t                      (*decided)(ngx_pool_t *pool,
                                         ngx_completion_state_e state,
@@ -234,15 +254,23 @@ ngx_completion_fetch_t *ngx_completion_provider_call(
     ngx_str_t *secret, ngx_str_t *text, u_char *request_id, ngx_log_t *log);
 
 /*
- * Reads what a transfer made above brought.  Logs what an operator needs to
- * know about a failure, once, to the transfer's log; a 404 only of a submit.
- * Allocates in the given pool, so that the transfer may be destroyed
- * afterwards.  Never fails: for lack of memory the outcome is unknown.  With id
- * set, an operation of another id is OUTCOME_UNKNOWN.
+ * Reads what a transfer made above brought.  Allocates in the given pool, so
+ * that the transfer may be destroyed afterwards.  Never fails: for lack of
+ * memory the outcome is unknown.  With id set, an operation of another id is
+ * OUTCOME_UNKNOWN.
  */
 void ngx_completion_provider_answer(ngx_completion_provider_t *p,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer);
+
+
+/*
+ * A line of what an operator needs to know about an answer that failed; behind
+ * it stands what the log does not say by itself, or nothing.
+ */
+void ngx_completion_provider_report(ngx_completion_provider_t *p,
+    ngx_completion_answer_t *answer, ngx_uint_t level, ngx_log_t *log,
+    ngx_str_t *behind);
 
 
 /* For dialects */

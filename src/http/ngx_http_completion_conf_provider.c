@@ -40,7 +40,7 @@ static ngx_conf_post_t  ngx_http_completion_not_zero =
 
 /*
  * with those of the dialect; their reader is below, not nginx's own.  Not
- * static, so that t/reference can print them
+ * static, so that t/docs can print them
  */
 
 ngx_command_t  ngx_http_completion_provider_commands[] = {

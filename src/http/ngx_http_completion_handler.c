@@ -93,7 +93,7 @@ ngx_http_completion_operation(ngx_http_request_t *r,
 
     service = ctx->conf->service;
 
-    rc = ngx_completion_id_verify(r->pool, service->id_keys, &service->name,
+    rc = ngx_completion_id_verify(service->id_keys, &service->name,
                                   &ctx->owner,
                                   service->provider.dialect->lifetime,
                                   &ctx->capability, &ctx->id);

@@ -10,9 +10,11 @@
 
 
 static ngx_int_t ngx_http_completion_poll_read(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel, ngx_msec_t *next);
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
+    ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next);
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
+    ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_wait(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_t ms);
 static void ngx_http_completion_poll_news(ngx_completion_wait_t *wait);
@@ -25,8 +27,8 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t                  rc;
     ngx_uint_t                 cancel;
-    ngx_msec_t                 next;
     ngx_msec_int_t             left;
+    ngx_completion_view_t      view;
     ngx_completion_service_t  *service;
 
     service = ctx->conf->service;
@@ -41,10 +43,18 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         return (rc == NGX_DONE) ? NGX_DONE : NGX_ERROR;
     }
 
-    rc = ngx_http_completion_poll_read(r, ctx, cancel, &next);
+    rc = ngx_http_completion_poll_read(r, ctx, cancel, &view);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if ((rc == NGX_OK || rc == NGX_DONE) && view.refused && !r->header_sent
+        && view.verdict == NGX_COMPLETION_PENDING
+        && ctx->action == NGX_COMPLETION_FACE_READ)
+    {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
     }
 
     if (rc == NGX_OK) {
@@ -59,7 +69,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         }
 
     } else if (!ngx_http_completion_is_known(ctx)) {
-        return ngx_http_completion_poll_missing(r, ctx, rc, next);
+        return ngx_http_completion_poll_missing(r, ctx, rc, &view);
     }
 
     /* or its record was evicted meanwhile: what was known still holds */
@@ -95,11 +105,12 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 
 static ngx_int_t
 ngx_http_completion_poll_read(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel, ngx_msec_t *next)
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
+    ngx_completion_view_t *view)
 {
     ngx_int_t                  rc;
     ngx_pool_t                *pool;
-    ngx_completion_view_t      view, *known;
+    ngx_completion_view_t     *known;
     ngx_completion_service_t  *service;
 
     service = ctx->conf->service;
@@ -117,17 +128,17 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
     }
 
     rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, pool,
-                                                  &view)
+                                                  view)
                 : ngx_completion_operation_read(service, &ctx->id, known, pool,
-                                                &view);
-    *next = view.next;
+                                                view);
 
     if (rc == NGX_OK) {
-        ctx->view = view;
+        ctx->view = *view;
         ctx->result = NULL;
 
     } else if (rc == NGX_DONE) {
-        ctx->view.next = view.next;
+        ctx->view.next = view->next;
+        ctx->view.refused = view->refused;
     }
 
     if (pool == r->pool) {
@@ -153,12 +164,15 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next)
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_completion_view_t *view)
 {
-    ngx_msec_int_t  left;
+    ngx_msec_int_t             left;
+    ngx_completion_service_t  *service;
 
     static ngx_str_t  failed = ngx_string("the operation could not be looked "
                                           "up");
+
+    service = ctx->conf->service;
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
@@ -166,24 +180,36 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
     }
 
     if (rc == NGX_ABORT) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "no room for operation \"%V\" in the zone of provider "
+                      "\"%V\"", &ctx->id.upstream, &service->name);
+
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
                                            0);
     }
 
     if (!ctx->asked_until) {
         ctx->asked_until = ngx_current_msec
-                           + ctx->conf->service->provider.request_timeout;
+                           + service->provider.request_timeout;
     }
 
     left = ctx->asked_until - ngx_current_msec;
 
-    if (rc == NGX_BUSY || left <= 0 || ngx_exiting) {
-        return ngx_http_completion_problem(r,
-                          NGX_COMPLETION_UPSTREAM_UNAVAILABLE, &failed,
-                          ngx_max(next, 1000));
+    if (rc != NGX_BUSY && left > 0 && !ngx_exiting) {
+        return ngx_http_completion_poll_wait(r, ctx, left);
     }
 
-    return ngx_http_completion_poll_wait(r, ctx, left);
+    if (view->refused) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "operation \"%V\" of provider \"%V\" could not be looked up",
+                  &ctx->id.upstream, &service->name);
+
+    return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                       &failed, ngx_max(view->next, 1000));
 }
 
 

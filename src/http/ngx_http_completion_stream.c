@@ -75,7 +75,11 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ngx_exiting) {
+    /* whoever comes back is told why it cannot go on */
+
+    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ctx->view.refused
+        || ngx_exiting)
+    {
         ngx_http_completion_discard_body(r);
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }

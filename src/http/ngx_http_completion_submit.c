@@ -138,6 +138,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ccf = ctx->conf;
 
     ask->pool = ctx->input_pool;
+    ask->log = r->connection->log;
     ask->owner = ctx->owner;
     ask->idempotency = ccf->idempotency;
     ask->cache = ccf->cache;
@@ -179,16 +180,31 @@ static ngx_int_t
 ngx_http_completion_submit_prompt(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt)
 {
-    ngx_int_t                        rc;
-    ngx_http_completion_loc_conf_t  *ccf;
+    ngx_int_t                         rc;
+    ngx_http_completion_loc_conf_t   *ccf;
+    ngx_http_completion_main_conf_t  *cmcf;
 
     ccf = ctx->conf;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
-    prompt->temperature = ccf->temperature;
-    prompt->max_tokens = ccf->max_tokens;
-    prompt->reasoning = ccf->reasoning;
-    prompt->format = ccf->format;
-    prompt->schema = ccf->schema;
+    if (ccf->temperature.len) {
+        prompt->temperature = ccf->temperature;
+    }
+
+    if (ccf->max_tokens.len) {
+        prompt->max_tokens = ccf->max_tokens;
+    }
+
+    if (ccf->reasoning.len) {
+        prompt->reasoning = ccf->reasoning;
+    }
+
+    if (ccf->format) {
+        prompt->format = ccf->format;
+        prompt->schema = ccf->schema;
+    }
+
+    prompt->inputs = &cmcf->inputs;
 
     if (ctx->messages.elts == NULL) {
         rc = ngx_http_completion_submit_evaluate(r, ctx);
@@ -239,6 +255,7 @@ ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
 
     for (i = 0; i < n; i++) {
         message = ngx_array_push(&ctx->messages);
+        ngx_memzero(message, sizeof(ngx_completion_message_t));
         message->role = source[i].role;
 
         if (ngx_http_complex_value(r, &source[i].text, &message->text)

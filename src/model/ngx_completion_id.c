@@ -9,14 +9,16 @@
 #include "ngx_completion_id.h"
 
 
-#define NGX_COMPLETION_ID_VERSION  1
-#define NGX_COMPLETION_ID_TAG      24
-#define NGX_COMPLETION_ID_TAG_RAW  18
+/* what a key is used for: the first byte of what it signs */
+#define NGX_COMPLETION_ID_USE_TAG     1
+#define NGX_COMPLETION_ID_USE_DIGEST  3
+
+#define NGX_COMPLETION_ID_TAG         24
+#define NGX_COMPLETION_ID_TAG_RAW     18
 
 
-static u_char *ngx_completion_id_part(u_char *p, ngx_str_t *part);
-static ngx_int_t ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key,
-    ngx_str_t *provider, ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
+static ngx_int_t ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider,
+    ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
 
 
 ngx_int_t
@@ -67,8 +69,7 @@ ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 
     claim.len = p - claim.data;
 
-    if (ngx_completion_id_tag(pool, keys->elts, provider, owner, &claim, p)
-        != NGX_OK)
+    if (ngx_completion_id_tag(keys->elts, provider, owner, &claim, p) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -81,9 +82,9 @@ ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 
 
 ngx_int_t
-ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
-    ngx_str_t *provider, ngx_str_t *owner, time_t lifetime,
-    ngx_str_t *capability, ngx_completion_id_t *id)
+ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
+    ngx_str_t *owner, time_t lifetime, ngx_str_t *capability,
+    ngx_completion_id_t *id)
 {
     u_char       tag[NGX_COMPLETION_ID_TAG], *p;
     ngx_int_t    seconds;
@@ -103,7 +104,7 @@ ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
     valid = 0;
 
     for (i = 0; i < keys->nelts; i++) {
-        if (ngx_completion_id_tag(pool, &key[i], provider, owner, &claim, tag)
+        if (ngx_completion_id_tag(&key[i], provider, owner, &claim, tag)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -146,41 +147,20 @@ ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
 }
 
 
-static u_char *
-ngx_completion_id_part(u_char *p, ngx_str_t *part)
-{
-    uint32_t  len;
-
-    len = htonl((uint32_t) part->len);
-
-    p = ngx_cpymem(p, &len, sizeof(uint32_t));
-
-    return part->len ? ngx_cpymem(p, part->data, part->len) : p;
-}
-
-
 static ngx_int_t
-ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key, ngx_str_t *provider,
-    ngx_str_t *owner, ngx_str_t *claim, u_char *tag)
+ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider, ngx_str_t *owner,
+    ngx_str_t *claim, u_char *tag)
 {
-    u_char     *text, *p, md[NGX_COMPLETION_SHA256];
-    size_t      len;
-    ngx_str_t   raw, encoded;
+    u_char     md[NGX_COMPLETION_SHA256];
+    ngx_str_t  parts[3], raw, encoded;
 
-    len = 1 + 3 * sizeof(uint32_t) + provider->len + owner->len + claim->len;
+    parts[0] = *provider;
+    parts[1] = *owner;
+    parts[2] = *claim;
 
-    text = ngx_pnalloc(pool, len);
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = text;
-    *p++ = NGX_COMPLETION_ID_VERSION;
-    p = ngx_completion_id_part(p, provider);
-    p = ngx_completion_id_part(p, owner);
-    (void) ngx_completion_id_part(p, claim);
-
-    if (ngx_completion_hmac(key, text, len, md) != NGX_OK) {
+    if (ngx_completion_hmac(key, NGX_COMPLETION_ID_USE_TAG, parts, 3, md)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -191,4 +171,17 @@ ngx_completion_id_tag(ngx_pool_t *pool, ngx_str_t *key, ngx_str_t *provider,
     ngx_encode_base64url(&encoded, &raw);
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts, ngx_uint_t n,
+    u_char *md)
+{
+    ngx_str_t  *key;
+
+    key = keys->elts;
+
+    return ngx_completion_hmac(&key[keys->nelts - 1],
+                               NGX_COMPLETION_ID_USE_DIGEST, parts, n, md);
 }

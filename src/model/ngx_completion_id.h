@@ -7,7 +7,8 @@
  * where the kind is "s" of one given out under a shared cache, and "p" of any
  * other; the tag is an HMAC-SHA-256, cut to 18 bytes and spelled in base64url,
  * over the provider's name, the owner and all that stands before the tag.
- * Whoever holds the key can verify it; no table is needed.
+ * Whoever holds the key can verify it; no table is needed.  Of several keys
+ * the first signs, all verify, and the last is that of digests.
  *
  * Keys are made while the configuration is read; sign and verify may be
  * called anywhere, allocate in the pool given and keep nothing.
@@ -51,11 +52,19 @@ ngx_int_t ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 /*
  * lifetime: how long upstream keeps a result, seconds.  NGX_OK with *id, whose
  * string points into the capability; NGX_DECLINED: malformed, forged, foreign
- * or expired; NGX_ERROR: no memory.
+ * or expired; NGX_ERROR: OpenSSL has no memory.
  */
-ngx_int_t ngx_completion_id_verify(ngx_pool_t *pool, ngx_array_t *keys,
-    ngx_str_t *provider, ngx_str_t *owner, time_t lifetime,
-    ngx_str_t *capability, ngx_completion_id_t *id);
+ngx_int_t ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
+    ngx_str_t *owner, time_t lifetime, ngx_str_t *capability,
+    ngx_completion_id_t *id);
+
+/*
+ * A digest of what clients choose, by which the zone finds it: nobody without
+ * the last key can tell where that is, nor see through it.  It is no id's tag.
+ * NGX_OK with NGX_COMPLETION_SHA256 bytes, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts,
+    ngx_uint_t n, u_char *md);
 
 
 #endif /* _NGX_COMPLETION_ID_H_INCLUDED_ */

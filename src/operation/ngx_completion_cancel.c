@@ -56,5 +56,15 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 static void
 ngx_completion_cancel_called(ngx_completion_call_t *call)
 {
+    ngx_completion_outcome_e  outcome;
+
+    outcome = call->answer.outcome;
+
+    if (outcome != NGX_COMPLETION_OK
+        && outcome != NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
+        ngx_completion_call_report(call, NGX_LOG_ERR, &call->log);
+    }
+
     ngx_destroy_pool(call->pool);
 }

@@ -46,9 +46,6 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
                        &id->upstream, rc);
 
         if (rc != NGX_OK) {
-            ngx_log_error(NGX_LOG_ERR, service->log, 0,
-                          "no room for operation \"%V\" in the zone of "
-                          "provider \"%V\"", &id->upstream, &service->name);
             return NGX_ABORT;
         }
 
@@ -63,6 +60,11 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     case NGX_COMPLETION_RECORD_FINAL:
 
         if (view->decided) {
+
+            if (ngx_completion_state_is_makeshift(view->verdict)) {
+                (void) ngx_completion_operation_ask(service, id, view);
+            }
+
             return ngx_completion_operation_composed(service, pool,
                                                      view->verdict, view);
         }

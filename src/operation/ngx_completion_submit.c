@@ -11,9 +11,10 @@
  *    |  |
  *    +> JOINED: another one is under way; looks again at news, or in 1 s
  *
- * QUOTA has a time of sending, promised by the zone; a pause and a call's
- * turn (a credential that came late, another one after a 401) need a new one.
- * Where the time is now, QUOTA is passed by.
+ * QUOTA is a place in the zone's line, from which any worker calls who is due,
+ * by news; where a start is due it is passed by.  A pause and a call's turn (a
+ * credential that came late, another one after a 401, a start that was gone at
+ * the fence) go back to the place that the submit had.
  *
  * A text is held from KNOWN on by whoever is to send it, in one copy.  JOINED
  * holds none: it has its client tell it once more when it has to send.  What
@@ -31,6 +32,7 @@
 #include "../base/ngx_completion_timer.h"
 
 #include "ngx_completion_keep.h"
+#include "ngx_completion_queue.h"
 #include "ngx_completion_submit.h"
 
 
@@ -40,6 +42,8 @@
 /* how often one that joined looks by itself, ms */
 #define NGX_COMPLETION_SUBMIT_LOOK     1000
 
+/* what a start may come later than was told, ms */
+#define NGX_COMPLETION_SUBMIT_LATE     1000
 /* what one that waits holds beside texts, at least */
 #define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
@@ -73,7 +77,9 @@ static ngx_completion_submit_state_e ngx_completion_submit_call(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_called(
     ngx_completion_submit_t *submit);
-static ngx_completion_submit_state_e ngx_completion_submit_repeat(
+static ngx_completion_submit_state_e ngx_completion_submit_turn(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_late(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_refused(
     ngx_completion_submit_t *submit);
@@ -81,6 +87,7 @@ static ngx_completion_submit_state_e ngx_completion_submit_ended(
     ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
     ngx_msec_t retry_after);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
 
 static ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
     size_t text);
@@ -89,7 +96,10 @@ static void ngx_completion_submit_count(ngx_completion_submit_t *submit,
 
 static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
     ngx_msec_t deadline);
-static ngx_uint_t ngx_completion_submit_late(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_hurry(ngx_completion_submit_t *submit);
+static ngx_msec_int_t ngx_completion_submit_left(
+    ngx_completion_submit_t *submit);
+static void ngx_completion_submit_leave(ngx_completion_submit_t *submit);
 
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
@@ -132,7 +142,7 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
     call = &submit->call;
     call->body = body;
 
-    rc = ngx_completion_submit_keys(ask, &call->body, &submit->keys);
+    rc = ngx_completion_submit_keys(service, ask, &call->body, &submit->keys);
 
     if (rc != NGX_OK) {
         ngx_destroy_pool(call->pool);
@@ -141,6 +151,7 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
 
     submit->client = client;
     submit->data = data;
+    submit->log = ask->log ? ask->log : &call->log;
     submit->held = ask->held;
     submit->source = NGX_COMPLETION_SOURCE_ZONE;
     submit->model = ngx_murmur_hash2(ask->prompt.model.data,
@@ -197,7 +208,6 @@ static ngx_int_t
 ngx_completion_submit_next(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event)
 {
-    ngx_msec_int_t                 delay;
     ngx_completion_submit_state_e  state, from;
 
 #if (NGX_DEBUG)
@@ -236,20 +246,13 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
     case NGX_COMPLETION_SUBMIT_IN_QUOTA:
 
-        if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_call(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_CUT
-                   || (event == NGX_COMPLETION_SUBMIT_QUIT
-                       && ngx_completion_submit_late(submit)))
+        if (event == NGX_COMPLETION_SUBMIT_TIME
+            || event == NGX_COMPLETION_SUBMIT_CUT)
         {
-            delay = submit->timer.timer.key - ngx_current_msec;
+            state = ngx_completion_submit_late(submit);
 
-            ngx_completion_timer_stop(&submit->timer);
-
-            state = ngx_completion_submit_ended(submit,
-                                                NGX_COMPLETION_QUOTA_EXCEEDED,
-                                                ngx_max(delay, 0));
+        } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
+            state = ngx_completion_submit_turn(submit);
         }
 
         break;
@@ -269,7 +272,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     case NGX_COMPLETION_SUBMIT_IN_PAUSE:
 
         if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_repeat(submit);
+            state = ngx_completion_submit_turn(submit);
 
         } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
             ngx_completion_timer_stop(&submit->timer);
@@ -345,9 +348,6 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            NGX_COMPLETION_SUBMIT_LOOK);
         }
 
-        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
-                      "no room for a submit, submit_memory is used up");
-
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_OVERLOADED,
                                            NGX_COMPLETION_SUBMIT_LOOK);
     }
@@ -362,6 +362,8 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     case NGX_OK:
         submit->lease = lease;
         submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
+        submit->until = ngx_current_msec + service->zone->submit_queue_time
+                        + NGX_COMPLETION_SUBMIT_LATE;
 
         if (ngx_completion_submit_keep(submit) != NGX_OK) {
             return ngx_completion_submit_ended(submit,
@@ -369,10 +371,10 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            NGX_COMPLETION_SUBMIT_LOOK);
         }
 
-        ngx_completion_submit_deadline(submit,
-                                       ngx_current_msec + delay + timeout);
+        ngx_completion_submit_deadline(submit, submit->until + timeout);
 
-        return ngx_completion_submit_line(submit, delay);
+        return delay ? ngx_completion_submit_line(submit, delay)
+                     : ngx_completion_submit_call(submit);
 
     case NGX_DONE:
         return ngx_completion_submit_found(submit, replayed);
@@ -383,9 +385,6 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            delay);
 
     default: /* NGX_DECLINED */
-        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
-                      "no room for a submit, the zone is full");
-
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
                                            0);
     }
@@ -518,19 +517,27 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 static ngx_completion_submit_state_e
 ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 {
-    ngx_completion_metrics_sh_t  *metrics;
+    ngx_msec_int_t             left;
+    ngx_completion_service_t  *service;
 
-    if (delay == 0) {
-        return ngx_completion_submit_call(submit);
+    service = submit->call.service;
+
+    submit->since = ngx_current_msec;
+    submit->due = ngx_current_msec + delay;
+
+    /* request_timeout counts from the call on, of what was not yet sent */
+
+    if (submit->call.tries == 0 && !ngx_exiting) {
+        ngx_completion_submit_deadline(submit,
+                  submit->until + service->provider.request_timeout);
     }
 
-    metrics = submit->call.service->zone->metrics;
+    ngx_completion_metrics_add(&service->zone->metrics->queued, 1);
 
-    ngx_completion_metrics_add(&metrics->queued, 1);
-    ngx_completion_metrics_add(&metrics->queued_time, delay);
+    left = ngx_completion_submit_left(submit);
+    ngx_add_timer(&submit->timer, ngx_max(left, 1));
 
-    submit->queued += delay;
-    ngx_add_timer(&submit->timer, delay);
+    ngx_completion_queue_enter(service, submit->lease, &submit->wait);
 
     return NGX_COMPLETION_SUBMIT_IN_QUOTA;
 }
@@ -539,6 +546,10 @@ ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 static ngx_completion_submit_state_e
 ngx_completion_submit_call(ngx_completion_submit_t *submit)
 {
+    if (submit->call.tries == 0) {
+        ngx_completion_submit_hurry(submit);
+    }
+
     if (ngx_completion_call_start(&submit->call) != NGX_OK) {
         return ngx_completion_submit_refused(submit);
     }
@@ -559,8 +570,7 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
     service = submit->call.service;
 
     if (call->state == NGX_COMPLETION_CALL_TURN) {
-        ngx_completion_zone_unsent(service->zone, submit->lease);
-        return ngx_completion_submit_repeat(submit);
+        return ngx_completion_submit_turn(submit);
     }
 
     outcome = call->answer.outcome;
@@ -602,6 +612,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         return ngx_completion_submit_refused(submit);
     }
 
+    ngx_completion_call_report(call, NGX_LOG_WARN, &call->log);
+
     ngx_completion_zone_unsent(service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
 
@@ -609,27 +621,93 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
 }
 
 
-/* a repeat needs a place of its own in the quota */
+/* may it be sent now? whatever it did before */
 
 static ngx_completion_submit_state_e
-ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
+ngx_completion_submit_turn(ngx_completion_submit_t *submit)
 {
-    ngx_msec_t              delay;
+    ngx_int_t               rc;
+    ngx_msec_t              limit, delay;
+    ngx_uint_t              waits;
     ngx_msec_int_t          left;
     ngx_completion_call_t  *call;
 
     call = &submit->call;
-    left = ngx_completion_call_left(call);
+    waits = (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA);
 
-    if (left <= 0
-        || ngx_completion_zone_repeat(submit->call.service->zone, submit->lease,
-                                      left, call->deadline, &delay)
-           != NGX_OK)
-    {
+    if (waits && ngx_exiting) {
+        ngx_completion_submit_hurry(submit);
+    }
+
+    left = ngx_completion_submit_left(submit);
+
+    if (left <= 0) {
+        return ngx_completion_submit_late(submit);
+    }
+
+    limit = call->deadline - ngx_current_msec;
+
+    rc = ngx_completion_zone_turn(call->service->zone, submit->lease,
+                           ngx_min(limit,
+                                   call->service->provider.request_timeout),
+                           limit, &delay);
+
+    if (rc == NGX_AGAIN) {
+        submit->due = ngx_current_msec + delay;
+
+        if (delay >= (ngx_msec_t) left && (!waits || ngx_exiting)) {
+            return ngx_completion_submit_late(submit);
+        }
+
+        if (!waits) {
+            return ngx_completion_submit_line(submit, delay);
+        }
+
+        if (!submit->wait.waiting) {
+            ngx_completion_news_wait(call->service,
+                                  ngx_completion_lease_hash(submit->lease),
+                                  &submit->wait);
+        }
+
+        return NGX_COMPLETION_SUBMIT_IN_QUOTA;
+    }
+
+    if (waits) {
+        ngx_completion_submit_leave(submit);
+    }
+
+    if (rc == NGX_OK) {
+        return ngx_completion_submit_call(submit);
+    }
+
+    /* the zone was made anew, or this worker stood still for too long */
+
+    if (call->tries == 0) {
+        submit->lease = 0;
+        return ngx_completion_submit_look(submit);
+    }
+
+    return ngx_completion_submit_refused(submit);
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_late(ngx_completion_submit_t *submit)
+{
+    ngx_msec_int_t  left;
+
+    if (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA) {
+        ngx_completion_submit_leave(submit);
+    }
+
+    if (submit->call.tries) {
         return ngx_completion_submit_refused(submit);
     }
 
-    return ngx_completion_submit_line(submit, delay);
+    left = submit->due - ngx_current_msec;
+
+    return ngx_completion_submit_ended(submit, NGX_COMPLETION_QUOTA_EXCEEDED,
+                                       ngx_max(left, 0));
 }
 
 
@@ -665,6 +743,7 @@ ngx_completion_submit_ended(ngx_completion_submit_t *submit,
 static void
 ngx_completion_submit_end(ngx_completion_submit_t *submit)
 {
+    ngx_int_t                     rc;
     ngx_completion_found_t        end;
     ngx_completion_service_t     *service;
     ngx_completion_metrics_sh_t  *metrics;
@@ -673,6 +752,7 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     metrics = service->zone->metrics;
 
     if (submit->lease) {
+        rc = NGX_DONE;
 
         if (submit->outcome != NGX_COMPLETION_OK) {
             ngx_memzero(&end, sizeof(ngx_completion_found_t));
@@ -681,10 +761,11 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
             end.outcome = submit->outcome;
             end.retry_after = submit->retry_after;
 
-            ngx_completion_zone_release(service->zone, submit->lease, &end);
+            rc = ngx_completion_zone_release(service->zone, submit->lease,
+                                             &end);
         }
 
-        if (ngx_completion_submit_keyed(submit)) {
+        if (rc == NGX_OK || ngx_completion_submit_keyed(submit)) {
             ngx_completion_news_changed(service);
         }
 
@@ -696,6 +777,51 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
                                    ? &metrics->accepted[submit->source]
                                    : &metrics->refused[submit->outcome], 1);
+
+    if (submit->outcome != NGX_COMPLETION_OK) {
+        ngx_completion_submit_report(submit);
+    }
+}
+
+
+/* one line for each request that fails, whatever was tried for it */
+
+static void
+ngx_completion_submit_report(ngx_completion_submit_t *submit)
+{
+    const char  *why;
+
+    switch (submit->outcome) {
+
+    case NGX_COMPLETION_IDEMPOTENCY_MISMATCH:
+        return;
+
+    case NGX_COMPLETION_ZONE_FULL:
+        why = "no room for a submit, the zone is full";
+        break;
+
+    case NGX_COMPLETION_OVERLOADED:
+        why = "no room for a submit, submit_memory is used up";
+        break;
+
+    default:
+
+        if (submit->call.answer.status || submit->call.answer.fault.len) {
+            ngx_completion_call_report(&submit->call, NGX_LOG_ERR,
+                                       submit->log);
+            return;
+        }
+
+        why = (submit->lease == 0 && submit->found.state
+                                     == NGX_COMPLETION_KEY_ENDED)
+                  ? "the submit that this one goes by has failed"
+                  : (submit->outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
+                        ? "no place in the line for the quota"
+                        : "the worker is shutting down";
+    }
+
+    ngx_log_error(NGX_LOG_ERR, submit->log, 0, "%s, provider \"%V\"", why,
+                  &submit->call.service->name);
 }
 
 
@@ -753,23 +879,54 @@ ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
 }
 
 
-/* for a worker that may stay no longer than request_timeout */
+/* no later than request_timeout from now */
 
-static ngx_uint_t
-ngx_completion_submit_late(ngx_completion_submit_t *submit)
+static void
+ngx_completion_submit_hurry(ngx_completion_submit_t *submit)
 {
-    ngx_msec_t      limit;
-    ngx_msec_int_t  delay;
+    ngx_msec_t  limit;
 
     limit = ngx_current_msec + submit->call.service->provider.request_timeout;
 
     if ((ngx_msec_int_t) (submit->call.deadline - limit) > 0) {
         ngx_completion_submit_deadline(submit, limit);
     }
+}
 
-    delay = submit->timer.timer.key - ngx_current_msec;
 
-    return delay >= ngx_completion_call_left(&submit->call);
+/* ms that it may wait for a start */
+
+static ngx_msec_int_t
+ngx_completion_submit_left(ngx_completion_submit_t *submit)
+{
+    ngx_msec_int_t  left, wait;
+
+    left = ngx_completion_call_left(&submit->call);
+
+    if (submit->call.tries) {
+        return left;
+    }
+
+    wait = submit->until - ngx_current_msec;
+
+    return ngx_min(left, wait);
+}
+
+
+static void
+ngx_completion_submit_leave(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t                 waited;
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+    waited = ngx_current_msec - submit->since;
+
+    submit->queued += waited;
+    ngx_completion_metrics_add(&service->zone->metrics->queued_time, waited);
+
+    ngx_completion_timer_stop(&submit->timer);
+    ngx_completion_queue_leave(service, &submit->wait);
 }
 
 
@@ -823,6 +980,7 @@ ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 {
     submit->client = NULL;
     submit->data = NULL;
+    submit->log = &submit->call.log;
 
     (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
 }
@@ -874,6 +1032,10 @@ ngx_completion_submits_exit(void)
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
         ngx_queue_remove(q);
+
+        if (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA) {
+            ngx_completion_submit_leave(submit);
+        }
 
         ngx_completion_wait_end(&submit->wait);
         ngx_completion_call_abort(&submit->call);

@@ -26,6 +26,8 @@ typedef struct {
     size_t                             held;         /* bytes of it that the
                                                         client's request holds
                                                         while it waits */
+    ngx_log_t                         *log;          /* of who asks; NULL: the
+                                                        service's */
 
     ngx_str_t                          reason;       /* out: what is wrong */
 } ngx_completion_ask_t;
@@ -77,13 +79,20 @@ struct ngx_completion_submit_s {
     ngx_queue_t                        queue;
     ngx_completion_submit_state_e      state;
     ngx_completion_keys_t              keys;
+    ngx_log_t                         *log;          /* tells of a failure */
     ngx_uint_t                         model;        /* a hash of its name */
     size_t                             held;         /* by its client */
     size_t                             counted;      /* bytes, of the
                                                         worker's */
     u_char                             request_id[32];
     uint64_t                           lease;        /* 0: none yet */
-    ngx_completion_wait_t              wait;         /* of one that joined */
+    ngx_completion_wait_t              wait;         /* of one that joined, or
+                                                        stands in line */
+    ngx_msec_t                         since;        /* it stands there */
+    ngx_msec_t                         due;          /* its start, as far as
+                                                        can be told */
+    ngx_msec_t                         until;        /* to wait at most,
+                                                        unless it was sent */
     ngx_event_t                        timer;
 };
 
@@ -106,8 +115,8 @@ void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
 
 
 /* By what the request may be found to be paid for already: the body is it. */
-ngx_int_t ngx_completion_submit_keys(ngx_completion_ask_t *ask,
-    ngx_str_t *body, ngx_completion_keys_t *keys);
+ngx_int_t ngx_completion_submit_keys(ngx_completion_service_t *service,
+    ngx_completion_ask_t *ask, ngx_str_t *body, ngx_completion_keys_t *keys);
 
 
 /*

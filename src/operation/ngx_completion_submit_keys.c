@@ -4,6 +4,9 @@
  * which is that of the body that goes upstream: it is made of the model, the
  * options, the messages and the format in one order and spelling on every
  * node, with JSON of the client's as its members stand.
+ *
+ * All of it goes by digests under the key of ids: a client that could compute
+ * them could choose which bucket of the zone is to be a long one.
  */
 
 
@@ -15,71 +18,102 @@
 #include "ngx_completion_submit.h"
 
 
-static ngx_int_t ngx_completion_submit_name(ngx_completion_key_t *key,
-    const char *kind, ngx_str_t *owner, ngx_str_t *value);
+/* what a digest is of; that of an ask is the name of what all share of it */
+#define NGX_COMPLETION_SUBMIT_ASK    "a"
+#define NGX_COMPLETION_SUBMIT_OWNED  "o"
+#define NGX_COMPLETION_SUBMIT_KEY    "k"
+#define NGX_COMPLETION_SUBMIT_OWNER  "w"
+
+
+static ngx_int_t ngx_completion_submit_digest(
+    ngx_completion_service_t *service, const char *kind, ngx_str_t *owner,
+    ngx_str_t *value, void *digest, size_t size);
 
 
 ngx_int_t
-ngx_completion_submit_keys(ngx_completion_ask_t *ask, ngx_str_t *body,
-    ngx_completion_keys_t *keys)
+ngx_completion_submit_keys(ngx_completion_service_t *service,
+    ngx_completion_ask_t *ask, ngx_str_t *body, ngx_completion_keys_t *keys)
 {
-    u_char     digest[NGX_COMPLETION_SHA256];
-    ngx_str_t  request;
+    u_char                 digest[NGX_COMPLETION_KEY_DIGEST];
+    ngx_str_t              request, *owner;
+    ngx_completion_key_t  *key, *cache;
 
-    static ngx_str_t  everybody = ngx_null_string;
+    static ngx_str_t  none = ngx_null_string;
 
-    keys->idempotency.ttl = ask->key.len ? ask->idempotency : 0;
-    keys->cache.ttl = ask->cache;
+    key = &keys->idempotency;
+    cache = &keys->cache;
+    owner = &ask->owner;
+
+    key->ttl = ask->key.len ? ask->idempotency : 0;
+    cache->ttl = ask->cache;
     keys->shared = ask->shared;
 
-    if (keys->idempotency.ttl == 0 && keys->cache.ttl == 0) {
+    if (key->ttl == 0 && cache->ttl == 0) {
         return NGX_OK;
     }
 
-    request.data = digest;
-    request.len = NGX_COMPLETION_SHA256;
+    if (ngx_completion_submit_digest(service, NGX_COMPLETION_SUBMIT_ASK, &none,
+                                     body, digest, sizeof(digest))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    if (ngx_completion_sha256(body->data, body->len, digest) != NGX_OK
-        || ngx_completion_submit_name(&keys->idempotency, "k", &ask->owner,
-                                      &ask->key)
-           != NGX_OK
-        || ngx_completion_submit_name(&keys->cache, ask->shared ? "s" : "o",
-                                      ask->shared ? &everybody : &ask->owner,
-                                      &request)
+    ngx_memcpy(key->request, digest, sizeof(digest));
+    ngx_memcpy(cache->name, digest, sizeof(digest));
+
+    request.data = digest;
+    request.len = sizeof(digest);
+
+    if (cache->ttl && !ask->shared
+        && ngx_completion_submit_digest(service, NGX_COMPLETION_SUBMIT_OWNED,
+                                        owner, &request, cache->name,
+                                        sizeof(cache->name))
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    keys->owner = ngx_murmur_hash2(ask->owner.data, ask->owner.len);
+    if (key->ttl == 0) {
+        return NGX_OK;
+    }
 
-    ngx_memcpy(keys->idempotency.request, digest, NGX_COMPLETION_KEY_DIGEST);
+    if (ngx_completion_submit_digest(service, NGX_COMPLETION_SUBMIT_KEY, owner,
+                                     &ask->key, key->name, sizeof(key->name))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
-    return NGX_OK;
+    /* whose it is matters to a key that another request may pay for */
+
+    return cache->ttl
+               ? ngx_completion_submit_digest(service,
+                                              NGX_COMPLETION_SUBMIT_OWNER,
+                                              owner, &none, &keys->owner,
+                                              sizeof(keys->owner))
+               : NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_completion_submit_name(ngx_completion_key_t *key, const char *kind,
-    ngx_str_t *owner, ngx_str_t *value)
+ngx_completion_submit_digest(ngx_completion_service_t *service,
+    const char *kind, ngx_str_t *owner, ngx_str_t *value, void *digest,
+    size_t size)
 {
-    u_char     digest[NGX_COMPLETION_SHA256];
+    u_char     md[NGX_COMPLETION_SHA256];
     ngx_str_t  parts[3];
-
-    if (key->ttl == 0) {
-        return NGX_OK;
-    }
 
     parts[0].data = (u_char *) kind;
     parts[0].len = 1;
     parts[1] = *owner;
     parts[2] = *value;
 
-    if (ngx_completion_sha256_parts(parts, 3, digest) != NGX_OK) {
+    if (ngx_completion_id_digest(service->id_keys, parts, 3, md) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(key->name, digest, NGX_COMPLETION_KEY_DIGEST);
+    ngx_memcpy(digest, md, size);
 
     return NGX_OK;
 }

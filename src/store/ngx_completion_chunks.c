@@ -44,26 +44,20 @@ ngx_completion_chunks_write(ngx_completion_chunk_sh_t *chunk, u_char *p,
 }
 
 
-u_char *
-ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk, size_t offset,
-    u_char *p, size_t size)
+ngx_completion_chunk_sh_t *
+ngx_completion_chunks_read(ngx_completion_chunk_sh_t *chunk, u_char *p,
+    size_t size)
 {
     size_t  n;
 
-    while (offset >= NGX_COMPLETION_CHUNK_DATA) {
-        offset -= NGX_COMPLETION_CHUNK_DATA;
-        chunk = chunk->next;
-    }
-
     while (size) {
-        n = ngx_min(size, NGX_COMPLETION_CHUNK_DATA - offset);
-        p = ngx_cpymem(p, chunk->data + offset, n);
+        n = ngx_min(size, NGX_COMPLETION_CHUNK_DATA);
+        p = ngx_cpymem(p, chunk->data, n);
         size -= n;
-        offset = 0;
         chunk = chunk->next;
     }
 
-    return p;
+    return chunk;
 }
 
 

@@ -23,8 +23,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* how long those who joined a submit may take to learn of its end */
-#define NGX_COMPLETION_KEY_NEWS   10
+/* how long those who joined a submit may take to learn of its end, ms */
+#define NGX_COMPLETION_KEY_NEWS   10000
 
 #define NGX_COMPLETION_KEY_SWEEP  2
 
@@ -36,6 +36,8 @@ static ngx_completion_key_sh_t *ngx_completion_key_match(
 static void ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit);
+static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
@@ -85,12 +87,13 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
 
     if (joined == 0 && !ngx_completion_key_fresh(zone, key, keys->cache.ttl)) {
 
-        if (ngx_completion_key_awaited(key)) {
-            key->expires = ngx_min(key->expires,
-                                   ngx_time() + NGX_COMPLETION_KEY_NEWS);
-
-        } else {
+        if (!ngx_completion_key_awaited(key)) {
             ngx_completion_key_delete(zone, key);
+
+        } else if (ngx_completion_left(key->expires)
+                   > NGX_COMPLETION_KEY_NEWS)
+        {
+            key->expires = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
         }
 
         return NULL;
@@ -181,7 +184,8 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
             /* the end of its operation is not known yet */
 
-            key->expires = ngx_time() + zone->lifetime;
+            key->expires = ngx_current_msec
+                           + ngx_completion_ms(zone->lifetime);
             ngx_queue_insert_tail(cached, &key->queue);
         }
     }
@@ -192,11 +196,11 @@ void
 ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end)
 {
-    time_t                    news;
+    ngx_msec_t                news;
     ngx_uint_t                joined;
     ngx_completion_key_sh_t  *key, *next;
 
-    news = ngx_time() + NGX_COMPLETION_KEY_NEWS;
+    news = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
 
     for (key = submit->keys; key; key = next) {
         next = key->sibling;
@@ -207,6 +211,7 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         key->state = end->state;
         key->outcome = end->outcome;
+        key->known = ngx_current_msec;
         joined = key->flags & NGX_COMPLETION_KEY_JOINED;
 
         if (end->state == NGX_COMPLETION_KEY_NONE
@@ -220,13 +225,12 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         if (joined) {
             key->expires = ngx_completion_key_refused(key)
-                               ? news : ngx_max(key->expires, news);
+                               ? news : ngx_completion_later(key->expires,
+                                                             news);
         }
 
         if (end->outcome == NGX_COMPLETION_OK) {
-            key->submitted = end->id.submitted;
-            key->len = end->id.upstream.len;
-            ngx_memcpy(key->u.id, end->id.upstream.data, key->len);
+            ngx_completion_key_lead(zone, key, &end->id);
 
         } else {
             key->submitted = end->retry_after;
@@ -234,6 +238,79 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     }
 
     submit->keys = NULL;
+}
+
+
+static void
+ngx_completion_key_lead(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_id_t *id)
+{
+    key->submitted = id->submitted;
+    key->len = id->upstream.len;
+    ngx_memcpy(key->u.id, id->upstream.data, key->len);
+
+    if (key->flags & NGX_COMPLETION_KEY_CACHE) {
+        key->flags |= NGX_COMPLETION_KEY_LED;
+        key->verdict = NGX_COMPLETION_PENDING;
+        key->node.key = ngx_completion_zone_hash(&id->upstream);
+        ngx_rbtree_insert(&zone->sh->led, &key->node);
+    }
+}
+
+
+void
+ngx_completion_keys_ended(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
+{
+    ngx_rbtree_t             *led;
+    ngx_rbtree_node_t        *node;
+    ngx_completion_key_sh_t  *key;
+
+    led = &zone->sh->led;
+
+    for (node = ngx_completion_keys_first(led, record->hash);
+         node && node->key == record->hash;
+         node = ngx_rbtree_next(led, node))
+    {
+        key = ngx_rbtree_data(node, ngx_completion_key_sh_t, node);
+
+        if (key->len != record->len
+            || ngx_memcmp(key->u.id, record->id, key->len) != 0)
+        {
+            continue;
+        }
+
+        /* a result that was fetched again is as old as it was */
+
+        if (key->verdict == NGX_COMPLETION_PENDING) {
+            key->ended = ngx_current_msec;
+        }
+
+        key->verdict = verdict;
+    }
+}
+
+
+/* equals stand to the right of each other, in the order of insertion */
+
+ngx_rbtree_node_t *
+ngx_completion_keys_first(ngx_rbtree_t *tree, ngx_rbtree_key_t key)
+{
+    ngx_rbtree_node_t  *node, *first;
+
+    node = tree->root;
+    first = NULL;
+
+    while (node != tree->sentinel) {
+
+        if (node->key == key) {
+            first = node;
+        }
+
+        node = (node->key < key) ? node->right : node->left;
+    }
+
+    return first;
 }
 
 
@@ -247,7 +324,7 @@ ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
 
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-    if (submit->sent) {
+    if (submit->turn == NGX_COMPLETION_TURN_SENT) {
         end.state = NGX_COMPLETION_KEY_ENDED;
         end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }
@@ -271,7 +348,7 @@ ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
             next = key->next;
 
             if (key->state != NGX_COMPLETION_KEY_UNDERWAY
-                && (time_t) key->expires <= ngx_time())
+                && ngx_completion_left(key->expires) <= 0)
             {
                 ngx_completion_key_delete(zone, key);
             }
@@ -306,11 +383,11 @@ ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
     }
 
     if (ngx_completion_key_refused(key)) {
-        return (time_t) key->expires > ngx_time();
+        return ngx_completion_left(key->expires) > 0;
     }
 
     return (key->flags & NGX_COMPLETION_KEY_JOINED)
-           && ngx_time() - (time_t) key->submitted <= NGX_COMPLETION_KEY_NEWS;
+           && ngx_current_msec - key->known <= NGX_COMPLETION_KEY_NEWS;
 }
 
 
@@ -348,7 +425,7 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
             continue;
         }
 
-        if ((time_t) found->expires > ngx_time()) {
+        if (ngx_completion_left(found->expires) > 0) {
             return found;
         }
 
@@ -417,7 +494,8 @@ ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
 
-    k->expires = ngx_time() + key->ttl;
+    k->expires = ngx_current_msec + ngx_completion_ms(key->ttl);
+    k->known = ngx_current_msec;
     k->flags = flags;
 
     bucket = ngx_completion_key_bucket(zone, k->name);
@@ -467,6 +545,10 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
         zone->sh->nfollowers--;
     }
 
+    if (key->flags & NGX_COMPLETION_KEY_LED) {
+        ngx_rbtree_delete(&zone->sh->led, &key->node);
+    }
+
     if (key->link) {
         *key->link = key->sibling;
 
@@ -507,34 +589,33 @@ ngx_completion_key_tell(ngx_completion_key_sh_t *key,
 }
 
 
-/* whether an equal request may still share the operation */
+/*
+ * Whether an equal request may still share the operation: by what the entry
+ * knows, which costs nothing if the record has gone.  One that nobody has
+ * heard the end of for so long is not asked for any more.
+ */
 
 static ngx_uint_t
 ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl)
 {
-    ngx_str_t                    id;
-    ngx_completion_record_sh_t  *record;
+    ngx_msec_t  since;
 
-    if (key->state == NGX_COMPLETION_KEY_UNDERWAY
-        || key->outcome != NGX_COMPLETION_OK)
-    {
+    since = ngx_current_msec - key->known;
+
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        return since < zone->deadline;
+    }
+
+    if (key->outcome != NGX_COMPLETION_OK) {
         return 1;
     }
 
-    id.data = key->u.id;
-    id.len = key->len;
-
-    record = ngx_completion_record_find(zone, &id,
-                                        ngx_completion_zone_hash(&id));
-
-    /* of one that is gone it is not known any more how it ended */
-
-    if (record == NULL || record->state == NGX_COMPLETION_RECORD_MISSING) {
-        return 0;
+    if (key->verdict == NGX_COMPLETION_PENDING) {
+        return since < zone->deadline;
     }
 
-    return record->state != NGX_COMPLETION_RECORD_FINAL
-           || (record->verdict == NGX_COMPLETION_COMPLETED
-               && ngx_time() - (time_t) record->finished <= ttl);
+    return (key->verdict == NGX_COMPLETION_COMPLETED
+            || key->verdict == NGX_COMPLETION_TOOL_CALLS)
+           && ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
 }

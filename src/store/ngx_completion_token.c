@@ -22,7 +22,6 @@ ngx_int_t
 ngx_completion_zone_token(ngx_completion_zone_t *zone,
     ngx_completion_zone_token_t *token)
 {
-    u_char                     *p;
     ngx_uint_t                  good;
     ngx_completion_token_sh_t  *sh;
 
@@ -41,11 +40,12 @@ ngx_completion_zone_token(ngx_completion_zone_t *zone,
            && ngx_completion_left(sh->expires) > 0;
 
     if (good && sh->generation != token->generation) {
-        p = ngx_completion_chunks_read(sh->chunks, 0, token->buffer,
-                                       sh->length);
+        (void) ngx_completion_chunks_read(sh->chunks, token->buffer,
+                                          sh->length);
 
         if (token->len > sh->length) {
-            ngx_explicit_memzero(p, token->len - sh->length);
+            ngx_explicit_memzero(token->buffer + sh->length,
+                                 token->len - sh->length);
         }
 
         token->len = sh->length;

@@ -16,6 +16,7 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
     size_t                       offset, size;
     uint32_t                     hash;
     ngx_uint_t                   same;
+    ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
     static u_char                small[NGX_COMPLETION_COPY_SMALL];
@@ -30,11 +31,13 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     if (record) {
         view->state = record->state;
-        view->verdict = record->verdict;
+        view->verdict = (record->state == NGX_COMPLETION_RECORD_FINAL)
+                            ? record->verdict : NGX_COMPLETION_PENDING;
         view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) != 0;
         view->failing = !ngx_completion_record_is_complete(record)
                         && record->failures >= NGX_COMPLETION_FAILURES
                         && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+        view->refused = ngx_completion_zone_is_refused(zone);
         view->version = record->version;
         view->submitted = record->submitted;
         view->finished = record->finished;
@@ -55,8 +58,8 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
         if (!same && record->chunks
             && record->length <= NGX_COMPLETION_COPY_SMALL)
         {
-            ngx_completion_chunks_read(record->chunks, 0, small,
-                                       record->length);
+            (void) ngx_completion_chunks_read(record->chunks, small,
+                                              record->length);
         }
     }
 
@@ -84,7 +87,13 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
         return NGX_OK;
     }
 
-    /* a longer one in pieces; what goes away meanwhile was not kept */
+    /*
+     * A longer one in pieces, each from where the last one ended: chunks stay
+     * as they are for as long as the version does.  What goes away meanwhile
+     * was not kept.
+     */
+
+    chunk = NULL;
 
     for (offset = 0; offset < view->document.len; offset += size) {
         size = ngx_min(view->document.len - offset, NGX_COMPLETION_COPY_MAX);
@@ -94,8 +103,9 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
         record = ngx_completion_record_find(zone, id, hash);
 
         if (record && record->version == view->version && record->chunks) {
-            ngx_completion_chunks_read(record->chunks, offset,
-                                       view->document.data + offset, size);
+            chunk = ngx_completion_chunks_read(chunk ? chunk : record->chunks,
+                                               view->document.data + offset,
+                                               size);
 
         } else {
             record = NULL;

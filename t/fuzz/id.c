@@ -37,23 +37,23 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
                                  &capability)
           == NGX_OK);
     HOLDS(capability.len == id->upstream.len + NGX_COMPLETION_ID_TAIL);
-    HOLDS(ngx_completion_id_verify(pool, &keys, provider, owner, LIFETIME,
+    HOLDS(ngx_completion_id_verify(&keys, provider, owner, LIFETIME,
                                    &capability, &got)
           == NGX_OK);
     HOLDS(fuzz_equal(&got.upstream, &id->upstream));
     HOLDS(got.submitted == id->submitted && got.shared == id->shared);
 
-    HOLDS(ngx_completion_id_verify(pool, &rotated, provider, owner, LIFETIME,
+    HOLDS(ngx_completion_id_verify(&rotated, provider, owner, LIFETIME,
                                    &capability, &got)
           == NGX_OK);
-    HOLDS(ngx_completion_id_verify(pool, &others, provider, owner, LIFETIME,
+    HOLDS(ngx_completion_id_verify(&others, provider, owner, LIFETIME,
                                    &capability, &got)
           == NGX_DECLINED);
 
     if (owner->len) {
         other = fuzz_copy(pool, owner->data, owner->len);
         other.data[0] ^= 1;
-        HOLDS(ngx_completion_id_verify(pool, &keys, provider, &other, LIFETIME,
+        HOLDS(ngx_completion_id_verify(&keys, provider, &other, LIFETIME,
                                        &capability, &got)
               == NGX_DECLINED);
     }
@@ -63,12 +63,12 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
     longer.len = owner->len + 1;
     longer.data = ngx_pcalloc(pool, longer.len);
     memcpy(longer.data, owner->data, owner->len);
-    HOLDS(ngx_completion_id_verify(pool, &keys, provider, &longer, LIFETIME,
+    HOLDS(ngx_completion_id_verify(&keys, provider, &longer, LIFETIME,
                                    &capability, &got)
           == NGX_DECLINED);
 
     if (!fuzz_equal(provider, owner)) {
-        HOLDS(ngx_completion_id_verify(pool, &keys, owner, provider, LIFETIME,
+        HOLDS(ngx_completion_id_verify(&keys, owner, provider, LIFETIME,
                                        &capability, &got)
               == NGX_DECLINED);
     }
@@ -77,7 +77,7 @@ check_round_trip(ngx_pool_t *pool, ngx_str_t *provider, ngx_str_t *owner,
     by = fuzz_byte(&data, &size);
 
     capability.data[at % capability.len] ^= by ? by : 1;
-    HOLDS(ngx_completion_id_verify(pool, &keys, provider, owner, LIFETIME,
+    HOLDS(ngx_completion_id_verify(&keys, provider, owner, LIFETIME,
                                    &capability, &got)
           == NGX_DECLINED);
 }
@@ -102,7 +102,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     id.shared = fuzz_byte(&data, &size) & 1;
     id.submitted = NOW - 100 * (time_t) fuzz_byte(&data, &size);
 
-    rc = ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+    rc = ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
                                   &capability, &got);
     HOLDS(rc == NGX_OK || rc == NGX_DECLINED);
 

@@ -41,7 +41,7 @@ verify(ngx_str_t *capability)
 {
     ngx_completion_id_t  id;
 
-    return ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+    return ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
                                     capability, &id);
 }
 
@@ -59,14 +59,14 @@ test_round_trip(void)
     is_str(&capability, "d7qAZ_-09s6553f0fb" "ow_QzM8WueAT1ZO5WI6VVbYo",
            "a capability, byte by byte");
 
-    is_int(ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+    is_int(ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
                                     &capability, &id),
            NGX_OK, "it verifies");
     is_str(&id.upstream, "d7qAZ_-09", "the upstream's id");
     ok(id.shared && id.submitted == NOW - 5, "its kind and time");
 
     capability = sign("d7q", 0, NOW);
-    ok(ngx_completion_id_verify(pool, &keys, &provider, &owner, LIFETIME,
+    ok(ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
                                 &capability, &id)
        == NGX_OK && !id.shared, "a private one");
 }
@@ -129,11 +129,9 @@ test_forged(void)
 /* a capability of any kind, with a tag that is right */
 
 static ngx_str_t
-of_kind(char kind)
+of_kind(char kind, u_char use)
 {
-    int         i;
-    u_char      text[128], *p = text, md[NGX_COMPLETION_SHA256];
-    uint32_t    len;
+    u_char      md[NGX_COMPLETION_SHA256];
     ngx_str_t   parts[3], raw, tag, capability;
 
     static u_char  buf[128];
@@ -145,15 +143,7 @@ of_kind(char kind)
     parts[1] = owner;
     parts[2] = capability;
 
-    *p++ = 1;
-
-    for (i = 0; i < 3; i++) {
-        len = htonl(parts[i].len);
-        p = ngx_cpymem(p, &len, sizeof(uint32_t));
-        p = ngx_cpymem(p, parts[i].data, parts[i].len);
-    }
-
-    ngx_completion_hmac(&all[0], text, p - text, md);
+    ngx_completion_hmac(&all[0], use, parts, 3, md);
 
     raw.data = md;
     raw.len = 18;
@@ -172,16 +162,20 @@ test_kinds(void)
     ngx_str_t  capability;
 
     for (c = 1; c < 256; c++) {
-        capability = of_kind(c);
+        capability = of_kind(c, 1);
         good += (verify(&capability) == NGX_OK);
     }
 
     is_int(good, 2, "two kinds");
 
-    capability = of_kind('p');
+    capability = of_kind('p', 1);
     is_int(verify(&capability), NGX_OK, "a private one");
-    capability = of_kind('s');
+    capability = of_kind('s', 1);
     is_int(verify(&capability), NGX_OK, "and a shared one");
+
+    capability = of_kind('p', 3);
+    is_int(verify(&capability), NGX_DECLINED,
+           "what the key was used for to another end is none");
 }
 
 
@@ -204,6 +198,40 @@ test_keys(void)
     keys.nelts = 2;
     is_int(verify(&capability), NGX_OK, "the second of two keys");
     keys.nelts = 1;
+}
+
+
+/* by the last key, which may be the first once more */
+
+static void
+test_digests(void)
+{
+    u_char     one[NGX_COMPLETION_SHA256], two[NGX_COMPLETION_SHA256];
+    ngx_str_t  part = ngx_string("what a client chose"), rolled[3];
+
+    rolled[0] = all[0];
+    rolled[1] = all[1];
+    rolled[2] = all[0];
+
+    ngx_completion_id_digest(&keys, &part, 1, one);
+    keys.elts = rolled;
+    keys.nelts = 3;
+    ngx_completion_id_digest(&keys, &part, 1, two);
+    ok(memcmp(one, two, sizeof(one)) == 0, "a new key, the old one being last");
+
+    keys.elts = &rolled[1];
+    keys.nelts = 2;
+    ngx_completion_id_digest(&keys, &part, 1, two);
+    ok(memcmp(one, two, sizeof(one)) == 0, "a new key that signs");
+
+    keys.nelts = 1;
+    ngx_completion_id_digest(&keys, &part, 1, two);
+    ok(memcmp(one, two, sizeof(one)) != 0, "the new key alone");
+
+    ngx_completion_hmac(&all[1], 3, &part, 1, one);
+    ok(memcmp(one, two, sizeof(one)) == 0, "by its third use");
+
+    keys.elts = all;
 }
 
 
@@ -257,6 +285,7 @@ main(void)
     test_forged();
     test_kinds();
     test_keys();
+    test_digests();
     test_time();
     test_memory();
 

@@ -14,6 +14,9 @@ ngx_completion_zone_t               *zone;
 static ngx_conf_t                    cf;
 static ngx_cycle_t                   cycle;
 static ngx_array_t                   services;
+static ngx_array_t                   id_keys;
+static ngx_str_t                     id_key =
+                         ngx_string("the key of ids, of thirty-two bytes");
 static ngx_completion_service_t     *pointer = &service;
 static ngx_completion_yandex_conf_t  conf;
 
@@ -59,6 +62,10 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
 
     service.name = (ngx_str_t) ngx_string("yandex");
     service.log = &shim_log;
+    service.id_keys = &id_keys;
+
+    id_keys.elts = &id_key;
+    id_keys.nelts = 1;
     service.submit_memory = 64 * 1024 * 1024;
 
     p = &service.provider;

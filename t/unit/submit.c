@@ -5,6 +5,7 @@
 #include "tap.h"
 #include "service_stub.h"
 
+#include "../../src/base/ngx_completion_hash.h"
 #include "../../src/operation/ngx_completion_call.h"
 
 
@@ -21,6 +22,7 @@ typedef struct {
     char                              id[65];
     ngx_completion_prompt_t           prompt;
     int                               asked;     /* for it, once more */
+    char                              reason[64];
 } client_t;
 
 
@@ -98,6 +100,7 @@ starts(client_t *client)
     client->prompt = ask.prompt;
 
     ask.held = held;
+    ask.reason.len = 0;
     ask.pool = ngx_create_pool(4096, &shim_log);
 
     if (ask.pool == NULL) {
@@ -113,6 +116,9 @@ starts(client_t *client)
         tell(client, submit);
         ngx_completion_submit_destroy(submit);
     }
+
+    snprintf(client->reason, sizeof(client->reason), "%.*s",
+             (int) ask.reason.len, ask.reason.data);
 
     ngx_destroy_pool(ask.pool);
 }
@@ -157,6 +163,21 @@ under_way(ngx_completion_origin_t *origin)
 
 #define post()   under_way(&service.provider.submit)
 #define token()  under_way(&service.provider.credential.service)
+
+
+/* what has a connection passes its fence */
+
+static void
+sends(void)
+{
+    int  i;
+
+    for (i = 0; stub_started[i]; i++) {
+        if (!stub_started[i]->sent) {
+            stub_sends(stub_started[i]);
+        }
+    }
+}
 
 
 static int
@@ -220,7 +241,13 @@ test_wrong(void)
     asked("");
     starts(&a);
     is_int(a.rc, NGX_DECLINED, "an empty text is the client's fault");
-    is_str(&ask.reason, "the text is empty", "and it is told why");
+    ok(strcmp(a.reason, "the text is empty") == 0, "and it is told why");
+
+    ask.prompt.native = str("{\"messages\":[{}],\"a_b\":1}");
+    starts(&a);
+    ok(strcmp(a.reason, "unknown member \"a_b\"") == 0,
+       "and so it is of a member");
+
     is_int(refused(NGX_COMPLETION_INVALID_REQUEST), 0, "which is no submit");
 
     ok(service_ended(), "nothing is left");
@@ -370,6 +397,7 @@ test_retry_after(void)
                 break;
             }
 
+            sends();
             ngx_completion_submit_detach(a.submit);
         }
 
@@ -406,14 +434,16 @@ test_quota(void)
                                    NGX_COMPLETION_SOURCE_ZONE),
        "the line is full");
     ok(c.retry_after > 0, "for how long is known");
-    ok(zone->metrics->queued == 2 && zone->metrics->queued_time >= 9000
-       && zone->metrics->queued_time < 9200,
-       "two are in it, for 3 s and 6");
+    ok(zone->metrics->queued == 2 && zone->metrics->queued_time == 0,
+       "two are in it");
 
     shim_passes(2900);
     ok(post() == NULL, "none goes before its time");
     shim_passes(300);
     ok(post() != NULL, "quota -> call");
+    ok(a.submit->queued >= 3000 && a.submit->queued < 3100
+       && zone->metrics->queued_time == a.submit->queued,
+       "after 3 s, which are counted");
     stub_answers(post(), 429, "{}");
     is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_PAUSE, "-> pause");
     shim_passes(500);
@@ -539,6 +569,77 @@ test_joined_anew(void)
     ok(is_told(&b, NGX_COMPLETION_OUTCOME_UNKNOWN,
                NGX_COMPLETION_SOURCE_JOINED),
        "what may have been sent is not sent again");
+    ok(service_ended(), "nothing is left");
+}
+
+
+/* what a zone finds by a digest, no client can compute */
+
+static void
+test_digests(void)
+{
+    u_char     right[NGX_COMPLETION_SHA256], key[NGX_COMPLETION_KEY_DIGEST];
+    ngx_str_t  two[2], parts[3] = {
+        ngx_string("k"), ngx_string(""), ngx_string("x")
+    };
+
+    service_begins(0, 0);
+
+    two[0] = *(ngx_str_t *) service.id_keys->elts;
+    two[1] = (ngx_str_t) ngx_string("another one of the same length: last");
+
+    service.id_keys->elts = two;
+    service.id_keys->nelts = 2;
+
+    starts_keyed(&a, "x", "text");
+    ngx_memcpy(key, a.submit->keys.idempotency.name, sizeof(key));
+    stub_answers(post(), 200, PENDING("d7q1"));
+
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(key, right, sizeof(key)) == 0,
+       "a key's name is an HMAC under the last key of ids");
+
+    starts_cached(&a, "shared");
+    parts[0] = str("a");
+    parts[2] = a.submit->call.body;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(a.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "so is what all share");
+
+    asked("shared");
+    ask.owner = str("anna");
+    ask.key = str("y");
+    ask.idempotency = 3600;
+    ask.cache = 60;
+    starts(&b);
+    ok(ngx_memcmp(b.submit->keys.idempotency.request, right, sizeof(key)) == 0,
+       "and what an ask is known by");
+
+    parts[0] = str("o");
+    parts[1] = ask.owner;
+    parts[2].data = a.submit->keys.cache.name;
+    parts[2].len = sizeof(key);
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(b.submit->keys.cache.name, right, sizeof(key)) == 0,
+       "what an owner has of it");
+
+    parts[0] = str("w");
+    parts[2].len = 0;
+    ngx_completion_hmac(&two[1], 3, parts, 3, right);
+    ok(ngx_memcmp(&b.submit->keys.owner, right, sizeof(uint32_t)) == 0,
+       "and the owner");
+    stub_answers(post(), 200, PENDING("d7q2"));
+    stub_answers(post(), 200, PENDING("d7q3"));
+
+    service.id_keys->elts = &two[1];
+    service.id_keys->nelts = 1;
+    starts_keyed(&b, "x", "text");
+    ok(b.rc == NGX_DONE && b.replayed, "the first keys are nothing to it");
+
+    service.id_keys->elts = two;
+    starts_keyed(&b, "x", "text");
+    is_int(b.rc, NGX_OK, "without the last one it is a new key");
+
     ok(service_ended(), "nothing is left");
 }
 
@@ -771,8 +872,24 @@ test_token(void)
     shim_passes(2000);
     stub_answers(token(), 200, TOKEN("t1.first"));
     shim_turn();
-    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
-           "its place in the quota has passed: another one");
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
+           "a start that nobody took meanwhile is still there");
+    ok(service_ended(), "nothing is left");
+
+    service_begins(1, 3000);
+    asked("text");
+    starts(&a);
+    starts(&b);
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "one start");
+    shim_passes(2000);
+    is_int(b.submit->call.state, NGX_COMPLETION_CALL_CREDENTIAL,
+           "which who does not use it does not keep from others");
+    stub_answers(token(), 200, TOKEN("t1.first"));
+    shim_turn();
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
+           "there is a token: the first one has it");
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
+           "the others do not go out all at once");
     ok(service_ended(), "nothing is left");
 }
 
@@ -817,7 +934,7 @@ test_quit(void)
     shim_quits();
     ok(is_told(&c, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE),
        "quit: what goes later than the worker may stay ends");
-    ok(c.retry_after >= 18900, "and is told when to try again");
+    ok(c.retry_after >= 9400, "and is told when to try again");
     ok(is_told(&b, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE),
        "so does what leaves no time for an answer");
     ok(a.told == 0 && post() != NULL, "what is sent keeps the worker");
@@ -1035,6 +1152,7 @@ main(void)
     test_joined();
     test_joined_anew();
     test_keys();
+    test_digests();
     test_digest();
     test_refused_credential();
     test_token();

@@ -13,6 +13,8 @@
 #define POLLS    NGX_COMPLETION_KIND_POLL
 #define SUBMITS  NGX_COMPLETION_KIND_SUBMIT
 
+#define DAY      86400
+
 
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
@@ -41,7 +43,13 @@ make(size_t size, ngx_uint_t polls)
     shim_log_lines = 0;
     shim_log_text[0] = '\0';
 
-    return zone->shm_zone->init(zone->shm_zone, NULL);
+    if (zone->shm_zone->init(zone->shm_zone, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_completion_zone_enter(zone);
+
+    return NGX_OK;
 }
 
 
@@ -63,10 +71,11 @@ test_start(void)
     is_int(make(65536, 50), NGX_OK, "a zone starts");
     is_int(shim_log_lines, 0, "without a word");
 
-    is_int(make(65536, 100000), NGX_ERROR, "one too small for its quotas");
-    ok(logged("zone \"operations\" is too small for its quotas"), "says so");
+    is_int(make(16384, 50), NGX_ERROR, "one too small for what it needs");
+    ok(logged("zone \"operations\" is too small, give it more memory"),
+       "says so");
 
-    for (n = 1; n < 7; n++) {
+    for (n = 1; n < 6; n++) {
         shim_allocations = 0;
         shim_fail_at = n;
         bad += (make(65536, 50) != NGX_ERROR);
@@ -141,43 +150,38 @@ test_reload(void)
     ngx_completion_zone_apply(zone);
     is_int(shim_log_lines, 0, "other quotas hold from then on");
 
-    zone->poll_rate.n = 100000;
-    ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for a quota"), "unless there is no room");
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 1, "polls are spaced then");
-    is_int(zone->sh->quotas[POLLS].rates[0].unit,
-           (zone->poll_rate.unit + 99999) / 100000, "as evenly as the rate allows");
-
-    zone->submit_rates[0].n = 100000;
-    zone->submit_rates[0].unit = 1000;
-    zone->poll_rate.n = 10;
-    shim_log_text[0] = '\0';
-    ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for a quota"), "those of submits too");
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 10,
-           "and those with room have it");
-
-    shim_log_text[0] = '\0';
-    zone->sh->busy = 1;
-    ngx_completion_zone_lock(zone);
-    ngx_completion_zone_unlock(zone);
-    ok(logged("was made anew")
-       && zone->sh->quotas[SUBMITS].rates[0].n == 1,
-       "a zone that is made anew goes on with such quotas");
-
-    zone->sh->room = 195;
-    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
-           "a reload with quotas that an empty zone cannot hold");
-    ok(logged("is too small for its quotas"), "is refused");
-
-    zone->sh->room = 196;
-    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_OK,
-           "but not with one page more");
+    is_int(zone->quotas[POLLS].rates[0].n, 10, "as configured");
 
     zone->identity[0] = 1;
     is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
            "another folder under the same name");
     ok(logged("use another zone name"), "is refused");
+}
+
+
+/* the time of the next start of a submit */
+
+static ngx_msec_t
+next(ngx_msec_t now)
+{
+    return ngx_completion_quota_next(&zone->quotas[SUBMITS], now, 0);
+}
+
+
+static void
+rates(ngx_completion_rate_t *first, ngx_completion_rate_t *second)
+{
+    memset(zone->submit_rates, 0, sizeof(zone->submit_rates));
+
+    if (first) {
+        zone->submit_rates[0] = *first;
+    }
+
+    if (second) {
+        zone->submit_rates[1] = *second;
+    }
+
+    ngx_completion_zone_apply(zone);
 }
 
 
@@ -189,40 +193,39 @@ test_rates(void)
     ngx_completion_rate_t  one = { 1, 1000 };
 
     make(65536, 50);
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
+    rates(&hour, NULL);
 
     for (i = 1; i <= 3; i++) {
-        ngx_completion_quota_take(&zone->sh->quotas[SUBMITS], 100 * i);
+        ngx_completion_quota_take(&zone->quotas[SUBMITS], 30000 * i);
     }
 
-    zone->submit_rates[0] = second;
-    zone->submit_rates[1] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK,
+    rates(&second, &hour);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
            "a rate in front of another leaves it what it knows");
-    is_int(zone->sh->quotas[SUBMITS].used, 3, "and knows it as well");
 
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK, "nor does one that goes");
+    rates(&hour, NULL);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "nor does one that goes");
 
     i = shim_allocations;
-    ngx_completion_zone_apply(zone);
-    is_int(shim_allocations, i, "the same rates take nothing");
+    rates(&one, NULL);
+    rates(NULL, NULL);
+    rates(&hour, NULL);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "a rate that comes back has forgotten nothing");
+    is_int(shim_allocations, i, "and none takes memory");
 
-    zone->submit_rates[0] = one;
-    zone->submit_rates[1] = hour;
+    zone->poll_rate.n++;
     ngx_completion_zone_apply(zone);
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK,
-           "the longest memory counts, wherever it stands");
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "nor does one when that of polls changes");
+
+    zone->sh->busy = 1;
+    ngx_completion_zone_lock(zone);
+    ngx_completion_zone_unlock(zone);
+    ok(logged("was made anew"), "a zone is made anew");
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "and its quotas know what they knew");
 }
 
 
@@ -252,6 +255,7 @@ test_cache(void)
     ngx_str_t                document = ngx_string("{\"id\":\"\"}");
     uint64_t                 lease, other;
     ngx_completion_id_t      id = { str("d7q1"), 0, 0 };
+    ngx_completion_view_t    view;
     ngx_completion_found_t   found;
     ngx_completion_update_t  update;
 
@@ -282,12 +286,30 @@ test_cache(void)
            NGX_DONE, "its result, which nobody waits for");
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "is good for a minute");
 
-    shim_time(ngx_time() + 61);
+    /* what the wall clock says is nothing to what lives with the memory */
+
+    shim_time(ngx_time() + DAY);
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "by no wall clock");
+    is_int(reserve(3, 0, &other, &found), NGX_DONE, "nor does the key end");
+    ngx_completion_zone_adopt(zone, &id);
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view), NGX_OK,
+           "nor what is retained");
+    is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "though others are adopted");
+
+    shim_time(ngx_time() - 2 * DAY);
+    ngx_current_msec += 61000;
     is_int(reserve(0, 1, &other, &found), NGX_OK, "and paid anew behind it");
     is_int(reserve(3, 0, &other, &found), NGX_DONE, "the key lives longer");
 
-    shim_time(ngx_time() + 3600);
+    id.upstream = str("another");
+    ngx_completion_zone_adopt(zone, &id);
+    id.upstream = str("d7q1");
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
+           NGX_DECLINED, "the result not");
+
+    ngx_current_msec += 3600000;
     is_int(reserve(3, 0, &other, &found), NGX_OK, "and ends");
+    shim_time(ngx_time() + DAY);
 }
 
 
@@ -685,18 +707,20 @@ test_followers(void)
     ok(is_accepted(&found) && found.replayed,
        "as does the key that is left");
 
-    shim_time(ngx_time() + 3601);
+    ngx_current_msec += 3601000;
     ok(!follows(1, 3) && zone->sh->nfollowers == 0, "in the end it goes, too");
 }
 
 
-/* the quotas of a reload, for which something has to go */
+/* the quotas of a reload, for which nothing has to go */
 
 static void
 test_quotas(void)
 {
-    u_char     large[6000];
-    ngx_str_t  document = { sizeof(large), large };
+    u_char                 large[6000];
+    ngx_str_t              document = { sizeof(large), large };
+    ngx_uint_t             i;
+    ngx_completion_rate_t  rate = { 100000, 3600000 };
 
     make(65536, 50);
     memset(large, 'x', sizeof(large));
@@ -705,11 +729,16 @@ test_quotas(void)
     ngx_current_msec += 2000;
     fill(0);
 
-    zone->poll_rate.n = 500;
-    ngx_completion_zone_apply(zone);
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 500,
+    zone->poll_rate.n = 100000;
+    rates(&rate, NULL);
+    is_int(zone->quotas[POLLS].rates[0].n, 100000,
            "new quotas hold in a full zone");
-    is_int(evicted(NGX_COMPLETION_METRICS_RESULT), 1, "for which a result goes");
+    is_int(zone->quotas[SUBMITS].rates[0].n, 100000, "those of submits, too");
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_EVICTIONS; i++) {
+        is_int(evicted(i), 0, "for which nothing goes");
+    }
+
     is_int(shim_log_lines, 0, "without a word");
 }
 
@@ -754,6 +783,26 @@ test_asked(void)
 }
 
 
+/* one that has gone is asked for, and found so */
+
+static void
+adopt(ngx_completion_id_t *id, found_e found)
+{
+    char                  name[8];
+    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due;
+
+    id->submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_want(zone, &id->upstream, 1000);
+    ngx_completion_zone_take(zone, &due, &wait);
+
+    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
+    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
+}
+
+
 /* as if it had been evicted */
 
 static void
@@ -773,9 +822,8 @@ test_gone(void)
 {
     uint64_t                lease, other;
     ngx_str_t               document = ngx_string("{}");
-    ngx_msec_t              wait;
-    ngx_completion_id_t     adopted = { str("d7q3"), 0, 0 };
-    ngx_completion_due_t    due;
+    ngx_str_t               d7q2 = ngx_string("d7q2");
+    ngx_completion_id_t     adopted = { ngx_null_string, 0, 0 };
     ngx_completion_keys_t   keys;
     ngx_completion_found_t  found;
 
@@ -789,8 +837,19 @@ test_gone(void)
     is_int(reserve(0, 1, &lease, &found), NGX_DONE, "a result to share");
 
     forget("d7q1");
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "is not paid again where its record is gone");
+    is_str(&found.id.upstream, "d7q1", "it is the same");
+
+    ngx_current_msec += 50000;
+    adopted.upstream = str("d7q1");
+    adopt(&adopted, FINAL);
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "nor when it was fetched again");
+    forget("d7q1");
+    ngx_current_msec += 11000;
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
-           "is paid anew where its record is gone");
+           "which makes it no younger");
 
     /* the lease that was given for it knows what became of it */
 
@@ -810,8 +869,10 @@ test_gone(void)
 
     /* and is told of it to the end, when others pay anew already */
 
+    ngx_completion_zone_decide(zone, &d7q2, NGX_COMPLETION_CANCELLED);
     forget("d7q2");
-    is_int(reserve(0, 1, &other, &found), NGX_OK, "that one goes as well");
+    is_int(reserve(0, 1, &other, &found), NGX_OK,
+           "one that was cancelled is shared no more");
     memset(&keys, 0, sizeof(keys));
     keys.cache.ttl = 60;
     keys.cache.name[0] = 0x81;
@@ -824,13 +885,49 @@ test_gone(void)
     ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q3");
     forget("d7q3");
-    adopted.submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, &adopted);
-    ngx_completion_zone_want(zone, &adopted.upstream, 1000);
-    ngx_completion_zone_take(zone, &due, &wait);
-    update("d7q3", due.lease, NOT_FOUND, NULL);
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "one whose end is not known is shared");
+    adopted.upstream = str("d7q3");
+    adopt(&adopted, NOT_FOUND);
+    forget("d7q3");
     is_int(reserve(0, 1, &lease, &found), NGX_OK,
            "what upstream does not know is paid anew");
+
+    /* an id that is final already is given out once more */
+
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q4");
+    update("d7q4", lease, FINAL, &document);
+    reserve(0, 2, &lease, &found);
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q4");
+    forget("d7q4");
+    ngx_current_msec += 61000;
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "the one entry has ended");
+    is_int(reserve(0, 2, &other, &found), NGX_OK, "and so has the other");
+
+    /* what nobody heard the end of */
+
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q5");
+    ngx_current_msec += zone->deadline - 1;
+    is_int(reserve(0, 1, &lease, &found), NGX_DONE,
+           "one that runs is shared until its deadline");
+    ngx_current_msec++;
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "and no longer");
+
+    make(65536, 50);
+    zone->submit_queue = 10;
+    zone->submit_queue_time = 7200000;
+    zone->submit_rates[0].n = 1;
+    zone->submit_rates[0].unit = 3600000;
+    ngx_completion_zone_apply(zone);
+    reserve(0, 0, &lease, &found);
+    is_int(reserve(0, 1, &lease, &found), NGX_OK, "one that waits in line");
+    ngx_current_msec += zone->deadline - 1;
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "is joined until then");
+    ngx_current_msec++;
+    is_int(reserve(0, 1, &other, &found), NGX_OK, "as well");
 }
 
 
@@ -852,6 +949,26 @@ anew(void)
 
     forget("large");
     accepted(3, "large");
+}
+
+
+/* once a piece was read, nobody need come by its first chunk again */
+
+static ngx_completion_chunk_sh_t  *passed, *passed_next;
+
+static void
+passed_by(void)
+{
+    ngx_str_t  large = ngx_string("large");
+
+    if (passed == NULL) {
+        passed = ngx_completion_record_find(zone, &large,
+                                  ngx_completion_zone_hash(&large))->chunks;
+
+    } else if (passed_next == NULL) {
+        passed_next = passed->next;
+        passed->next = passed;
+    }
 }
 
 
@@ -889,6 +1006,13 @@ test_documents(void)
            "which takes memory");
     shim_fail_at = 0;
 
+    shim_on_unlock = passed_by;
+    ngx_completion_zone_read(zone, &large, 0, pool, &view);
+    shim_on_unlock = NULL;
+    passed->next = passed_next;
+    ok(memcmp(view.document.data, document.data, document.len) == 0,
+       "each piece is read from where the last one ended");
+
     shim_on_unlock = unlocked;
     is_int(ngx_completion_zone_read(zone, &large, 0, pool, &view), NGX_OK,
            "one that goes meanwhile");
@@ -925,8 +1049,9 @@ test_documents(void)
 static void
 test_unanswered(void)
 {
+    ngx_int_t              rc = NGX_ERROR;
     ngx_str_t              name = ngx_string("adopted");
-    ngx_uint_t             i;
+    ngx_uint_t             i, ended;
     ngx_msec_t             wait;
     ngx_completion_id_t    id = { str("adopted"), 0, 0 };
     ngx_completion_due_t   due;
@@ -1002,6 +1127,38 @@ test_unanswered(void)
            NGX_DONE, "of which upstream knows no more");
     ngx_completion_zone_read(zone, &name, 0, NULL, &view);
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "it has ended all the same");
+
+    zone->retention = 3600;
+    ended = zone->metrics->finished[NGX_COMPLETION_COMPLETED];
+
+    for (i = 1; i <= 4; i++) {
+        is_int(view.verdict, NGX_COMPLETION_COMPLETED, "as upstream said");
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, (i == 2) ? FINAL : NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(view.verdict, NGX_COMPLETION_COMPLETED,
+           "one that it has for once is doubted from then on");
+
+    for (i = 1; i <= 2; i++) {
+        ngx_current_msec += 20000;
+        ngx_completion_zone_want(zone, &name, 60000);
+        ngx_completion_zone_take(zone, &due, &wait);
+        rc = update("d7q1", due.lease, NOT_FOUND, NULL);
+        ngx_completion_zone_read(zone, &name, 0, NULL, &view);
+    }
+
+    is_int(rc, NGX_OK, "and a minute behind the next 404");
+    ok(view.verdict == NGX_COMPLETION_LOST && view.decided, "it is lost");
+    ok(zone->metrics->finished[NGX_COMPLETION_COMPLETED] == ended
+       && zone->metrics->finished[NGX_COMPLETION_LOST] == 0,
+       "it has not ended twice");
+    ngx_completion_zone_want(zone, &name, 60000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
+           "and nobody asks any more");
 }
 
 
@@ -1268,7 +1425,7 @@ test_refused(void)
     memset(&keys, 0, sizeof(keys));
     keys.idempotency.ttl = 3600;
     keys.idempotency.name[0] = 1;
-    shim_time(ngx_time() + 11);
+    ngx_current_msec += 11000;
     is_int(ngx_completion_zone_known(zone, &keys, found.lease, &found),
            NGX_DONE,
            "what was paid meanwhile");

@@ -15,6 +15,7 @@
 #define NGX_COMPLETION_YANDEX_UNKNOWN              2
 #define NGX_COMPLETION_YANDEX_INVALID_ARGUMENT     3
 #define NGX_COMPLETION_YANDEX_NOT_FOUND            5
+#define NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED   8
 #define NGX_COMPLETION_YANDEX_FAILED_PRECONDITION  9
 #define NGX_COMPLETION_YANDEX_OUT_OF_RANGE         11
 #define NGX_COMPLETION_YANDEX_INTERNAL             13
@@ -27,10 +28,6 @@
 
 /* a time with nanoseconds and an offset, and more */
 #define NGX_COMPLETION_YANDEX_TIME_MAX             40
-
-#define ngx_completion_yandex_equal(s, text)                                  \
-    ((s)->len == sizeof(text) - 1                                             \
-     && ngx_memcmp((s)->data, text, sizeof(text) - 1) == 0)
 
 #define ngx_completion_yandex_path(parent, fact, name)                        \
     { NGX_COMPLETION_FACT_##parent, NGX_COMPLETION_FACT_##fact,               \
@@ -58,6 +55,12 @@ enum {
     NGX_COMPLETION_FACT_STATUS,
     NGX_COMPLETION_FACT_ALTERNATIVE_MESSAGE,
     NGX_COMPLETION_FACT_TEXT,
+    NGX_COMPLETION_FACT_CALL_LIST,
+    NGX_COMPLETION_FACT_CALLS,
+    NGX_COMPLETION_FACT_CALL,
+    NGX_COMPLETION_FACT_FUNCTION,
+    NGX_COMPLETION_FACT_NAME,
+    NGX_COMPLETION_FACT_ARGUMENTS,
     NGX_COMPLETION_FACT_USAGE,
     NGX_COMPLETION_FACT_INPUT_TOKENS,
     NGX_COMPLETION_FACT_COMPLETION_TOKENS,
@@ -70,7 +73,8 @@ enum {
 
 typedef struct {
     ngx_pool_t                    *pool;
-    ngx_completion_result_t        result;         /* failure: filtered */
+    ngx_completion_result_t        result;         /* state, failure: by its
+                                                      status */
 
     ngx_str_t                      id;
     ngx_str_t                      created;
@@ -80,10 +84,12 @@ typedef struct {
     int64_t                        error_code;
     int64_t                        error_grpc_code;
 
+    ngx_uint_t                     alternatives;   /* so far, while in them */
+    ngx_completion_json_writer_t  *arguments;      /* of a call, under way */
+
     unsigned                       texts:1;        /* wanted, to be copied */
     unsigned                       done:1;
     unsigned                       response:1;
-    unsigned                       incomplete:1;
 
     /* of a document that is made */
 
@@ -103,6 +109,14 @@ typedef struct {
 } ngx_completion_yandex_place_t;
 
 
+/* how an alternative ends; any other word: it is complete */
+typedef struct {
+    ngx_str_t                      word;
+    ngx_completion_state_e         state;
+    ngx_completion_failure_e       failure;
+} ngx_completion_yandex_status_t;
+
+
 static void ngx_completion_yandex_reader(
     ngx_completion_yandex_reader_t *reader, ngx_pool_t *pool);
 static ngx_completion_state_e ngx_completion_yandex_state(
@@ -116,6 +130,17 @@ static u_char *ngx_completion_yandex_time(u_char *p, time_t time);
 
 static ngx_int_t ngx_completion_yandex_read(void *data,
     ngx_completion_json_event_t *event);
+static void ngx_completion_yandex_status(
+    ngx_completion_yandex_reader_t *reader, ngx_str_t *word);
+static ngx_int_t ngx_completion_yandex_read_call(
+    ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_yandex_read_arguments(
+    ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_yandex_keep(
+    ngx_completion_yandex_reader_t *reader, ngx_str_t *value,
+    ngx_str_t *kept);
 static void *ngx_completion_yandex_find(
     ngx_completion_yandex_reader_t *reader,
     const ngx_completion_yandex_place_t *places, ngx_uint_t node);
@@ -146,6 +171,12 @@ static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
     ngx_completion_yandex_path(ALTERNATIVE, STATUS, "status"),
     ngx_completion_yandex_path(ALTERNATIVE, ALTERNATIVE_MESSAGE, "message"),
     ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, TEXT, "text"),
+    ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, CALL_LIST, "toolCallList"),
+    ngx_completion_yandex_path(CALL_LIST, CALLS, "toolCalls"),
+    ngx_completion_yandex_path(CALLS, CALL, ""),
+    ngx_completion_yandex_path(CALL, FUNCTION, "functionCall"),
+    ngx_completion_yandex_path(FUNCTION, NAME, "name"),
+    ngx_completion_yandex_path(FUNCTION, ARGUMENTS, "arguments"),
     ngx_completion_yandex_path(RESPONSE, USAGE, "usage"),
     ngx_completion_yandex_path(USAGE, INPUT_TOKENS, "inputTextTokens"),
     ngx_completion_yandex_path(USAGE, COMPLETION_TOKENS, "completionTokens"),
@@ -181,6 +212,21 @@ static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
     ngx_completion_yandex_place(TEXT, result.text),
     ngx_completion_yandex_place(MODEL_VERSION, result.model_version),
     { 0, 0 }
+};
+
+
+static const ngx_completion_yandex_status_t
+    ngx_completion_yandex_statuses[] =
+{
+    { ngx_string("ALTERNATIVE_STATUS_CONTENT_FILTER"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_FILTERED },
+    { ngx_string("ALTERNATIVE_STATUS_TRUNCATED_FINAL"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_NONE },
+    { ngx_string("ALTERNATIVE_STATUS_PARTIAL"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_NONE },
+    { ngx_string("ALTERNATIVE_STATUS_TOOL_CALLS"),
+      NGX_COMPLETION_TOOL_CALLS, NGX_COMPLETION_FAILURE_TOOL_CALLS },
+    { ngx_null_string, 0, 0 }
 };
 
 
@@ -350,6 +396,16 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
         message = "The operation was lost: the upstream knows it no more";
         break;
 
+    case NGX_COMPLETION_TOO_LARGE:
+        code = NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED;
+        message = "The result is longer than this server takes";
+        break;
+
+    case NGX_COMPLETION_UNREADABLE:
+        code = NGX_COMPLETION_YANDEX_INTERNAL;
+        message = "The upstream's result cannot be read";
+        break;
+
     default: /* NGX_COMPLETION_PENDING */
         code = 0;
         message = NULL;
@@ -437,6 +493,7 @@ ngx_completion_yandex_reader(ngx_completion_yandex_reader_t *reader,
     ngx_memzero(reader, sizeof(ngx_completion_yandex_reader_t));
 
     reader->pool = pool;
+    reader->result.state = NGX_COMPLETION_COMPLETED;
     reader->error_code = NGX_COMPLETION_YANDEX_UNSAID;
     reader->error_grpc_code = NGX_COMPLETION_YANDEX_UNSAID;
     ngx_completion_usage_init(&reader->result.usage);
@@ -454,8 +511,7 @@ ngx_completion_yandex_state(ngx_completion_yandex_reader_t *reader)
         return NGX_COMPLETION_FAILED;
     }
 
-    return reader->incomplete ? NGX_COMPLETION_INCOMPLETE
-                              : NGX_COMPLETION_COMPLETED;
+    return reader->result.state;
 }
 
 
@@ -496,6 +552,25 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
     int64_t    *number;
     ngx_str_t  *string;
 
+    if (reader->arguments) {
+        return ngx_completion_yandex_read_arguments(reader, event);
+    }
+
+    /* the first alternative is the one that counts */
+
+    if (event->node == NGX_COMPLETION_FACT_ALTERNATIVE
+        && event->type != NGX_COMPLETION_JSON_END)
+    {
+        reader->alternatives++;
+
+    } else if (event->node == NGX_COMPLETION_FACT_ALTERNATIVES) {
+        reader->alternatives = 0;
+    }
+
+    if (reader->alternatives > 1) {
+        return NGX_OK;
+    }
+
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_BOOLEAN:
@@ -512,7 +587,8 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
             reader->response = 1;
         }
 
-        return NGX_OK;
+        return reader->texts ? ngx_completion_yandex_read_call(reader, event)
+                             : NGX_OK;
 
     case NGX_COMPLETION_JSON_NUMBER:
     case NGX_COMPLETION_JSON_STRING:
@@ -537,22 +613,12 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
     switch (event->node) {
 
     case NGX_COMPLETION_FACT_STATUS:
-
-        if (ngx_completion_yandex_equal(&event->value,
-                                        "ALTERNATIVE_STATUS_CONTENT_FILTER"))
-        {
-            reader->result.failure = NGX_COMPLETION_FAILURE_FILTERED;
-            reader->incomplete = 1;
-
-        } else if (ngx_completion_yandex_equal(&event->value,
-                                         "ALTERNATIVE_STATUS_TRUNCATED_FINAL")
-                   || ngx_completion_yandex_equal(&event->value,
-                                         "ALTERNATIVE_STATUS_PARTIAL"))
-        {
-            reader->incomplete = 1;
-        }
-
+        ngx_completion_yandex_status(reader, &event->value);
         return NGX_OK;
+
+    case NGX_COMPLETION_FACT_NAME:
+        return reader->texts ? ngx_completion_yandex_read_call(reader, event)
+                             : NGX_OK;
 
     case NGX_COMPLETION_FACT_TEXT:
     case NGX_COMPLETION_FACT_MODEL_VERSION:
@@ -568,10 +634,121 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
     }
 
-    string->len = event->value.len;
-    string->data = ngx_pstrdup(reader->pool, &event->value);
+    return ngx_completion_yandex_keep(reader, &event->value, string);
+}
 
-    return string->data ? NGX_OK : NGX_ERROR;
+
+static ngx_int_t
+ngx_completion_yandex_keep(ngx_completion_yandex_reader_t *reader,
+    ngx_str_t *value, ngx_str_t *kept)
+{
+    kept->len = value->len;
+    kept->data = ngx_pstrdup(reader->pool, value);
+
+    return kept->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_completion_yandex_status(ngx_completion_yandex_reader_t *reader,
+    ngx_str_t *word)
+{
+    const ngx_completion_yandex_status_t  *status;
+
+    for (status = ngx_completion_yandex_statuses; status->word.len; status++) {
+        if (status->word.len == word->len
+            && ngx_memcmp(status->word.data, word->data, word->len) == 0)
+        {
+            reader->result.state = status->state;
+            reader->result.failure = status->failure;
+        }
+    }
+}
+
+
+/* a call begins, has a name, or arguments, which are an object */
+
+static ngx_int_t
+ngx_completion_yandex_read_call(ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event)
+{
+    ngx_array_t                 *calls;
+    ngx_completion_function_t   *call;
+
+    calls = reader->result.calls;
+
+    switch (event->node) {
+
+    case NGX_COMPLETION_FACT_CALL:
+
+        if (calls == NULL) {
+            calls = ngx_array_create(reader->pool, 4,
+                                     sizeof(ngx_completion_function_t));
+            if (calls == NULL) {
+                return NGX_ERROR;
+            }
+
+            reader->result.calls = calls;
+        }
+
+        call = ngx_array_push(calls);
+        if (call == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(call, sizeof(ngx_completion_function_t));
+        ngx_str_set(&call->value, "{}");
+
+        return NGX_OK;
+
+    case NGX_COMPLETION_FACT_NAME:
+        call = calls->elts;
+
+        return ngx_completion_yandex_keep(reader, &event->value,
+                                          &call[calls->nelts - 1].name);
+
+    case NGX_COMPLETION_FACT_ARGUMENTS:
+        reader->arguments = ngx_completion_json_writer_create(reader->pool);
+        if (reader->arguments == NULL) {
+            return NGX_ERROR;
+        }
+
+        return ngx_completion_yandex_read_arguments(reader, event);
+
+    default:
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_yandex_read_arguments(ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event)
+{
+    ngx_array_t                *calls;
+    ngx_completion_function_t  *call;
+
+    ngx_completion_json_event(reader->arguments, event);
+
+    if (event->node != NGX_COMPLETION_FACT_ARGUMENTS
+        || event->type != NGX_COMPLETION_JSON_END)
+    {
+        return NGX_OK;
+    }
+
+    calls = reader->result.calls;
+    call = calls->elts;
+
+    if (ngx_completion_json_writer_finish(reader->arguments,
+                                          &call[calls->nelts - 1].value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    reader->arguments = NULL;
+
+    return NGX_OK;
 }
 
 
