@@ -44,6 +44,7 @@
 
 /* what a start may come later than was told, ms */
 #define NGX_COMPLETION_SUBMIT_LATE     1000
+
 /* what one that waits holds beside texts, at least */
 #define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
