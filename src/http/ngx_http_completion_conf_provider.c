@@ -268,10 +268,13 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     provider = &service->provider;
     provider->name = *name;
     provider->dialect = ngx_completion_dialects[0];
-    provider->conf = provider->dialect->create_conf(cf);
 
-    if (provider->conf == NULL) {
-        return NULL;
+    if (provider->dialect->create_conf) {
+        provider->conf = provider->dialect->create_conf(cf);
+
+        if (provider->conf == NULL) {
+            return NULL;
+        }
     }
 
     block->service = service;
@@ -460,7 +463,7 @@ ngx_http_completion_block_credential(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    fault = p->dialect->init_conf(p);
+    fault = p->dialect->init_conf ? p->dialect->init_conf(p) : NULL;
 
     if (fault) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "provider \"%V\": %s",
