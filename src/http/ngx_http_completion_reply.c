@@ -6,6 +6,19 @@
 #include "ngx_http_completion_request.h"
 
 
+static ngx_table_elt_t *ngx_http_completion_reply_joined(
+    ngx_http_request_t *r, const char *name, ngx_str_t *before,
+    ngx_str_t *text, ngx_str_t *after);
+static ngx_table_elt_t *ngx_http_completion_reply_number(
+    ngx_http_request_t *r, const char *name, ngx_str_t *before, ngx_uint_t n,
+    ngx_str_t *after);
+static ngx_table_elt_t *ngx_http_completion_reply_etag(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+
+static ngx_str_t  ngx_http_completion_reply_nothing = ngx_string("");
+
+
 ngx_int_t
 ngx_http_completion_reply(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
@@ -77,6 +90,10 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_uint_t        submitted, pending, shown, failed;
     ngx_table_elt_t  *h;
 
+    static ngx_str_t  wait = ngx_string("wait=");
+    static ngx_str_t  max_age = ngx_string("private, max-age=");
+    static ngx_str_t  immutable = ngx_string(", immutable");
+
     submitted = (ctx->action == NGX_COMPLETION_FACE_SUBMIT);
     pending = (ctx->view.verdict == NGX_COMPLETION_PENDING);
     shown = (ctx->action != NGX_COMPLETION_FACE_CANCEL
@@ -85,33 +102,33 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     failed = 0;
 
     if (ctx->replayed) {
-        failed |= !ngx_http_completion_add_header(r, "Idempotency-Replayed",
-                                                  "true");
+        failed |= !ngx_http_completion_add_text(r, "Idempotency-Replayed",
+                                                "true");
     }
 
     /* not headers_out.location, which nginx would make absolute */
 
     if (submitted) {
-        failed |= !ngx_http_completion_add_header(r, "Location", "%V%V",
-                                                  &ctx->conf->uri,
-                                                  &ctx->capability);
+        failed |= !ngx_http_completion_reply_joined(r, "Location",
+                                       &ctx->conf->uri, &ctx->capability,
+                                       &ngx_http_completion_reply_nothing);
     }
 
     if (shown && ctx->prefer.wait) {
-        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
-                                                  "wait=%ui",
-                                                  ctx->prefer.seconds);
+        failed |= !ngx_http_completion_reply_number(r, "Preference-Applied",
+                                       &wait, ctx->prefer.seconds,
+                                       &ngx_http_completion_reply_nothing);
 
     } else if (shown && submitted && ctx->prefer.respond_async
                && (ctx->format != NGX_COMPLETION_FACE_TEXT || pending))
     {
-        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
-                                                  "respond-async");
+        failed |= !ngx_http_completion_add_text(r, "Preference-Applied",
+                                                "respond-async");
     }
 
     if (!shown || submitted || pending || ctx->view.decided) {
         r->disable_not_modified = 1;
-        h = ngx_http_completion_add_header(r, "Cache-Control", "no-store");
+        h = ngx_http_completion_add_text(r, "Cache-Control", "no-store");
         failed |= !ngx_http_completion_cache_control(r, h);
 
         return failed ? NGX_ERROR : NGX_OK;
@@ -119,30 +136,96 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     /* upstream's final word: it never changes */
 
-    failed |= !ngx_http_completion_add_header(r, "Vary", "Accept");
+    failed |= !ngx_http_completion_add_text(r, "Vary", "Accept");
 
-    h = ngx_http_completion_add_header(r, "ETag", "\"%c-%016xL\"",
-                        ctx->format == NGX_COMPLETION_FACE_TEXT ? 't' : 'j',
-                        ctx->view.digest);
+    h = ngx_http_completion_reply_etag(r, ctx);
     failed |= !h;
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, no-cache");
+        h = ngx_http_completion_add_text(r, "Cache-Control",
+                                         "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
                + ctx->conf->service->provider.dialect->lifetime;
 
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, max-age=%T, immutable",
-                                           ngx_max(rest, 0));
+        h = ngx_http_completion_reply_number(r, "Cache-Control", &max_age,
+                                             ngx_max(rest, 0), &immutable);
     }
 
     failed |= !ngx_http_completion_cache_control(r, h);
 
     return failed ? NGX_ERROR : NGX_OK;
+}
+
+
+/* printing them costs more than all the rest of a header */
+
+static ngx_table_elt_t *
+ngx_http_completion_reply_joined(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_str_t *text, ngx_str_t *after)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    value.len = before->len + text->len + after->len;
+    value.data = ngx_pnalloc(r->pool, value.len);
+
+    if (value.data == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(value.data, before->data, before->len);
+    p = ngx_cpymem(p, text->data, text->len);
+    ngx_memcpy(p, after->data, after->len);
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+static ngx_table_elt_t *
+ngx_http_completion_reply_number(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_uint_t n, ngx_str_t *after)
+{
+    u_char     *p, digits[NGX_INT64_LEN];
+    ngx_str_t   number;
+
+    p = digits + NGX_INT64_LEN;
+
+    do {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    number.data = p;
+    number.len = digits + NGX_INT64_LEN - p;
+
+    return ngx_http_completion_reply_joined(r, name, before, &number, after);
+}
+
+
+static ngx_table_elt_t *
+ngx_http_completion_reply_etag(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    u_char      bytes[8], hex[16];
+    ngx_str_t   digest, *kind;
+    ngx_uint_t  i;
+
+    static ngx_str_t  quote = ngx_string("\"");
+    static ngx_str_t  kinds[] = { ngx_string("\"j-"), ngx_string("\"t-") };
+
+    for (i = 0; i < 8; i++) {
+        bytes[i] = (u_char) (ctx->view.digest >> (56 - 8 * i));
+    }
+
+    digest.data = hex;
+    digest.len = ngx_hex_dump(hex, bytes, 8) - hex;
+
+    kind = &kinds[ctx->format == NGX_COMPLETION_FACE_TEXT];
+
+    return ngx_http_completion_reply_joined(r, "ETag", kind, &digest, &quote);
 }
 
 
@@ -228,8 +311,9 @@ ngx_http_completion_send(ngx_http_request_t *r,
     if (answer->status >= NGX_HTTP_BAD_REQUEST) {
         r->disable_not_modified = 1;
 
-        if (ngx_http_completion_add_header(r, "x-should-retry",
-                                           repeatable ? "true" : "false")
+        if ((repeatable
+                 ? ngx_http_completion_add_text(r, "x-should-retry", "true")
+                 : ngx_http_completion_add_text(r, "x-should-retry", "false"))
             == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -239,8 +323,10 @@ ngx_http_completion_send(ngx_http_request_t *r,
     /* in whole seconds, and not at once */
 
     if (retry_after
-        && ngx_http_completion_add_header(r, "Retry-After", "%M",
-                                          (retry_after + 999) / 1000)
+        && ngx_http_completion_reply_number(r, "Retry-After",
+                                        &ngx_http_completion_reply_nothing,
+                                        (retry_after + 999) / 1000,
+                                        &ngx_http_completion_reply_nothing)
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -295,10 +381,10 @@ ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     const char *fmt, ...)
 {
-    u_char           *p, *last;
-    size_t            size;
-    va_list           args;
-    ngx_table_elt_t  *h;
+    u_char     *p, *last;
+    size_t      size;
+    va_list     args;
+    ngx_str_t   value;
 
     size = 64;
 
@@ -316,6 +402,19 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     } while (last == p + size);
 
+    value.data = p;
+    value.len = last - p;
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
+    size_t len, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
         return NULL;
@@ -325,9 +424,8 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     h->hash = 1;
     h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value.data = p;
-    h->value.len = last - p;
+    h->key.len = len;
+    h->value = *value;
 
     return h;
 }

@@ -240,6 +240,14 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
 
+/* As they are, in memory that stays; and of literals. */
+ngx_table_elt_t *ngx_http_completion_push_header(ngx_http_request_t *r,
+    const char *name, size_t len, ngx_str_t *value);
+
+#define ngx_http_completion_add_text(r, name, text)                           \
+    ngx_http_completion_push_header(r, name, sizeof(name) - 1,                \
+                                    &(ngx_str_t) ngx_string(text))
+
 /*
  * Of a Cache-Control that was added, or NULL: nginx's other modules find it
  * where they look for one to replace; what led here may have left another.

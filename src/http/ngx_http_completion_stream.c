@@ -41,7 +41,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         /* the first event was there before it, while there can be a 500 */
 
         if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
-            || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
+            || ngx_http_completion_add_text(r, "X-Accel-Buffering", "no")
                == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
