@@ -39,6 +39,8 @@ static void ngx_completion_key_add(ngx_completion_zone_t *zone,
 static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
+static ngx_uint_t ngx_completion_key_forgotten(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
@@ -425,7 +427,9 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
             continue;
         }
 
-        if (ngx_completion_left(found->expires) > 0) {
+        if (ngx_completion_left(found->expires) > 0
+            && !ngx_completion_key_forgotten(zone, found))
+        {
             return found;
         }
 
@@ -558,6 +562,25 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
     }
 
     ngx_slab_free_locked(zone->shpool, key);
+}
+
+
+/* its operation was deleted; the mark of that outlives every key */
+
+static ngx_uint_t
+ngx_completion_key_forgotten(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key)
+{
+    ngx_str_t  id;
+
+    if (key->outcome != NGX_COMPLETION_OK) {
+        return 0;
+    }
+
+    id.data = key->u.id;
+    id.len = key->len;
+
+    return ngx_completion_record_deleted(zone, &id);
 }
 
 

@@ -301,6 +301,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         ngx_queue_init(&sh->lists[i]);
     }
 
+    ngx_queue_init(&sh->deleted);
+
     ngx_queue_init(&sh->line);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,

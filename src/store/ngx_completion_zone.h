@@ -114,6 +114,7 @@ typedef struct {
     ngx_completion_record_state_e  state;
     ngx_completion_state_e         verdict;    /* of a final one */
     unsigned                       decided:1;  /* by us, not by upstream */
+    unsigned                       deleted:1;  /* by a client, for all */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
     unsigned                       refused:1;  /* so are all polls of the zone,
@@ -289,6 +290,15 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
     ngx_str_t *id, ngx_completion_state_e verdict);
+
+/*
+ * Declares it deleted, of one that is pending as if it were cancelled: from
+ * now on it is as one that upstream does not know, and keys that lead to it
+ * lead nowhere.  NGX_OK: it was pending; NGX_DONE: it was not; NGX_DECLINED:
+ * unknown here, or deleted already.
+ */
+ngx_int_t ngx_completion_zone_delete(ngx_completion_zone_t *zone,
+    ngx_str_t *id);
 
 
 /* The token that all workers share */
