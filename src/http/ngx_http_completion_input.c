@@ -45,7 +45,7 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (input->type == NGX_COMPLETION_FACE_BODY_OTHER) {
+    if (!(ctx->conf->face->bodies & (1 << input->type))) {
         input->detail = ctx->conf->face->types;
         return NGX_DECLINED;
     }
@@ -85,6 +85,32 @@ ngx_http_completion_input(ngx_http_request_t *r,
     ctx->input.native = ctx->conf->service->provider.dialect->native;
 
     return ctx->conf->face->read(r->pool, &ctx->input, prompt);
+}
+
+
+void
+ngx_http_completion_asked(ngx_http_completion_ctx_t *ctx)
+{
+    ngx_completion_face_input_t  *input;
+
+    input = &ctx->input;
+
+    if (ctx->conf->face->negotiates) {
+        return;
+    }
+
+    if (ctx->request != ctx->request->main) {
+        return;
+    }
+
+    if (input->stream) {
+        ctx->format = NGX_COMPLETION_FACE_STREAM;
+        ctx->stream.event = input->after;
+
+    } else if (!input->background) {
+        ctx->held = 1;
+        ctx->wait_until = ngx_current_msec + ctx->conf->wait_max;
+    }
 }
 
 

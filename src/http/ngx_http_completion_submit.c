@@ -8,7 +8,11 @@
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    ngx_completion_outcome_e *outcome);
+static ngx_int_t ngx_http_completion_submit_model(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
+    ngx_completion_outcome_e *outcome);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
@@ -62,7 +66,9 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_completion_submit_ask(r, ctx, &ask);
+        ngx_http_completion_asked(ctx);
+
+        rc = ngx_http_completion_submit_ask(r, ctx, &ask, &outcome);
     }
 
     if (rc == NGX_OK) {
@@ -112,8 +118,10 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    ngx_completion_outcome_e *outcome)
 {
+    ngx_int_t                         rc;
     ngx_uint_t                        i, n;
     ngx_completion_prompt_t          *prompt;
     ngx_completion_message_t         *message;
@@ -152,15 +160,9 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ask->cache = ccf->cache;
     ask->shared = (ccf->cache && ccf->cache_shared);
 
-    if (ccf->model
-        && ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ccf->model && prompt->model.len == 0) {
-        ngx_str_set(&ctx->input.detail, "the model is empty");
-        return NGX_DECLINED;
+    rc = ngx_http_completion_submit_model(r, ctx, prompt, outcome);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     n = ccf->messages ? ccf->messages->nelts : 0;
@@ -208,6 +210,40 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ask->log = r->connection->log;
     ask->request_id.data = vv->data;
     ask->request_id.len = vv->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_model(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
+    ngx_completion_outcome_e *outcome)
+{
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ctx->conf;
+
+    if (ccf->face->models
+        && ngx_http_completion_model(r, ctx, &ctx->input.model, &prompt->model)
+           != NGX_OK)
+    {
+        *outcome = NGX_COMPLETION_MODEL_NOT_FOUND;
+        return NGX_DECLINED;
+    }
+
+    if (ccf->model == NULL || prompt->model.len) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (prompt->model.len == 0) {
+        ngx_str_set(&ctx->input.detail, "the model is empty");
+        return NGX_DECLINED;
+    }
 
     return NGX_OK;
 }
