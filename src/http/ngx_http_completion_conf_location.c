@@ -541,20 +541,20 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     metrics = (cf->args->nelts == 1);
 
-    if (metrics ? ccf->submits != NGX_CONF_UNSET : ccf->metrics) {
+    if (metrics ? ccf->face != NULL : ccf->metrics) {
         return "needs a location of its own: metrics and operations do not "
                "share one";
     }
 
-    if (ccf->metrics || (ccf->face == cmd->post
-                         && ccf->submits == (ngx_flag_t) cmd->offset))
-    {
+    if (ccf->metrics) {
         return "is duplicate";
     }
 
-    if (ccf->face == cmd->post) {
-        return "is duplicate: a location either submits or serves operations "
-               "only";
+    if (ccf->face && ccf->face == cmd->post) {
+        return (ccf->submits == (ngx_flag_t) cmd->offset)
+                   ? "is duplicate"
+                   : "is duplicate: a location either submits or serves "
+                     "operations only";
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
