@@ -136,6 +136,13 @@ ngx_command_t  ngx_http_completion_provider_commands[] = {
       offsetof(ngx_http_completion_block_t, params.poll_rate),
       NULL },
 
+    { ngx_string("submit_memory"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, submit_memory),
+      &ngx_http_completion_not_zero },
+
     { ngx_string("submit_queue"),
       NGX_CONF_TAKE1|NGX_CONF_TAKE2,
       ngx_http_completion_submit_queue,
@@ -270,6 +277,7 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     block->service = service;
     block->deadline = NGX_CONF_UNSET;
     block->request_timeout = NGX_CONF_UNSET_MSEC;
+    block->submit_memory = NGX_CONF_UNSET_SIZE;
     block->origin.tls_verify = NGX_CONF_UNSET;
     block->origin.connect_timeout = NGX_CONF_UNSET_MSEC;
     block->origin.max_response_size = NGX_CONF_UNSET_SIZE;
@@ -389,6 +397,7 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
     ngx_conf_init_value(block->origin.tls_verify, 1);
     ngx_conf_init_msec_value(block->origin.connect_timeout, 5000);
     ngx_conf_init_size_value(block->origin.max_response_size, 4 * 1024 * 1024);
+    ngx_conf_init_size_value(block->submit_memory, 64 * 1024 * 1024);
 
     if (block->zone.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -405,6 +414,7 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
     }
 
     p->request_timeout = block->request_timeout;
+    service->submit_memory = block->submit_memory;
 
     if (ngx_http_completion_block_origin(cf, block, &block->submit_url,
                                          p->dialect->submit_url, "submit_url",

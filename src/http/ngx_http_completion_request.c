@@ -165,4 +165,8 @@ ngx_http_completion_cleanup(void *data)
     if (ctx->pool) {
         ngx_destroy_pool(ctx->pool);
     }
+
+    if (ctx->input_pool) {
+        ngx_destroy_pool(ctx->input_pool);
+    }
 }

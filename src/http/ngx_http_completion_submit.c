@@ -7,18 +7,31 @@
 
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
+static ngx_int_t ngx_http_completion_submit_named(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
-    ngx_completion_outcome_e *outcome);
-static ngx_int_t ngx_http_completion_submit_model(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_completion_outcome_e *outcome);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask);
+static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_submit_request_id(void *data,
+    u_char *id);
+static ngx_int_t ngx_http_completion_submit_again(void *data,
+    ngx_completion_ask_t *ask);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_copy(ngx_pool_t *pool,
     ngx_str_t *s);
+
+
+static const ngx_completion_client_t  ngx_http_completion_submit_client = {
+    ngx_http_completion_submit_handler,
+    ngx_http_completion_submit_request_id,
+    ngx_http_completion_submit_again
+};
 
 
 ngx_int_t
@@ -66,14 +79,18 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome);
 
     if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_named(r, ctx, &outcome);
+    }
+
+    if (rc == NGX_OK) {
         ngx_http_completion_asked(ctx);
 
-        rc = ngx_http_completion_submit_ask(r, ctx, &ask, &outcome);
+        rc = ngx_http_completion_submit_ask(r, ctx, &ask);
     }
 
     if (rc == NGX_OK) {
         rc = ngx_completion_submit_start(ctx->conf->service, &ask,
-                                         ngx_http_completion_submit_handler,
+                                         &ngx_http_completion_submit_client,
                                          ctx, &submit);
         ctx->input.detail = ask.reason;
     }
@@ -88,6 +105,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
         if (rc == NGX_OK) {
             ctx->submit = submit;
+            ngx_http_completion_input_drop(ctx);
             return;
         }
 
@@ -114,26 +132,96 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 }
 
 
+/* the model by its name, and what is shown again: it outlives the body */
+
+static ngx_int_t
+ngx_http_completion_submit_named(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome)
+{
+    if (ctx->conf->face->models == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_completion_model(r, ctx, &ctx->input.model, &ctx->model)
+        != NGX_OK)
+    {
+        *outcome = NGX_COMPLETION_MODEL_NOT_FOUND;
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_completion_submit_copy(r->pool, &ctx->input.model) != NGX_OK
+        || ngx_http_completion_submit_copy(r->pool, &ctx->input.echo)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 /* the location's part of the prompt, and whose it is */
 
 static ngx_int_t
 ngx_http_completion_submit_ask(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
-    ngx_completion_outcome_e *outcome)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
+{
+    ngx_int_t                        rc;
+    ngx_uint_t                       i;
+    ngx_completion_message_t        *message;
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ctx->conf;
+
+    ask->pool = ctx->input_pool;
+    ask->log = r->connection->log;
+    ask->owner = ctx->owner;
+    ask->idempotency = ccf->idempotency;
+    ask->cache = ccf->cache;
+    ask->shared = (ccf->cache && ccf->cache_shared);
+    ask->held = ngx_http_completion_input_held(r);
+
+    rc = ngx_http_completion_submit_prompt(r, ctx, &ask->prompt);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    message = ctx->messages.elts;
+
+    for (i = 0; i < ctx->messages.nelts; i++) {
+        ask->held += message[i].text.len;
+    }
+
+    if (ccf->idempotency
+        && ngx_http_completion_header(r, "idempotency-key", &ask->key)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ask->key.data && ngx_http_completion_parse_key(&ask->key) != NGX_OK) {
+        ngx_str_set(&ctx->input.detail,
+                    "there must be one Idempotency-Key, of 1 to 255 visible "
+                    "ASCII characters");
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the same each time, whatever its variables are by now */
+
+static ngx_int_t
+ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt)
 {
     ngx_int_t                         rc;
-    ngx_uint_t                        i, n;
-    ngx_completion_prompt_t          *prompt;
-    ngx_completion_message_t         *message;
-    ngx_http_variable_value_t        *vv;
-    ngx_http_completion_message_t    *source;
     ngx_http_completion_loc_conf_t   *ccf;
     ngx_http_completion_main_conf_t  *cmcf;
 
     ccf = ctx->conf;
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
-
-    prompt = &ask->prompt;
 
     if (ccf->temperature.len) {
         prompt->temperature = ccf->temperature;
@@ -154,21 +242,47 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
 
     prompt->inputs = &cmcf->inputs;
 
-    ask->pool = r->pool;
-    ask->owner = ctx->owner;
-    ask->idempotency = ccf->idempotency;
-    ask->cache = ccf->cache;
-    ask->shared = (ccf->cache && ccf->cache_shared);
+    if (ctx->messages.elts == NULL) {
+        rc = ngx_http_completion_submit_evaluate(r, ctx);
 
-    rc = ngx_http_completion_submit_model(r, ctx, prompt, outcome);
-    if (rc != NGX_OK) {
-        return rc;
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    prompt->model = ctx->model;
+    prompt->messages = ctx->messages;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_uint_t                       i, n;
+    ngx_completion_message_t        *message;
+    ngx_http_completion_message_t   *source;
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ctx->conf;
+
+    if (ccf->model && ctx->model.len == 0
+        && ngx_http_complex_value(r, ccf->model, &ctx->model) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ccf->model && ctx->model.len == 0) {
+        ngx_str_set(&ctx->input.detail, "the model is empty");
+        return NGX_DECLINED;
     }
 
     n = ccf->messages ? ccf->messages->nelts : 0;
     source = ccf->messages ? ccf->messages->elts : NULL;
 
-    if (ngx_array_init(&prompt->messages, r->pool, n + 1,
+    if (ngx_array_init(&ctx->messages, r->pool, n + 1,
                        sizeof(ngx_completion_message_t))
         != NGX_OK)
     {
@@ -176,7 +290,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     }
 
     for (i = 0; i < n; i++) {
-        message = ngx_array_push(&prompt->messages);
+        message = ngx_array_push(&ctx->messages);
         ngx_memzero(message, sizeof(ngx_completion_message_t));
         message->role = source[i].role;
 
@@ -187,19 +301,21 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
         }
     }
 
-    if (ccf->idempotency
-        && ngx_http_completion_header(r, "idempotency-key", &ask->key)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    return NGX_OK;
+}
 
-    if (ask->key.data && ngx_http_completion_parse_key(&ask->key) != NGX_OK) {
-        ngx_str_set(&ctx->input.detail,
-                    "there must be one Idempotency-Key, of 1 to 255 visible "
-                    "ASCII characters");
-        return NGX_DECLINED;
-    }
+
+static ngx_int_t
+ngx_http_completion_submit_request_id(void *data, u_char *id)
+{
+    ngx_http_request_t               *r;
+    ngx_http_completion_ctx_t        *ctx;
+    ngx_http_variable_value_t        *vv;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    ctx = data;
+    r = ctx->request;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
     vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
 
@@ -207,45 +323,29 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ask->log = r->connection->log;
-    ask->request_id.data = vv->data;
-    ask->request_id.len = vv->len;
+    ngx_memcpy(id, vv->data, vv->len);
 
     return NGX_OK;
 }
 
 
+/* it had joined another one, and is the one to be sent now */
+
 static ngx_int_t
-ngx_http_completion_submit_model(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
-    ngx_completion_outcome_e *outcome)
+ngx_http_completion_submit_again(void *data, ngx_completion_ask_t *ask)
 {
-    ngx_http_completion_loc_conf_t  *ccf;
+    ngx_http_completion_ctx_t  *ctx;
 
-    ccf = ctx->conf;
+    ctx = data;
 
-    if (ccf->face->models
-        && ngx_http_completion_model(r, ctx, &ctx->input.model, &prompt->model)
-           != NGX_OK)
+    if (ngx_http_completion_input_again(ctx->request, ctx, ask->pool,
+                                        &ask->prompt)
+        != NGX_OK)
     {
-        *outcome = NGX_COMPLETION_MODEL_NOT_FOUND;
-        return NGX_DECLINED;
-    }
-
-    if (ccf->model == NULL || prompt->model.len) {
-        return NGX_OK;
-    }
-
-    if (ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (prompt->model.len == 0) {
-        ngx_str_set(&ctx->input.detail, "the model is empty");
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
+    return ngx_http_completion_submit_prompt(ctx->request, ctx, &ask->prompt);
 }
 
 

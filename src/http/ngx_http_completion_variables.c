@@ -274,6 +274,7 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
     u_char                        *p;
     size_t                         len;
     ngx_uint_t                     i;
+    ngx_array_t                   *members;
     ngx_http_completion_ctx_t     *ctx;
     ngx_completion_json_member_t  *member;
 
@@ -286,13 +287,15 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    if (ctx == NULL || ctx->input.members == NULL) {
+    members = ctx ? ngx_http_completion_input_members(r, ctx, v) : NULL;
+
+    if (members == NULL) {
         return NGX_OK;
     }
 
-    member = ctx->input.members->elts;
+    member = members->elts;
 
-    for (i = 0; i < ctx->input.members->nelts; i++) {
+    for (i = 0; i < members->nelts; i++) {
 
         if (member[i].type == NGX_COMPLETION_JSON_STRING
             && member[i].name.len == len

@@ -2,8 +2,9 @@
 /*
  *            start --> CREDENTIAL ----------> LINE --> SENT --> DONE
  *              ^        |      ^               |        |
- *              |        v      + news, 1 s     +--------+ 401, once
- *              +------ TURN <---------------------------+
+ *              |        v      + news, 1 s     |        | 401, once
+ *              +------ TURN <------------------+--------+
+ *                                   the fence: not now
  *
  * CREDENTIAL waits where there is no token, LINE for a connection; SENT is
  * behind the fence: upstream may have it.  In TURN a paced call is its
@@ -55,7 +56,8 @@ ngx_completion_call_create(ngx_completion_service_t *service,
     ngx_pool_t             *pool;
     ngx_completion_call_t  *call;
 
-    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT ? 4096 : 1024,
+    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT
+                               ? NGX_COMPLETION_CALL_SUBMIT_POOL : 1024,
                            service->log);
     if (pool == NULL) {
         return NULL;
@@ -216,11 +218,7 @@ ngx_completion_call_send(ngx_completion_call_t *call,
         f->hold = 1;
     }
 
-    if (call->tries++ && call->kind == NGX_COMPLETION_KIND_SUBMIT) {
-        ngx_completion_metrics_add(
-                     &call->service->zone->metrics->retries[call->kind], 1);
-    }
-
+    call->tries++;
     call->fetch = f;
     call->generation = shown->generation;
 
@@ -237,7 +235,12 @@ ngx_completion_call_fence(ngx_completion_fetch_t *f)
 {
     ngx_completion_call_t *call = f->data;
 
-    if (call->fence && call->fence(call) != NGX_OK) {
+    ngx_int_t  rc;
+
+    rc = call->fence ? call->fence(call) : NGX_OK;
+
+    if (rc != NGX_OK) {
+        call->early = (rc == NGX_AGAIN);
         return NGX_DECLINED;
     }
 
@@ -253,8 +256,26 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
     ngx_completion_call_t *call = f->data;
 
     call->fetch = NULL;
+
+    if (call->early) {
+
+        /* it was no try */
+
+        call->early = 0;
+        call->tries--;
+
+        ngx_completion_fetch_destroy(f);
+        ngx_completion_call_turn(call);
+        return;
+    }
+
     call->elapsed += f->elapsed;
     call->retry_after = 0;
+
+    if (call->tries > 1 && call->kind == NGX_COMPLETION_KIND_SUBMIT) {
+        ngx_completion_metrics_add(
+                     &call->service->zone->metrics->retries[call->kind], 1);
+    }
 
     ngx_completion_provider_answer(&call->service->provider, call->kind, f,
                                    call->pool,

@@ -326,7 +326,7 @@ ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
 
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-    if (submit->sent) {
+    if (submit->turn == NGX_COMPLETION_TURN_SENT) {
         end.state = NGX_COMPLETION_KEY_ENDED;
         end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }

@@ -5,7 +5,9 @@
 #include "ngx_completion_zone_sh.h"
 
 
-#define NGX_COMPLETION_EVICT_TRIES    256
+/* at what cannot go, in each list and under one lock at most */
+#define NGX_COMPLETION_EVICT_LOOKS    256
+
 #define NGX_COMPLETION_PASSING_TIME   60000
 #define NGX_COMPLETION_READING_TIME   1000
 
@@ -20,12 +22,15 @@
     ngx_completion_metrics_add(&(zone)->metrics->evictions[list], 1)
 
 
+static ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone,
+    ngx_uint_t *looks);
 static ngx_completion_key_sh_t *ngx_completion_room_cached(
-    ngx_completion_zone_t *zone);
+    ngx_completion_zone_t *zone, ngx_uint_t *looks);
 static void ngx_completion_room_drop(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_room_victim(
-    ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
+    ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted,
+    ngx_uint_t *looks);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
@@ -34,6 +39,7 @@ ngx_int_t
 ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
     ngx_completion_chunk_sh_t **chunks)
 {
+    ngx_uint_t                  looks[NGX_COMPLETION_METRICS_EVICTIONS];
     ngx_completion_chunk_sh_t  *chunk;
 
     _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
@@ -44,6 +50,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
                    "a key fits into a chunk");
 
     *chunks = NULL;
+    ngx_memzero(looks, sizeof(looks));
 
     while (n) {
         chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
@@ -53,7 +60,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
             *chunks = chunk;
             n--;
 
-        } else if (ngx_completion_room_evict(zone) != NGX_OK) {
+        } else if (ngx_completion_room_evict(zone, looks) != NGX_OK) {
             ngx_completion_chunks_free(zone, chunks);
             return NGX_DECLINED;
         }
@@ -68,6 +75,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
 void *
 ngx_completion_room_asked(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t                   looks;
     ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
@@ -75,8 +83,9 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
         return chunk;
     }
 
+    looks = 0;
     record = ngx_completion_room_victim(zone, NGX_COMPLETION_METRICS_PENDING,
-                                        1);
+                                        1, &looks);
     if (record == NULL) {
         return NULL;
     }
@@ -121,8 +130,10 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 }
 
 
-ngx_int_t
-ngx_completion_room_evict(ngx_completion_zone_t *zone)
+/* one of what may go */
+
+static ngx_int_t
+ngx_completion_room_evict(ngx_completion_zone_t *zone, ngx_uint_t *looks)
 {
     ngx_uint_t                   list;
     ngx_queue_t                 *followers;
@@ -147,7 +158,7 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
     for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
 
         if (list == NGX_COMPLETION_METRICS_CACHED) {
-            key = ngx_completion_room_cached(zone);
+            key = ngx_completion_room_cached(zone, &looks[list]);
 
             if (key) {
                 ngx_completion_room_drop(zone, key);
@@ -157,7 +168,7 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
             continue;
         }
 
-        record = ngx_completion_room_victim(zone, list, 0);
+        record = ngx_completion_room_victim(zone, list, 0, &looks[list]);
 
         if (record == NULL) {
             continue;
@@ -181,19 +192,28 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
 
 
 static ngx_completion_key_sh_t *
-ngx_completion_room_cached(ngx_completion_zone_t *zone)
+ngx_completion_room_cached(ngx_completion_zone_t *zone, ngx_uint_t *looks)
 {
     ngx_queue_t              *q, *cached;
     ngx_completion_key_sh_t  *key;
 
     cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
-    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
+    for ( /* void */ ;
+         *looks < NGX_COMPLETION_EVICT_LOOKS && !ngx_queue_empty(cached);
+         (*looks)++)
+    {
+        q = ngx_queue_head(cached);
         key = ngx_queue_data(q, ngx_completion_key_sh_t, queue);
 
         if (!ngx_completion_key_awaited(key)) {
             return key;
         }
+
+        /* not to be met again by the next call */
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(cached, q);
     }
 
     return NULL;
@@ -211,21 +231,18 @@ ngx_completion_room_drop(ngx_completion_zone_t *zone,
 
 static ngx_completion_record_sh_t *
 ngx_completion_room_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
-    ngx_uint_t wanted)
+    ngx_uint_t wanted, ngx_uint_t *looks)
 {
-    ngx_uint_t                   n;
     ngx_queue_t                 *q, *head;
     ngx_completion_record_sh_t  *record;
 
     head = &zone->sh->lists[list];
 
-    for (n = 0; n < NGX_COMPLETION_EVICT_TRIES; n++) {
+    for ( /* void */ ;
+         *looks < NGX_COMPLETION_EVICT_LOOKS && !ngx_queue_empty(head);
+         (*looks)++)
+    {
         q = ngx_queue_head(head);
-
-        if (q == head) {
-            break;
-        }
-
         record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
 
         if (!ngx_completion_record_leased(record)
@@ -233,8 +250,6 @@ ngx_completion_room_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
         {
             return record;
         }
-
-        /* not to be met again by the next call */
 
         ngx_queue_remove(q);
         ngx_queue_insert_tail(head, q);
@@ -250,7 +265,6 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;
     ngx_completion_record_sh_t  *record;
-    ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_keys_sweep(zone);
 
@@ -287,17 +301,24 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
         ngx_completion_record_delete(zone, record);
     }
 
-    head = &zone->sh->line;
+    ngx_completion_room_sweep(zone, 2);
+}
 
-    for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
-        submit = ngx_queue_data(ngx_queue_head(head),
-                                ngx_completion_submit_sh_t, queue);
 
-        if (ngx_completion_line_leased(submit)) {
-            break;
+void
+ngx_completion_room_sweep(ngx_completion_zone_t *zone, ngx_uint_t n)
+{
+    ngx_completion_submit_sh_t  *submit;
+
+    n = ngx_min(n, zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]);
+
+    for ( /* void */ ; n; n--) {
+        submit = ngx_completion_line_after(zone, zone->sh->swept);
+        zone->sh->swept = submit->lease;
+
+        if (!ngx_completion_line_lives(submit)) {
+            ngx_completion_keys_orphaned(zone, submit);
         }
-
-        ngx_completion_keys_orphaned(zone, submit);
     }
 }
 

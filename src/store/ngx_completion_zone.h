@@ -30,7 +30,8 @@
 #define NGX_COMPLETION_KEY_DIGEST  16
 
 
-typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;
+typedef struct ngx_completion_zone_sh_s     ngx_completion_zone_sh_t;
+typedef struct ngx_completion_lasting_sh_s  ngx_completion_lasting_sh_t;
 
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct {
 
     ngx_completion_metrics_sh_t         *metrics;
     ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
+    ngx_completion_quota_sh_t           *quotas;   /* by kinds of calls */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -184,12 +186,13 @@ void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
 /* Submits */
 
 /*
- * Reserves the record of a submit and its time of sending, *delay ms from
- * now.  NGX_OK; NGX_DONE: not to be submitted, *found says what is known by
- * the keys (may be NULL), joined being the lease of the submit that this one
- * has joined before, or 0; NGX_DECLINED: no room; NGX_BUSY: the quota's line
- * is full or too long, *delay says when to try again.  The lease ends by
- * itself after the delay and ttl ms.
+ * Reserves the record of a submit: NGX_OK, and *delay is 0 where a start is
+ * due, else ms until one will be, as far as can be told: it waits in line.
+ * NGX_DONE: not to be submitted, *found says what is known by the keys (may be
+ * NULL), joined being the lease of the submit that this one has joined before,
+ * or 0; NGX_DECLINED: no room; NGX_BUSY: the line is full or too long, *delay
+ * says when to try again.  The lease ends by itself ttl ms after the longest
+ * wait.
  */
 ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t joined,
@@ -201,8 +204,29 @@ ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
     ngx_completion_found_t *found);
 
 /*
- * The fence: from now on upstream may have the submit, and nobody sends it
- * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
+ * Calls those whose start is due, whichever worker they are of: NGX_OK: news
+ * of their leases' hashes are out, or NGX_DONE.  To be asked again in *wait
+ * ms; 0: nobody waits.
+ */
+ngx_int_t ngx_completion_zone_call(ngx_completion_zone_t *zone,
+    ngx_msec_t *wait);
+
+/* What a call is announced as. */
+#define ngx_completion_lease_hash(lease)  ((uint32_t) (lease))
+
+/*
+ * Asks for the start of a submit that is to be sent, or sent again.  NGX_OK:
+ * it is called, and its lease ends ttl ms from now; NGX_AGAIN: it waits in the
+ * place that it had before, for *delay ms or so, and for limit ms at most;
+ * NGX_DECLINED: its lease has ended.
+ */
+ngx_int_t ngx_completion_zone_turn(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_msec_t ttl, ngx_msec_t limit, ngx_msec_t *delay);
+
+/*
+ * The fence: from now on upstream may have the submit, and nobody sends it in
+ * its place.  NGX_OK: it has taken a start; NGX_AGAIN: there is none, it waits
+ * in line; NGX_DECLINED: its lease has ended.
  */
 ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
     uint64_t lease);
@@ -211,20 +235,12 @@ ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
 
 /*
- * The submit is to be sent once more, in so many ms at the latest: NGX_OK with
- * its new time of sending, or NGX_DECLINED: too late, or its record is gone.
- * The lease then ends behind the deadline.
- */
-ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
-    uint64_t lease, ngx_msec_t latest, ngx_msec_t deadline,
-    ngx_msec_t *delay);
-
-/*
  * The submit was refused, or nobody knows: its record goes, and those who
- * joined it are told (found->state, outcome, retry_after).
+ * joined it are told (found->state, outcome, retry_after).  NGX_OK: another
+ * one was called, as by _call(); or NGX_DONE.
  */
-void ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
-    ngx_completion_found_t *found);
+ngx_int_t ngx_completion_zone_release(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_completion_found_t *found);
 
 /*
  * The submit was accepted under this id: its record is found by it from now

@@ -112,7 +112,7 @@ sub directives () {
     is_deeply [ sort keys %documented ], [ sort keys %{ $is{directive} } ], 'those of the module';
 
     my %release = map { $_ => 1 } CompletionAsync::Example::slurp("$root/CHANGELOG.md")
-        =~ /^## \[([\w.]+)\]/mg;
+        =~ /^## \[([0-9.]+|Unreleased)\]/mg;
 
     for my $directive (@documented) {
         my $name = $directive->{name};

@@ -108,6 +108,7 @@ provider(ngx_completion_service_t *service)
 
     words(service->zone, sizeof(ngx_completion_zone_t));
     words(&service->provider, sizeof(ngx_completion_provider_t));
+    words(&service->submit_memory, sizeof(size_t));
     words(&conf->data_logging, sizeof(ngx_flag_t));
 
     /* an address of a string says nothing of it */

@@ -107,7 +107,8 @@ EOC
 my $emulator = $t->emulator;
 
 # What costs nothing, and may succeed later.
-my %REPEAT = map { $_ => 1 } qw(quota_exceeded zone_full upstream_unavailable upstream_timeout);
+my %REPEAT = map { $_ => 1 } qw(quota_exceeded zone_full overloaded upstream_unavailable
+    upstream_timeout);
 
 
 sub finished ($text, %arg) {

@@ -211,7 +211,7 @@ my (%ended, @final, $cancels);
 my %SUBMITS = (
     accepted => 0, joined => 0, cached => 0, replayed => 0, invalid_request => 0,
     quota_exceeded => 0, upstream_rejected => 0, outcome_unknown => 0, upstream_unavailable => 0,
-    upstream_timeout => 0, zone_full => 0, idempotency_mismatch => 0,
+    upstream_timeout => 0, zone_full => 0, overloaded => 0, idempotency_mismatch => 0,
 );
 
 
@@ -476,11 +476,7 @@ sub balanced ($name, %arg) {
     says($metrics, "$name: the rest",
         map({ [ 'submits_total', { @of, result => $_ }, $SUBMITS{$_} ] } keys %SUBMITS),
         map({ [ 'operations_finished_total', { @of, state => $_ }, $ended{$_} // 0 ] }
-<<<<<<< HEAD:t/operate/metrics.t
-            qw(completed incomplete tool_calls failed cancelled lost)),
-=======
-            qw(completed incomplete failed cancelled lost too_large unreadable)),
->>>>>>> w/users:t/metrics.t
+            qw(completed incomplete tool_calls failed cancelled lost too_large unreadable)),
         [ 'operation_duration_seconds_count', {@of},
             sum0 @ended{qw(completed incomplete tool_calls failed)} ],
         [ 'cancels_total', {@of}, $cancels ],
