@@ -154,6 +154,10 @@ struct ngx_completion_face_s {
     unsigned                             negotiates:1;  /* headers say how to
                                                            answer and wait, not
                                                            the body */
+    time_t                               orphans;       /* seconds that what was
+                                                           not delivered waits
+                                                           for an equal
+                                                           request; 0: not */
     unsigned                             results:1;     /* its views of what
                                                            has ended have the
                                                            result */

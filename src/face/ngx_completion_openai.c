@@ -48,6 +48,7 @@ const ngx_completion_face_t  ngx_completion_openai = {
     .bodies = 1 << NGX_COMPLETION_FACE_BODY_JSON,
     .types = ngx_string("application/json is supported"),
     .prefixes = ngx_completion_openai_prefixes,
+    .orphans = 600,
     .results = 1,
     .request_id = "X-Request-Id",
     .poll_after = "openai-poll-after-ms",

@@ -53,6 +53,8 @@ ngx_http_completion_reply(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ctx->delivered = 1;
+
     return ngx_http_completion_send(r, &answer, 0,
                             (answer.status == NGX_HTTP_ACCEPTED || pending)
                                 ? ngx_max(ctx->view.next, 1) : 0);

@@ -71,6 +71,8 @@ typedef struct {
     ngx_completion_result_t         *result;        /* of its document */
     ngx_completion_source_e          source;
     unsigned                         replayed:1;    /* by its key */
+    unsigned                         delivered:1;   /* as far as we can tell */
+    ngx_completion_hold_t            hold;
     unsigned                         dropped:1;     /* what was read of the
                                                        input */
 

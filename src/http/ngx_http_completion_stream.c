@@ -90,6 +90,8 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    ctx->delivered = 1;
+
     /* whoever comes back is told why it cannot go on */
 
     if (ctx->view.verdict != NGX_COMPLETION_PENDING || ctx->view.refused

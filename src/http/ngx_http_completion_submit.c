@@ -167,6 +167,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
 {
     ngx_int_t                        rc;
+    ngx_str_t                        repeats;
     ngx_uint_t                       i;
     ngx_completion_message_t        *message;
     ngx_http_completion_loc_conf_t  *ccf;
@@ -180,6 +181,18 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ask->cache = ccf->cache;
     ask->shared = (ccf->cache && ccf->cache_shared);
     ask->held = ngx_http_completion_input_held(r);
+
+    if (ccf->face->orphans) {
+        ask->orphan = ccf->face->orphans;
+
+        if (ngx_http_completion_header(r, "x-stainless-retry-count", &repeats)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        ask->repeated = (ngx_atoi(repeats.data, repeats.len) > 0);
+    }
 
     rc = ngx_http_completion_submit_prompt(r, ctx, &ask->prompt);
     if (rc != NGX_OK) {
@@ -384,6 +397,8 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
 
     service = ctx->conf->service;
     answer = &submit->call.answer;
+
+    ngx_completion_submit_hold(submit, &ctx->hold);
 
     ctx->source = submit->source;
     ctx->upstream.tries = submit->call.tries;

@@ -214,6 +214,8 @@ struct ngx_completion_key_sh_s {
     u_char                       flags;
     u_char                       verdict;   /* of the cache, of its operation:
                                                an ngx_completion_state_e */
+    uint16_t                     holders;   /* of an orphan that is none yet:
+                                               requests that wait */
 
     union {
         uint64_t                 lease;     /* of the submit under way */
@@ -228,6 +230,7 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
+#define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
 
 
 /* a document may take three quarters, these the fourth */
