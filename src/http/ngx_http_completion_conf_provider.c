@@ -663,7 +663,10 @@ ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     size = ngx_parse_size(&value[2]);
-    min = 8 * ngx_pagesize;
+
+    /* what it needs for itself is half of that, and will not be less */
+
+    min = 16 * ngx_pagesize;
 
     if (size == NGX_ERROR || size < min) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
