@@ -476,11 +476,7 @@ sub balanced ($name, %arg) {
     says($metrics, "$name: the rest",
         map({ [ 'submits_total', { @of, result => $_ }, $SUBMITS{$_} ] } keys %SUBMITS),
         map({ [ 'operations_finished_total', { @of, state => $_ }, $ended{$_} // 0 ] }
-<<<<<<< HEAD:t/operate/metrics.t
-            qw(completed incomplete tool_calls failed cancelled lost)),
-=======
-            qw(completed incomplete failed cancelled lost too_large unreadable)),
->>>>>>> w/users:t/metrics.t
+            qw(completed incomplete tool_calls failed cancelled lost too_large unreadable)),
         [ 'operation_duration_seconds_count', {@of},
             sum0 @ended{qw(completed incomplete tool_calls failed)} ],
         [ 'cancels_total', {@of}, $cancels ],
