@@ -78,6 +78,19 @@ typedef ngx_int_t (*ngx_completion_json_handler_pt)(void *data,
     ngx_completion_json_event_t *event);
 
 typedef struct ngx_completion_json_writer_s  ngx_completion_json_writer_t;
+typedef struct ngx_completion_json_node_s    ngx_completion_json_node_t;
+
+
+/* A value, and those in it, in order. */
+struct ngx_completion_json_node_s {
+    ngx_completion_json_node_t  *parent;
+    ngx_completion_json_node_t  *next;    /* in the same container */
+    ngx_completion_json_node_t  *first;   /* of a container that has any */
+    ngx_str_t                    name;    /* in an object */
+    ngx_str_t                    value;   /* as of an event */
+    ngx_completion_json_type_e   type;
+    unsigned                     boolean:1;
+};
 
 
 /*
@@ -98,6 +111,14 @@ ngx_int_t ngx_completion_json_members(ngx_pool_t *pool, ngx_str_t *text,
 ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     const ngx_completion_json_path_t *paths,
     ngx_completion_json_handler_pt handler, void *data, const char **reason);
+
+/* All of an object in the pool, 65536 values at most.  Returns as above. */
+ngx_int_t ngx_completion_json_tree(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_completion_json_node_t **root, const char **reason);
+
+/* The first member of this name, or NULL. */
+ngx_completion_json_node_t *ngx_completion_json_child(
+    ngx_completion_json_node_t *object, const char *name);
 
 /* NGX_OK, or NGX_DECLINED: overlong forms, surrogates, beyond 10FFFF. */
 ngx_int_t ngx_completion_utf8_check(u_char *p, size_t len);
@@ -141,6 +162,10 @@ void ngx_completion_json_raw(ngx_completion_json_writer_t *w,
 /* What the reader told: copies a text when called for every event. */
 void ngx_completion_json_event(ngx_completion_json_writer_t *w,
     ngx_completion_json_event_t *event);
+
+/* A value of a tree, and all that is in it. */
+void ngx_completion_json_copy(ngx_completion_json_writer_t *w,
+    ngx_completion_json_node_t *node);
 
 /* Bytes written so far. */
 size_t ngx_completion_json_written(ngx_completion_json_writer_t *w);

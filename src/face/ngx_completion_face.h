@@ -2,9 +2,9 @@
 /*
  * How a client spells it.  A face is a table: where its requests go below a
  * location, how a body reads as a prompt, and how an operation, its news and
- * a problem are written.  Each has a file here, the only place that knows its
- * shapes; HTTP around them (headers, what is negotiated, sending) is the
- * caller's.
+ * a problem are written.  Each has files of its name here, the only ones that
+ * know its shapes, and a line in the list of all; HTTP around them (headers,
+ * what is negotiated, sending) is the caller's.
  *
  *     path -> routes -> action        body -> read -> prompt -> a dialect
  *     operation -> write, event -> body        outcome -> error -> body
@@ -32,7 +32,9 @@ typedef enum {
     NGX_COMPLETION_FACE_NOTHING = 0,
     NGX_COMPLETION_FACE_SUBMIT,
     NGX_COMPLETION_FACE_READ,
-    NGX_COMPLETION_FACE_CANCEL
+    NGX_COMPLETION_FACE_CANCEL,
+    NGX_COMPLETION_FACE_DELETE,
+    NGX_COMPLETION_FACE_MODELS                    /* all, or the one named */
 } ngx_completion_face_action_e;
 
 
@@ -42,6 +44,8 @@ typedef struct {
     ngx_completion_face_action_e         get;     /* and HEAD */
     ngx_completion_face_action_e         post;
     ngx_completion_face_action_e         delete;
+    ngx_uint_t                           shape;   /* of what goes by it, in
+                                                     the face's own words */
 } ngx_completion_face_route_t;
 
 
@@ -54,17 +58,37 @@ typedef enum {
 } ngx_completion_face_body_e;
 
 
-/* A request's body, but of an OTHER type, and what is read in it. */
+/*
+ * A request's body, but of a type that the face does not take, or the query of
+ * one without a body, and what is read in it.
+ */
 typedef struct {
+    ngx_uint_t                           shape;    /* of its route */
     ngx_completion_face_body_e           type;
     ngx_str_t                            native;   /* the member that makes it
                                                       one of upstream's */
     ngx_str_t                            body;
 
-    ngx_array_t                         *members;  /* out: json_member_t, of
-                                                      the top level, or fields;
+    /* out */
+
+    ngx_array_t                         *members;  /* json_member_t, of the
+                                                      top level, or fields;
                                                       NULL: there are none */
-    ngx_str_t                            detail;   /* out: what is wrong */
+    ngx_str_t                            detail;   /* what is wrong, */
+    const char                          *code;     /* in a word; NULL: the
+                                                      outcome's, */
+    ngx_str_t                            param;    /* and where; or empty */
+
+    /* out, of a face that does not negotiate */
+
+    ngx_str_t                            model;    /* as asked for */
+    ngx_str_t                            echo;     /* JSON; or empty */
+    ngx_int_t                            after;    /* the event seen last;
+                                                      -1: none */
+    unsigned                             background:1;  /* its end is not
+                                                           waited for */
+    unsigned                             stream:1;
+    unsigned                             usage:1;  /* at a stream's end */
 } ngx_completion_face_input_t;
 
 
@@ -79,14 +103,27 @@ typedef enum {
 /* An operation, as the client that asks is to see it. */
 typedef struct {
     ngx_str_t                            id;       /* the client's */
+    time_t                               submitted;
     ngx_completion_state_e               state;
     ngx_str_t                            document; /* the id is left out */
     size_t                               id_offset;
-    ngx_completion_result_t             *result;   /* for a text, of one that
-                                                      has ended */
+    ngx_completion_result_t             *result;   /* of one that has ended,
+                                                      for a text, or a face
+                                                      that needs it */
+    ngx_completion_face_input_t         *input;    /* what was asked */
     unsigned                             accepted:1;  /* just now, and its end
                                                          is not waited for */
+    unsigned                             deleted:1;   /* just now */
 } ngx_completion_face_view_t;
+
+
+/* Why a request has no operation to show. */
+typedef struct {
+    ngx_completion_outcome_e             outcome;
+    ngx_str_t                            detail;   /* or empty */
+    const char                          *code;     /* NULL: the outcome's */
+    ngx_str_t                            param;    /* or empty */
+} ngx_completion_face_fault_t;
 
 
 /* What is sent; zeroed for who writes it. */
@@ -106,12 +143,40 @@ struct ngx_completion_face_s {
     const ngx_completion_face_route_t   *routes;
     const ngx_completion_face_route_t   *operations;
 
-    ngx_str_t                            types;    /* that are read, in words */
+    ngx_str_t                            native;   /* its prompts are a native
+                                                      request, known by this
+                                                      member; or empty */
+    ngx_uint_t                           bodies;   /* that are read, by bit, */
+    ngx_str_t                            types;    /* and in words */
+    const ngx_str_t                     *prefixes; /* of ids; data NULL: the
+                                                      last one */
+
+    unsigned                             negotiates:1;  /* headers say how to
+                                                           answer and wait, not
+                                                           the body */
+    time_t                               orphans;       /* seconds that what was
+                                                           not delivered waits
+                                                           for an equal
+                                                           request; 0: not */
+    unsigned                             results:1;     /* its views of what
+                                                           has ended have the
+                                                           result */
+
+    /* of its answers: names of headers, or NULL */
+
+    const char                          *request_id;
+    const char                          *poll_after;    /* ms */
+    ngx_msec_t                           retry_max;     /* ms; 0: no bound */
+    ngx_str_t                            options;       /* to OPTIONS */
 
     /* NGX_OK; NGX_DECLINED: the detail says what is wrong; NGX_ERROR. */
     ngx_int_t                          (*read)(ngx_pool_t *pool,
                                             ngx_completion_face_input_t *input,
                                             ngx_completion_prompt_t *prompt);
+
+    /* The same of a query, the input's body; NULL: it says nothing. */
+    ngx_int_t                          (*query)(ngx_pool_t *pool,
+                                            ngx_completion_face_input_t *input);
 
     /* NGX_OK, or NGX_ERROR: no memory; STREAM: as JSON. */
     ngx_int_t                          (*write)(ngx_pool_t *pool,
@@ -119,22 +184,43 @@ struct ngx_completion_face_s {
                                             ngx_completion_face_view_t *view,
                                             ngx_completion_face_answer_t *to);
 
-    /* The same of a problem; detail: empty: there is no more to say. */
+    /* The same of a problem. */
     ngx_int_t                          (*error)(ngx_pool_t *pool,
                                             ngx_completion_face_format_e format,
-                                            ngx_completion_outcome_e outcome,
-                                            ngx_str_t *detail,
+                                            ngx_completion_face_fault_t *fault,
                                             ngx_completion_face_answer_t *to);
 
-    /* An event of a stream, and the id of the one that ends it. */
+    /* The models there are, or the one of this name. */
+    ngx_int_t                          (*models)(ngx_pool_t *pool,
+                                            ngx_str_t *names, ngx_uint_t n,
+                                            ngx_str_t *name,
+                                            ngx_completion_face_answer_t *to);
+
+    /*
+     * The events of a stream behind those up to *last, which moves on; none:
+     * an empty text.  The id is that of the one that ends it.
+     */
     ngx_int_t                          (*event)(ngx_pool_t *pool,
                                             ngx_completion_face_view_t *view,
-                                            ngx_str_t *event);
+                                            ngx_int_t *last, ngx_str_t *text);
     ngx_str_t                            last_event;
+
+    /* What is said where a stream has to end before its operation; or NULL. */
+    ngx_int_t                          (*cut)(ngx_pool_t *pool,
+                                            ngx_completion_face_view_t *view,
+                                            ngx_str_t *text);
 };
 
 
 extern const ngx_completion_face_t  ngx_completion_native;
+extern const ngx_completion_face_t  ngx_completion_openai;
+
+/* Those there are; the last one is NULL. */
+extern const ngx_completion_face_t  *ngx_completion_faces[];
+
+
+/* Takes the prefix of any face off an id: NGX_OK, or NGX_DECLINED: no such. */
+ngx_int_t ngx_completion_face_bare(ngx_str_t *id);
 
 
 #endif /* _NGX_COMPLETION_FACE_H_INCLUDED_ */

@@ -32,10 +32,10 @@ static ngx_int_t ngx_completion_native_write(ngx_pool_t *pool,
     ngx_completion_face_format_e format, ngx_completion_face_view_t *view,
     ngx_completion_face_answer_t *to);
 static ngx_int_t ngx_completion_native_error(ngx_pool_t *pool,
-    ngx_completion_face_format_e format, ngx_completion_outcome_e outcome,
-    ngx_str_t *detail, ngx_completion_face_answer_t *to);
+    ngx_completion_face_format_e format, ngx_completion_face_fault_t *fault,
+    ngx_completion_face_answer_t *to);
 static ngx_int_t ngx_completion_native_event(ngx_pool_t *pool,
-    ngx_completion_face_view_t *view, ngx_str_t *event);
+    ngx_completion_face_view_t *view, ngx_int_t *last, ngx_str_t *text);
 static u_char *ngx_completion_native_document(u_char *p,
     ngx_completion_face_view_t *view);
 
@@ -43,32 +43,36 @@ static u_char *ngx_completion_native_document(u_char *p,
 /* GET, POST, DELETE */
 
 static const ngx_completion_face_route_t  ngx_completion_native_routes[] = {
-    { ngx_string(""), 0, NGX_COMPLETION_FACE_SUBMIT, 0 },
-    { ngx_string("/"), 0, NGX_COMPLETION_FACE_SUBMIT, 0 },
-    { ngx_string("/operations/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0 },
+    { ngx_string(""), 0, NGX_COMPLETION_FACE_SUBMIT, 0, 0 },
+    { ngx_string("/"), 0, NGX_COMPLETION_FACE_SUBMIT, 0, 0 },
+    { ngx_string("/operations/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0, 0 },
     { ngx_string("/operations/*"),
-      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
-    { ngx_null_string, 0, 0, 0 }
+      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL, 0 },
+    { ngx_null_string, 0, 0, 0, 0 }
 };
 
 static const ngx_completion_face_route_t  ngx_completion_native_operations[] = {
-    { ngx_string("/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0 },
+    { ngx_string("/*:cancel"), 0, NGX_COMPLETION_FACE_CANCEL, 0, 0 },
     { ngx_string("/*"),
-      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL },
-    { ngx_null_string, 0, 0, 0 }
+      NGX_COMPLETION_FACE_READ, 0, NGX_COMPLETION_FACE_CANCEL, 0 },
+    { ngx_null_string, 0, 0, 0, 0 }
 };
 
 
 const ngx_completion_face_t  ngx_completion_native = {
-    ngx_completion_native_routes,
-    ngx_completion_native_operations,
-    ngx_string("text/*, application/json and "
-               "application/x-www-form-urlencoded are supported"),
-    ngx_completion_native_read,
-    ngx_completion_native_write,
-    ngx_completion_native_error,
-    ngx_completion_native_event,
-    ngx_string("done")
+    .routes = ngx_completion_native_routes,
+    .operations = ngx_completion_native_operations,
+    .bodies = 1 << NGX_COMPLETION_FACE_BODY_TEXT
+              |1 << NGX_COMPLETION_FACE_BODY_JSON
+              |1 << NGX_COMPLETION_FACE_BODY_FORM,
+    .types = ngx_string("text/*, application/json and "
+                        "application/x-www-form-urlencoded are supported"),
+    .negotiates = 1,
+    .read = ngx_completion_native_read,
+    .write = ngx_completion_native_write,
+    .error = ngx_completion_native_error,
+    .event = ngx_completion_native_event,
+    .last_event = ngx_string("done")
 };
 
 
@@ -359,16 +363,16 @@ ngx_completion_native_write(ngx_pool_t *pool,
 
 static ngx_int_t
 ngx_completion_native_error(ngx_pool_t *pool,
-    ngx_completion_face_format_e format, ngx_completion_outcome_e outcome,
-    ngx_str_t *detail, ngx_completion_face_answer_t *to)
+    ngx_completion_face_format_e format, ngx_completion_face_fault_t *fault,
+    ngx_completion_face_answer_t *to)
 {
     ngx_str_t                        type, said;
     ngx_completion_json_writer_t    *w;
     const ngx_completion_outcome_t  *problem;
 
-    problem = &ngx_completion_outcomes[outcome];
+    problem = &ngx_completion_outcomes[fault->outcome];
 
-    said = *detail;
+    said = fault->detail;
 
     if (said.len == 0) {
         said.data = (u_char *) problem->title;
@@ -419,7 +423,7 @@ ngx_completion_native_error(ngx_pool_t *pool,
 
 static ngx_int_t
 ngx_completion_native_event(ngx_pool_t *pool, ngx_completion_face_view_t *view,
-    ngx_str_t *event)
+    ngx_int_t *last, ngx_str_t *text)
 {
     u_char  *p;
 
@@ -430,7 +434,7 @@ ngx_completion_native_event(ngx_pool_t *pool, ngx_completion_face_view_t *view,
         return NGX_ERROR;
     }
 
-    event->data = p;
+    text->data = p;
 
     p = ngx_sprintf(p, "event: operation\nid: %s\ndata: ",
                     view->state == NGX_COMPLETION_PENDING ? "pending"
@@ -438,7 +442,7 @@ ngx_completion_native_event(ngx_pool_t *pool, ngx_completion_face_view_t *view,
     p = ngx_completion_native_document(p, view);
     p = ngx_cpymem(p, "\n\n", 2);
 
-    event->len = p - event->data;
+    text->len = p - text->data;
 
     return NGX_OK;
 }

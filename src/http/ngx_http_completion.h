@@ -37,6 +37,13 @@ typedef struct {
 } ngx_http_completion_message_t;
 
 
+/* a name that clients may ask for, and what it is upstream */
+typedef struct {
+    ngx_str_t                    name;
+    ngx_str_t                    model;
+} ngx_http_completion_model_t;
+
+
 typedef struct {
     ngx_str_t                    provider;   /* may be defined further down */
     ngx_completion_place_t       place;      /* of the handler's directive */
@@ -51,6 +58,7 @@ typedef struct {
     ngx_str_t                    uri;        /* what "Location" is made of */
 
     ngx_http_complex_value_t    *model;
+    ngx_array_t                 *models;     /* of model_t */
     ngx_array_t                 *messages;   /* of message_t */
     ngx_str_t                    temperature;
     ngx_str_t                    max_tokens;
@@ -72,6 +80,12 @@ typedef struct {
 
 
 
+/* models: the one of this name among the first n, or NULL */
+
+ngx_http_completion_model_t *ngx_http_completion_find_model(
+    ngx_array_t *models, ngx_uint_t n, ngx_str_t *name);
+
+
 /* handler */
 
 ngx_int_t ngx_http_completion_handler(ngx_http_request_t *r);
@@ -80,6 +94,12 @@ ngx_int_t ngx_http_completion_handler(ngx_http_request_t *r);
 /* metrics */
 
 ngx_int_t ngx_http_completion_metrics_handler(ngx_http_request_t *r);
+
+
+/* client: a variable's value, the digest of the request's credential */
+
+ngx_int_t ngx_http_completion_client_key(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 /* variables */

@@ -17,6 +17,8 @@ static char *ngx_http_completion_check_settings(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf);
 static char *ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_completion_models_names(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_completion_message(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_response_format(ngx_conf_t *cf,
@@ -68,14 +70,21 @@ ngx_command_t  ngx_http_completion_commands[] = {
       ngx_http_completion_async,
       NGX_HTTP_LOC_CONF_OFFSET,
       1,
-      NULL },
+      (void *) &ngx_completion_native },
 
     { ngx_string("completion_async_operations"),
       NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_HTTP_LMT_CONF|NGX_CONF_TAKE1,
       ngx_http_completion_async,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
-      NULL },
+      (void *) &ngx_completion_native },
+
+    { ngx_string("completion_async_openai"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_async,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      1,
+      (void *) &ngx_completion_openai },
 
     { ngx_string("completion_async_operations_uri"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
@@ -89,6 +98,13 @@ ngx_command_t  ngx_http_completion_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_completion_loc_conf_t, model),
+      NULL },
+
+    { ngx_string("completion_async_models"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_1MORE,
+      ngx_http_completion_models_names,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("completion_async_message"),
@@ -185,16 +201,16 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
-     *     conf->service = NULL;
+     *     conf->service, face = NULL;
      *     conf->prefixed, metrics = 0;
      *     conf->provider, prefix, operations_uri, uri = { 0 };
      *     conf->temperature, max_tokens, reasoning, schema = { 0 };
      */
 
-    conf->face = &ngx_completion_native;
     conf->submits = NGX_CONF_UNSET;
     conf->format = NGX_CONF_UNSET_UINT;
     conf->model = NGX_CONF_UNSET_PTR;
+    conf->models = NGX_CONF_UNSET_PTR;
     conf->messages = NGX_CONF_UNSET_PTR;
     conf->owner = NGX_CONF_UNSET_PTR;
     conf->wait_max = NGX_CONF_UNSET_MSEC;
@@ -217,7 +233,16 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     char  *rv;
 
     ngx_conf_merge_str_value(conf->operations_uri, prev->operations_uri, "");
+
+    /* the nearer of the two says which models there are */
+
+    if (conf->model != NGX_CONF_UNSET_PTR && conf->models == NGX_CONF_UNSET_PTR)
+    {
+        conf->models = NULL;
+    }
+
     ngx_conf_merge_ptr_value(conf->model, prev->model, NULL);
+    ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
     ngx_conf_merge_ptr_value(conf->messages, prev->messages, NULL);
     ngx_conf_merge_str_value(conf->temperature, prev->temperature, "");
     ngx_conf_merge_str_value(conf->max_tokens, prev->max_tokens, "");
@@ -268,6 +293,17 @@ ngx_http_completion_merge_handler(ngx_conf_t *cf,
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if ((conf->face && clcf->handler != ngx_http_completion_handler)
+        || (conf->metrics
+            && clcf->handler != ngx_http_completion_metrics_handler))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" has two handlers, one of them "
+                           "ours, give each a location of its own",
+                           &clcf->name);
+        return NGX_ERROR;
+    }
+
     conf->uri = conf->operations_uri;
 
     /* an "if" or a "limit_except" has the name of its location */
@@ -278,6 +314,7 @@ ngx_http_completion_merge_handler(ngx_conf_t *cf,
 
         if (conf->provider.data == NULL) {
             conf->provider = prev->provider;
+            conf->face = prev->face;
             conf->place = prev->place;
             conf->submits = prev->submits;
 
@@ -364,6 +401,17 @@ ngx_http_completion_check(ngx_conf_t *cf,
         fault = "\"completion_async_operations\" needs a prefix location, "
                 "for example \"location /operations/\"";
 
+    } else if (conf->face != &ngx_completion_native && !conf->prefixed) {
+        fault = "\"completion_async_openai\" needs a prefix location, for "
+                "example \"location /v1 { ... }\"";
+
+    } else if (conf->face->models && conf->models == NULL
+               && conf->model == NULL)
+    {
+        fault = "\"completion_async_openai\" needs "
+                "\"completion_async_models\", the names that clients may "
+                "ask for, or \"completion_async_model\"";
+
     } else if (conf->submits && conf->uri.len == 0) {
         fault = "\"completion_async\" in an exact, regex or named location "
                 "or an \"if\" block needs "
@@ -417,10 +465,11 @@ static char *
 ngx_http_completion_check_settings(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf)
 {
-    ngx_str_t                   model;
-    ngx_uint_t                  i;
-    const char                 *fault;
-    ngx_completion_provider_t  *p;
+    ngx_str_t                     model;
+    ngx_uint_t                    i;
+    const char                   *fault;
+    ngx_completion_provider_t    *p;
+    ngx_http_completion_model_t  *models;
 
     struct {
         const char  *directive;
@@ -459,6 +508,23 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
         }
     }
 
+    if (conf->models == NULL || conf->face->models == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    models = conf->models->elts;
+
+    for (i = 0; i < conf->models->nelts; i++) {
+        fault = p->dialect->setting(p, cf->pool, NGX_COMPLETION_SETTING_MODEL,
+                                    &models[i].model);
+        if (fault) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"completion_async_models %V\" %s",
+                               &models[i].model, fault);
+            return NGX_CONF_ERROR;
+        }
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -477,21 +543,28 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     metrics = (cf->args->nelts == 1);
 
-    if (metrics ? ccf->submits != NGX_CONF_UNSET : ccf->metrics) {
+    if (metrics ? ccf->face != NULL : ccf->metrics) {
         return "needs a location of its own: metrics and operations do not "
                "share one";
     }
 
-    if (ccf->metrics || ccf->submits == (ngx_flag_t) cmd->offset) {
+    if (ccf->metrics) {
         return "is duplicate";
     }
 
-    if (ccf->submits != NGX_CONF_UNSET) {
-        return "is duplicate: a location either submits or serves operations "
-               "only";
+    if (ccf->face && ccf->face == cmd->post) {
+        return (ccf->submits == (ngx_flag_t) cmd->offset)
+                   ? "is duplicate"
+                   : "is duplicate: a location either submits or serves "
+                     "operations only";
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (ccf->face || clcf->handler) {
+        return "is duplicate: there is one handler in a location, give this "
+               "one a location of its own";
+    }
 
     if (metrics) {
         ccf->metrics = 1;
@@ -500,12 +573,78 @@ ngx_http_completion_async(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
+    ccf->face = cmd->post;
     ccf->submits = cmd->offset;
     ccf->provider = value[1];
     ccf->place.file = cf->conf_file->file.name;
     ccf->place.line = cf->conf_file->line;
 
     clcf->handler = ngx_http_completion_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+/* "NAME" or "NAME=URI" */
+
+static char *
+ngx_http_completion_models_names(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    u_char                       *equals;
+    ngx_str_t                    *value;
+    ngx_uint_t                    i;
+    ngx_http_completion_model_t  *model;
+
+    if (ccf->models != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    ccf->models = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                   sizeof(ngx_http_completion_model_t));
+    if (ccf->models == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        model = ngx_array_push(ccf->models);
+
+        model->name = value[i];
+        model->model = value[i];
+
+        equals = ngx_strlchr(value[i].data, value[i].data + value[i].len, '=');
+
+        if (equals) {
+            model->name.len = equals - value[i].data;
+            model->model.data = equals + 1;
+            model->model.len = value[i].len - model->name.len - 1;
+        }
+
+        if (model->name.len == 0 || model->model.len == 0
+            || ngx_strnstr(model->name.data, "://", model->name.len))
+        {
+            return "takes names of models, or a name and what it stands for, "
+                   "NAME=MODEL or NAME=URI";
+        }
+
+        if (ngx_completion_utf8_check(model->name.data, model->name.len)
+            != NGX_OK)
+        {
+            return "takes names in UTF-8";
+        }
+
+        if (ngx_http_completion_find_model(ccf->models, i - 1, &model->name))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "the model \"%V\" is named twice",
+                               &model->name);
+            return NGX_CONF_ERROR;
+        }
+    }
 
     return NGX_CONF_OK;
 }

@@ -31,14 +31,15 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     /* negotiated first, so that errors are spelled as the client likes */
 
-    acceptable = ngx_http_completion_negotiate(r, ctx);
+    acceptable = ccf->face->negotiates ? ngx_http_completion_negotiate(r, ctx)
+                                       : NGX_OK;
 
     if (acceptable == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_completion_route(r, ccf, &action, &ctx->capability,
-                                   &outcome);
+    rc = ngx_http_completion_route(r, ccf, &action, &ctx->input.shape,
+                                   &ctx->capability, &outcome);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "completion request: %p, method %ui: %i", ctx, r->method,
@@ -70,33 +71,49 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     ctx->action = action;
 
-    return (action == NGX_COMPLETION_FACE_SUBMIT)
-               ? ngx_http_completion_submit(r, ctx)
-               : ngx_http_completion_operation(r, ctx);
+    switch (action) {
+
+    case NGX_COMPLETION_FACE_SUBMIT:
+        return ngx_http_completion_submit(r, ctx);
+
+    case NGX_COMPLETION_FACE_MODELS:
+        return ngx_http_completion_models(r, ctx, &ctx->capability);
+
+    default:
+        return ngx_http_completion_operation(r, ctx);
+    }
 }
 
 
-/* a poll or a cancel of what is ours to show */
+/* a poll, a cancel or a delete of what is ours to show */
 
 static ngx_int_t
 ngx_http_completion_operation(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_str_t                  seen;
-    const ngx_str_t           *last;
-    ngx_completion_service_t  *service;
+    ngx_int_t                     rc;
+    ngx_str_t                     seen;
+    const ngx_str_t              *last;
+    ngx_completion_service_t     *service;
+    const ngx_completion_face_t  *face;
 
     static ngx_str_t  shared = ngx_string("the operation is shared and cannot "
-                                          "be cancelled by one of its "
-                                          "clients");
+                                          "be cancelled or deleted by one of "
+                                          "its clients");
 
     service = ctx->conf->service;
+    face = ctx->conf->face;
 
-    rc = ngx_completion_id_verify(service->id_keys, &service->name,
-                                  &ctx->owner,
-                                  service->provider.dialect->lifetime,
-                                  &ctx->capability, &ctx->id);
+    /* a prefix may be one of an id's own letters, or its spelling */
+
+    do {
+        rc = ngx_completion_id_verify(service->id_keys, &service->name,
+                                      &ctx->owner,
+                                      service->provider.dialect->lifetime,
+                                      &ctx->capability, &ctx->id);
+
+    } while (rc == NGX_DECLINED
+             && ngx_completion_face_bare(&ctx->capability) == NGX_OK);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
@@ -107,7 +124,7 @@ ngx_http_completion_operation(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->action == NGX_COMPLETION_FACE_CANCEL) {
+    if (ctx->action != NGX_COMPLETION_FACE_READ) {
 
         if (ctx->id.shared) {
             return ngx_http_completion_problem(r,
@@ -119,13 +136,26 @@ ngx_http_completion_operation(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->format == NGX_COMPLETION_FACE_STREAM) {
+    if (ctx->action == NGX_COMPLETION_FACE_READ && face->query) {
+        ctx->input.body = r->args;
+
+        if (face->query(r->pool, &ctx->input) != NGX_OK) {
+            return ngx_http_completion_problem(r,
+                                           NGX_COMPLETION_INVALID_REQUEST,
+                                           &ctx->input.detail, 0);
+        }
+
+        ctx->input.background = 1;
+        ngx_http_completion_asked(ctx);
+    }
+
+    if (ctx->format == NGX_COMPLETION_FACE_STREAM && face->last_event.len) {
 
         if (ngx_http_completion_header(r, "last-event-id", &seen) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        last = &ctx->conf->face->last_event;
+        last = &face->last_event;
 
         if (seen.len == last->len
             && ngx_strncmp(seen.data, last->data, last->len) == 0)

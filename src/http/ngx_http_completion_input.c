@@ -10,7 +10,7 @@
 #define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
 
 
-#define NGX_HTTP_COMPLETION_INPUT_POOL  1024
+#define NGX_HTTP_COMPLETION_INPUT_POOL  4096
 
 
 static ngx_int_t ngx_http_completion_input_read(ngx_http_request_t *r,
@@ -52,7 +52,7 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (input->type == NGX_COMPLETION_FACE_BODY_OTHER) {
+    if (!(ctx->conf->face->bodies & (1 << input->type))) {
         input->detail = ctx->conf->face->types;
         return NGX_DECLINED;
     }
@@ -203,6 +203,32 @@ ngx_http_completion_input_members(ngx_http_request_t *r,
     *value = v;
 
     return ctx->input.members;
+}
+
+
+void
+ngx_http_completion_asked(ngx_http_completion_ctx_t *ctx)
+{
+    ngx_completion_face_input_t  *input;
+
+    input = &ctx->input;
+
+    if (ctx->conf->face->negotiates) {
+        return;
+    }
+
+    if (ctx->request != ctx->request->main) {
+        return;
+    }
+
+    if (input->stream) {
+        ctx->format = NGX_COMPLETION_FACE_STREAM;
+        ctx->stream.event = input->after;
+
+    } else if (!input->background) {
+        ctx->held = 1;
+        ctx->wait_until = ngx_current_msec + ctx->conf->wait_max;
+    }
 }
 
 

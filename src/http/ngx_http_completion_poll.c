@@ -10,8 +10,7 @@
 
 
 static ngx_int_t ngx_http_completion_poll_read(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
-    ngx_completion_view_t *view);
+    ngx_http_completion_ctx_t *ctx, ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_missing(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
     ngx_completion_view_t *view);
@@ -26,13 +25,14 @@ ngx_int_t
 ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 {
     ngx_int_t                  rc;
-    ngx_uint_t                 cancel;
+    ngx_uint_t                 ends;
     ngx_msec_int_t             left;
     ngx_completion_view_t      view;
     ngx_completion_service_t  *service;
 
     service = ctx->conf->service;
-    cancel = (ctx->action == NGX_COMPLETION_FACE_CANCEL);
+    ends = (ctx->action == NGX_COMPLETION_FACE_CANCEL
+            || ctx->action == NGX_COMPLETION_FACE_DELETE);
 
     /* a slow client is told what is new when it has taken what was sent */
 
@@ -43,10 +43,22 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         return (rc == NGX_DONE) ? NGX_DONE : NGX_ERROR;
     }
 
-    rc = ngx_http_completion_poll_read(r, ctx, cancel, &view);
+    rc = ngx_http_completion_poll_read(r, ctx, &view);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* it is none any more, for those who have waited as well */
+
+    if (rc == NGX_DECLINED && view.deleted) {
+
+        if (!r->header_sent) {
+            return ngx_http_completion_poll_missing(r, ctx, rc, &view);
+        }
+
+        ngx_http_completion_discard_body(r);
+        return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 
     if ((rc == NGX_OK || rc == NGX_DONE) && view.refused && !r->header_sent
@@ -62,7 +74,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         if (ctx->source == NGX_COMPLETION_SOURCE_NONE) {
             ctx->source = ctx->asked_until ? NGX_COMPLETION_SOURCE_UPSTREAM
                                            : NGX_COMPLETION_SOURCE_ZONE;
-            ngx_completion_metrics_add(cancel
+            ngx_completion_metrics_add(ends
                                  ? &service->zone->metrics->cancels
                                  : &service->zone->metrics->polls[ctx->source],
                                        1);
@@ -88,7 +100,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 
     left = ctx->wait_until - ngx_current_msec;
 
-    if (ctx->view.verdict != NGX_COMPLETION_PENDING || cancel
+    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ends
         || !ctx->wait_until || left <= 0 || ngx_exiting)
     {
         return ngx_http_completion_reply(r, ctx);
@@ -99,14 +111,14 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 
 
 /*
- * What is known now, as read or cancelled; NGX_DONE: the same as before.  What
- * a request that is held reads takes the place of what it has read before.
+ * What is known now, as read, cancelled or deleted; NGX_DONE: the same as
+ * before.  What a request that is held reads takes the place of what it has
+ * read before.
  */
 
 static ngx_int_t
 ngx_http_completion_poll_read(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
-    ngx_completion_view_t *view)
+    ngx_http_completion_ctx_t *ctx, ngx_completion_view_t *view)
 {
     ngx_int_t                  rc;
     ngx_pool_t                *pool;
@@ -127,10 +139,20 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
         }
     }
 
-    rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, pool,
-                                                  view)
-                : ngx_completion_operation_read(service, &ctx->id, known, pool,
-                                                view);
+    switch (ctx->action) {
+
+    case NGX_COMPLETION_FACE_CANCEL:
+        rc = ngx_completion_operation_cancel(service, &ctx->id, pool, view);
+        break;
+
+    case NGX_COMPLETION_FACE_DELETE:
+        rc = ngx_completion_operation_delete(service, &ctx->id, pool, view);
+        break;
+
+    default:
+        rc = ngx_completion_operation_read(service, &ctx->id, known, pool,
+                                           view);
+    }
 
     if (rc == NGX_OK) {
         ctx->view = *view;

@@ -14,9 +14,8 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     ngx_http_completion_ctx_t       *ctx;
     ngx_completion_metrics_sh_t     *metrics;
     ngx_completion_face_answer_t     answer;
+    ngx_completion_face_fault_t      fault;
     const ngx_completion_outcome_t  *problem;
-
-    static ngx_str_t  none = ngx_null_string;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
     metrics = ctx->conf->service->zone->metrics;
@@ -24,10 +23,30 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
     ngx_completion_metrics_add(&metrics->problems[outcome], 1);
 
+    ngx_memzero(&answer, sizeof(ngx_completion_face_answer_t));
+    ngx_memzero(&fault, sizeof(ngx_completion_face_fault_t));
+
+    fault.outcome = outcome;
+
+    if (detail) {
+        fault.detail = *detail;
+    }
+
+    /* what was found wrong in the body or the query */
+
+    fault.code = ctx->input.code;
+    fault.param = ctx->input.param;
+
+    if (ctx->conf->face->error(r->pool, ctx->format, &fault, &answer)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     /* an "error_page" may yet want the body, and answers for itself */
 
-    if (ngx_http_completion_intercepted(r, ctx, problem->status)) {
-        return problem->status;
+    if (ngx_http_completion_intercepted(r, ctx, answer.status)) {
+        return answer.status;
     }
 
     /* when it may be over is known, or guessed, of these alone */
@@ -38,7 +57,8 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         retry_after = 1000;
 
     } else if (outcome == NGX_COMPLETION_QUOTA_EXCEEDED
-               || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE)
+               || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+               || outcome == NGX_COMPLETION_NOT_READY)
     {
         retry_after = ngx_max(retry_after, 1);
 
@@ -46,13 +66,15 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         retry_after = 0;
     }
 
-    ngx_memzero(&answer, sizeof(ngx_completion_face_answer_t));
+    if (ngx_http_completion_cache_control(r,
+               ngx_http_completion_add_text(r, "Cache-Control", "no-store"))
+           == NULL)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
-    if (ctx->conf->face->error(r->pool, ctx->format, outcome,
-                               detail ? detail : &none, &answer)
-        != NGX_OK
-        || ngx_http_completion_cache_control(r,
-               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+    if (answer.status == NGX_HTTP_UNAUTHORIZED
+        && ngx_http_completion_add_text(r, "WWW-Authenticate", "Bearer")
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -153,8 +153,19 @@ ngx_http_completion_cleanup(void *data)
 {
     ngx_http_completion_ctx_t *ctx = data;
 
+    ngx_connection_t  *c;
+
     if (ctx->submit) {
+        ngx_completion_submit_hold(ctx->submit, &ctx->hold);
         ngx_completion_submit_detach(ctx->submit);
+    }
+
+    if (ctx->hold.lease) {
+        c = ctx->request->connection;
+
+        ngx_completion_zone_unhold(ctx->conf->service->zone, &ctx->hold,
+                                   ctx->delivered && !c->error
+                                   && !c->timedout);
     }
 
     ngx_completion_wait_end(&ctx->wait);

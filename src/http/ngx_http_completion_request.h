@@ -3,6 +3,7 @@
  * A request under way: its context, and what each unit of its path does.
  *
  *     handler -> route, negotiate -> input -> submit, poll -> stream -> reply
+ *             -> models                                      problem -> send
  *
  * Each calls those behind it, and everybody request.c, which knows where the
  * request stands.  What ends elsewhere (a body that is read, a submit, news,
@@ -51,10 +52,11 @@ typedef struct {
     ngx_completion_face_format_e     format;
     ngx_http_completion_prefer_t     prefer;        /* as honoured */
     ngx_str_t                        owner;
-    ngx_completion_face_input_t      input;         /* of a submit */
+    ngx_completion_face_input_t      input;         /* its body, or query */
     ngx_pool_t                      *input_pool;    /* of what is read in it */
     ngx_array_t                     *input_values;  /* variables that point
                                                        there; or NULL */
+    unsigned                         held:1;        /* until it has ended */
     ngx_str_t                        model;         /* the location's part */
     ngx_array_t                      messages;
 
@@ -69,6 +71,8 @@ typedef struct {
     ngx_completion_result_t         *result;        /* of its document */
     ngx_completion_source_e          source;
     unsigned                         replayed:1;    /* by its key */
+    unsigned                         delivered:1;   /* as far as we can tell */
+    ngx_completion_hold_t            hold;
     unsigned                         dropped:1;     /* what was read of the
                                                        input */
 
@@ -93,6 +97,7 @@ typedef struct {
         ngx_chain_t                 *free;
         ngx_chain_t                 *busy;
         uint64_t                     version;       /* sent last */
+        ngx_int_t                    event;         /* the same */
         ngx_msec_t                   beat;          /* of the next comment */
     } stream;
 
@@ -135,13 +140,13 @@ void ngx_http_completion_finalize(ngx_http_completion_ctx_t *ctx,
 
 
 /*
- * route: what is to be done, and with which id.  NGX_OK; NGX_DONE: it is an
- * OPTIONS; NGX_DECLINED: the problem's outcome is set.  "Allow" is added where
- * it is due.
+ * route: what is to be done, in which shape, and with which id.  NGX_OK;
+ * NGX_DONE: it is an OPTIONS; NGX_DECLINED: the problem's outcome is set.
+ * "Allow" is added where it is due.
  */
 ngx_int_t ngx_http_completion_route(ngx_http_request_t *r,
     ngx_http_completion_loc_conf_t *ccf, ngx_completion_face_action_e *action,
-    ngx_str_t *id, ngx_completion_outcome_e *outcome);
+    ngx_uint_t *shape, ngx_str_t *id, ngx_completion_outcome_e *outcome);
 
 
 /* negotiation: reads Accept and Prefer; NGX_DECLINED: nothing acceptable */
@@ -178,6 +183,23 @@ ngx_int_t ngx_http_completion_input_again(ngx_http_request_t *r,
     ngx_completion_prompt_t *prompt);
 ngx_array_t *ngx_http_completion_input_members(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_http_variable_value_t *v);
+
+
+/*
+ * What is asked of a face that does not negotiate says how it is answered:
+ * as a stream, at once, or when it has ended.
+ */
+void ngx_http_completion_asked(ngx_http_completion_ctx_t *ctx);
+
+
+/*
+ * models: all, or the one of this name.  The model that a name stands for:
+ * NGX_OK, or NGX_DECLINED.
+ */
+ngx_int_t ngx_http_completion_models(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *name);
+ngx_int_t ngx_http_completion_model(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *name, ngx_str_t *model);
 
 
 /* submit, poll: answer now, or hold the request (NGX_DONE) */
@@ -218,13 +240,17 @@ void ngx_http_completion_reply_view(ngx_http_completion_ctx_t *ctx,
     ngx_completion_face_view_t *view);
 
 /*
- * repeatable: the word on an error that SDKs obey ahead of the status;
+ * send.  repeatable: the word on an error that SDKs obey ahead of the status;
  * retry_after in ms, 0: none.
  */
 ngx_int_t ngx_http_completion_send(ngx_http_request_t *r,
     ngx_completion_face_answer_t *answer, ngx_uint_t repeatable,
     ngx_msec_t retry_after);
 ngx_int_t ngx_http_completion_send_empty(ngx_http_request_t *r);
+
+/* Of every answer: the request's id, and how long it is until the next poll. */
+ngx_int_t ngx_http_completion_face_headers(ngx_http_request_t *r,
+    ngx_msec_t *retry_after);
 
 /* As proxy_intercept_errors: what error_page names, unless it led here. */
 ngx_uint_t ngx_http_completion_intercepted(ngx_http_request_t *r,
@@ -239,6 +265,22 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 /* The value is printed as by ngx_sprintf(); NULL: no memory. */
 ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
+
+/* As they are, in memory that stays; and of literals. */
+ngx_table_elt_t *ngx_http_completion_push_header(ngx_http_request_t *r,
+    const char *name, size_t len, ngx_str_t *value);
+
+#define ngx_http_completion_add_text(r, name, text)                           \
+    ngx_http_completion_push_header(r, name, sizeof(name) - 1,                \
+                                    &(ngx_str_t) ngx_string(text))
+
+/* Of three parts that are put together; printing them costs more. */
+extern ngx_str_t  ngx_http_completion_nothing;
+
+ngx_table_elt_t *ngx_http_completion_add_joined(ngx_http_request_t *r,
+    const char *name, ngx_str_t *before, ngx_str_t *text, ngx_str_t *after);
+ngx_table_elt_t *ngx_http_completion_add_number(ngx_http_request_t *r,
+    const char *name, ngx_str_t *before, ngx_uint_t n, ngx_str_t *after);
 
 /*
  * Of a Cache-Control that was added, or NULL: nginx's other modules find it

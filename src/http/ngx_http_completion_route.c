@@ -14,7 +14,7 @@ static void ngx_http_completion_route_anew(ngx_http_request_t *r);
 ngx_int_t
 ngx_http_completion_route(ngx_http_request_t *r,
     ngx_http_completion_loc_conf_t *ccf, ngx_completion_face_action_e *action,
-    ngx_str_t *id, ngx_completion_outcome_e *outcome)
+    ngx_uint_t *shape, ngx_str_t *id, ngx_completion_outcome_e *outcome)
 {
     ngx_str_t                           path;
     const ngx_completion_face_route_t  *route;
@@ -52,6 +52,8 @@ ngx_http_completion_route(ngx_http_request_t *r,
             return NGX_DECLINED;
         }
     }
+
+    *shape = route->shape;
 
     *action = (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) ? route->get
               : (r->method == NGX_HTTP_POST) ? route->post

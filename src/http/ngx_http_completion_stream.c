@@ -8,6 +8,10 @@
 
 static ngx_chain_t *ngx_http_completion_stream_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_uint_t changed);
+static ngx_chain_t *ngx_http_completion_stream_buf(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *text);
+static ngx_int_t ngx_http_completion_stream_cut(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_stream_output(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_chain_t *out);
 static ngx_int_t ngx_http_completion_stream_armed(ngx_http_request_t *r);
@@ -19,10 +23,18 @@ ngx_http_completion_stream(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_int_t *ms)
 {
     ngx_int_t     rc;
+    ngx_msec_t    next;
     ngx_uint_t    begins, changed;
     ngx_chain_t  *out;
 
     *ms = ctx->stream.beat - ngx_current_msec;
+
+    if (ctx->conf->face->results
+        && ctx->view.verdict != NGX_COMPLETION_PENDING
+        && ngx_http_completion_result(r, ctx) == NULL)
+    {
+        return r->header_sent ? NGX_ERROR : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     begins = !r->header_sent;
     changed = (begins || ctx->stream.version != ctx->view.version);
@@ -40,8 +52,11 @@ ngx_http_completion_stream(ngx_http_request_t *r,
 
         /* the first event was there before it, while there can be a 500 */
 
+        next = 0;
+
         if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
-            || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
+            || ngx_http_completion_face_headers(r, &next) != NGX_OK
+            || ngx_http_completion_add_text(r, "X-Accel-Buffering", "no")
                == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -75,11 +90,19 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    ctx->delivered = 1;
+
     /* whoever comes back is told why it cannot go on */
 
     if (ctx->view.verdict != NGX_COMPLETION_PENDING || ctx->view.refused
         || ngx_exiting)
     {
+        if (ctx->view.verdict == NGX_COMPLETION_PENDING
+            && ngx_http_completion_stream_cut(r, ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         ngx_http_completion_discard_body(r);
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
@@ -101,23 +124,36 @@ ngx_http_completion_stream_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_uint_t changed)
 {
     ngx_str_t                   text;
-    ngx_buf_t                  *b;
-    ngx_chain_t                *out;
     ngx_completion_face_view_t  view;
 
-    ngx_str_set(&text, ": still here\n\n");
+    ngx_str_null(&text);
 
     if (changed) {
         ctx->stream.version = ctx->view.version;
         ngx_http_completion_reply_view(ctx, &view);
 
         if (ctx->conf->face->event(ctx->pool ? ctx->pool : r->pool, &view,
-                                   &text)
+                                   &ctx->stream.event, &text)
             != NGX_OK)
         {
             return NULL;
         }
     }
+
+    if (text.len == 0) {
+        ngx_str_set(&text, ": still here\n\n");
+    }
+
+    return ngx_http_completion_stream_buf(r, ctx, &text);
+}
+
+
+static ngx_chain_t *
+ngx_http_completion_stream_buf(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *text)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *out;
 
     out = ngx_chain_get_free_buf(r->pool, &ctx->stream.free);
     if (out == NULL) {
@@ -127,15 +163,41 @@ ngx_http_completion_stream_text(ngx_http_request_t *r,
     b = out->buf;
     ngx_memzero(b, sizeof(ngx_buf_t));
 
-    b->start = text.data;
+    b->start = text->data;
     b->pos = b->start;
-    b->last = b->start + text.len;
+    b->last = b->start + text->len;
     b->end = b->last;
     b->memory = 1;
     b->flush = 1;
     b->tag = (ngx_buf_tag_t) &ngx_http_completion_async_module;
 
     return out;
+}
+
+
+/* the operation goes on, and its stream does not */
+
+static ngx_int_t
+ngx_http_completion_stream_cut(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_str_t                   text;
+    ngx_chain_t                *out;
+    ngx_completion_face_view_t  view;
+
+    if (ctx->conf->face->cut == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_completion_reply_view(ctx, &view);
+
+    if (ctx->conf->face->cut(r->pool, &view, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    out = ngx_http_completion_stream_buf(r, ctx, &text);
+
+    return out ? ngx_http_completion_stream_output(r, ctx, out) : NGX_ERROR;
 }
 
 

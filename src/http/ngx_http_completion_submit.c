@@ -7,6 +7,8 @@
 
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
+static ngx_int_t ngx_http_completion_submit_named(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask);
 static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
@@ -77,6 +79,12 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome);
 
     if (rc == NGX_OK) {
+        rc = ngx_http_completion_submit_named(r, ctx, &outcome);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_completion_asked(ctx);
+
         rc = ngx_http_completion_submit_ask(r, ctx, &ask);
     }
 
@@ -124,6 +132,34 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 }
 
 
+/* the model by its name, and what is shown again: it outlives the body */
+
+static ngx_int_t
+ngx_http_completion_submit_named(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome)
+{
+    if (ctx->conf->face->models == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_completion_model(r, ctx, &ctx->input.model, &ctx->model)
+        != NGX_OK)
+    {
+        *outcome = NGX_COMPLETION_MODEL_NOT_FOUND;
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_completion_submit_copy(r->pool, &ctx->input.model) != NGX_OK
+        || ngx_http_completion_submit_copy(r->pool, &ctx->input.echo)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 /* the location's part of the prompt, and whose it is */
 
 static ngx_int_t
@@ -131,6 +167,7 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
 {
     ngx_int_t                        rc;
+    ngx_str_t                        repeats;
     ngx_uint_t                       i;
     ngx_completion_message_t        *message;
     ngx_http_completion_loc_conf_t  *ccf;
@@ -144,6 +181,18 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ask->cache = ccf->cache;
     ask->shared = (ccf->cache && ccf->cache_shared);
     ask->held = ngx_http_completion_input_held(r);
+
+    if (ccf->face->orphans) {
+        ask->orphan = ccf->face->orphans;
+
+        if (ngx_http_completion_header(r, "x-stainless-retry-count", &repeats)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        ask->repeated = (ngx_atoi(repeats.data, repeats.len) > 0);
+    }
 
     rc = ngx_http_completion_submit_prompt(r, ctx, &ask->prompt);
     if (rc != NGX_OK) {
@@ -232,7 +281,7 @@ ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
 
     ccf = ctx->conf;
 
-    if (ccf->model
+    if (ccf->model && ctx->model.len == 0
         && ngx_http_complex_value(r, ccf->model, &ctx->model) != NGX_OK)
     {
         return NGX_ERROR;
@@ -348,6 +397,8 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
 
     service = ctx->conf->service;
     answer = &submit->call.answer;
+
+    ngx_completion_submit_hold(submit, &ctx->hold);
 
     ctx->source = submit->source;
     ctx->upstream.tries = submit->call.tries;

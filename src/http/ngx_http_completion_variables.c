@@ -84,6 +84,9 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
       ngx_http_completion_variable_input, 0,
       NGX_HTTP_VAR_PREFIX|NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("completion_async_client_key"), NULL,
+      ngx_http_completion_client_key, 0, 0, 0 },
+
     { ngx_string("completion_async_version"), NULL,
       ngx_http_completion_variable_version, 0, 0, 0 },
 

@@ -13,6 +13,8 @@
 #include "ngx_completion_operation.h"
 
 
+static void ngx_completion_cancel_call(ngx_completion_service_t *service,
+    ngx_completion_id_t *id);
 static void ngx_completion_cancel_called(ngx_completion_call_t *call);
 
 
@@ -20,8 +22,7 @@ ngx_int_t
 ngx_completion_operation_cancel(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    ngx_int_t               rc;
-    ngx_completion_call_t  *call;
+    ngx_int_t  rc;
 
     rc = ngx_completion_zone_decide(service->zone, &id->upstream,
                                     NGX_COMPLETION_CANCELLED);
@@ -30,26 +31,69 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
                    "completion cancel: \"%V\": %i", &id->upstream, rc);
 
     if (rc == NGX_OK) {
-        ngx_completion_news_changed(service);
-    }
-
-    if (rc == NGX_OK && !ngx_completion_fetch_closed()) {
-        call = ngx_completion_call_create(service, NGX_COMPLETION_KIND_CANCEL,
-                                          &id->upstream,
-                                          sizeof(ngx_completion_call_t));
-        if (call) {
-            call->hold = 1;
-            call->handler = ngx_completion_cancel_called;
-
-            if (ngx_completion_call_start(call) != NGX_OK) {
-                ngx_completion_cancel_called(call);
-            }
-        }
+        ngx_completion_cancel_call(service, id);
     }
 
     /* an adopted one may be finished: its state has to be known first */
 
     return ngx_completion_operation_read(service, id, NULL, pool, view);
+}
+
+
+ngx_int_t
+ngx_completion_operation_delete(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_completion_zone_delete(service->zone, &id->upstream);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
+                   "completion delete: \"%V\": %i", &id->upstream, rc);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_completion_operation_read(service, id, NULL, pool, view);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_completion_cancel_call(service, id);
+
+    } else {
+        ngx_completion_news_changed(service);
+    }
+
+    ngx_memzero(view, sizeof(ngx_completion_view_t));
+    view->deleted = 1;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_completion_cancel_call(ngx_completion_service_t *service,
+    ngx_completion_id_t *id)
+{
+    ngx_completion_call_t  *call;
+
+    ngx_completion_news_changed(service);
+
+    if (ngx_completion_fetch_closed()) {
+        return;
+    }
+
+    call = ngx_completion_call_create(service, NGX_COMPLETION_KIND_CANCEL,
+                                      &id->upstream,
+                                      sizeof(ngx_completion_call_t));
+    if (call == NULL) {
+        return;
+    }
+
+    call->hold = 1;
+    call->handler = ngx_completion_cancel_called;
+
+    if (ngx_completion_call_start(call) != NGX_OK) {
+        ngx_completion_cancel_called(call);
+    }
 }
 
 

@@ -41,6 +41,13 @@ ngx_int_t ngx_completion_operation_cancel(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
 
 /*
+ * Declares it deleted, and the same where it was pending.  NGX_OK, or what a
+ * read would say: one that is deleted is none for all reads.
+ */
+ngx_int_t ngx_completion_operation_delete(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+/*
  * Waits for news of it, see _news_wait().  For ms at most the operation is
  * polled as one that somebody waits for; the caller has a timer of its own.
  */

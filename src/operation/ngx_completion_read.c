@@ -52,6 +52,10 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
         return ngx_completion_operation_ask(service, id, view);
     }
 
+    if (view->deleted) {
+        return NGX_DECLINED;
+    }
+
     switch (view->state) {
 
     case NGX_COMPLETION_RECORD_MISSING:

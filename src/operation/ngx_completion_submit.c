@@ -109,7 +109,8 @@ static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
 
 #define ngx_completion_submit_keyed(submit)                                   \
-    ((submit)->keys.idempotency.ttl || (submit)->keys.cache.ttl)
+    ((submit)->keys.idempotency.ttl || (submit)->keys.cache.ttl               \
+     || (submit)->keys.orphan.ttl)
 
 
 /* what is under way in this worker */
@@ -484,7 +485,8 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     /* by the one that it was found by: the other may not have been kept */
 
-    key = found->replayed ? &submit->keys.idempotency : &submit->keys.cache;
+    key = found->held ? &submit->keys.orphan
+          : found->replayed ? &submit->keys.idempotency : &submit->keys.cache;
 
     /* a key that joined by the cache has become known only by that */
 
@@ -510,7 +512,8 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     if (!joined && found->outcome != NGX_COMPLETION_IDEMPOTENCY_MISMATCH) {
         submit->source = found->replayed ? NGX_COMPLETION_SOURCE_REPLAYED
-                                         : NGX_COMPLETION_SOURCE_CACHED;
+                         : found->pending ? NGX_COMPLETION_SOURCE_JOINED
+                                          : NGX_COMPLETION_SOURCE_CACHED;
     }
 
     return ngx_completion_submit_ended(submit, found->outcome,
@@ -976,6 +979,20 @@ ngx_completion_submit_handler(ngx_completion_call_t *call)
 {
     (void) ngx_completion_submit_event((ngx_completion_submit_t *) call,
                                        NGX_COMPLETION_SUBMIT_CALLED);
+}
+
+
+void
+ngx_completion_submit_hold(ngx_completion_submit_t *submit,
+    ngx_completion_hold_t *hold)
+{
+    hold->lease = 0;
+
+    if (submit->keys.orphan.ttl) {
+        ngx_memcpy(hold->name, submit->keys.orphan.name, sizeof(hold->name));
+        hold->lease = submit->lease ? (uint32_t) submit->lease
+                                    : submit->found.held;
+    }
 }
 
 

@@ -23,6 +23,9 @@ typedef struct {
     time_t                             idempotency;  /* seconds a key holds */
     time_t                             cache;        /* seconds; 0: off */
     unsigned                           shared:1;     /* the cache: by all */
+    time_t                             orphan;       /* seconds that one lives;
+                                                        0: none is left */
+    unsigned                           repeated:1;   /* as its client says */
     size_t                             held;         /* bytes of it that the
                                                         client's request holds
                                                         while it waits */
@@ -112,6 +115,11 @@ void ngx_completion_submit_detach(ngx_completion_submit_t *submit);
 
 /* Of one that is not under way. */
 void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);
+
+
+/* What its client holds, until it has its answer or leaves. */
+void ngx_completion_submit_hold(ngx_completion_submit_t *submit,
+    ngx_completion_hold_t *hold);
 
 
 /* By what the request may be found to be paid for already: the body is it. */

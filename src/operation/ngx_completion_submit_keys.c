@@ -21,6 +21,7 @@
 /* what a digest is of; that of an ask is the name of what all share of it */
 #define NGX_COMPLETION_SUBMIT_ASK    "a"
 #define NGX_COMPLETION_SUBMIT_OWNED  "o"
+#define NGX_COMPLETION_SUBMIT_ORPHAN "h"
 #define NGX_COMPLETION_SUBMIT_KEY    "k"
 #define NGX_COMPLETION_SUBMIT_OWNER  "w"
 
@@ -48,7 +49,14 @@ ngx_completion_submit_keys(ngx_completion_service_t *service,
     cache->ttl = ask->cache;
     keys->shared = ask->shared;
 
-    if (key->ttl == 0 && cache->ttl == 0) {
+    /* what is shared by equality needs no other way to be found again */
+
+    if (key->ttl == 0 && cache->ttl == 0 && owner->len) {
+        keys->orphan.ttl = ask->orphan;
+        keys->repeated = ask->repeated;
+    }
+
+    if (key->ttl == 0 && cache->ttl == 0 && keys->orphan.ttl == 0) {
         return NGX_OK;
     }
 
@@ -72,6 +80,14 @@ ngx_completion_submit_keys(ngx_completion_service_t *service,
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (keys->orphan.ttl) {
+        return ngx_completion_submit_digest(service,
+                                            NGX_COMPLETION_SUBMIT_ORPHAN,
+                                            owner, &request,
+                                            keys->orphan.name,
+                                            sizeof(keys->orphan.name));
     }
 
     if (key->ttl == 0) {

@@ -9,6 +9,10 @@
  * the other.  One of an idempotency key with a submit of its own is never
  * evicted while it lives; one of the cache goes when room is needed.
  *
+ * A request whose client may give up and ask again holds a key of its own, as
+ * if of the cache: when it ends undelivered that is an orphan, which one equal
+ * request takes over.
+ *
  * An idempotency key that came to what another request pays for, by the
  * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
  * take room that nothing else has taken, a quarter of the zone at most, and
@@ -29,6 +33,11 @@
 #define NGX_COMPLETION_KEY_SWEEP  2
 
 
+static void ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found);
+static ngx_uint_t ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, time_t ttl);
 static ngx_completion_key_sh_t *ngx_completion_key_find(
     ngx_completion_zone_t *zone, ngx_completion_key_t *key, uint64_t lease);
 static ngx_completion_key_sh_t *ngx_completion_key_match(
@@ -39,6 +48,8 @@ static void ngx_completion_key_add(ngx_completion_zone_t *zone,
 static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
+static ngx_uint_t ngx_completion_key_forgotten(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
@@ -80,6 +91,7 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
     key = ngx_completion_key_find(zone, &keys->cache, joined);
 
     if (key == NULL) {
+        ngx_completion_keys_orphan(zone, keys, joined, found);
         return NULL;
     }
 
@@ -116,6 +128,126 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
     }
 
     return key;
+}
+
+
+/*
+ * The oldest one whose answer nobody got is this request's from now on; or, if
+ * it repeats one, that of another which still waits is for both.
+ */
+
+static void
+ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t joined,
+    ngx_completion_found_t *found)
+{
+    ngx_completion_key_sh_t  *k, *key, *held;
+
+    if (keys->orphan.ttl == 0) {
+        return;
+    }
+
+    key = NULL;
+    held = NULL;
+
+    /* the oldest stands last */
+
+    for (k = *ngx_completion_key_bucket(zone, keys->orphan.name);
+         k;
+         k = k->next)
+    {
+        if (ngx_memcmp(k->name, keys->orphan.name, NGX_COMPLETION_KEY_DIGEST)
+            != 0)
+        {
+            continue;
+        }
+
+        if (joined) {
+            key = (k->lease == (uint32_t) joined) ? k : key;
+
+        } else if (!ngx_completion_orphan_lives(zone, k, keys->orphan.ttl)) {
+            continue;
+
+        } else if (k->holders == 0) {
+            key = k;
+
+        } else if (keys->repeated) {
+            held = k;
+        }
+    }
+
+    key = key ? key : held;
+
+    if (key == NULL) {
+        return;
+    }
+
+    key->holders += (joined == 0);
+
+    ngx_completion_key_tell(key, found);
+
+    found->held = key->lease;
+    found->pending = (key->state == NGX_COMPLETION_KEY_UNDERWAY
+                      || key->verdict == NGX_COMPLETION_PENDING);
+}
+
+
+static ngx_uint_t
+ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, time_t ttl)
+{
+    ngx_completion_submit_sh_t  *submit;
+
+    if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
+        submit = ngx_completion_line_find(zone, key->u.lease);
+        return submit && ngx_completion_line_leased(submit);
+    }
+
+    if (key->outcome != NGX_COMPLETION_OK
+        || ngx_completion_left(key->expires) <= 0
+        || ngx_completion_key_forgotten(zone, key))
+    {
+        return 0;
+    }
+
+    return key->verdict == NGX_COMPLETION_PENDING
+           || ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
+}
+
+
+void
+ngx_completion_zone_unhold(ngx_completion_zone_t *zone,
+    ngx_completion_hold_t *hold, ngx_uint_t delivered)
+{
+    ngx_completion_key_sh_t  *key;
+
+    ngx_completion_zone_lock(zone);
+
+    key = *ngx_completion_key_bucket(zone, hold->name);
+
+    while (key && (key->lease != hold->lease
+                   || ngx_memcmp(key->name, hold->name,
+                                 NGX_COMPLETION_KEY_DIGEST)
+                      != 0))
+    {
+        key = key->next;
+    }
+
+    if (key) {
+        key->holders -= (key->holders != 0);
+        key->flags |= delivered ? NGX_COMPLETION_KEY_DELIVERED : 0;
+
+        /* the last one: whoever shares it may not have heard of its end yet */
+
+        if (key->holders == 0 && key->state == NGX_COMPLETION_KEY_ENDED
+            && (key->flags & NGX_COMPLETION_KEY_DELIVERED
+                || key->outcome != NGX_COMPLETION_OK))
+        {
+            ngx_completion_key_delete(zone, key);
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
 }
 
 
@@ -157,15 +289,16 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 {
     ngx_uint_t                i, flags;
     ngx_queue_t              *cached;
-    ngx_completion_key_t     *asked[2];
+    ngx_completion_key_t     *asked[3];
     ngx_completion_key_sh_t  *key;
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
+    asked[2] = &keys->orphan;
     flags = keys->shared ? NGX_COMPLETION_KEY_SHARED : 0;
     cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
 
         if (asked[i]->ttl == 0) {
             continue;
@@ -186,6 +319,7 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
             key->expires = ngx_current_msec
                            + ngx_completion_ms(zone->lifetime);
+            key->holders = (asked[i] == &keys->orphan);
             ngx_queue_insert_tail(cached, &key->queue);
         }
     }
@@ -425,7 +559,9 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
             continue;
         }
 
-        if (ngx_completion_left(found->expires) > 0) {
+        if (ngx_completion_left(found->expires) > 0
+            && !ngx_completion_key_forgotten(zone, found))
+        {
             return found;
         }
 
@@ -558,6 +694,25 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
     }
 
     ngx_slab_free_locked(zone->shpool, key);
+}
+
+
+/* its operation was deleted; the mark of that outlives every key */
+
+static ngx_uint_t
+ngx_completion_key_forgotten(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key)
+{
+    ngx_str_t  id;
+
+    if (key->outcome != NGX_COMPLETION_OK) {
+        return 0;
+    }
+
+    id.data = key->u.id;
+    id.len = key->len;
+
+    return ngx_completion_record_deleted(zone, &id);
 }
 
 

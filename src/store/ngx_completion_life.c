@@ -37,6 +37,8 @@ static void ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
+static ngx_int_t ngx_completion_record_settle(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 static ngx_uint_t ngx_completion_record_end(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 
@@ -618,12 +620,61 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
 }
 
 
+ngx_int_t
+ngx_completion_zone_delete(ngx_completion_zone_t *zone, ngx_str_t *id)
+{
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_find(zone, id,
+                                        ngx_completion_zone_hash(id));
+
+    if (record == NULL || (record->flags & NGX_COMPLETION_RECORD_DELETED)) {
+        goto done;
+    }
+
+    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+        record->flags |= NGX_COMPLETION_RECORD_DELETED;
+        (void) ngx_completion_record_decide(zone, record,
+                                            NGX_COMPLETION_CANCELLED);
+        rc = NGX_OK;
+
+    } else if (record->state == NGX_COMPLETION_RECORD_FINAL) {
+        record->flags |= NGX_COMPLETION_RECORD_DELETED;
+        record->verdict = NGX_COMPLETION_CANCELLED;
+        ngx_completion_chunks_free(zone, &record->chunks);
+        ngx_completion_record_settle(zone, record);
+        rc = NGX_DONE;
+    }
+
+done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
 static ngx_int_t
 ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict)
 {
     (void) ngx_completion_record_end(zone, record, verdict);
 
+    return ngx_completion_record_settle(zone, record);
+}
+
+
+/* our word is the last one */
+
+static ngx_int_t
+ngx_completion_record_settle(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
     record->lease = 0;
     record->flags |= NGX_COMPLETION_RECORD_DECIDED;
 

@@ -109,7 +109,8 @@ void
 ngx_completion_record_place(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    ngx_uint_t  i, list;
+    ngx_uint_t    i, list;
+    ngx_queue_t  *queue;
 
     i = record->state;
 
@@ -129,12 +130,27 @@ ngx_completion_record_place(ngx_completion_zone_t *zone,
         list = NGX_COMPLETION_METRICS_MISSING;
     }
 
+    queue = (record->flags & NGX_COMPLETION_RECORD_DELETED)
+                ? &zone->sh->deleted : &zone->sh->lists[list];
+
     ngx_queue_remove(&record->queue);
-    ngx_queue_insert_tail(&zone->sh->lists[list], &record->queue);
+    ngx_queue_insert_tail(queue, &record->queue);
 
     ngx_completion_record_uncount(zone, record);
     zone->sh->counts[i]++;
     record->counted = i + 1;
+}
+
+
+ngx_uint_t
+ngx_completion_record_deleted(ngx_completion_zone_t *zone, ngx_str_t *id)
+{
+    ngx_completion_record_sh_t  *record;
+
+    record = ngx_completion_record_find(zone, id,
+                                        ngx_completion_zone_hash(id));
+
+    return record && (record->flags & NGX_COMPLETION_RECORD_DELETED);
 }
 
 

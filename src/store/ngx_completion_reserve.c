@@ -53,7 +53,9 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         return NGX_BUSY;
     }
 
-    n = keys ? (keys->idempotency.ttl != 0) + (keys->cache.ttl != 0) : 0;
+    n = keys ? (keys->idempotency.ttl != 0) + (keys->cache.ttl != 0)
+               + (keys->orphan.ttl != 0)
+             : 0;
 
     if (ngx_completion_room_take(zone, 1 + n, &chunks) != NGX_OK) {
         ngx_completion_zone_unlock(zone);

@@ -12,6 +12,12 @@
 #define NGX_COMPLETION_READING_TIME   1000
 
 
+/* no id of it verifies any more */
+#define ngx_completion_record_outlived(zone, record)                          \
+    (-ngx_completion_left((record)->created)                                  \
+     > (ngx_msec_int_t) ngx_completion_ms((zone)->lifetime                    \
+                                          + NGX_COMPLETION_ID_SKEW))
+
 #define ngx_completion_room_evicted(zone, list)                               \
     ngx_completion_metrics_add(&(zone)->metrics->evictions[list], 1)
 
@@ -282,6 +288,19 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
         }
     }
 
+    head = &zone->sh->deleted;
+
+    for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
+        record = ngx_queue_data(ngx_queue_head(head),
+                                ngx_completion_record_sh_t, queue);
+
+        if (!ngx_completion_record_outlived(zone, record)) {
+            break;
+        }
+
+        ngx_completion_record_delete(zone, record);
+    }
+
     ngx_completion_room_sweep(zone, 2);
 }
 
@@ -313,9 +332,7 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
     }
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        return -ngx_completion_left(record->created)
-               > (ngx_msec_int_t) ngx_completion_ms(zone->lifetime
-                                                    + NGX_COMPLETION_ID_SKEW);
+        return ngx_completion_record_outlived(zone, record);
     }
 
     if (ngx_completion_record_wanted(record)) {

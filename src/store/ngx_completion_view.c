@@ -37,6 +37,7 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
         view->failing = !ngx_completion_record_is_complete(record)
                         && record->failures >= NGX_COMPLETION_FAILURES
                         && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+        view->deleted = (record->flags & NGX_COMPLETION_RECORD_DELETED) != 0;
         view->refused = ngx_completion_zone_is_refused(zone);
         view->version = record->version;
         view->submitted = record->submitted;

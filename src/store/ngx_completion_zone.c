@@ -201,6 +201,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         ngx_queue_init(&sh->lists[i]);
     }
 
+    ngx_queue_init(&sh->deleted);
+
     for (i = 0; i < NGX_COMPLETION_TURN_LINES; i++) {
         ngx_queue_init(&sh->lines[i]);
     }

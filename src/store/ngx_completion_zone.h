@@ -82,10 +82,16 @@ typedef struct {
 } ngx_completion_key_t;
 
 
-/* What a submit goes by: either, both or none. */
+/*
+ * What a submit goes by: either, both or none, or what an equal request may
+ * take over whose answer was not delivered.
+ */
 typedef struct {
     ngx_completion_key_t     idempotency;
     ngx_completion_key_t     cache;
+    ngx_completion_key_t     orphan;
+    unsigned                 repeated:1; /* by a client that says so: it may
+                                            share one that is still held */
     uint32_t                 owner;      /* a hash of whose key it is */
     unsigned                 shared:1;   /* the cache is for all owners */
 } ngx_completion_keys_t;
@@ -102,7 +108,9 @@ typedef enum {
 typedef struct {
     ngx_completion_key_state_e  state;
     unsigned                    replayed:1;   /* by the idempotency key */
+    unsigned                    pending:1;    /* an orphan: not ended yet */
     uint64_t                    lease;        /* of the submit joined */
+    uint32_t                    held;         /* an orphan's hold; 0: none */
     ngx_completion_outcome_e    outcome;      /* of one that has ended; OK:
                                                  an operation came of it */
     ngx_msec_t                  retry_after;  /* of a refusal, ms */
@@ -116,6 +124,7 @@ typedef struct {
     ngx_completion_record_state_e  state;
     ngx_completion_state_e         verdict;    /* of a final one */
     unsigned                       decided:1;  /* by us, not by upstream */
+    unsigned                       deleted:1;  /* by a client, for all */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
     unsigned                       refused:1;  /* so are all polls of the zone,
@@ -251,6 +260,21 @@ ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
     uint64_t lease, ngx_completion_id_t *id, ngx_uint_t model);
 
 
+/* The hold of a request on what it may leave behind as an orphan. */
+typedef struct {
+    u_char                   name[NGX_COMPLETION_KEY_DIGEST];
+    uint32_t                 lease;          /* 0: it has none */
+} ngx_completion_hold_t;
+
+
+/*
+ * The request has ended: its answer was delivered, or it leaves an orphan,
+ * unless another one has the same.
+ */
+void ngx_completion_zone_unhold(ngx_completion_zone_t *zone,
+    ngx_completion_hold_t *hold, ngx_uint_t delivered);
+
+
 /* Readers */
 
 /*
@@ -305,6 +329,15 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
     ngx_str_t *id, ngx_completion_state_e verdict);
+
+/*
+ * Declares it deleted, of one that is pending as if it were cancelled: from
+ * now on it is as one that upstream does not know, and keys that lead to it
+ * lead nowhere.  NGX_OK: it was pending; NGX_DONE: it was not; NGX_DECLINED:
+ * unknown here, or deleted already.
+ */
+ngx_int_t ngx_completion_zone_delete(ngx_completion_zone_t *zone,
+    ngx_str_t *id);
 
 
 /* The token that all workers share */

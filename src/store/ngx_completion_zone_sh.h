@@ -88,7 +88,8 @@ struct ngx_completion_chunk_sh_s {
  * asked for again, unless upstream's result could not be used: once in the
  * longest gap, if it is wanted, and what comes then counts.  Any of them may be
  * evicted, unless it is leased or somebody waits for it, and is adopted again
- * when it is asked for.
+ * when it is asked for; but one that a client has deleted, which is FINAL, is
+ * as none, and stays as long as its id is good.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
@@ -138,6 +139,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_URGENT     0x02   /* in the waited-for tree */
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
 #define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
+#define NGX_COMPLETION_RECORD_DELETED    0x10   /* by a client, for all */
 
 
 /*
@@ -212,6 +214,8 @@ struct ngx_completion_key_sh_s {
     u_char                       flags;
     u_char                       verdict;   /* of the cache, of its operation:
                                                an ngx_completion_state_e */
+    uint16_t                     holders;   /* of an orphan that is none yet:
+                                               requests that wait */
 
     union {
         uint64_t                 lease;     /* of the submit under way */
@@ -226,6 +230,7 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
+#define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
 
 
 /* a document may take three quarters, these the fourth */
@@ -312,6 +317,7 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_key_sh_t    **keys;
     uint32_t                     mask;      /* of both */
     uint32_t                     sweep;     /* the bucket of keys to sweep */
+    ngx_queue_t                  deleted;   /* records; they never make room */
     ngx_queue_t                  followers; /* these before all lists */
     ngx_rbtree_t                 owners;    /* of followers; an owner's
                                                oldest stands first */
@@ -478,6 +484,10 @@ ngx_completion_record_sh_t *ngx_completion_record_add(
     ngx_completion_record_state_e state);
 void ngx_completion_record_delete(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+
+/* Whether a client has deleted the operation of this id. */
+ngx_uint_t ngx_completion_record_deleted(ngx_completion_zone_t *zone,
+    ngx_str_t *id);
 
 /* To the end of the list that it belongs in now, and counted as what it is. */
 void ngx_completion_record_place(ngx_completion_zone_t *zone,

@@ -14,6 +14,7 @@ use Test::More;
 use CompletionAsync::Example;
 use CompletionAsync::Metrics;
 use CompletionAsync::Test;
+use Digest::SHA qw(sha256_hex);
 use Mojo::JSON qw(encode_json);
 
 my $root = "$FindBin::Bin/../..";
@@ -28,6 +29,7 @@ my %test = (
     'limit.conf'         => \&limit,
     'models.conf'        => \&models,
     'native.conf'        => \&native,
+    'openai.conf'        => \&openai,
     'server.conf'        => \&server,
     'tenants.conf'       => \&tenants,
     'users-basic.conf'   => \&users_basic,
@@ -444,6 +446,45 @@ sub native ($conf) {
     $r = submit($t, $path, %native);
     $r = $t->request(POST => '/operations/' . $r->json->{id} . ':cancel');
     is $r->json->{error}{code}, 1, 'another one is cancelled';
+    $t->done;
+}
+
+
+# The program for Node.js in README is run as it is, but for the address.
+sub openai ($conf) {
+    my $t = start($conf, files => { 'clients.map' => sha256_hex('alice-key') . " alice;\n"
+        . sha256_hex('bob-key') . " bob;\n" });
+    my %as  = map { $_ => { headers => { Authorization => "Bearer $_-key",
+        'Content-Type' => 'application/json' } } } qw(alice bob eve);
+    my %ask = (model => 'gpt-4o-mini', instructions => 'Переведи', input => 'text');
+
+    my $r = $t->request(POST => '/v1/responses', %{ $as{alice} }, body => encode_json(\%ask));
+    is $r->{status}, 200, 'a Response';
+    is $r->json->{output}[0]{content}[0]{text}, 'echo: text', '... its text';
+    is asked($t)->{model}, 'latest', '... of the model that the name stands for';
+
+    my $path = '/v1/responses/' . $r->json->{id};
+    is $t->request(GET => $path, %{ $as{bob} })->{status}, 404, '... nobody else\'s';
+    is $t->request(GET => $path, %{ $as{eve} })->json->{error}{code}, 'invalid_api_key',
+        'a key that is not known';
+    is_deeply [ map { $_->{id} } @{ $t->request(GET => '/v1/models', %{ $as{bob} })->json->{data} } ],
+        [ 'yandexgpt-lite', 'yandexgpt/latest', 'gpt-4o-mini' ], 'the models';
+
+    my $clients = "$root/build/clients";
+    if (!-e "$clients/node_modules/openai/package.json") {
+        fail 'npm\'s openai is there: run "make deps"';
+        return $t->done;
+    }
+    my ($program) = CompletionAsync::Example::slurp("$root/README.md") =~ /^```js\n(.*?)^```$/ms;
+    $program =~ s{(?<=from ")openai(?=")}{$clients/node_modules/openai/index.mjs};
+    $program =~ s{127\.0\.0\.1:8080}{'127.0.0.1:' . $t->port}e;
+    my $file = $t->write_file('readme.mjs', $program);
+
+    local $ENV{KEY} = 'alice-key';
+    open my $node, '-|:encoding(UTF-8)', 'node', $file or die "node: $!\n";
+    is join('', <$node>), "echo: To be, or not to be\n", 'the program of README';
+    close $node;
+    is $?, 0, '... its status';
     $t->done;
 }
 

@@ -56,6 +56,11 @@ my $SHAPES = qr{
 # what names all dialects, and the directives of a message
 my %WORDS_IN = (
     'dialect/ngx_completion_dialects.c' => qr/\bngx_completion_yandex\b/,
+
+    # OpenAI has some of the same words, and clients the same scheme
+    'face/ngx_completion_openai_read.c'  => qr/"messages"|json_schema/,
+    'face/ngx_completion_openai_input.c' => qr/"messages"/,
+    'http/ngx_http_completion_client.c'  => qr/"Api-Key"/,
     'store/ngx_completion_zone.c'       => qr/\\"folder\\"/,
 );
 

@@ -244,6 +244,7 @@ test_operation(void)
 static void
 test_event(void)
 {
+    ngx_int_t  last = -1;
     ngx_str_t  event;
 
     memset(&view, 0, sizeof(view));
@@ -252,13 +253,13 @@ test_event(void)
     view.document = str("{\"id\":\"\"}");
     view.id_offset = 7;
 
-    ngx_completion_native.event(pool, &view, &event);
+    ngx_completion_native.event(pool, &view, &last, &event);
     is_str(&event, "event: operation\nid: pending\n"
                    "data: {\"id\":\"abc\"}\n\n", "an event");
 
     view.state = NGX_COMPLETION_LOST;
 
-    ngx_completion_native.event(pool, &view, &event);
+    ngx_completion_native.event(pool, &view, &last, &event);
     is_str(&event, "event: operation\nid: done\n"
                    "data: {\"id\":\"abc\"}\n\n", "the last one");
     event = ngx_completion_native.last_event;
@@ -269,13 +270,15 @@ test_event(void)
 static ngx_int_t
 problem(ngx_completion_face_format_e format, const char *text)
 {
-    ngx_str_t  said = str(text);
+    ngx_completion_face_fault_t  fault;
 
     memset(&answer, 0, sizeof(answer));
+    memset(&fault, 0, sizeof(fault));
 
-    return ngx_completion_native.error(pool, format,
-                                       NGX_COMPLETION_INVALID_REQUEST, &said,
-                                       &answer);
+    fault.outcome = NGX_COMPLETION_INVALID_REQUEST;
+    fault.detail = str(text);
+
+    return ngx_completion_native.error(pool, format, &fault, &answer);
 }
 
 
@@ -306,6 +309,7 @@ test_problem(void)
 static ngx_int_t
 spelled(ngx_uint_t what)
 {
+    ngx_int_t  last = -1;
     ngx_str_t  event;
 
     switch (what) {
@@ -320,7 +324,7 @@ spelled(ngx_uint_t what)
         return problem(NGX_COMPLETION_FACE_TEXT, "no");
 
     default:
-        return ngx_completion_native.event(pool, &view, &event);
+        return ngx_completion_native.event(pool, &view, &last, &event);
     }
 }
 

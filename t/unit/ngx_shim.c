@@ -652,3 +652,17 @@ ngx_explicit_memzero(void *buf, size_t n)
     ngx_memzero(buf, n);
     ngx_memory_barrier();
 }
+
+
+u_char *
+ngx_hex_dump(u_char *dst, u_char *src, size_t len)
+{
+    static const char  digits[] = "0123456789abcdef";
+
+    while (len--) {
+        *dst++ = digits[*src >> 4];
+        *dst++ = digits[*src++ & 0xf];
+    }
+
+    return dst;
+}

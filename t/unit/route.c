@@ -16,6 +16,7 @@
 
 static ngx_pool_t                      *pool;
 static ngx_str_t                        id;
+static ngx_uint_t                       shape;
 static ngx_http_request_t               r;
 static ngx_completion_outcome_e         outcome;
 static ngx_completion_face_action_e     action;
@@ -31,7 +32,8 @@ routed(ngx_uint_t method, const char *uri)
     r.uri = str(uri);
     id = str("");
 
-    return ngx_http_completion_route(&r, &conf, &action, &id, &outcome);
+    return ngx_http_completion_route(&r, &conf, &action, &shape, &id,
+                                     &outcome);
 }
 
 
@@ -137,12 +139,12 @@ test_anew(void)
     r.headers_out.headers.part.elts = header;
     r.headers_out.headers.part.nelts = 2;
 
-    ngx_http_completion_route(&r, &conf, &action, &id, &outcome);
+    ngx_http_completion_route(&r, &conf, &action, &shape, &id, &outcome);
     is_int(header[0].hash, 1, "a request's own stays");
 
     r.internal = 1;
 
-    ngx_http_completion_route(&r, &conf, &action, &id, &outcome);
+    ngx_http_completion_route(&r, &conf, &action, &shape, &id, &outcome);
     is_int(header[0].hash, 0, "of one led here it goes");
     is_int(header[1].hash, 1, "and nothing else");
 }

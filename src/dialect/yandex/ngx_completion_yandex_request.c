@@ -318,7 +318,10 @@ ngx_completion_yandex_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    last = ngx_sprintf(uri->data, "gpt://%V/%V", &p->tenant, model);
+    last = ngx_cpymem(uri->data, "gpt://", sizeof("gpt://") - 1);
+    last = ngx_cpymem(last, p->tenant.data, p->tenant.len);
+    *last++ = '/';
+    last = ngx_cpymem(last, model->data, model->len);
     uri->len = last - uri->data;
 
     return NGX_OK;
