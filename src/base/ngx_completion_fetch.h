@@ -35,6 +35,7 @@ typedef struct ngx_completion_fetch_s  ngx_completion_fetch_t;
 
 typedef struct {
     ngx_str_t            url;           /* NUL-terminated, no credentials */
+    void                *parts;         /* the same as libcurl has parsed it */
     ngx_str_t            host;          /* NUL-terminated, no brackets */
     in_port_t            port;
 

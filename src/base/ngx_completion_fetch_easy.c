@@ -28,6 +28,8 @@ typedef struct {
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_init(void);
+static ngx_int_t ngx_completion_fetch_easy_url(
+    ngx_completion_fetch_job_t *job);
 static ngx_int_t ngx_completion_fetch_easy_address(
     ngx_completion_fetch_job_t *job, ngx_str_t *address);
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
@@ -158,7 +160,6 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     ngx_str_t *address)
 {
     CURL                    *easy;
-    u_char                  *url;
     ngx_uint_t               rc;
     ngx_msec_int_t           left;
     ngx_completion_fetch_t  *f;
@@ -172,14 +173,9 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 
     job->easy = easy;
 
-    url = ngx_pnalloc(f->pool, f->origin->url.len + f->suffix.len + 1);
-    if (url == NULL) {
+    if (ngx_completion_fetch_easy_url(job) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    (void) ngx_sprintf(url, "%V%V%Z", &f->origin->url, &f->suffix);
-
-    rc = curl_easy_setopt(easy, CURLOPT_URL, (char *) url);
 
     /* before a long body libcurl would ask whether it may come */
 
@@ -189,7 +185,7 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
         return NGX_ERROR;
     }
 
-    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    rc = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
     rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 
     if (f->post) {
@@ -222,6 +218,37 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     }
 
     return ngx_completion_fetch_easy_address(job, address);
+}
+
+
+/* That of the origin is parsed once, with the configuration. */
+
+static ngx_int_t
+ngx_completion_fetch_easy_url(ngx_completion_fetch_job_t *job)
+{
+    u_char                   *url;
+    ngx_completion_fetch_t   *f;
+    ngx_completion_origin_t  *o;
+
+    f = &job->fetch;
+    o = f->origin;
+
+    if (f->suffix.len == 0) {
+        return curl_easy_setopt(job->easy, CURLOPT_CURLU, o->parts) == CURLE_OK
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    url = ngx_pnalloc(f->pool, o->url.len + f->suffix.len + 1);
+    if (url == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(url, "%V%V%Z", &o->url, &f->suffix);
+
+    return curl_easy_setopt(job->easy, CURLOPT_CURLU, NULL) == CURLE_OK
+           && curl_easy_setopt(job->easy, CURLOPT_URL, (char *) url)
+              == CURLE_OK
+           ? NGX_OK : NGX_ERROR;
 }
 
 

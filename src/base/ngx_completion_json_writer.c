@@ -307,18 +307,21 @@ ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     ngx_uint_t key, ngx_str_t *value)
 {
     u_char  *p;
-    size_t   len;
+    size_t   escapes;
 
-    len = value->len + ngx_escape_json(NULL, value->data, value->len);
+    escapes = ngx_escape_json(NULL, value->data, value->len);
 
-    if (!ngx_completion_json_writer_next(w, key, len + sizeof("\"\":") - 1)) {
+    if (!ngx_completion_json_writer_next(w, key, value->len + escapes
+                                                 + sizeof("\"\":") - 1))
+    {
         return;
     }
 
     p = w->data + w->len;
 
     *p++ = '"';
-    p = (u_char *) ngx_escape_json(p, value->data, value->len);
+    p = escapes ? (u_char *) ngx_escape_json(p, value->data, value->len)
+                : ngx_cpymem(p, value->data, value->len);
     *p++ = '"';
 
     if (key) {

@@ -24,6 +24,7 @@ typedef struct {
 } ngx_completion_origin_url_t;
 
 
+static void ngx_completion_origin_cleanup(void *data);
 static char *ngx_completion_origin_split(ngx_str_t *url,
     ngx_completion_origin_url_t *u);
 static char *ngx_completion_origin_authority(u_char *p, u_char *last,
@@ -48,6 +49,7 @@ ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
     char                         *err;
     CURLU                        *parts;
     CURLUcode                     rc;
+    ngx_pool_cleanup_t           *cln;
     ngx_completion_origin_url_t   u;
 
     err = ngx_completion_origin_split(url, &u);
@@ -69,11 +71,26 @@ ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
         return "no memory";
     }
 
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        curl_url_cleanup(parts);
+        return "no memory";
+    }
+
+    cln->handler = ngx_completion_origin_cleanup;
+    cln->data = parts;
+    o->parts = parts;
+
     rc = curl_url_set(parts, CURLUPART_URL, (char *) o->url.data, 0);
 
-    curl_url_cleanup(parts);
-
     return (rc == CURLUE_OK) ? NULL : "libcurl does not accept the URL";
+}
+
+
+static void
+ngx_completion_origin_cleanup(void *data)
+{
+    curl_url_cleanup(data);
 }
 
 

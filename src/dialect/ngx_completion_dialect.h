@@ -6,7 +6,7 @@
  * the layers above deal in the types of this header and call what stands at
  * its end, whatever is spoken below.
  *
- *     body, call             -> a transfer -> upstream
+ *     body, headers          -> a transfer -> upstream
  *     answer, reason, result <- what it brought <-
  *
  * A provider is made while the configuration is read and is read-only
@@ -136,14 +136,16 @@ struct ngx_completion_dialect_s {
     ngx_command_t                   *commands;
     const char                      *credentials;  /* how to write one */
 
+    /* NULL: it has no conf of its own. */
     void                          *(*create_conf)(ngx_conf_t *cf);
 
-    /* Once the block is read: NULL, or what is wrong with it. */
+    /* Once the block is read: NULL, or what is wrong; NULL: nothing is. */
     const char                    *(*init_conf)(ngx_completion_provider_t *p);
 
     /*
      * Whether this may be a location's setting: NULL, or what is wrong.  A
      * schema is a JSON object, a temperature a number; nothing is empty.
+     * NULL: a model alone may be set, of any name.
      */
     const char                    *(*setting)(ngx_completion_provider_t *p,
                                         ngx_pool_t *pool,
@@ -170,14 +172,20 @@ struct ngx_completion_dialect_s {
                                         ngx_str_t *body, ngx_str_t *reason);
 
     /*
-     * Makes a request of a transfer to the origin it belongs to, which has its
-     * credential already, and a body if it is a submit; the arguments are
-     * those of ngx_completion_provider_call().  NGX_OK or NGX_ERROR.
+     * An operation is read by a GET of its id behind the origin's URL, and
+     * cancelled with this behind the id, by a GET or a POST.
      */
-    ngx_int_t                      (*call)(ngx_completion_provider_t *p,
+    const char                      *cancel;
+    ngx_uint_t                       cancel_post;
+
+    /*
+     * Adds the headers of a call, which has its credential already; the id is
+     * that of ngx_completion_provider_call().  NGX_OK or NGX_ERROR.
+     */
+    ngx_int_t                      (*headers)(ngx_completion_provider_t *p,
                                         ngx_completion_kind_e kind,
                                         ngx_completion_fetch_t *f,
-                                        ngx_str_t *text, u_char *request_id);
+                                        u_char *request_id);
 
     /* headers of an answer: seconds until the next poll; NULL ends the ids */
 
@@ -274,10 +282,6 @@ void ngx_completion_provider_report(ngx_completion_provider_t *p,
 
 
 /* For dialects */
-
-/* What stands behind the origin's URL: "/", the id and the verb. */
-ngx_int_t ngx_completion_provider_suffix(ngx_completion_fetch_t *f,
-    ngx_str_t *id, const char *verb);
 
 void ngx_completion_usage_init(ngx_completion_usage_t *usage);
 

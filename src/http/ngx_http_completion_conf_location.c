@@ -496,7 +496,9 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
             continue;
         }
 
-        fault = p->dialect->setting(p, cf->pool, i, setting[i].value);
+        fault = p->dialect->setting
+                    ? p->dialect->setting(p, cf->pool, i, setting[i].value)
+              : i ? "is nothing that this upstream can do" : NULL;
 
         if (fault) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

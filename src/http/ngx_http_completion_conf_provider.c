@@ -268,10 +268,13 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     provider = &service->provider;
     provider->name = *name;
     provider->dialect = ngx_completion_dialects[0];
-    provider->conf = provider->dialect->create_conf(cf);
 
-    if (provider->conf == NULL) {
-        return NULL;
+    if (provider->dialect->create_conf) {
+        provider->conf = provider->dialect->create_conf(cf);
+
+        if (provider->conf == NULL) {
+            return NULL;
+        }
     }
 
     block->service = service;
@@ -460,7 +463,7 @@ ngx_http_completion_block_credential(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    fault = p->dialect->init_conf(p);
+    fault = p->dialect->init_conf ? p->dialect->init_conf(p) : NULL;
 
     if (fault) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "provider \"%V\": %s",
@@ -660,7 +663,10 @@ ngx_http_completion_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     size = ngx_parse_size(&value[2]);
-    min = 8 * ngx_pagesize;
+
+    /* what it needs for itself is half of that, and will not be less */
+
+    min = 16 * ngx_pagesize;
 
     if (size == NGX_ERROR || size < min) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -10,7 +10,7 @@
 #define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
 
 
-#define NGX_HTTP_COMPLETION_INPUT_POOL  1024
+#define NGX_HTTP_COMPLETION_INPUT_POOL  4096
 
 
 static ngx_int_t ngx_http_completion_input_read(ngx_http_request_t *r,

@@ -62,7 +62,7 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
     ngx_http_completion_main_conf_t  *cmcf;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return ngx_http_completion_add_header(r, "Allow", "GET, HEAD")
+        return ngx_http_completion_add_text(r, "Allow", "GET, HEAD")
                    ? NGX_HTTP_NOT_ALLOWED : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -96,7 +96,7 @@ ngx_http_completion_metrics_handler(ngx_http_request_t *r)
         || ngx_array_init(&page, r->pool, 16384, 1) != NGX_OK
         || ngx_http_completion_metrics_page(&page, &samples) != NGX_OK
         || ngx_http_completion_cache_control(r,
-               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+               ngx_http_completion_add_text(r, "Cache-Control", "no-store"))
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

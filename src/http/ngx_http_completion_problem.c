@@ -67,7 +67,7 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     }
 
     if (ngx_http_completion_cache_control(r,
-               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+               ngx_http_completion_add_text(r, "Cache-Control", "no-store"))
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -10,6 +10,10 @@ static ngx_int_t ngx_http_completion_reply_late(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 
 
+static ngx_table_elt_t *ngx_http_completion_reply_etag(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+
 ngx_int_t
 ngx_http_completion_reply(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
@@ -114,6 +118,10 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     ngx_uint_t        submitted, pending, shown, failed;
     ngx_table_elt_t  *h;
 
+    static ngx_str_t  wait = ngx_string("wait=");
+    static ngx_str_t  max_age = ngx_string("private, max-age=");
+    static ngx_str_t  immutable = ngx_string(", immutable");
+
     submitted = (ctx->action == NGX_COMPLETION_FACE_SUBMIT);
     pending = (ctx->view.verdict == NGX_COMPLETION_PENDING);
     shown = (ctx->action != NGX_COMPLETION_FACE_CANCEL
@@ -122,35 +130,35 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
     failed = 0;
 
     if (ctx->replayed) {
-        failed |= !ngx_http_completion_add_header(r, "Idempotency-Replayed",
-                                                  "true");
+        failed |= !ngx_http_completion_add_text(r, "Idempotency-Replayed",
+                                                "true");
     }
 
     /* not headers_out.location, which nginx would make absolute */
 
     if (submitted && ctx->conf->face->negotiates) {
-        failed |= !ngx_http_completion_add_header(r, "Location", "%V%V",
-                                                  &ctx->conf->uri,
-                                                  &ctx->capability);
+        failed |= !ngx_http_completion_add_joined(r, "Location",
+                                       &ctx->conf->uri, &ctx->capability,
+                                       &ngx_http_completion_nothing);
     }
 
     if (shown && ctx->prefer.wait) {
-        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
-                                                  "wait=%ui",
-                                                  ctx->prefer.seconds);
+        failed |= !ngx_http_completion_add_number(r, "Preference-Applied",
+                                       &wait, ctx->prefer.seconds,
+                                       &ngx_http_completion_nothing);
 
     } else if (shown && submitted && ctx->prefer.respond_async
                && (ctx->format != NGX_COMPLETION_FACE_TEXT || pending))
     {
-        failed |= !ngx_http_completion_add_header(r, "Preference-Applied",
-                                                  "respond-async");
+        failed |= !ngx_http_completion_add_text(r, "Preference-Applied",
+                                                "respond-async");
     }
 
     if (!shown || submitted || pending || ctx->view.decided
         || !ctx->conf->face->negotiates)
     {
         r->disable_not_modified = 1;
-        h = ngx_http_completion_add_header(r, "Cache-Control", "no-store");
+        h = ngx_http_completion_add_text(r, "Cache-Control", "no-store");
         failed |= !ngx_http_completion_cache_control(r, h);
 
         return failed ? NGX_ERROR : NGX_OK;
@@ -158,30 +166,51 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     /* upstream's final word: it never changes */
 
-    failed |= !ngx_http_completion_add_header(r, "Vary", "Accept");
+    failed |= !ngx_http_completion_add_text(r, "Vary", "Accept");
 
-    h = ngx_http_completion_add_header(r, "ETag", "\"%c-%016xL\"",
-                        ctx->format == NGX_COMPLETION_FACE_TEXT ? 't' : 'j',
-                        ctx->view.digest);
+    h = ngx_http_completion_reply_etag(r, ctx);
     failed |= !h;
     r->headers_out.etag = h;
 
     if (ctx->owner.len) {
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, no-cache");
+        h = ngx_http_completion_add_text(r, "Cache-Control",
+                                         "private, no-cache");
 
     } else {
         rest = ctx->id.submitted - ngx_time()
                + ctx->conf->service->provider.dialect->lifetime;
 
-        h = ngx_http_completion_add_header(r, "Cache-Control",
-                                           "private, max-age=%T, immutable",
-                                           ngx_max(rest, 0));
+        h = ngx_http_completion_add_number(r, "Cache-Control", &max_age,
+                                             ngx_max(rest, 0), &immutable);
     }
 
     failed |= !ngx_http_completion_cache_control(r, h);
 
     return failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_completion_reply_etag(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    u_char      bytes[8], hex[16];
+    ngx_str_t   digest, *kind;
+    ngx_uint_t  i;
+
+    static ngx_str_t  quote = ngx_string("\"");
+    static ngx_str_t  kinds[] = { ngx_string("\"j-"), ngx_string("\"t-") };
+
+    for (i = 0; i < 8; i++) {
+        bytes[i] = (u_char) (ctx->view.digest >> (56 - 8 * i));
+    }
+
+    digest.data = hex;
+    digest.len = ngx_hex_dump(hex, bytes, 8) - hex;
+
+    kind = &kinds[ctx->format == NGX_COMPLETION_FACE_TEXT];
+
+    return ngx_http_completion_add_joined(r, "ETag", kind, &digest, &quote);
 }
 
 

@@ -266,6 +266,22 @@ void ngx_http_completion_discard_body(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
     const char *name, const char *fmt, ...);
 
+/* As they are, in memory that stays; and of literals. */
+ngx_table_elt_t *ngx_http_completion_push_header(ngx_http_request_t *r,
+    const char *name, size_t len, ngx_str_t *value);
+
+/* Of three parts, or with a number between two of them, some of them nothing. */
+ngx_table_elt_t *ngx_http_completion_add_joined(ngx_http_request_t *r,
+    const char *name, ngx_str_t *before, ngx_str_t *text, ngx_str_t *after);
+ngx_table_elt_t *ngx_http_completion_add_number(ngx_http_request_t *r,
+    const char *name, ngx_str_t *before, ngx_uint_t n, ngx_str_t *after);
+
+extern ngx_str_t  ngx_http_completion_nothing;
+
+#define ngx_http_completion_add_text(r, name, text)                           \
+    ngx_http_completion_push_header(r, name, sizeof(name) - 1,                \
+                                    &(ngx_str_t) ngx_string(text))
+
 /*
  * Of a Cache-Control that was added, or NULL: nginx's other modules find it
  * where they look for one to replace; what led here may have left another.

@@ -11,6 +11,9 @@
 #include "ngx_http_completion_request.h"
 
 
+ngx_str_t  ngx_http_completion_nothing = ngx_string("");
+
+
 ngx_uint_t
 ngx_http_completion_intercepted(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_uint_t status)
@@ -71,8 +74,9 @@ ngx_http_completion_send(ngx_http_request_t *r,
     if (answer->status >= NGX_HTTP_BAD_REQUEST) {
         r->disable_not_modified = 1;
 
-        if (ngx_http_completion_add_header(r, "x-should-retry",
-                                           repeatable ? "true" : "false")
+        if ((repeatable
+                 ? ngx_http_completion_add_text(r, "x-should-retry", "true")
+                 : ngx_http_completion_add_text(r, "x-should-retry", "false"))
             == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -86,8 +90,10 @@ ngx_http_completion_send(ngx_http_request_t *r,
     /* in whole seconds, and not at once */
 
     if (retry_after
-        && ngx_http_completion_add_header(r, "Retry-After", "%M",
-                                          (retry_after + 999) / 1000)
+        && ngx_http_completion_add_number(r, "Retry-After",
+                                        &ngx_http_completion_nothing,
+                                        (retry_after + 999) / 1000,
+                                        &ngx_http_completion_nothing)
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -194,14 +200,59 @@ ngx_http_completion_send_empty(ngx_http_request_t *r)
 }
 
 
+/* printing them costs more than all the rest of a header */
+
+ngx_table_elt_t *
+ngx_http_completion_add_joined(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_str_t *text, ngx_str_t *after)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    value.len = before->len + text->len + after->len;
+    value.data = ngx_pnalloc(r->pool, value.len);
+
+    if (value.data == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(value.data, before->data, before->len);
+    p = ngx_cpymem(p, text->data, text->len);
+    ngx_memcpy(p, after->data, after->len);
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_add_number(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_uint_t n, ngx_str_t *after)
+{
+    u_char     *p, digits[NGX_INT64_LEN];
+    ngx_str_t   number;
+
+    p = digits + NGX_INT64_LEN;
+
+    do {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    number.data = p;
+    number.len = digits + NGX_INT64_LEN - p;
+
+    return ngx_http_completion_add_joined(r, name, before, &number, after);
+}
+
+
 ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     const char *fmt, ...)
 {
-    u_char           *p, *last;
-    size_t            size;
-    va_list           args;
-    ngx_table_elt_t  *h;
+    u_char     *p, *last;
+    size_t      size;
+    va_list     args;
+    ngx_str_t   value;
 
     size = 64;
 
@@ -219,6 +270,19 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     } while (last == p + size);
 
+    value.data = p;
+    value.len = last - p;
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
+    size_t len, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
         return NULL;
@@ -228,9 +292,8 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
     h->hash = 1;
     h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value.data = p;
-    h->value.len = last - p;
+    h->key.len = len;
+    h->value = *value;
 
     return h;
 }

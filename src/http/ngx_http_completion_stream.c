@@ -56,7 +56,7 @@ ngx_http_completion_stream(ngx_http_request_t *r,
 
         if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK
             || ngx_http_completion_face_headers(r, &next) != NGX_OK
-            || ngx_http_completion_add_header(r, "X-Accel-Buffering", "no")
+            || ngx_http_completion_add_text(r, "X-Accel-Buffering", "no")
                == NULL)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -44,6 +44,7 @@
 
 /* what a start may come later than was told, ms */
 #define NGX_COMPLETION_SUBMIT_LATE     1000
+
 /* what one that waits holds beside texts, at least */
 #define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
@@ -319,7 +320,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     uint64_t                   lease;
     ngx_int_t                  rc;
     ngx_msec_t                 delay, timeout;
-    ngx_uint_t                 keyed, replayed, closed;
+    ngx_uint_t                 keyed, replayed, closed, kept;
     ngx_completion_found_t    *found;
     ngx_completion_service_t  *service;
 
@@ -361,12 +362,14 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     switch (rc) {
 
     case NGX_OK:
+        kept = (submit->lease != 0);
+
         submit->lease = lease;
         submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
         submit->until = ngx_current_msec + service->zone->submit_queue_time
                         + NGX_COMPLETION_SUBMIT_LATE;
 
-        if (ngx_completion_submit_keep(submit) != NGX_OK) {
+        if (!kept && ngx_completion_submit_keep(submit) != NGX_OK) {
             return ngx_completion_submit_ended(submit,
                                            NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                            NGX_COMPLETION_SUBMIT_LOOK);
@@ -478,6 +481,7 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     found = &submit->found;
     joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
+    submit->lease = 0;
 
     /* by the one that it was found by: the other may not have been kept */
 
@@ -630,9 +634,9 @@ static ngx_completion_submit_state_e
 ngx_completion_submit_turn(ngx_completion_submit_t *submit)
 {
     ngx_int_t               rc;
-    ngx_msec_t              limit, delay;
+    ngx_msec_t              delay;
     ngx_uint_t              waits;
-    ngx_msec_int_t          left;
+    ngx_msec_int_t          left, limit;
     ngx_completion_call_t  *call;
 
     call = &submit->call;
@@ -643,24 +647,35 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
     }
 
     left = ngx_completion_submit_left(submit);
-
-    if (left <= 0) {
-        return ngx_completion_submit_late(submit);
-    }
-
     limit = call->deadline - ngx_current_msec;
+    limit = ngx_max(limit, 0);
 
     rc = ngx_completion_zone_turn(call->service->zone, submit->lease,
-                           ngx_min(limit,
+                           ngx_min(limit, (ngx_msec_int_t)
                                    call->service->provider.request_timeout),
                            limit, &delay);
 
     if (rc == NGX_AGAIN) {
         submit->due = ngx_current_msec + delay;
+    }
 
-        if (delay >= (ngx_msec_t) left && (!waits || ngx_exiting)) {
-            return ngx_completion_submit_late(submit);
-        }
+    /*
+     * Who waits already is not sent away for an estimate.  Without a record,
+     * as the zone was made anew or the worker stood still for too long, what
+     * was not sent begins again, unless it is others' whose client is there.
+     */
+
+    if (left <= 0
+        || (rc == NGX_AGAIN && (ngx_msec_int_t) delay >= left
+            && (!waits || ngx_exiting))
+        || (rc == NGX_DECLINED
+            && (call->tries || (submit->client == NULL
+                                && ngx_completion_submit_keyed(submit)))))
+    {
+        return ngx_completion_submit_late(submit);
+    }
+
+    if (rc == NGX_AGAIN) {
 
         if (!waits) {
             return ngx_completion_submit_line(submit, delay);
@@ -679,18 +694,8 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
         ngx_completion_submit_leave(submit);
     }
 
-    if (rc == NGX_OK) {
-        return ngx_completion_submit_call(submit);
-    }
-
-    /* the zone was made anew, or this worker stood still for too long */
-
-    if (call->tries == 0) {
-        submit->lease = 0;
-        return ngx_completion_submit_look(submit);
-    }
-
-    return ngx_completion_submit_refused(submit);
+    return (rc == NGX_OK) ? ngx_completion_submit_call(submit)
+                          : ngx_completion_submit_look(submit);
 }
 
 
@@ -954,19 +959,18 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 static ngx_int_t
 ngx_completion_submit_fence(ngx_completion_call_t *call)
 {
+    ngx_int_t                 rc;
     ngx_completion_submit_t  *submit;
 
     submit = (ngx_completion_submit_t *) call;
 
-    if (ngx_completion_zone_fence(call->service->zone, submit->lease)
-        != NGX_OK)
-    {
-        return NGX_DECLINED;
+    rc = ngx_completion_zone_fence(call->service->zone, submit->lease);
+
+    if (rc == NGX_OK) {
+        ngx_completion_submit_count(submit, 0);
     }
 
-    ngx_completion_submit_count(submit, 0);
-
-    return NGX_OK;
+    return rc;
 }
 
 

@@ -28,6 +28,8 @@ ngx_completion_line_join(ngx_completion_zone_t *zone,
     submit->worker = (worker->pid == submit->pid) ? worker : NULL;
     submit->turn = NGX_COMPLETION_TURN_AWAY;
 
+    worker->seen = (uint32_t) ngx_current_msec;
+
     ngx_rbtree_insert(&sh->submits, &submit->node);
     sh->counts[NGX_COMPLETION_RECORD_SUBMIT]++;
 

@@ -73,7 +73,7 @@ for my $line (
 accepted('iam_token', $sample =~ s/api_key .*;/iam_token file:%%TESTDIR%%\/iam.token;/r);
 accepted("metadata_token$_", $sample =~ s/api_key .*;/metadata_token$_;/r)
     for '', ' http://127.0.0.1:1/token', ' https://[::1]/';
-accepted('a zone of eight pages', $sample =~ s/32m/32k/r)
+accepted('a zone of sixteen pages', $sample =~ s/32m/64k/r)
     if POSIX::sysconf(POSIX::_SC_PAGESIZE()) == 4096;
 
 for my $line (

@@ -42,7 +42,10 @@ my @examples = map { s{^\Q$root/}{}r } sort glob "$root/conf-examples/*.conf";
 
 for my $path (@examples) {
     my $test = delete $test{ $path =~ s{^conf-examples/}{}r } // \&main_job;
-    subtest $path => sub { $test->(CompletionAsync::Example::slurp("$root/$path")) };
+    my $conf = CompletionAsync::Example::slurp("$root/$path");
+
+    like $conf, qr/^    resolver /m, "$path starts while DNS is away";
+    subtest $path => sub { $test->($conf) };
 }
 
 is join(' ', sort keys %test), '', 'each test has its example';

@@ -163,6 +163,7 @@ sub configurations () {
         'the real API has the configuration of minimal.conf';
 
     for my $conf (real_api(), @whole) {
+        like $conf, qr/^ *resolver /m, 'it starts while DNS is away';
         my $t = CompletionAsync::Test->new(emulator => { delay => 0.2 });
         $t->run(CompletionAsync::Example::render($t, $conf,
             files => { users => "alice:{PLAIN}a\n" }));

@@ -211,14 +211,14 @@ subtest 'a new rate in a full zone' => sub {
     my $m = $t->metrics;
     cmp_ok $m->sum('zone_evictions_total'), '>', 0, 'the zone is full';
 
-    for my $rate ('submit_rate 100000r/h;', 'submit_rate 100000r/h 50000r/m; poll_rate 100000r/h;') {
+    for my $rate ('submit_rate 5000r/h;', 'submit_rate 100000r/h 50000r/m; poll_rate 100000r/h;') {
         reload($rate);
         my $now = $t->metrics;
         is $now->sum($_), $m->sum($_), "nothing of it changes: $_"
             for qw(zone_evictions_total operations zone_used_bytes);
     }
 
-    unlike $t->log, qr/quota/, 'nor is anything said of it';
+    is scalar(grep { /quota/ } split /\n/, $t->log), 0, 'nor is anything said of it';
     $t->done;
 };
 

@@ -860,7 +860,7 @@ test_calls(void)
                "\"arguments\":{\"city\":\"\\u0416\",\"name\":[1.50,{\"n\":null}],"
                "\"arguments\":{}}}},{\"functionCall\":{\"arguments\":{},"
                "\"name\":\"time\"}},{\"functionCall\":{\"name\":\"none\"}},"
-               "{\"functionCall\":{\"name\":7,\"arguments\":\"x\"}}]}},"
+               "{\"functionCall\":{\"name\":{},\"arguments\":\"x\"}}]}},"
                "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"},"
                "{\"message\":{\"toolCallList\":{\"toolCalls\":["
                "{\"functionCall\":{\"name\":\"second\"}}]}},"

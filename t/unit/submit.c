@@ -7,6 +7,7 @@
 
 #include "../../src/base/ngx_completion_hash.h"
 #include "../../src/operation/ngx_completion_call.h"
+#include "../../src/store/ngx_completion_zone_sh.h"
 
 
 /* a client, and what it was told */
@@ -22,6 +23,7 @@ typedef struct {
     char                              id[65];
     ngx_completion_prompt_t           prompt;
     int                               asked;     /* for it, once more */
+    char                              reason[64];
 } client_t;
 
 
@@ -99,6 +101,7 @@ starts(client_t *client)
     client->prompt = ask.prompt;
 
     ask.held = held;
+    ask.reason.len = 0;
     ask.pool = ngx_create_pool(4096, &shim_log);
 
     if (ask.pool == NULL) {
@@ -114,6 +117,9 @@ starts(client_t *client)
         tell(client, submit);
         ngx_completion_submit_destroy(submit);
     }
+
+    snprintf(client->reason, sizeof(client->reason), "%.*s",
+             (int) ask.reason.len, ask.reason.data);
 
     ngx_destroy_pool(ask.pool);
 }
@@ -234,16 +240,14 @@ test_wrong(void)
     service_begins(0, 0);
 
     asked("");
-    ask.pool = ngx_create_pool(1024, &shim_log);
     starts(&a);
     is_int(a.rc, NGX_DECLINED, "an empty text is the client's fault");
-    is_str(&ask.reason, "the text is empty", "and it is told why");
+    ok(strcmp(a.reason, "the text is empty") == 0, "and it is told why");
 
     ask.prompt.native = str("{\"messages\":[{}],\"a_b\":1}");
     starts(&a);
-    is_str(&ask.reason, "unknown member \"a_b\"",
-           "what is made of the request's own words outlives it");
-    ngx_destroy_pool(ask.pool);
+    ok(strcmp(a.reason, "unknown member \"a_b\"") == 0,
+       "and so it is of a member");
 
     is_int(refused(NGX_COMPLETION_INVALID_REQUEST), 0, "which is no submit");
 
@@ -478,6 +482,124 @@ test_fenced(void)
     ok(is_told(&a, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                NGX_COMPLETION_SOURCE_UPSTREAM),
        "and it is too late for another try");
+    ok(service_ended(), "nothing is left");
+}
+
+
+/* a start that is gone when the connection comes */
+
+static void
+test_early(void)
+{
+    service_begins(0, 3000);
+    asked("text");
+    starts(&a);
+    starts(&b);
+    shim_passes(1000);
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
+           "a start that is not used in time: another one is called");
+    stub_sends(stub_started[1]);
+    is_int(b.submit->call.state, NGX_COMPLETION_CALL_SENT, "and is quicker");
+    is_int(stub_sends(stub_started[0]), NGX_DECLINED,
+           "the fence of the first: not now");
+    stub_fences(stub_started[0]);
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
+           "call -> its turn -> quota");
+    ok(a.told == 0 && a.submit->call.tries == 0, "it was no try");
+    shim_passes(3100);
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL, "and goes then");
+    is_int(under_way(&service.provider.submit)->sent, 1, "beside the other");
+    stub_answers(stub_started[1], 200, PENDING("d7q1"));
+    ok(is_told(&a, NGX_COMPLETION_OK, NGX_COMPLETION_SOURCE_UPSTREAM)
+       && a.tries == 1, "with all its time");
+    ok(zone->metrics->queued == 2 && zone->metrics->queued_time >= 4000
+       && zone->metrics->queued_time < 4200, "each wait is counted");
+    ok(zone->metrics->retries[0] == 0, "and no repeat");
+    ok(service_ended(), "nothing is left");
+
+    /* no longer than it may be in line */
+
+    service_begins(0, 3000);
+    asked("text");
+    zone->submit_queue_time = 2000;
+    starts(&a);
+    shim_passes(2500);
+    starts(&b);
+    shim_passes(500);
+    stub_sends(stub_started[1]);
+    stub_sends(stub_started[0]);
+    stub_fences(stub_started[0]);
+    ok(is_told(&a, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE),
+       "too late for another start");
+    ok(a.retry_after > 3000 && a.retry_after < 3100, "and told when there is");
+    ok(service_ended(), "nothing is left");
+
+    service_begins(0, 3000);
+    asked("text");
+    zone->submit_queue_time = 3500;
+    starts(&a);
+    sends();
+    starts(&b);
+    ngx_completion_quota_take(&zone->quotas[0], ngx_current_msec + 2000);
+    shim_passes(4499);
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
+           "a start that comes later than was told");
+    shim_passes(1);
+    ok(is_told(&b, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE)
+       && b.retry_after > 400 && b.retry_after < 700,
+       "is waited for a second longer");
+    ok(service_ended(), "nothing is left");
+}
+
+
+/* who stands in line when the zone is made anew */
+
+static void
+test_made_anew(void)
+{
+    service_begins(0, 3000);
+    starts_cached(&a, "text");
+    sends();
+    starts_cached(&b, "other");
+    starts_cached(&c, "other");
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "one in line");
+    is_int(c.submit->state, NGX_COMPLETION_SUBMIT_IS_JOINED,
+           "and one that joined it");
+
+    zone->sh->busy = 1;
+    shim_passes(1100);
+    ok(strstr(shim_log_text, "was made anew") != NULL, "the zone is lost");
+    shim_passes(1100);
+    ok(b.told == 0 && c.told == 0
+       && (b.submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA)
+          + (c.submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA) == 1,
+       "one of them stands in line as before");
+    shim_passes(1000);
+    ok((b.submit->state == NGX_COMPLETION_SUBMIT_IN_CALL)
+       + (c.submit->state == NGX_COMPLETION_SUBMIT_IN_CALL) == 1,
+       "and goes when the start is due that was before");
+    ok(service_ended(), "nothing is left");
+
+    /* the clients are gone */
+
+    service_begins(0, 3000);
+    starts_cached(&a, "text");
+    sends();
+    starts_cached(&b, "other");
+    asked("third");
+    starts(&c);
+    is_int(c.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "two in line");
+    ngx_completion_submit_detach(b.submit);
+    ngx_completion_submit_detach(c.submit);
+    zone->sh->busy = 1;
+    shim_passes(3100);
+    is_int(refused(NGX_COMPLETION_QUOTA_EXCEEDED), 1,
+           "what others may pay for ends");
+    is_int(accepted(ZONE), 0, "as what it is");
+    is_int(zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT], 1, "alone");
+    ok(stub_started[1] != NULL, "what nobody else has goes on");
+    stub_answers(stub_started[1], 200, PENDING("d7q3"));
+    is_int(accepted(UPSTREAM), 1, "and is accepted");
     ok(service_ended(), "nothing is left");
 }
 
@@ -1146,6 +1268,8 @@ main(void)
     test_quota();
     test_full();
     test_fenced();
+    test_early();
+    test_made_anew();
     test_joined();
     test_joined_anew();
     test_keys();

@@ -39,7 +39,7 @@ poll_of(const char *name)
 static ngx_int_t
 reads(void)
 {
-    return ngx_completion_operation_read(&service, &id, pool, &view);
+    return ngx_completion_operation_read(&service, &id, NULL, pool, &view);
 }
 
 

@@ -44,7 +44,7 @@ for my $case (
     [ provider("$BLOCK folder b1gfolder;") . server, qr/unknown directive "folder"/ ],
     [ provider('zone tickets 1m;') . server, qr/has no credential, add "badge file:PATH;"/ ],
     [ provider($BLOCK) . server('completion_async_temperature 0.1;'),
-        qr/"completion_async_temperature 0.1" is nothing that a desk could do in \S+:[0-9]+$/m ],
+        qr/"completion_async_temperature 0.1" is nothing that this upstream can do in \S+:[0-9]+$/m ],
     [ provider($BLOCK) . server('completion_async_idempotency 11m;'),
         qr/"completion_async_idempotency" must not be above 10m/ ],
 ) {

@@ -10,91 +10,89 @@
 #include "../../src/base/ngx_completion_json.h"
 
 
-#define is(s, text)                                                           \
-    ((s)->len == sizeof(text) - 1                                             \
-     && ngx_memcmp((s)->data, text, sizeof(text) - 1) == 0)
+enum { TICKET = 2, STATUS, OUTPUT, WHY, STOPPED, MEMBERS };
 
-
-static ngx_str_t  members[] = {
-    ngx_string("ticket"), ngx_string("status"), ngx_string("output"),
-    ngx_string("why"), ngx_string("stopped")
+static const ngx_completion_json_path_t  members[] = {
+    { 1, TICKET, ngx_string("ticket") }, { 1, STATUS, ngx_string("status") },
+    { 1, OUTPUT, ngx_string("output") }, { 1, WHY, ngx_string("why") },
+    { 1, STOPPED, ngx_string("stopped") }, { 0, 0, ngx_null_string }
 };
 
-enum { TICKET = 0, STATUS, OUTPUT, WHY, STOPPED, MEMBERS };
+static const ngx_str_t  states[NGX_COMPLETION_STATES] = {
+    [NGX_COMPLETION_PENDING] = ngx_string("queued"),
+    [NGX_COMPLETION_COMPLETED] = ngx_string("done"),
+    [NGX_COMPLETION_FAILED] = ngx_string("broken"),
+    [NGX_COMPLETION_CANCELLED] = ngx_string("stopped"),
+    [NGX_COMPLETION_LOST] = ngx_string("broken")
+};
 
+typedef struct {
+    ngx_pool_t              *pool;
+    ngx_str_t                of[MEMBERS];
+    ngx_completion_state_e   state;
+    const char              *fault;
+} found_t;
 
-/* those members that are strings; NGX_DECLINED: no object */
 
 static ngx_int_t
-tickets_read(ngx_pool_t *pool, ngx_str_t *text, ngx_str_t *found,
-    const char **fault)
+found_event(void *data, ngx_completion_json_event_t *event)
 {
-    ngx_int_t                      rc;
-    ngx_str_t                      copy;
-    ngx_uint_t                     i, n;
-    ngx_array_t                   *list;
-    ngx_completion_json_member_t  *member;
+    found_t    *found = data;
+    ngx_str_t  *to = &found->of[event->node];
 
-    ngx_memzero(found, MEMBERS * sizeof(ngx_str_t));
-
-    /* members may point into the text, which goes with its transfer */
-
-    copy.len = text->len;
-    copy.data = ngx_pstrdup(pool, text);
-
-    rc = ngx_completion_json_members(pool, &copy, &list, fault);
-    if (rc != NGX_OK) {
-        return rc;
+    if (event->node && event->type == NGX_COMPLETION_JSON_STRING) {
+        to->len = event->value.len;
+        to->data = ngx_pstrdup(found->pool, &event->value);
     }
 
-    member = list->elts;
+    return (to->len && to->data == NULL) ? NGX_ERROR : NGX_OK;
+}
 
-    for (i = 0; i < list->nelts; i++) {
-        for (n = 0; n < MEMBERS; n++) {
-            if (member[i].type == NGX_COMPLETION_JSON_STRING
-                && member[i].name.len == members[n].len
-                && ngx_memcmp(member[i].name.data, members[n].data,
-                              members[n].len) == 0)
-            {
-                found[n] = member[i].value;
-            }
+
+static ngx_int_t
+tickets_read(ngx_pool_t *pool, ngx_str_t *text, found_t *found)
+{
+    ngx_int_t                rc;
+    ngx_completion_state_e   state;
+
+    ngx_memzero(found, sizeof(found_t));
+    found->pool = pool;
+
+    rc = ngx_completion_json_read(pool, text, members, found_event, found,
+                                  &found->fault);
+
+    for (state = 0; state < NGX_COMPLETION_LOST; state++) {
+        if (states[state].len && found->of[STATUS].len == states[state].len
+            && ngx_strncmp(found->of[STATUS].data, states[state].data,
+                           states[state].len) == 0)
+        {
+            found->state = state;
         }
     }
 
-    return NGX_OK;
-}
-
-
-static ngx_completion_state_e
-tickets_state(ngx_str_t *found)
-{
-    return is(&found[STATUS], "done") ? NGX_COMPLETION_COMPLETED
-           : is(&found[STATUS], "broken") ? NGX_COMPLETION_FAILED
-           : is(&found[STATUS], "stopped") ? NGX_COMPLETION_CANCELLED
-           : NGX_COMPLETION_PENDING;
+    return rc;
 }
 
 
 static ngx_int_t
-tickets_write(ngx_pool_t *pool, ngx_str_t *found,
-    ngx_completion_operation_t *operation)
+tickets_write(found_t *found, ngx_completion_operation_t *operation)
 {
     ngx_uint_t                     n;
     ngx_completion_json_writer_t  *w;
 
-    operation->state = tickets_state(found);
+    operation->state = found->state;
     ngx_completion_usage_init(&operation->usage);
 
-    w = ngx_completion_json_writer_create(pool);
+    w = ngx_completion_json_writer_create(found->pool);
     ngx_completion_json_object(w);
     ngx_completion_json_key(w, "ticket");
     ngx_completion_json_cstring(w, "");
     operation->id_offset = ngx_completion_json_written(w) - 1;
 
     for (n = STATUS; n < STOPPED; n++) {
-        if (found[n].len) {
-            ngx_completion_json_key(w, (char *) members[n].data);
-            ngx_completion_json_string(w, &found[n]);
+        if (found->of[n].len) {
+            ngx_completion_json_key(w, (char *) members[n - 2].name.data);
+            ngx_completion_json_string(w, &found->of[n]);
         }
     }
 
@@ -109,33 +107,29 @@ tickets_answer(ngx_completion_kind_e kind, ngx_completion_masks_t *masks,
     ngx_pool_t *pool, ngx_str_t *text, ngx_completion_operation_t *operation,
     const char **fault)
 {
-    ngx_int_t  rc;
-    ngx_str_t  found[MEMBERS];
+    found_t    found;
+    ngx_int_t  rc = tickets_read(pool, text, &found);
 
-    rc = tickets_read(pool, text, found, fault);
+    *fault = found.fault;
 
-    if (rc != NGX_OK
-        || ngx_completion_clean(masks, pool, &found[WHY], 100) != NGX_OK)
-    {
-        return (rc == NGX_DECLINED) ? NGX_DECLINED : NGX_ERROR;
+    if (rc == NGX_OK) {
+        rc = ngx_completion_clean(masks, pool, &found.of[WHY], 100);
     }
 
-    operation->id = found[(kind == NGX_COMPLETION_KIND_CANCEL) ? STOPPED
-                                                               : TICKET];
+    operation->id = found.of[kind == NGX_COMPLETION_KIND_CANCEL ? STOPPED
+                                                                : TICKET];
 
-    return tickets_write(pool, found, operation);
+    return (rc == NGX_OK) ? tickets_write(&found, operation) : rc;
 }
 
 
 static ngx_int_t
 tickets_reason(ngx_pool_t *pool, ngx_str_t *text, ngx_str_t *reason)
 {
-    ngx_int_t    rc;
-    ngx_str_t    found[MEMBERS];
-    const char  *fault;
+    found_t    found;
+    ngx_int_t  rc = tickets_read(pool, text, &found);
 
-    rc = tickets_read(pool, text, found, &fault);
-    *reason = found[WHY];
+    *reason = found.of[WHY];
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
@@ -145,28 +139,21 @@ static ngx_int_t
 tickets_result(ngx_pool_t *pool, ngx_str_t *document,
     ngx_completion_result_t *result)
 {
-    ngx_str_t    found[MEMBERS];
-    const char  *fault;
+    found_t    found;
+    ngx_int_t  rc = tickets_read(pool, document, &found);
 
     ngx_memzero(result, sizeof(ngx_completion_result_t));
     ngx_completion_usage_init(&result->usage);
 
-    if (tickets_read(pool, document, found, &fault) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    result->state = ngx_min(found.state, NGX_COMPLETION_FAILED);
+    result->text = found.of[OUTPUT];
+    result->message = found.of[WHY];
+    result->failure = found.state == NGX_COMPLETION_CANCELLED
+                          ? NGX_COMPLETION_FAILURE_CANCELLED
+                    : found.state == NGX_COMPLETION_FAILED
+                          ? NGX_COMPLETION_FAILURE_OTHER : 0;
 
-    result->state = tickets_state(found);
-    result->text = found[OUTPUT];
-
-    if (result->state >= NGX_COMPLETION_FAILED) {
-        result->failure = (result->state == NGX_COMPLETION_CANCELLED)
-                              ? NGX_COMPLETION_FAILURE_CANCELLED
-                              : NGX_COMPLETION_FAILURE_OTHER;
-        result->state = NGX_COMPLETION_FAILED;
-        result->message = found[WHY];
-    }
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -174,23 +161,12 @@ static ngx_int_t
 tickets_decided(ngx_pool_t *pool, ngx_completion_state_e state,
     time_t submitted, time_t decided, ngx_completion_operation_t *operation)
 {
-    ngx_str_t  found[MEMBERS];
+    found_t  found = { .pool = pool, .state = state,
+                       .of[STATUS] = states[state] };
 
     ngx_memzero(operation, sizeof(ngx_completion_operation_t));
-    ngx_memzero(found, sizeof(found));
 
-    if (state == NGX_COMPLETION_CANCELLED) {
-        ngx_str_set(&found[STATUS], "stopped");
-        ngx_str_set(&found[WHY], "by you");
-
-    } else if (state == NGX_COMPLETION_LOST) {
-        ngx_str_set(&found[STATUS], "broken");
-
-    } else {
-        ngx_str_set(&found[STATUS], "queued");
-    }
-
-    return tickets_write(pool, found, operation);
+    return tickets_write(&found, operation);
 }
 
 
@@ -198,14 +174,13 @@ static ngx_int_t
 tickets_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt, ngx_str_t *body, ngx_str_t *reason)
 {
-    ngx_completion_json_writer_t  *w;
+    ngx_completion_json_writer_t  *w = ngx_completion_json_writer_create(pool);
 
     if (prompt->native.len) {
         *body = prompt->native;
         return NGX_OK;
     }
 
-    w = ngx_completion_json_writer_create(pool);
     ngx_completion_json_object(w);
     ngx_completion_json_key(w, "engine");
     ngx_completion_json_string(w, &prompt->model);
@@ -218,91 +193,44 @@ tickets_body(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
 
 static ngx_int_t
-tickets_call(ngx_completion_provider_t *p, ngx_completion_kind_e kind,
-    ngx_completion_fetch_t *f, ngx_str_t *text, u_char *request_id)
+tickets_headers(ngx_completion_provider_t *p, ngx_completion_kind_e kind,
+    ngx_completion_fetch_t *f, u_char *request_id)
 {
     ngx_str_t  desk = ngx_string("desk");
 
-    switch (kind) {
-
-    case NGX_COMPLETION_KIND_SUBMIT:
-        return ngx_completion_fetch_header(f, "X-To", &desk);
-
-    case NGX_COMPLETION_KIND_POLL:
-        return ngx_completion_provider_suffix(f, text, "");
-
-    default: /* NGX_COMPLETION_KIND_CANCEL */
-        f->post = 1;
-        return ngx_completion_provider_suffix(f, text, "/stop");
-    }
-}
-
-
-static ngx_int_t
-tickets_id(ngx_str_t *id)
-{
-    return (id->len == 64) ? ngx_completion_id_check(id) : NGX_DECLINED;
-}
-
-
-static void *
-tickets_create_conf(ngx_conf_t *cf)
-{
-    return ngx_pcalloc(cf->pool, 1);
-}
-
-
-static const char *
-tickets_init_conf(ngx_completion_provider_t *p)
-{
-    return NULL;
-}
-
-
-static const char *
-tickets_setting(ngx_completion_provider_t *p, ngx_pool_t *pool,
-    ngx_completion_setting_e setting, ngx_str_t *value)
-{
-    return (setting == NGX_COMPLETION_SETTING_MODEL)
-               ? NULL : "is nothing that a desk could do";
+    return ngx_completion_fetch_header(f, "X-To", &desk);
 }
 
 
 static ngx_completion_credential_kind_t  tickets_badge = {
-    "Bearer", 1, NULL, NULL, 0, NULL, NULL, NULL
+    .scheme = "Bearer", .file = 1
 };
-
 
 static ngx_command_t  tickets_commands[] = {
     { ngx_string("badge"), NGX_CONF_TAKE1, ngx_completion_credential_slot,
       0, 0, &tickets_badge },
-
       ngx_null_command
 };
 
-
 static const char  *tickets_request_ids[] = { "x-ticket-request", NULL };
 
-static const ngx_completion_hint_t  tickets_hints[] = {
-    { 401, "the badge" },
-    { 0, NULL }
-};
+static const ngx_completion_hint_t  tickets_hints[] = { { 0, NULL } };
 
 static const ngx_completion_pattern_t  tickets_patterns[] = {
-    { ngx_string("(desk "), ")", "" },
-    { ngx_null_string, NULL, NULL }
+    { ngx_string("(desk "), ")", "" }, { ngx_null_string, NULL, NULL }
 };
 
-
 static const ngx_completion_dialect_t  tickets = {
-    "http://127.0.0.1/tickets", "http://127.0.0.1/tickets",
-    tickets_commands, "\"badge file:PATH;\"",
-    tickets_create_conf, tickets_init_conf, tickets_setting,
-    600, ngx_string("turns"),
-    tickets_body, tickets_call,
-    NULL, tickets_request_ids, tickets_hints,
-    tickets_id, tickets_answer, tickets_reason, tickets_patterns, 0,
-    tickets_result, tickets_decided
+    .submit_url = "http://127.0.0.1/tickets",
+    .operations_url = "http://127.0.0.1/tickets",
+    .commands = tickets_commands, .credentials = "\"badge file:PATH;\"",
+    .lifetime = 600, .native = ngx_string("turns"), .body = tickets_body,
+    .cancel = "/stop", .cancel_post = 1, .headers = tickets_headers,
+    .request_ids = tickets_request_ids, .hints = tickets_hints,
+    .id = ngx_completion_id_check,
+    .answer = tickets_answer, .reason = tickets_reason,
+    .patterns = tickets_patterns, .result = tickets_result,
+    .decided = tickets_decided
 };
 
 
@@ -312,6 +240,5 @@ extern const ngx_completion_dialect_t
     *__wrap_ngx_completion_dialects[];
 
 const ngx_completion_dialect_t  *__wrap_ngx_completion_dialects[] = {
-    &tickets,
-    NULL
+    &tickets, NULL
 };

@@ -126,7 +126,9 @@ const ngx_completion_dialect_t  ngx_completion_yandex = {
     ngx_string("messages"),                /* native */
 
     ngx_completion_yandex_body,            /* body */
-    ngx_completion_yandex_call,            /* call */
+    ":cancel",                             /* cancel */
+    0,                                     /* cancel_post */
+    ngx_completion_yandex_headers,         /* headers */
 
     "x-operation-poll-interval",           /* poll_interval */
     ngx_completion_yandex_request_ids,     /* request_ids */

@@ -29,46 +29,66 @@
 /* a time with nanoseconds and an offset, and more */
 #define NGX_COMPLETION_YANDEX_TIME_MAX             40
 
-#define ngx_completion_yandex_path(parent, fact, name)                        \
-    { NGX_COMPLETION_FACT_##parent, NGX_COMPLETION_FACT_##fact,               \
-      ngx_string(name) }
+/*
+ * What is looked for, a line each: what it lies in, its name, and where in the
+ * reader it is kept, if it is a number, which may be a string as proto JSON
+ * says, or a string.
+ */
 
-#define ngx_completion_yandex_place(fact, member)                             \
-    { NGX_COMPLETION_FACT_##fact,                                             \
-      offsetof(ngx_completion_yandex_reader_t, member) }
+#define NGX_COMPLETION_FACT_LIST(X)                                           \
+    X(ID, ROOT, "id", STRING, id)                                             \
+    X(DONE, ROOT, "done", OTHER, pool)                                        \
+    X(CREATED_AT, ROOT, "createdAt", STRING, created)                         \
+    X(CREATED_BY, ROOT, "createdBy", OTHER, pool)                             \
+    X(ERROR, ROOT, "error", STRING, error)                                    \
+    X(ERROR_CODE, ERROR, "code", NUMBER, error_code)                          \
+    X(ERROR_GRPC_CODE, ERROR, "grpcCode", NUMBER, error_grpc_code)            \
+    X(ERROR_MESSAGE, ERROR, "message", STRING, result.message)                \
+    X(MESSAGE, ROOT, "message", STRING, message)                              \
+    X(RESPONSE, ROOT, "response", OTHER, pool)                                \
+    X(ALTERNATIVES, RESPONSE, "alternatives", OTHER, pool)                    \
+    X(ALTERNATIVE, ALTERNATIVES, "", OTHER, pool)                             \
+    X(STATUS, ALTERNATIVE, "status", OTHER, pool)                             \
+    X(ALTERNATIVE_MESSAGE, ALTERNATIVE, "message", OTHER, pool)               \
+    X(TEXT, ALTERNATIVE_MESSAGE, "text", STRING, result.text)                 \
+    X(CALL_LIST, ALTERNATIVE_MESSAGE, "toolCallList", OTHER, pool)            \
+    X(CALLS, CALL_LIST, "toolCalls", OTHER, pool)                             \
+    X(CALL, CALLS, "", OTHER, pool)                                           \
+    X(FUNCTION, CALL, "functionCall", OTHER, pool)                            \
+    X(NAME, FUNCTION, "name", OTHER, pool)                                    \
+    X(ARGUMENTS, FUNCTION, "arguments", OTHER, pool)                          \
+    X(USAGE, RESPONSE, "usage", OTHER, pool)                                  \
+    X(INPUT_TOKENS, USAGE, "inputTextTokens", NUMBER, result.usage.input)     \
+    X(COMPLETION_TOKENS, USAGE, "completionTokens", NUMBER,                   \
+      result.usage.completion)                                                \
+    X(COMPLETION_DETAILS, USAGE, "completionTokensDetails", OTHER, pool)      \
+    X(REASONING_TOKENS, COMPLETION_DETAILS, "reasoningTokens", NUMBER,        \
+      result.usage.reasoning)                                                 \
+    X(TOTAL_TOKENS, USAGE, "totalTokens", NUMBER, result.usage.total)         \
+    X(MODEL_VERSION, RESPONSE, "modelVersion", STRING, result.model_version)
+
+#define NGX_COMPLETION_FACT_NODE(fact, parent, name, type, member)            \
+    NGX_COMPLETION_FACT_##fact,
+#define NGX_COMPLETION_FACT_PATH(fact, parent, name, type, member)            \
+    { NGX_COMPLETION_FACT_##parent, NGX_COMPLETION_FACT_##fact,               \
+      ngx_string(name) },
+#define NGX_COMPLETION_FACT_PLACE(fact, parent, name, type, member)           \
+    { NGX_COMPLETION_FACT_IS_##type,                                          \
+      offsetof(ngx_completion_yandex_reader_t, member) },
 
 
 enum {
     NGX_COMPLETION_FACT_ROOT = NGX_COMPLETION_JSON_ROOT,
-    NGX_COMPLETION_FACT_ID,
-    NGX_COMPLETION_FACT_DONE,
-    NGX_COMPLETION_FACT_CREATED_AT,
-    NGX_COMPLETION_FACT_CREATED_BY,
-    NGX_COMPLETION_FACT_ERROR,
-    NGX_COMPLETION_FACT_ERROR_CODE,
-    NGX_COMPLETION_FACT_ERROR_GRPC_CODE,
-    NGX_COMPLETION_FACT_ERROR_MESSAGE,
-    NGX_COMPLETION_FACT_MESSAGE,
-    NGX_COMPLETION_FACT_RESPONSE,
-    NGX_COMPLETION_FACT_ALTERNATIVES,
-    NGX_COMPLETION_FACT_ALTERNATIVE,
-    NGX_COMPLETION_FACT_STATUS,
-    NGX_COMPLETION_FACT_ALTERNATIVE_MESSAGE,
-    NGX_COMPLETION_FACT_TEXT,
-    NGX_COMPLETION_FACT_CALL_LIST,
-    NGX_COMPLETION_FACT_CALLS,
-    NGX_COMPLETION_FACT_CALL,
-    NGX_COMPLETION_FACT_FUNCTION,
-    NGX_COMPLETION_FACT_NAME,
-    NGX_COMPLETION_FACT_ARGUMENTS,
-    NGX_COMPLETION_FACT_USAGE,
-    NGX_COMPLETION_FACT_INPUT_TOKENS,
-    NGX_COMPLETION_FACT_COMPLETION_TOKENS,
-    NGX_COMPLETION_FACT_COMPLETION_DETAILS,
-    NGX_COMPLETION_FACT_REASONING_TOKENS,
-    NGX_COMPLETION_FACT_TOTAL_TOKENS,
-    NGX_COMPLETION_FACT_MODEL_VERSION
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_NODE)
+    NGX_COMPLETION_FACTS
 };
+
+
+typedef enum {
+    NGX_COMPLETION_FACT_IS_OTHER = 0,
+    NGX_COMPLETION_FACT_IS_NUMBER,
+    NGX_COMPLETION_FACT_IS_STRING
+} ngx_completion_yandex_type_e;
 
 
 typedef struct {
@@ -102,9 +122,8 @@ typedef struct {
 } ngx_completion_yandex_reader_t;
 
 
-/* where in the reader a fact is kept */
 typedef struct {
-    ngx_uint_t                     node;
+    ngx_completion_yandex_type_e   type;
     size_t                         offset;
 } ngx_completion_yandex_place_t;
 
@@ -141,10 +160,6 @@ static ngx_int_t ngx_completion_yandex_read_arguments(
 static ngx_int_t ngx_completion_yandex_keep(
     ngx_completion_yandex_reader_t *reader, ngx_str_t *value,
     ngx_str_t *kept);
-static void *ngx_completion_yandex_find(
-    ngx_completion_yandex_reader_t *reader,
-    const ngx_completion_yandex_place_t *places, ngx_uint_t node);
-
 static ngx_int_t ngx_completion_yandex_write(void *data,
     ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_write_value(
@@ -156,62 +171,19 @@ static ngx_int_t ngx_completion_yandex_write_text(
 
 
 static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
-    ngx_completion_yandex_path(ROOT, ID, "id"),
-    ngx_completion_yandex_path(ROOT, DONE, "done"),
-    ngx_completion_yandex_path(ROOT, CREATED_AT, "createdAt"),
-    ngx_completion_yandex_path(ROOT, CREATED_BY, "createdBy"),
-    ngx_completion_yandex_path(ROOT, ERROR, "error"),
-    ngx_completion_yandex_path(ERROR, ERROR_CODE, "code"),
-    ngx_completion_yandex_path(ERROR, ERROR_GRPC_CODE, "grpcCode"),
-    ngx_completion_yandex_path(ERROR, ERROR_MESSAGE, "message"),
-    ngx_completion_yandex_path(ROOT, MESSAGE, "message"),
-    ngx_completion_yandex_path(ROOT, RESPONSE, "response"),
-    ngx_completion_yandex_path(RESPONSE, ALTERNATIVES, "alternatives"),
-    ngx_completion_yandex_path(ALTERNATIVES, ALTERNATIVE, ""),
-    ngx_completion_yandex_path(ALTERNATIVE, STATUS, "status"),
-    ngx_completion_yandex_path(ALTERNATIVE, ALTERNATIVE_MESSAGE, "message"),
-    ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, TEXT, "text"),
-    ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, CALL_LIST, "toolCallList"),
-    ngx_completion_yandex_path(CALL_LIST, CALLS, "toolCalls"),
-    ngx_completion_yandex_path(CALLS, CALL, ""),
-    ngx_completion_yandex_path(CALL, FUNCTION, "functionCall"),
-    ngx_completion_yandex_path(FUNCTION, NAME, "name"),
-    ngx_completion_yandex_path(FUNCTION, ARGUMENTS, "arguments"),
-    ngx_completion_yandex_path(RESPONSE, USAGE, "usage"),
-    ngx_completion_yandex_path(USAGE, INPUT_TOKENS, "inputTextTokens"),
-    ngx_completion_yandex_path(USAGE, COMPLETION_TOKENS, "completionTokens"),
-    ngx_completion_yandex_path(USAGE, COMPLETION_DETAILS,
-                               "completionTokensDetails"),
-    ngx_completion_yandex_path(COMPLETION_DETAILS, REASONING_TOKENS,
-                               "reasoningTokens"),
-    ngx_completion_yandex_path(USAGE, TOTAL_TOKENS, "totalTokens"),
-    ngx_completion_yandex_path(RESPONSE, MODEL_VERSION, "modelVersion"),
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_PATH)
     { 0, 0, ngx_null_string }
 };
 
 
-/* int64_t; as proto JSON says, such a number may be a string */
+/* by node; of the first two there is nothing to keep */
 
-static const ngx_completion_yandex_place_t  ngx_completion_yandex_numbers[] = {
-    ngx_completion_yandex_place(ERROR_CODE, error_code),
-    ngx_completion_yandex_place(ERROR_GRPC_CODE, error_grpc_code),
-    ngx_completion_yandex_place(INPUT_TOKENS, result.usage.input),
-    ngx_completion_yandex_place(COMPLETION_TOKENS, result.usage.completion),
-    ngx_completion_yandex_place(REASONING_TOKENS, result.usage.reasoning),
-    ngx_completion_yandex_place(TOTAL_TOKENS, result.usage.total),
-    { 0, 0 }
-};
-
-
-static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
-    ngx_completion_yandex_place(ID, id),
-    ngx_completion_yandex_place(CREATED_AT, created),
-    ngx_completion_yandex_place(MESSAGE, message),
-    ngx_completion_yandex_place(ERROR, error),
-    ngx_completion_yandex_place(ERROR_MESSAGE, result.message),
-    ngx_completion_yandex_place(TEXT, result.text),
-    ngx_completion_yandex_place(MODEL_VERSION, result.model_version),
-    { 0, 0 }
+static const ngx_completion_yandex_place_t
+    ngx_completion_yandex_places[NGX_COMPLETION_FACTS] =
+{
+    { NGX_COMPLETION_FACT_IS_OTHER, 0 },
+    { NGX_COMPLETION_FACT_IS_OTHER, 0 },
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_PLACE)
 };
 
 
@@ -549,8 +521,8 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
 {
     ngx_completion_yandex_reader_t *reader = data;
 
-    int64_t    *number;
-    ngx_str_t  *string;
+    void                                 *kept;
+    const ngx_completion_yandex_place_t  *place;
 
     if (reader->arguments) {
         return ngx_completion_yandex_read_arguments(reader, event);
@@ -598,11 +570,11 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
     }
 
-    number = ngx_completion_yandex_find(reader, ngx_completion_yandex_numbers,
-                                        event->node);
+    place = &ngx_completion_yandex_places[event->node];
+    kept = (u_char *) reader + place->offset;
 
-    if (number) {
-        *number = ngx_atoof(event->value.data, event->value.len);
+    if (place->type == NGX_COMPLETION_FACT_IS_NUMBER) {
+        *(int64_t *) kept = ngx_atoof(event->value.data, event->value.len);
         return NGX_OK;
     }
 
@@ -628,13 +600,9 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         }
     }
 
-    string = ngx_completion_yandex_find(reader, ngx_completion_yandex_strings,
-                                        event->node);
-    if (string == NULL) {
-        return NGX_OK;
-    }
-
-    return ngx_completion_yandex_keep(reader, &event->value, string);
+    return (place->type == NGX_COMPLETION_FACT_IS_STRING)
+               ? ngx_completion_yandex_keep(reader, &event->value, kept)
+               : NGX_OK;
 }
 
 
@@ -702,6 +670,11 @@ ngx_completion_yandex_read_call(ngx_completion_yandex_reader_t *reader,
         return NGX_OK;
 
     case NGX_COMPLETION_FACT_NAME:
+
+        if (event->type != NGX_COMPLETION_JSON_STRING) {
+            return NGX_OK;
+        }
+
         call = calls->elts;
 
         return ngx_completion_yandex_keep(reader, &event->value,
@@ -749,20 +722,6 @@ ngx_completion_yandex_read_arguments(ngx_completion_yandex_reader_t *reader,
     reader->arguments = NULL;
 
     return NGX_OK;
-}
-
-
-static void *
-ngx_completion_yandex_find(ngx_completion_yandex_reader_t *reader,
-    const ngx_completion_yandex_place_t *places, ngx_uint_t node)
-{
-    for ( /* void */ ; places->node; places++) {
-        if (places->node == node) {
-            return (u_char *) reader + places->offset;
-        }
-    }
-
-    return NULL;
 }
 
 

@@ -318,7 +318,10 @@ ngx_completion_yandex_model(ngx_completion_provider_t *p, ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    last = ngx_sprintf(uri->data, "gpt://%V/%V", &p->tenant, model);
+    last = ngx_cpymem(uri->data, "gpt://", sizeof("gpt://") - 1);
+    last = ngx_cpymem(last, p->tenant.data, p->tenant.len);
+    *last++ = '/';
+    last = ngx_cpymem(last, model->data, model->len);
     uri->len = last - uri->data;
 
     return NGX_OK;
@@ -881,13 +884,12 @@ ngx_completion_native_part(ngx_completion_native_t *native,
 
 
 ngx_int_t
-ngx_completion_yandex_call(ngx_completion_provider_t *p,
-    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_str_t *text,
+ngx_completion_yandex_headers(ngx_completion_provider_t *p,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f,
     u_char *request_id)
 {
     u_char                         uuid[sizeof("01234567-89ab-cdef-0123-"
                                                "456789abcdef") - 1];
-    ngx_int_t                      rc;
     ngx_str_t                      type, off, id;
     ngx_uint_t                     i;
     ngx_completion_yandex_conf_t  *conf;
@@ -897,21 +899,8 @@ ngx_completion_yandex_call(ngx_completion_provider_t *p,
     ngx_str_set(&type, "application/json");
     ngx_str_set(&off, "false");
 
-    switch (kind) {
-
-    case NGX_COMPLETION_KIND_SUBMIT:
-        rc = ngx_completion_fetch_header(f, "Content-Type", &type);
-        break;
-
-    case NGX_COMPLETION_KIND_POLL:
-        rc = ngx_completion_provider_suffix(f, text, "");
-        break;
-
-    default: /* NGX_COMPLETION_KIND_CANCEL */
-        rc = ngx_completion_provider_suffix(f, text, ":cancel");
-    }
-
-    if (rc != NGX_OK
+    if ((kind == NGX_COMPLETION_KIND_SUBMIT
+         && ngx_completion_fetch_header(f, "Content-Type", &type) != NGX_OK)
         || (p->tenant.len
             && ngx_completion_fetch_header(f, "x-folder-id", &p->tenant)
                != NGX_OK)

@@ -58,8 +58,6 @@ sub render ($t, $conf, %arg) {
     $conf =~ s/^(?:user|pid|error_log|daemon|worker_processes)\s[^;]*;$//mg;
     $conf =~ s/^\s+(?:access_log|\w+_temp_path)\s[^;]*;$//mg;
 
-    $conf =~ /^ *resolver /m or die "no resolver: nginx would not start without DNS\n";
-
     my $more = $arg{http} // '';
     $conf =~ s/^http \{$/http {\n%%TEST_GLOBALS_HTTP%%\n$more/m or die "no http block\n";
 
