@@ -270,7 +270,7 @@ ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
 ngx_table_elt_t *ngx_http_completion_push_header(ngx_http_request_t *r,
     const char *name, size_t len, ngx_str_t *value);
 
-/* Of three parts, or with a number between two of them, some of them nothing. */
+/* Of three parts, or of a number between two; any of them may be nothing. */
 ngx_table_elt_t *ngx_http_completion_add_joined(ngx_http_request_t *r,
     const char *name, ngx_str_t *before, ngx_str_t *text, ngx_str_t *after);
 ngx_table_elt_t *ngx_http_completion_add_number(ngx_http_request_t *r,
