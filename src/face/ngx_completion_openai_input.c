@@ -49,6 +49,8 @@ static ngx_int_t ngx_completion_openai_result(
     ngx_completion_openai_reader_t *reader, ngx_array_t *results,
     ngx_completion_json_node_t *item, const char *id, const char *output,
     ngx_completion_openai_place_t *place);
+static ngx_int_t ngx_completion_openai_readable(
+    ngx_completion_openai_reader_t *reader, ngx_str_t *text);
 static ngx_completion_message_t *ngx_completion_openai_turn(
     ngx_completion_openai_reader_t *reader, const char *role);
 static ngx_array_t *ngx_completion_openai_functions(
@@ -329,11 +331,11 @@ ngx_completion_openai_answer(ngx_completion_openai_reader_t *reader,
             return rc;
         }
 
-        if ((text.len || calls == NULL)
-            && ngx_completion_openai_message(reader, "assistant", &text)
-               != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (text.len || calls == NULL) {
+            rc = ngx_completion_openai_message(reader, "assistant", &text);
+            if (rc != NGX_OK) {
+                return rc;
+            }
         }
     }
 
@@ -542,7 +544,23 @@ ngx_completion_openai_message(ngx_completion_openai_reader_t *reader,
 
     message->text = *text;
 
-    return NGX_OK;
+    return ngx_completion_openai_readable(reader, text);
+}
+
+
+static ngx_int_t
+ngx_completion_openai_readable(ngx_completion_openai_reader_t *reader,
+    ngx_str_t *text)
+{
+    if (ngx_strlchr(text->data, text->data + text->len, '\0') == NULL) {
+        return NGX_OK;
+    }
+
+    return ngx_completion_openai_refuse(reader, NULL,
+                                        "has a NUL character in it", "%s",
+                                        reader->input->shape
+                                        == NGX_COMPLETION_OPENAI_CHAT
+                                            ? "messages" : "input");
 }
 
 
@@ -678,6 +696,7 @@ ngx_completion_openai_result(ngx_completion_openai_reader_t *reader,
     ngx_array_t *results, ngx_completion_json_node_t *item, const char *id,
     const char *output, ngx_completion_openai_place_t *place)
 {
+    ngx_int_t                      rc;
     ngx_str_t                     *name;
     ngx_uint_t                     i;
     ngx_completion_function_t     *function;
@@ -718,8 +737,12 @@ ngx_completion_openai_result(ngx_completion_openai_reader_t *reader,
 
     function->name = *name;
 
-    return ngx_completion_openai_content(reader, item, output, place,
-                                      &function->value);
+    rc = ngx_completion_openai_content(reader, item, output, place,
+                                       &function->value);
+
+    return (rc == NGX_OK) ? ngx_completion_openai_readable(reader,
+                                                           &function->value)
+                          : rc;
 }
 
 

@@ -487,6 +487,7 @@ static ngx_int_t
 ngx_completion_openai_conversation(ngx_completion_openai_reader_t *reader,
     ngx_completion_json_node_t *root)
 {
+    ngx_int_t                    rc;
     const char                  *name;
     ngx_completion_json_node_t  *node;
 
@@ -513,11 +514,11 @@ ngx_completion_openai_conversation(ngx_completion_openai_reader_t *reader,
 
     root = ngx_completion_openai_member(root, "instructions");
 
-    if (root && root->value.len
-        && ngx_completion_openai_message(reader, "system", &root->value)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (root && root->value.len) {
+        rc = ngx_completion_openai_message(reader, "system", &root->value);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     return ngx_completion_openai_items(reader, node);

@@ -183,6 +183,7 @@ test_refused(void)
     is_refused(RESPONSE, "{\"input\":\"x\"}", "", "model");
     is_refused(RESPONSE, M "\"input\":\" \"}", "", "input");
     is_refused(RESPONSE, M "\"input\":[]}", "", "input");
+    is_refused(RESPONSE, M "\"input\":\"a\\u0000b\"}", "", "input");
     is_refused(RESPONSE, M "\"input\":\"x\",\"input\":\"y\"}", "", "input");
     is_refused(RESPONSE, M "\"input\":7}", "", "input");
     is_refused(RESPONSE, M "\"input\":\"x\",\"max_output_tokens\":1.5}", "",
