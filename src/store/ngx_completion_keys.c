@@ -13,7 +13,9 @@
  * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
  * take room that nothing else has taken, a quarter of the zone at most, and
  * are the first to go; for a new one only other followers go, its owner's
- * oldest before anybody else's.
+ * oldest before anybody else's.  So are those of a submit that was refused,
+ * for as long as others who joined may not have heard of it: nobody paid, and
+ * who does not hear of it may as well ask anew.
  */
 
 
@@ -36,6 +38,9 @@ static ngx_completion_key_sh_t *ngx_completion_key_match(
 static void ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit);
+static void ngx_completion_key_follows(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, uint32_t owner);
+static void ngx_completion_key_unlink(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
@@ -44,6 +49,10 @@ static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
 
+
+#define ngx_completion_key_expired(key)                                       \
+    ((key)->state != NGX_COMPLETION_KEY_UNDERWAY                              \
+     && ngx_completion_left((key)->expires) <= 0)
 
 #define ngx_completion_key_bucket(zone, name)                                 \
     (&(zone)->sh->keys[ngx_completion_key_hash(name) & (zone)->sh->mask])
@@ -99,10 +108,12 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
         return NULL;
     }
 
-    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
+    if (!(key->flags & NGX_COMPLETION_KEY_FOLLOWER)) {
+        cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
-    ngx_queue_remove(&key->queue);
-    ngx_queue_insert_tail(cached, &key->queue);
+        ngx_queue_remove(&key->queue);
+        ngx_queue_insert_tail(cached, &key->queue);
+    }
 
     ngx_completion_key_tell(key, found);
 
@@ -127,8 +138,7 @@ ngx_completion_keys_follow(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t     *key;
     ngx_completion_submit_sh_t  *submit;
 
-    flags = NGX_COMPLETION_KEY_FOLLOWER
-            |(cached->flags & NGX_COMPLETION_KEY_SHARED);
+    flags = cached->flags & NGX_COMPLETION_KEY_SHARED;
     submit = NULL;
 
     if (cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
@@ -140,10 +150,22 @@ ngx_completion_keys_follow(ngx_completion_zone_t *zone,
 
     *key = *cached;
     ngx_completion_key_add(zone, key, &keys->idempotency, flags, submit);
+    ngx_completion_key_follows(zone, key, keys->owner);
+}
 
+
+/* it is one of those that anything else may displace */
+
+static void
+ngx_completion_key_follows(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, uint32_t owner)
+{
+    key->flags |= NGX_COMPLETION_KEY_FOLLOWER;
+
+    ngx_queue_remove(&key->queue);
     ngx_queue_insert_tail(&zone->sh->followers, &key->queue);
 
-    key->node.key = keys->owner;
+    key->node.key = owner;
     ngx_rbtree_insert(&zone->sh->owners, &key->node);
 
     zone->sh->nfollowers++;
@@ -156,14 +178,12 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks)
 {
     ngx_uint_t                i, flags;
-    ngx_queue_t              *cached;
     ngx_completion_key_t     *asked[2];
     ngx_completion_key_sh_t  *key;
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
     flags = keys->shared ? NGX_COMPLETION_KEY_SHARED : 0;
-    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
     for (i = 0; i < 2; i++) {
 
@@ -186,7 +206,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
 
             key->expires = ngx_current_msec
                            + ngx_completion_ms(zone->lifetime);
-            ngx_queue_insert_tail(cached, &key->queue);
         }
     }
 }
@@ -198,15 +217,12 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 {
     ngx_msec_t                news;
     ngx_uint_t                joined;
-    ngx_completion_key_sh_t  *key, *next;
+    ngx_completion_key_sh_t  *key;
 
     news = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
 
-    for (key = submit->keys; key; key = next) {
-        next = key->sibling;
-        key->sibling = NULL;
-        key->link = NULL;
-
+    while ((key = submit->keys) != NULL) {
+        ngx_completion_key_unlink(key);
         ngx_completion_zone_note(zone, ngx_completion_key_hash(key->name));
 
         key->state = end->state;
@@ -214,30 +230,36 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
         key->known = ngx_current_msec;
         joined = key->flags & NGX_COMPLETION_KEY_JOINED;
 
-        if (end->state == NGX_COMPLETION_KEY_NONE
-            || (ngx_completion_key_refused(key) && !joined))
+        if (end->outcome == NGX_COMPLETION_OK
+            && end->state != NGX_COMPLETION_KEY_NONE)
         {
-            ngx_completion_key_delete(zone, key);
-            continue;
-        }
-
-        /* it may have taken longer than the key was to live */
-
-        if (joined) {
-            key->expires = ngx_completion_key_refused(key)
-                               ? news : ngx_completion_later(key->expires,
-                                                             news);
-        }
-
-        if (end->outcome == NGX_COMPLETION_OK) {
             ngx_completion_key_lead(zone, key, &end->id);
 
         } else {
             key->submitted = end->retry_after;
         }
-    }
 
-    submit->keys = NULL;
+        if (end->state == NGX_COMPLETION_KEY_NONE
+            || (ngx_completion_key_refused(key) && !joined))
+        {
+            ngx_completion_key_delete(zone, key);
+
+        } else if (ngx_completion_key_refused(key)) {
+            key->expires = news;
+
+            if (key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+                && !(key->flags & NGX_COMPLETION_KEY_FOLLOWER))
+            {
+                ngx_completion_key_follows(zone, key, 0);
+            }
+
+        } else if (joined) {
+
+            /* it may have taken longer than the key was to live */
+
+            key->expires = ngx_completion_later(key->expires, news);
+        }
+    }
 }
 
 
@@ -338,7 +360,21 @@ void
 ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                n;
+    ngx_queue_t              *kept;
     ngx_completion_key_sh_t  *key, *next;
+
+    kept = &zone->sh->kept;
+
+    for (n = 0; n < NGX_COMPLETION_KEY_SWEEP && !ngx_queue_empty(kept); n++) {
+        key = ngx_queue_data(ngx_queue_head(kept), ngx_completion_key_sh_t,
+                             queue);
+
+        if (!ngx_completion_key_expired(key)) {
+            break;
+        }
+
+        ngx_completion_key_delete(zone, key);
+    }
 
     for (n = 0; n < NGX_COMPLETION_KEY_SWEEP; n++) {
 
@@ -347,9 +383,7 @@ ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
         for ( /* void */ ; key; key = next) {
             next = key->next;
 
-            if (key->state != NGX_COMPLETION_KEY_UNDERWAY
-                && ngx_completion_left(key->expires) <= 0)
-            {
+            if (ngx_completion_key_expired(key)) {
                 ngx_completion_key_delete(zone, key);
             }
         }
@@ -489,7 +523,14 @@ ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit)
 {
+    ngx_queue_t               *queue;
     ngx_completion_key_sh_t  **bucket;
+
+    queue = (flags & NGX_COMPLETION_KEY_CACHE)
+                ? &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED]
+                : &zone->sh->kept;
+
+    ngx_queue_insert_tail(queue, &k->queue);
 
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
@@ -536,9 +577,7 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
 
     zone->sh->nkeys[key->flags & NGX_COMPLETION_KEY_CACHE]--;
 
-    if (key->flags & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_FOLLOWER)) {
-        ngx_queue_remove(&key->queue);
-    }
+    ngx_queue_remove(&key->queue);
 
     if (key->flags & NGX_COMPLETION_KEY_FOLLOWER) {
         ngx_rbtree_delete(&zone->sh->owners, &key->node);
@@ -549,15 +588,28 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
         ngx_rbtree_delete(&zone->sh->led, &key->node);
     }
 
-    if (key->link) {
-        *key->link = key->sibling;
+    ngx_completion_key_unlink(key);
+    ngx_slab_free_locked(zone->shpool, key);
+}
 
-        if (key->sibling) {
-            key->sibling->link = key->link;
-        }
+
+/* from the others of its submit, if that is under way */
+
+static void
+ngx_completion_key_unlink(ngx_completion_key_sh_t *key)
+{
+    if (key->link == NULL) {
+        return;
     }
 
-    ngx_slab_free_locked(zone->shpool, key);
+    *key->link = key->sibling;
+
+    if (key->sibling) {
+        key->sibling->link = key->link;
+    }
+
+    key->link = NULL;
+    key->sibling = NULL;
 }
 
 

@@ -14,6 +14,8 @@
     ngx_completion_metrics_add(&(zone)->metrics->evictions[list], 1)
 
 
+static void ngx_completion_room_unfollow(ngx_completion_zone_t *zone,
+    uint32_t owner);
 static ngx_completion_key_sh_t *ngx_completion_room_cached(
     ngx_completion_zone_t *zone);
 static void ngx_completion_room_drop(ngx_completion_zone_t *zone,
@@ -88,8 +90,6 @@ void *
 ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 {
     void                      *chunk;
-    ngx_rbtree_node_t         *own;
-    ngx_completion_key_sh_t   *oldest;
     ngx_completion_zone_sh_t  *sh;
 
     sh = zone->sh;
@@ -103,6 +103,20 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
         return chunk;
     }
 
+    ngx_completion_room_unfollow(zone, owner);
+
+    return ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+}
+
+
+static void
+ngx_completion_room_unfollow(ngx_completion_zone_t *zone, uint32_t owner)
+{
+    ngx_rbtree_node_t         *own;
+    ngx_completion_key_sh_t   *oldest;
+    ngx_completion_zone_sh_t  *sh;
+
+    sh = zone->sh;
     own = ngx_completion_keys_first(&sh->owners, owner);
 
     oldest = own ? ngx_rbtree_data(own, ngx_completion_key_sh_t, node)
@@ -110,8 +124,6 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
                                   ngx_completion_key_sh_t, queue);
 
     ngx_completion_room_drop(zone, oldest);
-
-    return ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
 }
 
 
@@ -247,6 +259,16 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
     ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_keys_sweep(zone);
+
+    /* a refusal becomes a follower without asking */
+
+    for (n = 0;
+         n < 2
+         && zone->sh->nfollowers > ngx_completion_followers_max(zone->sh);
+         n++)
+    {
+        ngx_completion_room_unfollow(zone, 0);
+    }
 
     for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
 

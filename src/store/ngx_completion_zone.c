@@ -302,6 +302,7 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     }
 
     ngx_queue_init(&sh->line);
+    ngx_queue_init(&sh->kept);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);

@@ -152,7 +152,8 @@ struct ngx_completion_key_sh_s {
     u_char                       name[NGX_COMPLETION_KEY_DIGEST];
     u_char                       request[NGX_COMPLETION_KEY_DIGEST];
     ngx_queue_t                  queue;     /* of the cache: the least recently
-                                               used first; of followers: the
+                                               used first; of followers, and
+                                               of those that are kept: the
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
                                                owner; of the cache, of one
@@ -182,7 +183,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_CACHE         0x01   /* and an index of counts */
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
-#define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
+#define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays, or
+                                                   nobody does */
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 
@@ -260,6 +262,7 @@ struct ngx_completion_zone_sh_s {
     ngx_completion_key_sh_t    **keys;
     uint32_t                     mask;      /* of both */
     uint32_t                     sweep;     /* the bucket of keys to sweep */
+    ngx_queue_t                  kept;      /* keys that were paid for */
     ngx_queue_t                  followers; /* these before all lists */
     ngx_rbtree_t                 owners;    /* of followers; an owner's
                                                oldest stands first */

@@ -409,6 +409,26 @@ evicted(ngx_completion_metrics_eviction_e kind)
 }
 
 
+/* one that has gone is asked for, and found so */
+
+static void
+adopt(ngx_completion_id_t *id, found_e found)
+{
+    char                  name[8];
+    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due;
+
+    id->submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_want(zone, &id->upstream, 1000);
+    ngx_completion_zone_take(zone, &due, &wait);
+
+    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
+    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
+}
+
+
 /* a zone of which all room is taken, but for so many bytes */
 
 static void
@@ -509,14 +529,14 @@ test_full(void)
     is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_OK,
            "and which is not known then");
 
-    /* who joined it and was refused is told, however full it is */
+    /* who joined what may have been paid is told, however full it is */
 
     make(65536, 50);
     reserve(0, 1, &lease, &found);
     reserve(2, 1, &other, &found);
     memset(&found, 0, sizeof(found));
     found.state = NGX_COMPLETION_KEY_ENDED;
-    found.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
+    found.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     ngx_completion_zone_release(zone, lease, &found);
     reserve(0, 1, &other, &found);
     fill(0);
@@ -711,6 +731,115 @@ test_followers(void)
 }
 
 
+/* a submit that another request joined, and that nobody pays for */
+
+static void
+refuse(u_char key, u_char cache)
+{
+    uint64_t                lease, other;
+    ngx_completion_found_t  found;
+
+    memset(&found, 0, sizeof(found));
+    reserve(key, cache, &lease, &found);
+    reserve(key, cache, &other, &found);
+
+    memset(&found, 0, sizeof(found));
+    found.state = NGX_COMPLETION_KEY_ENDED;
+    found.outcome = NGX_COMPLETION_INVALID_REQUEST;
+    ngx_completion_zone_release(zone, lease, &found);
+}
+
+
+/* nothing that nobody pays for may keep another's, or a submit, out */
+
+static void
+is_free(const char *kind)
+{
+    char                    text[80];
+    uint64_t                lease;
+    ngx_str_t               id = ngx_string("paid");
+    ngx_completion_view_t   view;
+    ngx_completion_found_t  found;
+
+    sprintf(text, "%s: somebody's result is there", kind);
+    ok(ngx_completion_zone_read(zone, &id, 0, NULL, &view) == NGX_OK
+       && view.document.len == 2, text);
+
+    fill(0);
+    sprintf(text, "%s: a submit finds room", kind);
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, text);
+}
+
+
+static void
+paid(size_t size)
+{
+    ngx_str_t  document = ngx_string("{}");
+
+    make(size, 50);
+    zone->poll_rate.n = 0;
+    ngx_completion_zone_apply(zone);
+    accepted(1000, "paid");
+    update("paid", 1000, FINAL, &document);
+}
+
+
+static void
+test_free(void)
+{
+    char                  text[16];
+    uint32_t              max;
+    ngx_uint_t            i;
+    ngx_completion_id_t   id;
+
+    /* refusals, which are news for ten seconds */
+
+    paid(65536);
+    max = zone->sh->capacity / 3 / 256;
+
+    for (i = 1; i < 4 * max && i < 250; i++) {
+        refuse(i, 0);
+    }
+
+    is_int(zone->sh->nfollowers, max + 1, "refusals take a quarter");
+    is_free("refused keys");
+
+    paid(24576);
+
+    for (i = 1; i < 128; i++) {
+        refuse(0, i);
+    }
+
+    is_free("refused requests that are equal");
+
+    /* what upstream does not know, for a minute */
+
+    paid(65536);
+
+    for (i = 0; i < 500; i++) {
+        sprintf(text, "miss%d", (int) i);
+        id.upstream = str(text);
+        adopt(&id, NOT_FOUND);
+    }
+
+    is_free("misses");
+
+    /* what was cancelled */
+
+    paid(65536);
+
+    for (i = 0; i < 100; i++) {
+        sprintf(text, "mark%d", (int) i);
+        accepted(i + 1, text);
+        id.upstream = str(text);
+        ngx_completion_zone_decide(zone, &id.upstream,
+                                   NGX_COMPLETION_CANCELLED);
+    }
+
+    is_free("cancels");
+}
+
+
 /* the quotas of a reload, for which something has to go */
 
 static void
@@ -772,26 +901,6 @@ test_asked(void)
     fill(0);
     is_int(ngx_completion_zone_adopt(zone, &third), NGX_DECLINED,
            "one that is to be asked for stays");
-}
-
-
-/* one that has gone is asked for, and found so */
-
-static void
-adopt(ngx_completion_id_t *id, found_e found)
-{
-    char                  name[8];
-    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
-    ngx_msec_t            wait;
-    ngx_completion_due_t  due;
-
-    id->submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, id);
-    ngx_completion_zone_want(zone, &id->upstream, 1000);
-    ngx_completion_zone_take(zone, &due, &wait);
-
-    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
-    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
 }
 
 
@@ -1472,6 +1581,7 @@ main(void)
     test_full();
     test_followers();
     test_asked();
+    test_free();
     test_quotas();
     test_gone();
     test_documents();
