@@ -460,7 +460,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         submit->id.shared = submit->keys.shared;
 
         ngx_completion_keep_accepted(service, &submit->id, submit->lease,
-                                     submit->model, &call->answer, &call->log);
+                                     &submit->keys, submit->model,
+                                     &call->answer, &call->log);
 
         return ngx_completion_submit_ended(submit, outcome, 0);
     }
@@ -570,7 +571,8 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
             end.outcome = submit->outcome;
             end.retry_after = submit->retry_after;
 
-            ngx_completion_zone_release(service->zone, submit->lease, &end);
+            ngx_completion_zone_release(service->zone, submit->lease,
+                                        &submit->keys, &end);
         }
 
         if (ngx_completion_submit_keyed(submit)) {

@@ -40,9 +40,13 @@ static void ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
 static void ngx_completion_key_follows(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, uint32_t owner);
+static void ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_keys_t *keys);
 static void ngx_completion_key_unlink(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
+static ngx_completion_key_sh_t *ngx_completion_key_doubted(
+    ngx_completion_zone_t *zone, ngx_completion_key_t *name, uint64_t lease);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
     ngx_completion_found_t *found);
@@ -75,6 +79,7 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
                        NGX_COMPLETION_KEY_DIGEST)
             == 0)
         {
+            ngx_completion_key_reconsider(zone, key, keys);
             ngx_completion_key_tell(key, found);
             found->replayed = 1;
 
@@ -263,10 +268,116 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 }
 
 
+void
+ngx_completion_keys_late(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
+    void *chunk)
+{
+    ngx_completion_key_sh_t  *key, *cached;
+
+    key = ngx_completion_key_doubted(zone, &keys->idempotency, lease);
+    cached = ngx_completion_key_doubted(zone, &keys->cache, lease);
+
+    if (end->outcome != NGX_COMPLETION_OK) {
+
+        /* it was not accepted: whoever comes next may send it */
+
+        if (key) {
+            ngx_completion_key_delete(zone, key);
+        }
+
+        if (cached) {
+            ngx_completion_key_delete(zone, cached);
+        }
+
+        return;
+    }
+
+    if (key) {
+        ngx_completion_key_lead(zone, key, &end->id);
+    }
+
+    if (cached == NULL && chunk
+        && ngx_completion_key_match(zone, &keys->cache, 0) == NULL)
+    {
+        cached = chunk;
+        chunk = NULL;
+
+        cached->lease = (uint32_t) lease;
+        ngx_completion_key_add(zone, cached, &keys->cache,
+                               keys->shared ? NGX_COMPLETION_KEY_CACHE
+                                              |NGX_COMPLETION_KEY_SHARED
+                                            : NGX_COMPLETION_KEY_CACHE,
+                               NULL);
+    }
+
+    if (cached) {
+        cached->expires = ngx_current_msec + ngx_completion_ms(zone->lifetime);
+        ngx_completion_key_lead(zone, cached, &end->id);
+    }
+
+    if (chunk) {
+        ngx_slab_free_locked(zone->shpool, chunk);
+    }
+}
+
+
+/* that of a submit whose sender was thought to be dead */
+
+static ngx_completion_key_sh_t *
+ngx_completion_key_doubted(ngx_completion_zone_t *zone,
+    ngx_completion_key_t *name, uint64_t lease)
+{
+    ngx_completion_key_sh_t  *key;
+
+    key = name->ttl ? ngx_completion_key_match(zone, name, lease) : NULL;
+
+    return (key && key->lease == (uint32_t) lease
+            && key->state == NGX_COMPLETION_KEY_ENDED
+            && key->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN)
+               ? key : NULL;
+}
+
+
+/* of a follower, whose sender does not know its name */
+
+static void
+ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_keys_t *keys)
+{
+    ngx_completion_id_t       id;
+    ngx_completion_key_sh_t  *cached;
+
+    if (!(key->flags & NGX_COMPLETION_KEY_FOLLOWER)
+        || key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+        || keys->cache.ttl == 0)
+    {
+        return;
+    }
+
+    cached = ngx_completion_key_match(zone, &keys->cache, key->lease);
+
+    if (cached && cached->lease == key->lease
+        && cached->state == NGX_COMPLETION_KEY_ENDED
+        && cached->outcome == NGX_COMPLETION_OK)
+    {
+        id.upstream.data = cached->u.id;
+        id.upstream.len = cached->len;
+        id.submitted = cached->submitted;
+
+        ngx_completion_key_lead(zone, key, &id);
+    }
+}
+
+
 static void
 ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id)
 {
+    key->state = NGX_COMPLETION_KEY_ENDED;
+    key->outcome = NGX_COMPLETION_OK;
+    key->known = ngx_current_msec;
     key->submitted = id->submitted;
     key->len = id->upstream.len;
     ngx_memcpy(key->u.id, id->upstream.data, key->len);

@@ -347,6 +347,15 @@ void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
 
 /*
+ * The same of one that was given up, as its sender was thought to be dead, and
+ * now knows better: those that are in doubt.  The chunk, or NULL, is for an
+ * entry of the cache that is gone.
+ */
+void ngx_completion_keys_late(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
+    void *chunk);
+
+/*
  * How the operation of a record ended: entries of the cache that lead to it
  * know that, though the record should go before them.
  */

@@ -269,7 +269,7 @@ test_cache(void)
     ok(found.lease == lease && found.replayed, "goes by the same submit");
 
     ngx_completion_zone_fence(zone, lease);
-    ngx_completion_zone_accept(zone, lease, &id, 0);
+    ngx_completion_zone_accept(zone, lease, NULL, &id, 0);
 
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "a later one");
     ok(found.state == NGX_COMPLETION_KEY_ENDED
@@ -333,7 +333,7 @@ test_room(void)
         sprintf(text, "op%d", (int) i);
         id.upstream = str(text);
         id.submitted = ngx_time();
-        ngx_completion_zone_accept(zone, ++lease, &id, 0);
+        ngx_completion_zone_accept(zone, ++lease, NULL, &id, 0);
 
         memset(&update, 0, sizeof(update));
         update.state = NGX_COMPLETION_COMPLETED;
@@ -398,7 +398,7 @@ accepted(uint64_t lease, const char *name)
 {
     ngx_completion_id_t  id = { str(name), ngx_time(), 0 };
 
-    ngx_completion_zone_accept(zone, lease, &id, 0);
+    ngx_completion_zone_accept(zone, lease, NULL, &id, 0);
 }
 
 
@@ -471,7 +471,7 @@ test_full(void)
     is_int(reserve(0, 0, &lease, &found), NGX_OK, "nothing was kept of it");
 
     id.submitted = ngx_time();
-    is_int(ngx_completion_zone_accept(zone, 77, &id, 0), NGX_DECLINED,
+    is_int(ngx_completion_zone_accept(zone, 77, NULL, &id, 0), NGX_DECLINED,
            "nor for what an older zone had sent");
 
     /* an adopted one that upstream does not know goes, and is counted */
@@ -537,7 +537,7 @@ test_full(void)
     memset(&found, 0, sizeof(found));
     found.state = NGX_COMPLETION_KEY_ENDED;
     found.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
-    ngx_completion_zone_release(zone, lease, &found);
+    ngx_completion_zone_release(zone, lease, NULL, &found);
     reserve(0, 1, &other, &found);
     fill(0);
     is_int(reserve(0, 0, &other, &found), NGX_OK, "a key that followed goes");
@@ -746,7 +746,7 @@ refuse(u_char key, u_char cache)
     memset(&found, 0, sizeof(found));
     found.state = NGX_COMPLETION_KEY_ENDED;
     found.outcome = NGX_COMPLETION_INVALID_REQUEST;
-    ngx_completion_zone_release(zone, lease, &found);
+    ngx_completion_zone_release(zone, lease, NULL, &found);
 }
 
 
@@ -1506,7 +1506,7 @@ test_refused(void)
     end.state = NGX_COMPLETION_KEY_ENDED;
     end.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
     end.retry_after = 3000;
-    ngx_completion_zone_release(zone, lease, &end);
+    ngx_completion_zone_release(zone, lease, NULL, &end);
 
     memset(&found, 0, sizeof(found));
     is_int(reserve(1, 0, &other, &found), NGX_OK,
@@ -1518,7 +1518,7 @@ test_refused(void)
     reserve(1, 0, &lease, &found);
     reserve(1, 0, &other, &found);
     ok(found.lease == lease, "one joined, and stalls");
-    ngx_completion_zone_release(zone, lease, &end);
+    ngx_completion_zone_release(zone, lease, NULL, &end);
     is_int(reserve(1, 0, &other, &end), NGX_OK, "another pays under the key");
     ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q1");
@@ -1531,6 +1531,124 @@ test_refused(void)
            NGX_DONE,
            "what was paid meanwhile");
     is_str(&found.id.upstream, "d7q1", "is not paid again");
+}
+
+
+/* what a submit was reserved with, as reserve() has it */
+
+static void
+truth(uint64_t lease, u_char key, u_char cache, const char *name)
+{
+    ngx_completion_id_t     id = { str(name ? name : ""), ngx_time(), 0 };
+    ngx_completion_keys_t   keys;
+    ngx_completion_found_t  end;
+
+    memset(&keys, 0, sizeof(keys));
+    keys.idempotency.ttl = key ? 3600 : 0;
+    keys.idempotency.name[0] = key;
+    keys.cache.ttl = cache ? 60 : 0;
+    keys.cache.name[0] = 0x80 + cache;
+
+    if (name) {
+        ngx_completion_zone_accept(zone, lease, &keys, &id, 0);
+        return;
+    }
+
+    memset(&end, 0, sizeof(end));
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+    ngx_completion_zone_release(zone, lease, &keys, &end);
+}
+
+
+static void
+stalls(u_char key, u_char cache, uint64_t *lease)
+{
+    ngx_msec_t              wait;
+    ngx_completion_due_t    due;
+    ngx_completion_found_t  found;
+
+    memset(&found, 0, sizeof(found));
+    reserve(key, cache, lease, &found);
+    ngx_completion_zone_fence(zone, *lease);
+
+    if (key == 9) {
+        follow(1, 5, 0, &found);
+    }
+
+    ngx_current_msec += 36000;
+    ngx_completion_zone_take(zone, &due, &wait);
+}
+
+
+/* a worker that stood still behind its fence, and then hears of its submit */
+
+static void
+test_late(void)
+{
+    size_t                  used;
+    uint64_t                lease, other;
+    ngx_completion_found_t  found;
+
+    make(65536, 50);
+    memset(&found, 0, sizeof(found));
+
+    stalls(1, 0, &lease);
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "of one that stands still");
+    is_int(found.outcome, NGX_COMPLETION_OUTCOME_UNKNOWN, "nobody knows");
+    truth(lease + 1, 1, 0, "wrong");
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "but its sender");
+    is_int(found.outcome, NGX_COMPLETION_OUTCOME_UNKNOWN, "alone");
+    truth(lease, 1, 0, "d7q1");
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "which hears the truth");
+    ok(is_accepted(&found) && found.replayed, "it was accepted");
+    is_str(&found.id.upstream, "d7q1", "under an id");
+
+    stalls(2, 0, &lease);
+    truth(lease, 2, 0, NULL);
+    is_int(reserve(2, 0, &other, &found), NGX_OK,
+           "or it was not, and may be sent");
+    used = shim_slab_used;
+    truth(lease, 2, 0, "d7q2");
+    is_int(reserve(2, 0, &lease, &found), NGX_DONE, "what is sent since then");
+    ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && found.lease == other,
+       "is none of its business");
+    is_int(shim_slab_used, used + 256, "but its operation is watched");
+
+    /* by the cache alone */
+
+    stalls(0, 1, &lease);
+    truth(lease, 0, 1, "d7q3");
+    is_int(reserve(0, 1, &other, &found), NGX_DONE,
+           "an equal request finds it");
+    is_str(&found.id.upstream, "d7q3", "again");
+
+    stalls(0, 2, &lease);
+    is_int(reserve(0, 2, &other, &found), NGX_OK, "one that did not wait");
+    used = shim_slab_used;
+    truth(lease, 0, 2, "d7q4");
+    is_int(shim_slab_used, used + 256, "is the one to share");
+    is_int(reserve(0, 2, &lease, &found), NGX_DONE, "by others");
+    is_int(found.lease == other, 1, "from then on");
+
+    /* a key that had joined by it */
+
+    make(65536, 50);
+    stalls(9, 1, &lease);
+    ok(ngx_completion_zone_known(zone, &(ngx_completion_keys_t) {
+           .idempotency = { { 5, 0, 0, 0, 1 }, { 0 }, 3600 } }, 0, &found) == NGX_DONE
+       && found.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN,
+       "who joined by the cache does not know");
+    truth(lease, 9, 1, "d7q5");
+    ok(ngx_completion_zone_known(zone, &(ngx_completion_keys_t) {
+           .idempotency = { { 5, 0, 0, 0, 1 }, { 0 }, 3600 },
+           .cache = { { 0x81 }, { 0 }, 60 } }, 0, &found) == NGX_DONE
+       && is_accepted(&found) && found.replayed, "until it does");
+
+    stalls(0, 4, &lease);
+    fill(0);
+    truth(lease, 0, 4, "d7q6");
+    ok(!zone->sh->busy, "without room for it nothing is to be done");
 }
 
 
@@ -1577,6 +1695,7 @@ main(void)
     test_cache();
     test_room();
     test_refused();
+    test_late();
     test_adopted();
     test_full();
     test_followers();
