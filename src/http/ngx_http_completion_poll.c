@@ -96,7 +96,7 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
 
     if (rc == NGX_ABORT) {
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
-                                           0);
+                                           next);
     }
 
     if (!ctx->asked_until) {

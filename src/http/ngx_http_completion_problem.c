@@ -32,11 +32,9 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
     /* when it may be over is known, or guessed, of these alone */
 
-    if (outcome == NGX_COMPLETION_ZONE_FULL) {
-        retry_after = 1000;
-
-    } else if (outcome == NGX_COMPLETION_QUOTA_EXCEEDED
-               || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE)
+    if (outcome == NGX_COMPLETION_ZONE_FULL
+        || outcome == NGX_COMPLETION_QUOTA_EXCEEDED
+        || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE)
     {
         retry_after = ngx_max(retry_after, 1);
 

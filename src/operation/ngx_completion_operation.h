@@ -25,7 +25,8 @@ void ngx_completion_worker_exit(void);
  * What is known of an operation, its document in the pool.  NGX_OK;
  * NGX_AGAIN: upstream is being asked, wait for a change; NGX_DECLINED: there
  * is no such operation; NGX_BUSY: upstream gave no answer, view->next says
- * when it will be asked again; NGX_ABORT: the zone has no room to ask for it;
+ * when it will be asked again; NGX_ABORT: the zone has no room to ask for it,
+ * and may have some by then;
  * NGX_ERROR: no memory.
  */
 ngx_int_t ngx_completion_operation_read(ngx_completion_service_t *service,

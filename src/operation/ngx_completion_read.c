@@ -39,6 +39,8 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
             ngx_log_error(NGX_LOG_ERR, service->log, 0,
                           "no room for operation \"%V\" in the zone of "
                           "provider \"%V\"", &id->upstream, &service->name);
+
+            view->next = ngx_completion_zone_room(service->zone);
             return NGX_ABORT;
         }
 

@@ -351,7 +351,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                       "no room for a submit, the zone is full");
 
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
-                                           0);
+                                     ngx_completion_zone_room(service->zone));
     }
 }
 

@@ -8,6 +8,7 @@
 #define NGX_COMPLETION_EVICT_TRIES    256
 #define NGX_COMPLETION_PASSING_TIME   60000
 #define NGX_COMPLETION_READING_TIME   1000
+#define NGX_COMPLETION_ROOM_TIME      3600000
 
 
 #define ngx_completion_room_evicted(zone, list)                               \
@@ -334,4 +335,63 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
            > ngx_completion_ms(zone->retention)
            && -ngx_completion_left(record->not_before)
               > NGX_COMPLETION_READING_TIME;
+}
+
+
+ngx_msec_t
+ngx_completion_zone_room(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                   list;
+    ngx_queue_t                 *head;
+    ngx_msec_int_t               left, first;
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
+
+    first = NGX_COMPLETION_ROOM_TIME;
+
+    ngx_completion_zone_lock(zone);
+
+    head = &zone->sh->kept;
+
+    if (!ngx_queue_empty(head)) {
+        key = ngx_queue_data(ngx_queue_head(head), ngx_completion_key_sh_t,
+                             queue);
+
+        if (key->state != NGX_COMPLETION_KEY_UNDERWAY) {
+            first = ngx_min(first, ngx_completion_left(key->expires));
+        }
+    }
+
+    head = &zone->sh->line;
+
+    if (!ngx_queue_empty(head)) {
+        submit = ngx_queue_data(ngx_queue_head(head),
+                                ngx_completion_submit_sh_t, queue);
+
+        first = ngx_min(first, ngx_completion_left(submit->lease_end));
+    }
+
+    for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
+        head = &zone->sh->lists[list];
+
+        if (list == NGX_COMPLETION_METRICS_CACHED || ngx_queue_empty(head)) {
+            continue;
+        }
+
+        record = ngx_queue_data(ngx_queue_head(head),
+                                ngx_completion_record_sh_t, queue);
+
+        left = ngx_completion_left(record->wanted);
+
+        if (ngx_completion_record_leased(record)) {
+            left = ngx_max(left, ngx_completion_left(record->lease_end));
+        }
+
+        first = ngx_min(first, left);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return ngx_max(first, 1);
 }

@@ -212,6 +212,12 @@ ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
     ngx_msec_t *delay);
 
 /*
+ * Where there was no room: ms until the first of what must not go for another
+ * may, as far as the heads of lists tell; an hour at most.
+ */
+ngx_msec_t ngx_completion_zone_room(ngx_completion_zone_t *zone);
+
+/*
  * The submit was refused, or nobody knows: its record goes, and those who
  * joined it are told (found->state, outcome, retry_after).  The keys (may be
  * NULL) are those that it was reserved with: if its lease has ended meanwhile,

@@ -429,6 +429,20 @@ adopt(ngx_completion_id_t *id, found_e found)
 }
 
 
+/* as if it had been evicted */
+
+static void
+forget(const char *name)
+{
+    ngx_str_t  id = str(name);
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
+                                               ngx_completion_zone_hash(&id)));
+    ngx_shmtx_unlock(&shim_slab.mutex);
+}
+
+
 /* a zone of which all room is taken, but for so many bytes */
 
 static void
@@ -731,6 +745,47 @@ test_followers(void)
 }
 
 
+/* when it may be worth while to come again */
+
+static void
+test_until(void)
+{
+    uint64_t                lease;
+    ngx_completion_id_t     id = { str("asked"), 0, 0 };
+    ngx_completion_found_t  found;
+
+    make(65536, 50);
+    is_int(ngx_completion_zone_room(zone), 3600000,
+           "where nothing can go there is room in an hour, if at all");
+
+    reserve(1, 0, &lease, &found);
+    is_int(ngx_completion_zone_room(zone), 35000,
+           "a submit on its way goes with its lease");
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q1");
+    is_int(ngx_completion_zone_room(zone), zone->poll_lease,
+           "an operation with that of its poll");
+    update("d7q1", lease, PENDING, NULL);
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 1, "or at once");
+
+    id.submitted = ngx_time();
+    forget("d7q1");
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 60000,
+           "what somebody waits for when nobody does");
+    ngx_current_msec += 3600000 - 45000;
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 45000,
+           "a key that was paid for when it ends");
+    fill(0);
+    is_int(reserve(0, 0, &lease, &found), NGX_DECLINED, "not before");
+    ngx_current_msec += 45000;
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, "and then there is room");
+}
+
+
 /* a submit that another request joined, and that nobody pays for */
 
 static void
@@ -901,20 +956,6 @@ test_asked(void)
     fill(0);
     is_int(ngx_completion_zone_adopt(zone, &third), NGX_DECLINED,
            "one that is to be asked for stays");
-}
-
-
-/* as if it had been evicted */
-
-static void
-forget(const char *name)
-{
-    ngx_str_t  id = str(name);
-
-    ngx_shmtx_lock(&shim_slab.mutex);
-    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
-                                               ngx_completion_zone_hash(&id)));
-    ngx_shmtx_unlock(&shim_slab.mutex);
 }
 
 
@@ -1701,6 +1742,7 @@ main(void)
     test_followers();
     test_asked();
     test_free();
+    test_until();
     test_quotas();
     test_gone();
     test_documents();
