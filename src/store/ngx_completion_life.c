@@ -161,6 +161,21 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
 }
 
 
+ngx_msec_t
+ngx_completion_zone_room(ngx_completion_zone_t *zone)
+{
+    ngx_msec_t  ms;
+
+    ngx_completion_zone_lock(zone);
+
+    ms = ngx_completion_room_comes(zone);
+
+    ngx_completion_zone_unlock(zone);
+
+    return ms;
+}
+
+
 /*
  * A document that is longer than what one lock may copy is written piece by
  * piece into a draft beside the old one, the last piece first, so that each

@@ -339,7 +339,7 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
 
 ngx_msec_t
-ngx_completion_zone_room(ngx_completion_zone_t *zone)
+ngx_completion_room_comes(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   list;
     ngx_queue_t                 *head;
@@ -349,9 +349,6 @@ ngx_completion_zone_room(ngx_completion_zone_t *zone)
     ngx_completion_submit_sh_t  *submit;
 
     first = NGX_COMPLETION_ROOM_TIME;
-
-    ngx_completion_zone_lock(zone);
-
     head = &zone->sh->kept;
 
     if (!ngx_queue_empty(head)) {
@@ -390,8 +387,6 @@ ngx_completion_zone_room(ngx_completion_zone_t *zone)
 
         first = ngx_min(first, left);
     }
-
-    ngx_completion_zone_unlock(zone);
 
     return ngx_max(first, 1);
 }

@@ -320,6 +320,9 @@ void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
 /* One of what may go: NGX_OK, or NGX_DECLINED. */
 ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone);
 
+/* In how many ms there may be some, where there is none. */
+ngx_msec_t ngx_completion_room_comes(ngx_completion_zone_t *zone);
+
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_room_expire(ngx_completion_zone_t *zone);
 
