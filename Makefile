@@ -88,7 +88,7 @@ check: deps
 lint:
 	@$(if $(LINT),$(PROVE) $(LINT),:)
 
-LINT = $(wildcard t/layers.t t/circles.t t/style.t)
+LINT = $(wildcard t/house/*.t)
 
 # Each alone too; what they find and is no fault is in t/analysis/suppressions.
 
@@ -135,8 +135,8 @@ sanitize: deps deps-source
 	    $(PROVE) -r $(TESTS)
 
 # What does not need more than one process, and bears to be slow.
-MEMCHECK = submit stream input representations keepalive variables watcher \
-           deadline
+MEMCHECK = submit/submit submit/input poll/stream poll/watcher poll/deadline \
+           http/representations http/variables upstream/keepalive
 
 memcheck: deps deps-source
 	@t/matrix/nginx build-memcheck '-O1 -DNGX_DEBUG_PALLOC=1 -Wno-error'
@@ -156,7 +156,7 @@ SEED ?= $(shell date +%s)
 chaos: deps
 	@$(MAKE) --no-print-directory all
 	@TEST_NGINX_MODULE=$(abspath $(MODULE)) TEST_NGINX_CHAOS=$(or $(SECONDS),120) \
-	    TEST_NGINX_CHAOS_SEED=$(SEED) $(PROVE) -v t/chaos.t
+	    TEST_NGINX_CHAOS_SEED=$(SEED) $(PROVE) -v t/life/chaos.t
 
 
 # The suite with the zone out of reach of whoever does not hold its lock, and
@@ -170,7 +170,7 @@ lockcheck: deps
 
 allocations: deps
 	@$(MAKE) --no-print-directory all
-	@TEST_NGINX_EVERY=1 $(PROVE) t/allocation.t
+	@TEST_NGINX_EVERY=1 $(PROVE) t/discipline/allocation.t
 
 
 # Debian's layout, or whatever the nginx of this machine says of itself.
@@ -200,6 +200,8 @@ uninstall:
 	        rm -f "$$file"; echo "  uninstall  $$file"; done
 	@rm -f $(DESTDIR)$(MODULES)/$(NAME).so $(DESTDIR)$(SNIPPET)
 	@echo "  uninstall  $(DESTDIR)$(MODULES)/$(NAME).so"
+	@grep -Ersl '^[^#]*\<completion_async' $(DESTDIR)/etc/nginx | while read -r file; do \
+	    echo "  $$file still uses it: nginx does not start with that"; done
 
 
 # Packages; their version is that of the changelog's newest release.

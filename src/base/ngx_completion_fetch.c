@@ -51,6 +51,8 @@ static ngx_completion_fetch_job_t *ngx_completion_fetch_next(void);
 static ngx_uint_t ngx_completion_fetch_room(void);
 static void ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job);
 static void ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx);
+static void ngx_completion_fetch_unresolved(ngx_completion_fetch_job_t *job,
+    ngx_int_t state);
 static const char *ngx_completion_fetch_pick(ngx_completion_fetch_job_t *job,
     ngx_str_t *address);
 static ngx_uint_t ngx_completion_fetch_rank(ngx_resolver_ctx_t *ctx,
@@ -369,8 +371,7 @@ ngx_completion_fetch_cut(ngx_completion_fetch_job_t *job)
         ngx_completion_fetch_unreached(job, job->fault);
 
     } else {
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_TIMEOUT,
-                                    "timed out resolving");
+        ngx_completion_fetch_unresolved(job, NGX_RESOLVE_TIMEDOUT);
     }
 }
 
@@ -532,6 +533,7 @@ ngx_completion_fetch_begin(ngx_completion_fetch_job_t *job)
     ngx_completion_origin_t  *o;
 
     o = job->fetch.origin;
+    job->begun = ngx_current_msec;
 
     if (o->resolver == NULL) {
         ngx_completion_fetch_connect(job);
@@ -569,25 +571,36 @@ ngx_completion_fetch_resolved(ngx_resolver_ctx_t *ctx)
 
     job = ctx->data;
 
-    switch (ctx->state) {
-
-    case NGX_OK:
+    if (ctx->state == NGX_OK) {
         ngx_completion_fetch_connect(job);
-        break;
 
-    case NGX_RESOLVE_TIMEDOUT:
-        ngx_completion_fetch_finish(job, NGX_COMPLETION_UPSTREAM_TIMEOUT,
-                                    ngx_resolver_strerror(ctx->state));
-        break;
-
-    default:
-        ngx_completion_fetch_unreached(job, ngx_resolver_strerror(ctx->state));
+    } else {
+        ngx_completion_fetch_unresolved(job, ctx->state);
     }
 
     if (job->ctx) {
         ngx_resolve_name_done(ctx);
         job->ctx = NULL;
     }
+}
+
+
+static void
+ngx_completion_fetch_unresolved(ngx_completion_fetch_job_t *job,
+    ngx_int_t state)
+{
+    u_char  *p;
+
+    p = ngx_snprintf((u_char *) job->error, sizeof(job->error) - 1,
+                     "\"%V\" could not be resolved (%i: %s)",
+                     &job->fetch.origin->peer, state,
+                     ngx_resolver_strerror(state));
+    *p = '\0';
+
+    ngx_completion_fetch_finish(job, state == NGX_RESOLVE_TIMEDOUT
+                                         ? NGX_COMPLETION_UPSTREAM_TIMEOUT
+                                         : NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                job->error);
 }
 
 

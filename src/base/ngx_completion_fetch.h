@@ -102,6 +102,9 @@ struct ngx_completion_fetch_s {
     unsigned                         fenced:1; /* the fence declined */
     unsigned                         sent:1;   /* upstream may have seen it;
                                                   at any time */
+    unsigned                         excess:1; /* the body is longer than
+                                                  max_response_size */
+    unsigned                         garbled:1;  /* it cannot be decoded */
     ngx_uint_t                       status;
     ngx_str_t                        response;
     ngx_msec_t                       elapsed;  /* since start, ms */

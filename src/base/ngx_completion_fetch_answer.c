@@ -100,6 +100,7 @@ ngx_completion_fetch_answer_body(char *p, size_t size, size_t n, void *data)
 
     if (len > f->origin->max_response_size - f->response.len) {
         job->fault = "too large";
+        f->excess = 1;
         return CURL_WRITEFUNC_ERROR;
     }
 
@@ -204,6 +205,7 @@ ngx_completion_fetch_answer_line(char *p, size_t size, size_t n, void *data)
 
     if (job->encodings > 1) {
         job->fault = "encoded more than once";
+        job->fetch.garbled = 1;
         return CURL_WRITEFUNC_ERROR;
     }
 

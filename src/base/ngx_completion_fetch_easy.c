@@ -160,6 +160,7 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     CURL                    *easy;
     u_char                  *url;
     ngx_uint_t               rc;
+    ngx_msec_int_t           left;
     ngx_completion_fetch_t  *f;
 
     f = &job->fetch;
@@ -209,6 +210,13 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
     rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
 
+    /* the name is a part of it */
+
+    left = f->origin->connect_timeout - (ngx_current_msec - job->begun);
+
+    rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long) ngx_max(left, 1));
+
     if (rc != CURLE_OK) {
         return NGX_ERROR;
     }
@@ -236,11 +244,14 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     CURLcode code)
 {
     long                     status;
+    u_char                  *p;
     ngx_completion_fetch_t  *f;
 
     f = &job->fetch;
 
-    if (job->final
+    /* too long a Content-Length ends it before the head does */
+
+    if ((job->final || code == CURLE_FILESIZE_EXCEEDED)
         && curl_easy_getinfo(job->easy, CURLINFO_RESPONSE_CODE, &status)
            == CURLE_OK)
     {
@@ -258,6 +269,15 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
                      ? NGX_COMPLETION_UPSTREAM_TIMEOUT
                      : NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
         f->fault = ngx_completion_fetch_fault(job, code);
+
+        if (code == CURLE_OPERATION_TIMEDOUT && job->fault == NULL) {
+            p = ngx_snprintf((u_char *) job->error, sizeof(job->error) - 1,
+                             "no connection to \"%V\" in time",
+                             &f->origin->peer);
+            *p = '\0';
+            f->fault = job->error;
+        }
+
         return;
     }
 
@@ -282,6 +302,13 @@ ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
 
     f->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     f->fault = ngx_completion_fetch_fault(job, code);
+
+    if (code == CURLE_FILESIZE_EXCEEDED) {
+        f->excess = 1;
+
+    } else if (code == CURLE_BAD_CONTENT_ENCODING) {
+        f->garbled = 1;
+    }
 }
 
 
@@ -381,8 +408,6 @@ ngx_completion_fetch_easy_create(ngx_completion_origin_t *o)
                            o->proxy.len ? (char *) o->proxy.data : "");
     rc |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 
-    rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                           (long) o->connect_timeout);
     rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                            (curl_off_t) o->max_response_size);
 

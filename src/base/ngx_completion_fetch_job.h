@@ -42,6 +42,7 @@ typedef struct {
     ngx_queue_t                     queue;
     ngx_event_t                     timer;      /* armed until the report */
     ngx_msec_t                      started;
+    ngx_msec_t                      begun;      /* asking for the name */
     ngx_completion_fetch_state_e    state;
 
     ngx_resolver_ctx_t             *ctx;        /* while resolving */

@@ -29,11 +29,12 @@ typedef struct {
     const char                        *reason;
 
     ngx_uint_t                         next;    /* node of the next value */
-    uint64_t                           seen;    /* nodes, by bit */
 
     /* of the open containers, from 1; the text itself is in 0 */
     ngx_uint_t                         depth;
     u_char                             nodes[NGX_COMPLETION_JSON_LEVELS];
+    u_char                             elements[NGX_COMPLETION_JSON_LEVELS];
+    uint64_t                           seen[NGX_COMPLETION_JSON_LEVELS];
 } ngx_completion_json_reader_t;
 
 
@@ -328,13 +329,13 @@ ngx_completion_json_on_key(void *data, const unsigned char *value, size_t len)
     if (reader->next) {
         seen = (uint64_t) 1 << reader->next;
 
-        if (reader->seen & seen) {
+        if (reader->seen[reader->depth] & seen) {
             reader->rc = NGX_DECLINED;
             reader->reason = "a member is given twice";
             return 0;
         }
 
-        reader->seen |= seen;
+        reader->seen[reader->depth] |= seen;
     }
 
     return ngx_completion_json_tell(reader, NGX_COMPLETION_JSON_KEY,
@@ -359,6 +360,7 @@ ngx_completion_json_on_array(void *data)
     }
 
     reader->next = ngx_completion_json_find(reader, NULL, 0);
+    reader->elements[reader->depth] = reader->next;
 
     return 1;
 }
@@ -369,8 +371,8 @@ ngx_completion_json_on_end(void *data)
 {
     ngx_completion_json_reader_t  *reader = data;
 
-    reader->next = 0;
     reader->depth--;
+    reader->next = reader->elements[reader->depth];
 
     return ngx_completion_json_tell(reader, NGX_COMPLETION_JSON_END,
                                     reader->nodes[reader->depth + 1], NULL, 0);
@@ -395,7 +397,11 @@ ngx_completion_json_enter(ngx_completion_json_reader_t *reader,
         return 0;
     }
 
-    reader->nodes[++reader->depth] = node;
+    reader->depth++;
+    reader->next = 0;
+    reader->nodes[reader->depth] = node;
+    reader->elements[reader->depth] = 0;
+    reader->seen[reader->depth] = 0;
 
     return 1;
 }
@@ -408,7 +414,7 @@ ngx_completion_json_value(ngx_completion_json_reader_t *reader,
     ngx_uint_t  node;
 
     node = reader->next;
-    reader->next = 0;
+    reader->next = reader->elements[reader->depth];
 
     return ngx_completion_json_tell(reader, type, node, value, len);
 }

@@ -49,9 +49,10 @@ typedef struct {
 
 
 /*
- * Places in a text that its reader cares for, each with a number of its own
- * from 2 to 63: the member "name" of the object "parent", or, without a name,
- * the first element of the array "parent".  A table ends with a zero node.
+ * Places in a text that its reader cares for, each with a number from 2 to 63:
+ * the member "name" of the object "parent", which may have several names, or,
+ * without a name, every element of the array "parent".  A table ends with a
+ * zero node.
  */
 typedef struct {
     u_char                       parent;
@@ -91,8 +92,8 @@ ngx_int_t ngx_completion_json_members(ngx_pool_t *pool, ngx_str_t *text,
 
 /*
  * Reads an object, event by event; paths and handler may be NULL.  A place of
- * the table that occurs twice is refused.  Returns as above, or what the
- * handler returned, and *reason is then left as it was.
+ * the table that occurs twice in its object is refused.  Returns as above, or
+ * what the handler returned, and *reason is then left as it was.
  */
 ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     const ngx_completion_json_path_t *paths,

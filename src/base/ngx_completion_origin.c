@@ -344,7 +344,9 @@ ngx_completion_origin_resolve(ngx_conf_t *cf, ngx_completion_origin_t *o)
     u.port = o->peer_port;
 
     if (ngx_inet_resolve_host(cf->pool, &u) != NGX_OK || u.naddrs == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s \"%V\"",
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "%s \"%V\", with a \"resolver\" in the http block "
+                           "it is looked up when it is needed",
                            u.err ? u.err : "host not found", &o->peer);
         return NGX_ERROR;
     }

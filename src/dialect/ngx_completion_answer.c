@@ -22,7 +22,7 @@ static ngx_int_t ngx_completion_provider_answer_headers(
     ngx_pool_t *pool, ngx_completion_answer_t *answer);
 static ngx_int_t ngx_completion_provider_seconds(ngx_str_t *value);
 static ngx_int_t ngx_completion_provider_retry_after(ngx_str_t *value);
-static void ngx_completion_provider_log(ngx_completion_fetch_t *f,
+static void ngx_completion_provider_fault(ngx_pool_t *pool,
     ngx_completion_answer_t *answer, const char *fault);
 
 
@@ -49,6 +49,7 @@ ngx_completion_provider_answer(ngx_completion_provider_t *p,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer)
 {
+    ngx_int_t                rc;
     const char              *fault;
     ngx_completion_masks_t   masks;
 
@@ -58,28 +59,57 @@ ngx_completion_provider_answer(ngx_completion_provider_t *p,
     answer->poll_interval = -1;
     ngx_completion_usage_init(&answer->operation.usage);
 
-    fault = f->fault ? f->fault : "unknown";
     answer->outcome = f->outcome;
 
-    if (f->outcome == NGX_COMPLETION_OK) {
-        masks.dialect = p->dialect;
-        masks.tenant = p->tenant;
-        masks.credential = f->credential;
+    if (f->outcome != NGX_COMPLETION_OK) {
+        ngx_completion_provider_fault(pool, answer,
+                                      f->fault ? f->fault : "unknown");
 
-        answer->status = f->status;
-        answer->outcome = ngx_completion_provider_status(kind, f->status);
-        answer->unauthorized = (f->status == 401);
-
-        if (ngx_completion_provider_read(&masks, kind, f, pool, id, answer,
-                                         &fault)
-            != NGX_OK)
-        {
-            answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
-            answer->unauthorized = 0;
+        if (f->status >= 200 && f->status < 300) {
+            answer->operation.state = f->excess ? NGX_COMPLETION_TOO_LARGE
+                                    : f->garbled ? NGX_COMPLETION_UNREADABLE
+                                                 : NGX_COMPLETION_PENDING;
         }
+
+        return;
     }
 
-    ngx_completion_provider_log(f, answer, fault);
+    masks.dialect = p->dialect;
+    masks.tenant = p->tenant;
+    masks.credential = f->credential;
+
+    answer->status = f->status;
+    answer->outcome = ngx_completion_provider_status(kind, f->status);
+    answer->unauthorized = (f->status == 401);
+
+    rc = ngx_completion_provider_read(&masks, kind, f, pool, id, answer,
+                                      &fault);
+    if (rc == NGX_OK) {
+        return;
+    }
+
+    answer->outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
+    answer->unauthorized = 0;
+    answer->operation.state = (rc == NGX_DECLINED) ? NGX_COMPLETION_UNREADABLE
+                                                   : NGX_COMPLETION_PENDING;
+
+    ngx_completion_provider_fault(pool, answer, fault);
+}
+
+
+static void
+ngx_completion_provider_fault(ngx_pool_t *pool,
+    ngx_completion_answer_t *answer, const char *fault)
+{
+    answer->fault.len = ngx_strlen(fault);
+    answer->fault.data = ngx_pnalloc(pool, answer->fault.len);
+
+    if (answer->fault.data == NULL) {
+        ngx_str_set(&answer->fault, "no memory");
+        return;
+    }
+
+    ngx_memcpy(answer->fault.data, fault, answer->fault.len);
 }
 
 
@@ -272,52 +302,40 @@ ngx_completion_provider_seconds(ngx_str_t *value)
 }
 
 
-/*
- * The reason is not logged: it may quote the prompt.
- */
+/* The reason is not logged: it may quote the prompt. */
 
-static void
-ngx_completion_provider_log(ngx_completion_fetch_t *f,
-    ngx_completion_answer_t *answer, const char *fault)
+void
+ngx_completion_provider_report(ngx_completion_provider_t *p,
+    ngx_completion_answer_t *answer, ngx_uint_t level, ngx_log_t *log,
+    ngx_str_t *behind)
 {
-    ngx_uint_t  level;
+    const ngx_completion_hint_t  *hint;
 
-    if (f->fenced || answer->unauthorized) {
-        return;
-    }
-
-    if (f->outcome != NGX_COMPLETION_OK) {
-        ngx_log_error(NGX_LOG_ERR, f->log, 0, "upstream %s: %s",
-                      (f->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN)
+    if (answer->status == 0) {
+        ngx_log_error(level, log, 0, "upstream %s: %V%V",
+                      (answer->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN)
                           ? "gave no readable answer" : "was not reached",
-                      fault);
+                      &answer->fault, behind);
         return;
     }
 
-    switch (answer->outcome) {
-
-    case NGX_COMPLETION_OK:
-    case NGX_COMPLETION_OPERATION_NOT_FOUND:
-        return;
-
-    case NGX_COMPLETION_INVALID_REQUEST:
-    case NGX_COMPLETION_QUOTA_EXCEEDED:
-    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
-        level = NGX_LOG_WARN;
-        break;
-
-    default:
-        level = NGX_LOG_ERR;
-    }
-
-    if (f->status >= 200 && f->status < 300) {
-        ngx_log_error(level, f->log, 0,
-                      "upstream gave no readable answer: %s, status %ui, "
-                      "request id \"%V\"",
-                      fault, f->status, &answer->request_id);
+    if (answer->fault.len) {
+        ngx_log_error(level, log, 0,
+                      "upstream gave no readable answer: %V, status %ui, "
+                      "request id \"%V\"%V", &answer->fault, answer->status,
+                      &answer->request_id, behind);
         return;
     }
 
-    ngx_log_error(level, f->log, 0, "upstream answered %ui, request id \"%V\"",
-                  f->status, &answer->request_id);
+    for (hint = p->dialect->hints; hint->status; hint++) {
+        if (hint->status == answer->status) {
+            break;
+        }
+    }
+
+    ngx_log_error(level, log, 0,
+                  "upstream answered %ui, request id \"%V\"%s%s%V",
+                  answer->status, &answer->request_id,
+                  hint->status ? ", check " : "",
+                  hint->status ? hint->check : "", behind);
 }

@@ -6,7 +6,7 @@
  * the layers above deal in the types of this header and call what stands at
  * its end, whatever is spoken below.
  *
- *     body, call             -> a transfer -> upstream
+ *     body, headers          -> a transfer -> upstream
  *     answer, reason, result <- what it brought <-
  *
  * A provider is made while the configuration is read and is read-only
@@ -75,9 +75,14 @@ typedef struct {
  */
 typedef struct {
     ngx_completion_outcome_e         outcome;
-    unsigned                         unauthorized:1;  /* 401; not logged */
-    ngx_completion_operation_t       operation;    /* of OK */
+    unsigned                         unauthorized:1;  /* 401 */
+    ngx_completion_operation_t       operation;    /* of OK; the state, of an
+                                                      answer that came whole
+                                                      and cannot be used: which
+                                                      end that would be */
     ngx_str_t                        reason;       /* cleaned; may be empty */
+    ngx_str_t                        fault;        /* for the log; empty: the
+                                                      status tells */
     ngx_uint_t                       status;       /* upstream's; 0: none */
     ngx_str_t                        request_id;   /* upstream's; printable */
     ngx_int_t                        retry_after;  /* seconds, -1: not said */
@@ -107,6 +112,13 @@ typedef struct {
 } ngx_completion_pattern_t;
 
 
+/* what an operator is to check after an answer of this status; 0: the last */
+typedef struct {
+    ngx_uint_t                       status;
+    const char                      *check;
+} ngx_completion_hint_t;
+
+
 /* what upstream may echo, and nobody is to see; len 0: none */
 typedef struct {
     const ngx_completion_dialect_t  *dialect;
@@ -124,14 +136,16 @@ struct ngx_completion_dialect_s {
     ngx_command_t                   *commands;
     const char                      *credentials;  /* how to write one */
 
+    /* NULL: it has no conf of its own. */
     void                          *(*create_conf)(ngx_conf_t *cf);
 
-    /* Once the block is read: NULL, or what is wrong with it. */
+    /* Once the block is read: NULL, or what is wrong; NULL: nothing is. */
     const char                    *(*init_conf)(ngx_completion_provider_t *p);
 
     /*
      * Whether this may be a location's setting: NULL, or what is wrong.  A
      * schema is a JSON object, a temperature a number; nothing is empty.
+     * NULL: a model alone may be set, of any name.
      */
     const char                    *(*setting)(ngx_completion_provider_t *p,
                                         ngx_pool_t *pool,
@@ -143,10 +157,14 @@ struct ngx_completion_dialect_s {
                                                       request a native one */
 
     /*
-     * The body of a submit: what is set, and nothing more.  NGX_OK;
-     * NGX_DECLINED: the request is at fault, and *reason says how, fit for
-     * the client; NGX_ERROR: no memory.  A model the location sets must not
-     * be empty here: an empty one leaves the choice to a native request.
+     * The body of a submit: what is set, and nothing more.  The prompt holds a
+     * text, turns with calls of tools and their results, or a native request,
+     * whose members the dialect knows and checks; tools, the choice of one and
+     * options stand beside the first two.  NGX_OK; NGX_DECLINED: the request
+     * is at fault, or asks what this upstream cannot do, and *reason says how,
+     * fit for the client, in the pool; NGX_ERROR: no memory.  A model the
+     * location sets must not be empty here: an empty one leaves the choice to
+     * a native request.
      */
     ngx_int_t                      (*body)(ngx_completion_provider_t *p,
                                         ngx_pool_t *pool,
@@ -154,19 +172,27 @@ struct ngx_completion_dialect_s {
                                         ngx_str_t *body, ngx_str_t *reason);
 
     /*
-     * Makes a request of a transfer to the origin it belongs to, which has its
-     * credential already, and a body if it is a submit; the arguments are
-     * those of ngx_completion_provider_call().  NGX_OK or NGX_ERROR.
+     * An operation is read by a GET of its id behind the origin's URL, and
+     * cancelled with this behind the id, by a GET or a POST.
      */
-    ngx_int_t                      (*call)(ngx_completion_provider_t *p,
+    const char                      *cancel;
+    ngx_uint_t                       cancel_post;
+
+    /*
+     * Adds the headers of a call, which has its credential already; the id is
+     * that of ngx_completion_provider_call().  NGX_OK or NGX_ERROR.
+     */
+    ngx_int_t                      (*headers)(ngx_completion_provider_t *p,
                                         ngx_completion_kind_e kind,
                                         ngx_completion_fetch_t *f,
-                                        ngx_str_t *text, u_char *request_id);
+                                        u_char *request_id);
 
     /* headers of an answer: seconds until the next poll; NULL ends the ids */
 
     const char                      *poll_interval;
     const char                     **request_ids;
+
+    const ngx_completion_hint_t     *hints;
 
     /*
      * Whether it may be one of upstream's: ngx_completion_id_check(), or one
@@ -196,18 +222,20 @@ struct ngx_completion_dialect_s {
 
     /*
      * Reads a document made by this module, with or without the client's id
-     * in it: NGX_OK or NGX_ERROR.  One that we declared cancelled or lost
-     * reads as FAILED: only its record knows better.
+     * in it: the text or the calls of the first alternative, their arguments
+     * as JSON, tokens, the model's version.  NGX_OK or NGX_ERROR.  What is
+     * INCOMPLETE was filtered if its failure says so, and else cut.  One whose
+     * end we declared ourselves reads as FAILED: only its record knows better.
      */
     ngx_int_t                      (*result)(ngx_pool_t *pool,
                                         ngx_str_t *document,
                                         ngx_completion_result_t *result);
 
     /*
-     * The document of an operation that we declared cancelled or lost, or of
-     * a pending one whose own was not kept; submitted is its time in seconds,
-     * decided when we said so.  The operation's id stays empty.  NGX_OK or
-     * NGX_ERROR.
+     * The document of an operation whose end we declared: CANCELLED, LOST,
+     * TOO_LARGE or UNREADABLE, or of a pending one whose own was not kept;
+     * submitted is its time in seconds, decided when we said so.  The
+     * operation's id stays empty.  NGX_OK or NGX_ERROR.
      */
     ngx_int_t                      (*decided)(ngx_pool_t *pool,
                                         ngx_completion_state_e state,
@@ -234,22 +262,26 @@ ngx_completion_fetch_t *ngx_completion_provider_call(
     ngx_str_t *secret, ngx_str_t *text, u_char *request_id, ngx_log_t *log);
 
 /*
- * Reads what a transfer made above brought.  Logs what an operator needs to
- * know about a failure, once, to the transfer's log; a 404 only of a submit.
- * Allocates in the given pool, so that the transfer may be destroyed
- * afterwards.  Never fails: for lack of memory the outcome is unknown.  With id
- * set, an operation of another id is OUTCOME_UNKNOWN.
+ * Reads what a transfer made above brought.  Allocates in the given pool, so
+ * that the transfer may be destroyed afterwards.  Never fails: for lack of
+ * memory the outcome is unknown.  With id set, an operation of another id is
+ * OUTCOME_UNKNOWN.
  */
 void ngx_completion_provider_answer(ngx_completion_provider_t *p,
     ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_pool_t *pool,
     ngx_str_t *id, ngx_completion_answer_t *answer);
 
 
-/* For dialects */
+/*
+ * A line of what an operator needs to know about an answer that failed; behind
+ * it stands what the log does not say by itself, or nothing.
+ */
+void ngx_completion_provider_report(ngx_completion_provider_t *p,
+    ngx_completion_answer_t *answer, ngx_uint_t level, ngx_log_t *log,
+    ngx_str_t *behind);
 
-/* What stands behind the origin's URL: "/", the id and the verb. */
-ngx_int_t ngx_completion_provider_suffix(ngx_completion_fetch_t *f,
-    ngx_str_t *id, const char *verb);
+
+/* For dialects */
 
 void ngx_completion_usage_init(ngx_completion_usage_t *usage);
 

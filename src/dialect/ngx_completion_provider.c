@@ -8,6 +8,10 @@
 #include "ngx_completion_dialect.h"
 
 
+static ngx_int_t ngx_completion_provider_suffix(ngx_completion_fetch_t *f,
+    ngx_str_t *id, const char *verb);
+
+
 ngx_completion_fetch_t *
 ngx_completion_provider_call(ngx_completion_provider_t *p,
     ngx_completion_kind_e kind, ngx_str_t *secret, ngx_str_t *text,
@@ -31,12 +35,20 @@ ngx_completion_provider_call(ngx_completion_provider_t *p,
         f->post = 1;
         f->hold = 1;
         f->body = *text;
+
+    } else if (kind == NGX_COMPLETION_KIND_CANCEL) {
+        f->post = p->dialect->cancel_post;
     }
 
-    if (ngx_completion_fetch_authorization(f, p->credential.kind->scheme,
-                                           secret)
-        != NGX_OK
-        || p->dialect->call(p, kind, f, text, request_id) != NGX_OK)
+    if ((!submit
+         && ngx_completion_provider_suffix(f, text,
+                                           kind == NGX_COMPLETION_KIND_CANCEL
+                                               ? p->dialect->cancel : "")
+            != NGX_OK)
+        || ngx_completion_fetch_authorization(f, p->credential.kind->scheme,
+                                              secret)
+           != NGX_OK
+        || p->dialect->headers(p, kind, f, request_id) != NGX_OK)
     {
         ngx_completion_fetch_destroy(f);
         return NULL;
@@ -46,7 +58,9 @@ ngx_completion_provider_call(ngx_completion_provider_t *p,
 }
 
 
-ngx_int_t
+/* behind the origin's URL: "/", the id and the verb */
+
+static ngx_int_t
 ngx_completion_provider_suffix(ngx_completion_fetch_t *f, ngx_str_t *id,
     const char *verb)
 {

@@ -331,6 +331,13 @@ ngx_completion_native_write(ngx_pool_t *pool,
         }
 
         to->status = ngx_completion_failures[view->result->failure];
+
+        if (view->state == NGX_COMPLETION_TOOL_CALLS) {
+            ngx_str_set(&to->body, "tool_calls: functions are to be called, "
+                                   "see the operation as JSON\n");
+            return NGX_OK;
+        }
+
         to->body = (view->result->state == NGX_COMPLETION_FAILED)
                        ? view->result->message : view->result->text;
         return NGX_OK;

@@ -26,6 +26,8 @@
 typedef struct {
     ngx_array_t                  services;   /* of service_t * */
     ngx_int_t                    request_id; /* index of $request_id */
+    ngx_array_t                  inputs;     /* of ngx_str_t: members that the
+                                                configuration reads */
 } ngx_http_completion_main_conf_t;
 
 
@@ -83,6 +85,7 @@ ngx_int_t ngx_http_completion_metrics_handler(ngx_http_request_t *r);
 /* variables */
 
 ngx_int_t ngx_http_completion_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_completion_inputs(ngx_conf_t *cf, ngx_array_t *inputs);
 
 
 extern ngx_module_t  ngx_http_completion_async_module;

@@ -65,6 +65,10 @@ ngx_http_completion_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_completion_inputs(cf, &cmcf->inputs) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_completion_init_providers(cf, cmcf);
 }
 

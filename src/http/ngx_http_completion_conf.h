@@ -30,6 +30,7 @@ typedef struct {
     ngx_completion_zone_t       params;        /* of the zone to be */
     time_t                      deadline;
     ngx_msec_t                  request_timeout;
+    size_t                      submit_memory;
 
     ngx_str_t                   submit_url;
     ngx_str_t                   operations_url;

@@ -192,7 +192,6 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
      */
 
     conf->face = &ngx_completion_native;
-    conf->face = &ngx_completion_native;
     conf->submits = NGX_CONF_UNSET;
     conf->format = NGX_CONF_UNSET_UINT;
     conf->model = NGX_CONF_UNSET_PTR;
@@ -448,7 +447,9 @@ ngx_http_completion_check_settings(ngx_conf_t *cf,
             continue;
         }
 
-        fault = p->dialect->setting(p, cf->pool, i, setting[i].value);
+        fault = p->dialect->setting
+                    ? p->dialect->setting(p, cf->pool, i, setting[i].value)
+              : i ? "is nothing that this upstream can do" : NULL;
 
         if (fault) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -40,7 +40,7 @@ static ngx_conf_post_t  ngx_http_completion_not_zero =
 
 /*
  * with those of the dialect; their reader is below, not nginx's own.  Not
- * static, so that t/reference can print them
+ * static, so that t/docs can print them
  */
 
 ngx_command_t  ngx_http_completion_provider_commands[] = {
@@ -135,6 +135,13 @@ ngx_command_t  ngx_http_completion_provider_commands[] = {
       0,
       offsetof(ngx_http_completion_block_t, params.poll_rate),
       NULL },
+
+    { ngx_string("submit_memory"),
+      NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      0,
+      offsetof(ngx_http_completion_block_t, submit_memory),
+      &ngx_http_completion_not_zero },
 
     { ngx_string("submit_queue"),
       NGX_CONF_TAKE1|NGX_CONF_TAKE2,
@@ -261,15 +268,19 @@ ngx_http_completion_block_init(ngx_conf_t *cf, ngx_str_t *name)
     provider = &service->provider;
     provider->name = *name;
     provider->dialect = ngx_completion_dialects[0];
-    provider->conf = provider->dialect->create_conf(cf);
 
-    if (provider->conf == NULL) {
-        return NULL;
+    if (provider->dialect->create_conf) {
+        provider->conf = provider->dialect->create_conf(cf);
+
+        if (provider->conf == NULL) {
+            return NULL;
+        }
     }
 
     block->service = service;
     block->deadline = NGX_CONF_UNSET;
     block->request_timeout = NGX_CONF_UNSET_MSEC;
+    block->submit_memory = NGX_CONF_UNSET_SIZE;
     block->origin.tls_verify = NGX_CONF_UNSET;
     block->origin.connect_timeout = NGX_CONF_UNSET_MSEC;
     block->origin.max_response_size = NGX_CONF_UNSET_SIZE;
@@ -389,6 +400,7 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
     ngx_conf_init_value(block->origin.tls_verify, 1);
     ngx_conf_init_msec_value(block->origin.connect_timeout, 5000);
     ngx_conf_init_size_value(block->origin.max_response_size, 4 * 1024 * 1024);
+    ngx_conf_init_size_value(block->submit_memory, 64 * 1024 * 1024);
 
     if (block->zone.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -405,6 +417,7 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
     }
 
     p->request_timeout = block->request_timeout;
+    service->submit_memory = block->submit_memory;
 
     if (ngx_http_completion_block_origin(cf, block, &block->submit_url,
                                          p->dialect->submit_url, "submit_url",
@@ -450,7 +463,7 @@ ngx_http_completion_block_credential(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    fault = p->dialect->init_conf(p);
+    fault = p->dialect->init_conf ? p->dialect->init_conf(p) : NULL;
 
     if (fault) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "provider \"%V\": %s",

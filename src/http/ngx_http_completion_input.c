@@ -10,8 +10,15 @@
 #define NGX_HTTP_COMPLETION_BODY_MAX  (4 * 1024 * 1024)
 
 
+#define NGX_HTTP_COMPLETION_INPUT_POOL  1024
+
+
+static ngx_int_t ngx_http_completion_input_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_face_input_t *input,
+    ngx_pool_t *pool, ngx_completion_prompt_t *prompt,
+    ngx_completion_outcome_e *outcome);
 static ngx_int_t ngx_http_completion_body(ngx_http_request_t *r,
-    ngx_str_t *body);
+    ngx_pool_t *pool, ngx_str_t *body);
 static ngx_uint_t ngx_http_completion_body_fits(ngx_http_request_t *r,
     off_t size);
 
@@ -72,26 +79,138 @@ ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
     ngx_completion_outcome_e *outcome)
 {
+    ctx->input_pool = ngx_create_pool(NGX_HTTP_COMPLETION_INPUT_POOL,
+                                      r->connection->log);
+    if (ctx->input_pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_completion_input_read(r, ctx, &ctx->input, ctx->input_pool,
+                                          prompt, outcome);
+}
+
+
+ngx_int_t
+ngx_http_completion_input_again(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_pool_t *pool,
+    ngx_completion_prompt_t *prompt)
+{
+    ngx_completion_outcome_e     outcome;
+    ngx_completion_face_input_t  input;
+
+    input = ctx->input;
+
+    return ngx_http_completion_input_read(r, ctx, &input, pool, prompt,
+                                          &outcome)
+           == NGX_OK ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_completion_input_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_face_input_t *input,
+    ngx_pool_t *pool, ngx_completion_prompt_t *prompt,
+    ngx_completion_outcome_e *outcome)
+{
     ngx_int_t  rc;
 
     *outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
 
-    rc = ngx_http_completion_body(r, &ctx->input.body);
+    rc = ngx_http_completion_body(r, pool, &input->body);
     if (rc != NGX_OK) {
         return rc;
     }
 
     *outcome = NGX_COMPLETION_INVALID_REQUEST;
-    ctx->input.native = ctx->conf->service->provider.dialect->native;
+    input->native = ctx->conf->service->provider.dialect->native;
 
-    return ctx->conf->face->read(r->pool, &ctx->input, prompt);
+    return ctx->conf->face->read(pool, input, prompt);
+}
+
+
+void
+ngx_http_completion_input_drop(ngx_http_completion_ctx_t *ctx)
+{
+    ngx_uint_t                   i;
+    ngx_http_variable_value_t  **v;
+
+    if (ctx->input_values) {
+        v = ctx->input_values->elts;
+
+        for (i = 0; i < ctx->input_values->nelts; i++) {
+            v[i]->valid = 0;
+            v[i]->not_found = 0;
+        }
+
+        ctx->input_values = NULL;
+    }
+
+    if (ctx->input_pool) {
+        ngx_destroy_pool(ctx->input_pool);
+        ctx->input_pool = NULL;
+    }
+
+    ngx_str_null(&ctx->input.body);
+    ngx_str_null(&ctx->input.detail);
+    ctx->input.members = NULL;
+    ctx->dropped = 1;
+}
+
+
+size_t
+ngx_http_completion_input_held(ngx_http_request_t *r)
+{
+    ngx_buf_t  *b;
+
+    b = r->request_body ? r->request_body->buf : NULL;
+
+    return b ? b->end - b->start : 0;
+}
+
+
+ngx_array_t *
+ngx_http_completion_input_members(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_http_variable_value_t *v)
+{
+    ngx_completion_prompt_t      prompt;
+    ngx_completion_outcome_e     outcome;
+    ngx_http_variable_value_t  **value;
+
+    if (ctx->dropped) {
+        ctx->dropped = 0;
+        ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
+
+        (void) ngx_http_completion_input(r, ctx, &prompt, &outcome);
+    }
+
+    if (ctx->input.members == NULL) {
+        return NULL;
+    }
+
+    if (ctx->input_values == NULL) {
+        ctx->input_values = ngx_array_create(ctx->input_pool, 4,
+                                         sizeof(ngx_http_variable_value_t *));
+        if (ctx->input_values == NULL) {
+            return NULL;
+        }
+    }
+
+    value = ngx_array_push(ctx->input_values);
+    if (value == NULL) {
+        return NULL;
+    }
+
+    *value = v;
+
+    return ctx->input.members;
 }
 
 
 /* in one piece; NGX_DECLINED: longer than we take */
 
 static ngx_int_t
-ngx_http_completion_body(ngx_http_request_t *r, ngx_str_t *body)
+ngx_http_completion_body(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_str_t *body)
 {
     u_char       *p;
     off_t         size;
@@ -123,7 +242,7 @@ ngx_http_completion_body(ngx_http_request_t *r, ngx_str_t *body)
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, size);
+    p = ngx_pnalloc(pool, size);
     if (p == NULL) {
         return NGX_ERROR;
     }

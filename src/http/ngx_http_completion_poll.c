@@ -6,8 +6,15 @@
 #include "ngx_http_completion_request.h"
 
 
+#define NGX_HTTP_COMPLETION_VIEW_POOL  1024
+
+
+static ngx_int_t ngx_http_completion_poll_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
+    ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next);
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
+    ngx_completion_view_t *view);
 static ngx_int_t ngx_http_completion_poll_wait(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_t ms);
 static void ngx_http_completion_poll_news(ngx_completion_wait_t *wait);
@@ -27,17 +34,30 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
     service = ctx->conf->service;
     cancel = (ctx->action == NGX_COMPLETION_FACE_CANCEL);
 
-    rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, r->pool,
-                                                  &view)
-                : ngx_completion_operation_read(service, &ctx->id, r->pool,
-                                                &view);
+    /* a slow client is told what is new when it has taken what was sent */
+
+    if (ctx->stream.busy && !ngx_exiting) {
+        rc = ngx_http_completion_poll_wait(r, ctx,
+                                           NGX_HTTP_COMPLETION_HEARTBEAT);
+
+        return (rc == NGX_DONE) ? NGX_DONE : NGX_ERROR;
+    }
+
+    rc = ngx_http_completion_poll_read(r, ctx, cancel, &view);
+
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if ((rc == NGX_OK || rc == NGX_DONE) && view.refused && !r->header_sent
+        && view.verdict == NGX_COMPLETION_PENDING
+        && ctx->action == NGX_COMPLETION_FACE_READ)
+    {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
+    }
+
     if (rc == NGX_OK) {
-        ctx->view = view;
-        ctx->result = NULL;
 
         if (ctx->source == NGX_COMPLETION_SOURCE_NONE) {
             ctx->source = ctx->asked_until ? NGX_COMPLETION_SOURCE_UPSTREAM
@@ -49,7 +69,7 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
         }
 
     } else if (!ngx_http_completion_is_known(ctx)) {
-        return ngx_http_completion_poll_missing(r, ctx, rc, view.next);
+        return ngx_http_completion_poll_missing(r, ctx, rc, &view);
     }
 
     /* or its record was evicted meanwhile: what was known still holds */
@@ -78,16 +98,81 @@ ngx_http_completion_poll(ngx_http_request_t *r, ngx_http_completion_ctx_t *ctx)
 }
 
 
+/*
+ * What is known now, as read or cancelled; NGX_DONE: the same as before.  What
+ * a request that is held reads takes the place of what it has read before.
+ */
+
+static ngx_int_t
+ngx_http_completion_poll_read(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_uint_t cancel,
+    ngx_completion_view_t *view)
+{
+    ngx_int_t                  rc;
+    ngx_pool_t                *pool;
+    ngx_completion_view_t     *known;
+    ngx_completion_service_t  *service;
+
+    service = ctx->conf->service;
+    known = ngx_http_completion_is_known(ctx) ? &ctx->view : NULL;
+    pool = r->pool;
+
+    /* but for the last time: what was sent of it may still be on its way */
+
+    if (ctx->state != NGX_HTTP_COMPLETION_ARRIVED && !ngx_exiting) {
+        pool = ngx_create_pool(NGX_HTTP_COMPLETION_VIEW_POOL,
+                               r->connection->log);
+        if (pool == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    rc = cancel ? ngx_completion_operation_cancel(service, &ctx->id, pool,
+                                                  view)
+                : ngx_completion_operation_read(service, &ctx->id, known, pool,
+                                                view);
+
+    if (rc == NGX_OK) {
+        ctx->view = *view;
+        ctx->result = NULL;
+
+    } else if (rc == NGX_DONE) {
+        ctx->view.next = view->next;
+        ctx->view.refused = view->refused;
+    }
+
+    if (pool == r->pool) {
+        return rc;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_destroy_pool(pool);
+        return rc;
+    }
+
+    if (ctx->pool) {
+        ngx_destroy_pool(ctx->pool);
+    }
+
+    ctx->pool = pool;
+
+    return NGX_OK;
+}
+
+
 /* rc: NGX_AGAIN, NGX_BUSY, NGX_ABORT or NGX_DECLINED, as read */
 
 static ngx_int_t
 ngx_http_completion_poll_missing(ngx_http_request_t *r,
-    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_msec_t next)
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_completion_view_t *view)
 {
-    ngx_msec_int_t  left;
+    ngx_msec_int_t             left;
+    ngx_completion_service_t  *service;
 
     static ngx_str_t  failed = ngx_string("the operation could not be looked "
                                           "up");
+
+    service = ctx->conf->service;
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
@@ -95,24 +180,36 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
     }
 
     if (rc == NGX_ABORT) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "no room for operation \"%V\" in the zone of provider "
+                      "\"%V\"", &ctx->id.upstream, &service->name);
+
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
-                                           next);
+                                           view->next);
     }
 
     if (!ctx->asked_until) {
         ctx->asked_until = ngx_current_msec
-                           + ctx->conf->service->provider.request_timeout;
+                           + service->provider.request_timeout;
     }
 
     left = ctx->asked_until - ngx_current_msec;
 
-    if (rc == NGX_BUSY || left <= 0 || ngx_exiting) {
-        return ngx_http_completion_problem(r,
-                          NGX_COMPLETION_UPSTREAM_UNAVAILABLE, &failed,
-                          ngx_max(next, 1000));
+    if (rc != NGX_BUSY && left > 0 && !ngx_exiting) {
+        return ngx_http_completion_poll_wait(r, ctx, left);
     }
 
-    return ngx_http_completion_poll_wait(r, ctx, left);
+    if (view->refused) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_REJECTED,
+                                           NULL, 0);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "operation \"%V\" of provider \"%V\" could not be looked up",
+                  &ctx->id.upstream, &service->name);
+
+    return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                       &failed, ngx_max(view->next, 1000));
 }
 
 

@@ -34,7 +34,8 @@ ngx_http_completion_problem(ngx_http_request_t *r,
 
     if (outcome == NGX_COMPLETION_ZONE_FULL
         || outcome == NGX_COMPLETION_QUOTA_EXCEEDED
-        || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE)
+        || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+        || outcome == NGX_COMPLETION_OVERLOADED)
     {
         retry_after = ngx_max(retry_after, 1);
 

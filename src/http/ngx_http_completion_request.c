@@ -161,4 +161,12 @@ ngx_http_completion_cleanup(void *data)
     ngx_completion_timer_stop(&ctx->timer);
 
     ngx_http_completion_become(ctx, NGX_HTTP_COMPLETION_ENDED);
+
+    if (ctx->pool) {
+        ngx_destroy_pool(ctx->pool);
+    }
+
+    if (ctx->input_pool) {
+        ngx_destroy_pool(ctx->input_pool);
+    }
 }

@@ -52,15 +52,25 @@ typedef struct {
     ngx_http_completion_prefer_t     prefer;        /* as honoured */
     ngx_str_t                        owner;
     ngx_completion_face_input_t      input;         /* of a submit */
+    ngx_pool_t                      *input_pool;    /* of what is read in it */
+    ngx_array_t                     *input_values;  /* variables that point
+                                                       there; or NULL */
+    ngx_str_t                        model;         /* the location's part */
+    ngx_array_t                      messages;
 
     /* what is known, once it is */
 
     ngx_completion_id_t              id;
     ngx_str_t                        capability;
     ngx_completion_view_t            view;
+    ngx_pool_t                      *pool;          /* the view's, and its
+                                                       event's; NULL: the
+                                                       request's */
     ngx_completion_result_t         *result;        /* of its document */
     ngx_completion_source_e          source;
     unsigned                         replayed:1;    /* by its key */
+    unsigned                         dropped:1;     /* what was read of the
+                                                       input */
 
     struct {                                        /* to a submit */
         ngx_uint_t                   status;
@@ -92,6 +102,9 @@ typedef struct {
     ngx_uint_t                       spent;         /* us */
 } ngx_http_completion_ctx_t;
 
+
+/* of a stream, ms */
+#define NGX_HTTP_COMPLETION_HEARTBEAT  15000
 
 #define ngx_http_completion_is_known(ctx)  ((ctx)->view.document.len != 0)
 
@@ -151,6 +164,20 @@ ngx_int_t ngx_http_completion_input_type(ngx_http_request_t *r,
 ngx_int_t ngx_http_completion_input(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt,
     ngx_completion_outcome_e *outcome);
+
+/*
+ * While a request is held for its submit, it holds no more of the body than
+ * nginx does: what was read is dropped, and read once more where it is needed,
+ * for a prompt in a pool that goes again (NGX_OK or NGX_ERROR), or for the
+ * value of a variable, that may point to its members (NULL: none).
+ */
+void ngx_http_completion_input_drop(ngx_http_completion_ctx_t *ctx);
+size_t ngx_http_completion_input_held(ngx_http_request_t *r);
+ngx_int_t ngx_http_completion_input_again(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_pool_t *pool,
+    ngx_completion_prompt_t *prompt);
+ngx_array_t *ngx_http_completion_input_members(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_http_variable_value_t *v);
 
 
 /* submit, poll: answer now, or hold the request (NGX_DONE) */

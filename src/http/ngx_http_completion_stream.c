@@ -6,9 +6,6 @@
 #include "ngx_http_completion_request.h"
 
 
-#define NGX_HTTP_COMPLETION_HEARTBEAT  15000    /* ms */
-
-
 static ngx_chain_t *ngx_http_completion_stream_text(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_uint_t changed);
 static ngx_int_t ngx_http_completion_stream_output(ngx_http_request_t *r,
@@ -78,7 +75,11 @@ ngx_http_completion_stream(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ngx_exiting) {
+    /* whoever comes back is told why it cannot go on */
+
+    if (ctx->view.verdict != NGX_COMPLETION_PENDING || ctx->view.refused
+        || ngx_exiting)
+    {
         ngx_http_completion_discard_body(r);
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
@@ -110,7 +111,10 @@ ngx_http_completion_stream_text(ngx_http_request_t *r,
         ctx->stream.version = ctx->view.version;
         ngx_http_completion_reply_view(ctx, &view);
 
-        if (ctx->conf->face->event(r->pool, &view, &text) != NGX_OK) {
+        if (ctx->conf->face->event(ctx->pool ? ctx->pool : r->pool, &view,
+                                   &text)
+            != NGX_OK)
+        {
             return NULL;
         }
     }
@@ -205,5 +209,12 @@ ngx_http_completion_stream_writer(ngx_http_request_t *r)
         || ngx_http_completion_stream_armed(r) != NGX_OK)
     {
         ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    /* something new may have had to wait for this */
+
+    if (ctx->stream.busy == NULL && !ctx->timer.posted) {
+        ngx_post_event(&ctx->timer, &ngx_posted_events);
     }
 }

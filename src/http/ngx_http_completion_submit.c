@@ -9,12 +9,27 @@
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask);
+static ngx_int_t ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt);
+static ngx_int_t ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_submit_request_id(void *data,
+    u_char *id);
+static ngx_int_t ngx_http_completion_submit_again(void *data,
+    ngx_completion_ask_t *ask);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_copy(ngx_pool_t *pool,
     ngx_str_t *s);
+
+
+static const ngx_completion_client_t  ngx_http_completion_submit_client = {
+    ngx_http_completion_submit_handler,
+    ngx_http_completion_submit_request_id,
+    ngx_http_completion_submit_again
+};
 
 
 ngx_int_t
@@ -67,7 +82,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
     if (rc == NGX_OK) {
         rc = ngx_completion_submit_start(ctx->conf->service, &ask,
-                                         ngx_http_completion_submit_handler,
+                                         &ngx_http_completion_submit_client,
                                          ctx, &submit);
         ctx->input.detail = ask.reason;
     }
@@ -82,6 +97,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
         if (rc == NGX_OK) {
             ctx->submit = submit;
+            ngx_http_completion_input_drop(ctx);
             return;
         }
 
@@ -114,59 +130,30 @@ static ngx_int_t
 ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask)
 {
-    ngx_uint_t                        i, n;
-    ngx_completion_prompt_t          *prompt;
-    ngx_completion_message_t         *message;
-    ngx_http_variable_value_t        *vv;
-    ngx_http_completion_message_t    *source;
-    ngx_http_completion_loc_conf_t   *ccf;
-    ngx_http_completion_main_conf_t  *cmcf;
+    ngx_int_t                        rc;
+    ngx_uint_t                       i;
+    ngx_completion_message_t        *message;
+    ngx_http_completion_loc_conf_t  *ccf;
 
     ccf = ctx->conf;
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
-    prompt = &ask->prompt;
-    prompt->temperature = ccf->temperature;
-    prompt->max_tokens = ccf->max_tokens;
-    prompt->reasoning = ccf->reasoning;
-    prompt->format = ccf->format;
-    prompt->schema = ccf->schema;
-
+    ask->pool = ctx->input_pool;
+    ask->log = r->connection->log;
     ask->owner = ctx->owner;
     ask->idempotency = ccf->idempotency;
     ask->cache = ccf->cache;
     ask->shared = (ccf->cache && ccf->cache_shared);
+    ask->held = ngx_http_completion_input_held(r);
 
-    if (ccf->model
-        && ngx_http_complex_value(r, ccf->model, &prompt->model) != NGX_OK)
-    {
-        return NGX_ERROR;
+    rc = ngx_http_completion_submit_prompt(r, ctx, &ask->prompt);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    if (ccf->model && prompt->model.len == 0) {
-        ngx_str_set(&ctx->input.detail, "the model is empty");
-        return NGX_DECLINED;
-    }
+    message = ctx->messages.elts;
 
-    n = ccf->messages ? ccf->messages->nelts : 0;
-    source = ccf->messages ? ccf->messages->elts : NULL;
-
-    if (ngx_array_init(&prompt->messages, r->pool, n + 1,
-                       sizeof(ngx_completion_message_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        message = ngx_array_push(&prompt->messages);
-        message->role = source[i].role;
-
-        if (ngx_http_complex_value(r, &source[i].text, &message->text)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    for (i = 0; i < ctx->messages.nelts; i++) {
+        ask->held += message[i].text.len;
     }
 
     if (ccf->idempotency
@@ -183,16 +170,146 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
+    return NGX_OK;
+}
+
+
+/* the same each time, whatever its variables are by now */
+
+static ngx_int_t
+ngx_http_completion_submit_prompt(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_prompt_t *prompt)
+{
+    ngx_int_t                         rc;
+    ngx_http_completion_loc_conf_t   *ccf;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    ccf = ctx->conf;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
+
+    if (ccf->temperature.len) {
+        prompt->temperature = ccf->temperature;
+    }
+
+    if (ccf->max_tokens.len) {
+        prompt->max_tokens = ccf->max_tokens;
+    }
+
+    if (ccf->reasoning.len) {
+        prompt->reasoning = ccf->reasoning;
+    }
+
+    if (ccf->format) {
+        prompt->format = ccf->format;
+        prompt->schema = ccf->schema;
+    }
+
+    prompt->inputs = &cmcf->inputs;
+
+    if (ctx->messages.elts == NULL) {
+        rc = ngx_http_completion_submit_evaluate(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    prompt->model = ctx->model;
+    prompt->messages = ctx->messages;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_uint_t                       i, n;
+    ngx_completion_message_t        *message;
+    ngx_http_completion_message_t   *source;
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ctx->conf;
+
+    if (ccf->model
+        && ngx_http_complex_value(r, ccf->model, &ctx->model) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ccf->model && ctx->model.len == 0) {
+        ngx_str_set(&ctx->input.detail, "the model is empty");
+        return NGX_DECLINED;
+    }
+
+    n = ccf->messages ? ccf->messages->nelts : 0;
+    source = ccf->messages ? ccf->messages->elts : NULL;
+
+    if (ngx_array_init(&ctx->messages, r->pool, n + 1,
+                       sizeof(ngx_completion_message_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        message = ngx_array_push(&ctx->messages);
+        ngx_memzero(message, sizeof(ngx_completion_message_t));
+        message->role = source[i].role;
+
+        if (ngx_http_complex_value(r, &source[i].text, &message->text)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_request_id(void *data, u_char *id)
+{
+    ngx_http_request_t               *r;
+    ngx_http_completion_ctx_t        *ctx;
+    ngx_http_variable_value_t        *vv;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    ctx = data;
+    r = ctx->request;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
+
     vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
 
     if (vv == NULL || vv->not_found || vv->len != 32) {
         return NGX_ERROR;
     }
 
-    ask->request_id.data = vv->data;
-    ask->request_id.len = vv->len;
+    ngx_memcpy(id, vv->data, vv->len);
 
     return NGX_OK;
+}
+
+
+/* it had joined another one, and is the one to be sent now */
+
+static ngx_int_t
+ngx_http_completion_submit_again(void *data, ngx_completion_ask_t *ask)
+{
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = data;
+
+    if (ngx_http_completion_input_again(ctx->request, ctx, ask->pool,
+                                        &ask->prompt)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_completion_submit_prompt(ctx->request, ctx, &ask->prompt);
 }
 
 

@@ -110,6 +110,46 @@ ngx_http_completion_add_variables(ngx_conf_t *cf)
 }
 
 
+ngx_int_t
+ngx_http_completion_inputs(ngx_conf_t *cf, ngx_array_t *inputs)
+{
+    size_t                      len;
+    ngx_str_t                  *input;
+    ngx_uint_t                  i;
+    ngx_http_variable_t        *var;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    if (ngx_array_init(inputs, cf->pool, 4, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    len = sizeof(NGX_HTTP_COMPLETION_INPUT) - 1;
+    var = cmcf->variables.elts;
+
+    for (i = 0; i < cmcf->variables.nelts; i++) {
+
+        if (var[i].name.len <= len
+            || ngx_strncmp(var[i].name.data, NGX_HTTP_COMPLETION_INPUT, len)
+               != 0)
+        {
+            continue;
+        }
+
+        input = ngx_array_push(inputs);
+        if (input == NULL) {
+            return NGX_ERROR;
+        }
+
+        input->data = var[i].name.data + len;
+        input->len = var[i].name.len - len;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -231,6 +271,7 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
     u_char                        *p;
     size_t                         len;
     ngx_uint_t                     i;
+    ngx_array_t                   *members;
     ngx_http_completion_ctx_t     *ctx;
     ngx_completion_json_member_t  *member;
 
@@ -243,13 +284,15 @@ ngx_http_completion_variable_input(ngx_http_request_t *r,
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
 
-    if (ctx == NULL || ctx->input.members == NULL) {
+    members = ctx ? ngx_http_completion_input_members(r, ctx, v) : NULL;
+
+    if (members == NULL) {
         return NGX_OK;
     }
 
-    member = ctx->input.members->elts;
+    member = members->elts;
 
-    for (i = 0; i < ctx->input.members->nelts; i++) {
+    for (i = 0; i < members->nelts; i++) {
 
         if (member[i].type == NGX_COMPLETION_JSON_STRING
             && member[i].name.len == len

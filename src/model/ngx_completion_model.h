@@ -33,11 +33,16 @@
     X(COMPLETED,  "completed",  "completed")                                  \
     /* truncated, partial or filtered */                                      \
     X(INCOMPLETE, "incomplete", "incomplete")                                 \
+    /* functions are to be called, and there is no text */                    \
+    X(TOOL_CALLS, "tool_calls", "tool_calls")                                 \
     X(FAILED,     "failed",     "failed")                                     \
     /* decided here, or upstream's last word where a cancel is final */       \
     X(CANCELLED,  "cancelled",  "cancelled")                                  \
     /* decided here: upstream knows it no more */                             \
-    X(LOST,       "lost",       "failed")
+    X(LOST,       "lost",       "failed")                                     \
+    /* decided here, until upstream says what can be read */                  \
+    X(TOO_LARGE,  "too_large",  "failed")                                     \
+    X(UNREADABLE, "unreadable", "failed")
 
 
 /* Where an operation, or a word on a submit, came from. */
@@ -70,11 +75,12 @@
  */
 
 #define NGX_COMPLETION_FAILURE_LIST(X)                                        \
-    X(NONE,      200)                                                         \
-    X(CANCELLED, 410)                                                         \
-    X(INVALID,   400)                                                         \
-    X(FILTERED,  422)                                                         \
-    X(OTHER,     424)
+    X(NONE,       200)                                                        \
+    X(CANCELLED,  410)                                                        \
+    X(INVALID,    400)                                                        \
+    X(FILTERED,   422)                                                        \
+    X(TOOL_CALLS, 422)                                                        \
+    X(OTHER,      424)
 
 
 #define NGX_COMPLETION_STATE(name, label, said)  NGX_COMPLETION_##name,
@@ -87,6 +93,12 @@ typedef enum {
     NGX_COMPLETION_STATE_LIST(NGX_COMPLETION_STATE)
     NGX_COMPLETION_STATES
 } ngx_completion_state_e;
+
+
+/* Whether an end stands in for one that could not be read, and may change. */
+#define ngx_completion_state_is_makeshift(state)                              \
+    ((state) == NGX_COMPLETION_TOO_LARGE                                      \
+     || (state) == NGX_COMPLETION_UNREADABLE)
 
 
 typedef enum {
@@ -107,10 +119,46 @@ typedef enum {
 } ngx_completion_failure_e;
 
 
+/* a call of a function, or what one came to */
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  value;        /* the arguments, a JSON object;
+                                                of a result: its text */
+} ngx_completion_function_t;
+
+
+/* one of the three; functions by ngx_completion_function_t */
 typedef struct {
     ngx_str_t                  role;
     ngx_str_t                  text;
+    ngx_array_t               *calls;        /* NULL: none */
+    ngx_array_t               *results;      /* NULL: none */
 } ngx_completion_message_t;
+
+
+/* a function that may be called */
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  description;  /* or empty */
+    ngx_str_t                  parameters;   /* a JSON schema, or empty */
+    unsigned                   strict:1;
+} ngx_completion_tool_t;
+
+
+typedef enum {
+    NGX_COMPLETION_CHOICE_UNSET = 0,
+    NGX_COMPLETION_CHOICE_NONE,
+    NGX_COMPLETION_CHOICE_AUTO,
+    NGX_COMPLETION_CHOICE_REQUIRED,
+    NGX_COMPLETION_CHOICE_FUNCTION           /* this one */
+} ngx_completion_choice_e;
+
+
+typedef enum {
+    NGX_COMPLETION_SWITCH_UNSET = 0,
+    NGX_COMPLETION_SWITCH_OFF,
+    NGX_COMPLETION_SWITCH_ON
+} ngx_completion_switch_e;
 
 
 typedef enum {
@@ -121,20 +169,35 @@ typedef enum {
 
 
 /*
- * What is asked: the location's part, which wins, and the client's, which is
- * either a text or a native request (an object in upstream's own spelling).
+ * What is asked: options, the location's messages, and what the client says
+ * behind them, which is a text, a conversation, or a native request (an object
+ * in upstream's own spelling, with options and tools of its own).  A face
+ * leaves what is not said zeroed; what the location sets wins.  All strings
+ * but the location's messages are UTF-8, checked, and so is JSON.
  */
 typedef struct {
     ngx_str_t                  model;        /* or empty */
     ngx_str_t                  temperature;  /* as spelled, or empty */
     ngx_str_t                  max_tokens;   /* digits, or empty */
-    ngx_str_t                  reasoning;    /* as configured */
+    ngx_str_t                  reasoning;    /* as configured, or empty */
+    ngx_completion_switch_e    thinking;     /* without such a word */
     ngx_completion_format_e    format;
-    ngx_str_t                  schema;       /* checked JSON text */
-    ngx_array_t                messages;     /* of message_t; nelts 0 */
+    ngx_str_t                  schema;       /* a JSON object */
+    ngx_array_t                messages;     /* of message_t: the location's */
 
-    ngx_str_t                  text;         /* UTF-8, checked */
-    ngx_str_t                  native;       /* JSON; empty: text */
+    ngx_str_t                  text;
+    ngx_str_t                  native;       /* JSON, or empty */
+    ngx_array_t               *inputs;       /* of ngx_str_t: what else may
+                                                stand in it, in any case of
+                                                letters, for others to read */
+    ngx_array_t                turns;        /* of message_t; nelts 0: none */
+
+    /* beside a text or turns */
+
+    ngx_array_t                tools;        /* of tool_t; nelts 0: none */
+    ngx_completion_choice_e    choice;
+    ngx_str_t                  function;     /* that is chosen */
+    ngx_completion_switch_e    parallel;     /* several calls at a time */
 } ngx_completion_prompt_t;
 
 
@@ -152,6 +215,7 @@ typedef struct {
     ngx_completion_state_e     state;
     ngx_completion_failure_e   failure;
     ngx_str_t                  text;
+    ngx_array_t               *calls;        /* of function_t; NULL: none */
     ngx_str_t                  message;      /* of a failed one */
     ngx_str_t                  model_version;
     ngx_completion_usage_t     usage;

@@ -2,8 +2,9 @@
 /*
  *            start --> CREDENTIAL ----------> LINE --> SENT --> DONE
  *              ^        |      ^               |        |
- *              |        v      + news, 1 s     +--------+ 401, once
- *              +------ TURN <---------------------------+
+ *              |        v      + news, 1 s     |        | 401, once
+ *              +------ TURN <------------------+--------+
+ *                                   the fence: not now
  *
  * CREDENTIAL waits where there is no token, LINE for a connection; SENT is
  * behind the fence: upstream may have it.  In TURN a paced call is its
@@ -24,6 +25,9 @@
 
 #define NGX_COMPLETION_CALL_LABEL(name, label)  label,
 
+/* what a log says of a call: the name of its provider and its number */
+#define NGX_COMPLETION_CALL_LOG_SIZE  256
+
 
 static ngx_int_t ngx_completion_call_await(ngx_completion_call_t *call,
     ngx_msec_t ms);
@@ -35,7 +39,10 @@ static ngx_int_t ngx_completion_call_send(ngx_completion_call_t *call,
     ngx_completion_shown_t *shown);
 static ngx_int_t ngx_completion_call_fence(ngx_completion_fetch_t *f);
 static void ngx_completion_call_answered(ngx_completion_fetch_t *f);
-static ngx_int_t ngx_completion_call_failed(ngx_completion_call_t *call);
+static ngx_int_t ngx_completion_call_failed(ngx_completion_call_t *call,
+    const char *fault);
+static void ngx_completion_call_fault(ngx_completion_call_t *call,
+    const char *fault);
 static void ngx_completion_call_state(ngx_completion_call_t *call,
     ngx_completion_call_state_e state);
 static u_char *ngx_completion_call_log(ngx_log_t *log, u_char *buf,
@@ -49,7 +56,8 @@ ngx_completion_call_create(ngx_completion_service_t *service,
     ngx_pool_t             *pool;
     ngx_completion_call_t  *call;
 
-    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT ? 4096 : 1024,
+    pool = ngx_create_pool(kind == NGX_COMPLETION_KIND_SUBMIT
+                               ? NGX_COMPLETION_CALL_SUBMIT_POOL : 1024,
                            service->log);
     if (pool == NULL) {
         return NULL;
@@ -113,7 +121,7 @@ ngx_completion_call_await(ngx_completion_call_t *call, ngx_msec_t ms)
     left = ngx_completion_call_left(call);
 
     if (left <= 0 || (ngx_msec_int_t) ms >= left) {
-        return ngx_completion_call_failed(call);
+        return ngx_completion_call_failed(call, "there is no token");
     }
 
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_CREDENTIAL);
@@ -155,7 +163,7 @@ ngx_completion_call_look(ngx_completion_call_t *call)
     /* a place in a quota is only taken to be used */
 
     if (ngx_completion_call_left(call) <= 0) {
-        (void) ngx_completion_call_failed(call);
+        (void) ngx_completion_call_failed(call, "there was no token in time");
 
     } else if (ngx_completion_renewal_get(call->service, &shown) == NGX_OK) {
         call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
@@ -196,7 +204,7 @@ ngx_completion_call_send(ngx_completion_call_t *call,
                                          ? &call->body : &call->id,
                                      call->request_id, &call->log);
     if (f == NULL) {
-        return ngx_completion_call_failed(call);
+        return ngx_completion_call_failed(call, "no memory");
     }
 
     left = call->deadline - ngx_current_msec;
@@ -210,11 +218,7 @@ ngx_completion_call_send(ngx_completion_call_t *call,
         f->hold = 1;
     }
 
-    if (call->tries++ && call->kind == NGX_COMPLETION_KIND_SUBMIT) {
-        ngx_completion_metrics_add(
-                     &call->service->zone->metrics->retries[call->kind], 1);
-    }
-
+    call->tries++;
     call->fetch = f;
     call->generation = shown->generation;
 
@@ -231,7 +235,12 @@ ngx_completion_call_fence(ngx_completion_fetch_t *f)
 {
     ngx_completion_call_t *call = f->data;
 
-    if (call->fence && call->fence(call) != NGX_OK) {
+    ngx_int_t  rc;
+
+    rc = call->fence ? call->fence(call) : NGX_OK;
+
+    if (rc != NGX_OK) {
+        call->early = (rc == NGX_AGAIN);
         return NGX_DECLINED;
     }
 
@@ -247,8 +256,26 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
     ngx_completion_call_t *call = f->data;
 
     call->fetch = NULL;
+
+    if (call->early) {
+
+        /* it was no try */
+
+        call->early = 0;
+        call->tries--;
+
+        ngx_completion_fetch_destroy(f);
+        ngx_completion_call_turn(call);
+        return;
+    }
+
     call->elapsed += f->elapsed;
     call->retry_after = 0;
+
+    if (call->tries > 1 && call->kind == NGX_COMPLETION_KIND_SUBMIT) {
+        ngx_completion_metrics_add(
+                     &call->service->zone->metrics->retries[call->kind], 1);
+    }
 
     ngx_completion_provider_answer(&call->service->provider, call->kind, f,
                                    call->pool,
@@ -270,10 +297,6 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
             ngx_completion_call_turn(call);
             return;
         }
-
-        ngx_log_error(NGX_LOG_ERR, &call->log, 0,
-                      "upstream answered 401, request id \"%V\"",
-                      &call->answer.request_id);
     }
 
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
@@ -283,14 +306,26 @@ ngx_completion_call_answered(ngx_completion_fetch_t *f)
 
 
 static ngx_int_t
-ngx_completion_call_failed(ngx_completion_call_t *call)
+ngx_completion_call_failed(ngx_completion_call_t *call, const char *fault)
 {
     call->failed = 1;
     call->answer.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
 
+    ngx_completion_call_fault(call, fault);
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
 
     return NGX_ERROR;
+}
+
+
+/* of a try that has brought no answer */
+
+static void
+ngx_completion_call_fault(ngx_completion_call_t *call, const char *fault)
+{
+    call->answer.status = 0;
+    call->answer.fault.len = ngx_strlen(fault);
+    call->answer.fault.data = (u_char *) fault;
 }
 
 
@@ -304,6 +339,7 @@ ngx_completion_call_abort(ngx_completion_call_t *call)
                                ? NGX_COMPLETION_OUTCOME_UNKNOWN
                                : NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
 
+    ngx_completion_call_fault(call, "it was given up");
     ngx_completion_call_state(call, NGX_COMPLETION_CALL_DONE);
 
     if (call->fetch) {
@@ -322,6 +358,26 @@ ngx_completion_call_left(ngx_completion_call_t *call)
     }
 
     return call->latest - ngx_current_msec;
+}
+
+
+void
+ngx_completion_call_report(ngx_completion_call_t *call, ngx_uint_t level,
+    ngx_log_t *log)
+{
+    u_char     text[NGX_COMPLETION_CALL_LOG_SIZE];
+    ngx_str_t  behind;
+
+    behind.data = text;
+    behind.len = 0;
+
+    if (log != &call->log) {
+        behind.len = ngx_completion_call_log(&call->log, text, sizeof(text))
+                     - text;
+    }
+
+    ngx_completion_provider_report(&call->service->provider, &call->answer,
+                                   level, log, &behind);
 }
 
 

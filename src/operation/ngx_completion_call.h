@@ -14,6 +14,9 @@
 #include "ngx_completion_news.h"
 
 
+#define NGX_COMPLETION_CALL_SUBMIT_POOL  4096
+
+
 typedef struct ngx_completion_call_s  ngx_completion_call_t;
 
 
@@ -44,6 +47,8 @@ struct ngx_completion_call_s {
     ngx_msec_t                        latest;    /* beginning of a try */
 
     ngx_int_t                       (*fence)(ngx_completion_call_t *call);
+                                                 /* NGX_OK; NGX_AGAIN: not
+                                                    now; or NGX_DECLINED */
     void                            (*handler)(ngx_completion_call_t *call);
 
     unsigned                          paced:1;   /* each try needs a place in
@@ -64,6 +69,7 @@ struct ngx_completion_call_s {
     /* private */
 
     unsigned                          refused:1; /* with a 401, once */
+    unsigned                          early:1;   /* the fence said not now */
     uint64_t                          generation;  /* of the secret sent */
     ngx_completion_fetch_t           *fetch;
     ngx_completion_wait_t             wait;
@@ -82,12 +88,20 @@ void *ngx_completion_call_create(ngx_completion_service_t *service,
  * NGX_OK: under way, the handler is called from the event loop; NGX_ERROR: it
  * has failed, upstream being UNAVAILABLE.  The handler finds it DONE, or,
  * of a paced one, in TURN: there is a credential after a wait, or another one
- * after a 401, so that start() may be called once more, or not.
+ * after a 401, or the fence said not now, so that start() may be called once
+ * more, or not.
  */
 ngx_int_t ngx_completion_call_start(ngx_completion_call_t *call);
 
 /* Ms until a try may still begin. */
 ngx_msec_int_t ngx_completion_call_left(ngx_completion_call_t *call);
+
+/*
+ * A line of why it failed, once it is DONE.  To another log than the call's:
+ * it says there what the call's says by itself.
+ */
+void ngx_completion_call_report(ngx_completion_call_t *call, ngx_uint_t level,
+    ngx_log_t *log);
 
 /* At any time: it is DONE, and its handler is not called. */
 void ngx_completion_call_abort(ngx_completion_call_t *call);

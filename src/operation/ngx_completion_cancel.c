@@ -49,12 +49,22 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
 
     /* an adopted one may be finished: its state has to be known first */
 
-    return ngx_completion_operation_read(service, id, pool, view);
+    return ngx_completion_operation_read(service, id, NULL, pool, view);
 }
 
 
 static void
 ngx_completion_cancel_called(ngx_completion_call_t *call)
 {
+    ngx_completion_outcome_e  outcome;
+
+    outcome = call->answer.outcome;
+
+    if (outcome != NGX_COMPLETION_OK
+        && outcome != NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
+        ngx_completion_call_report(call, NGX_LOG_ERR, &call->log);
+    }
+
     ngx_destroy_pool(call->pool);
 }

@@ -28,12 +28,14 @@ struct ngx_completion_overflow_s {
 };
 
 
+static ngx_uint_t ngx_completion_keep_level(ngx_completion_answer_t *answer,
+    ngx_completion_update_t *update);
 static void ngx_completion_overflow_set(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_completion_update_t *update);
 static void ngx_completion_overflow_timer(ngx_event_t *ev);
 
 
-void
+ngx_uint_t
 ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
     uint64_t lease, ngx_completion_answer_t *answer)
 {
@@ -48,9 +50,11 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
     seconds = ngx_min(seconds, NGX_COMPLETION_KEEP_GAP_MAX);
     update.gap = (seconds > 0) ? (ngx_msec_t) seconds * 1000 : 0;
     update.outcome = answer->outcome;
+    update.state = answer->operation.state;
+    update.refused = (answer->status == 401
+                      || answer->status == 403);
 
     if (answer->outcome == NGX_COMPLETION_OK) {
-        update.state = answer->operation.state;
         update.document = answer->operation.document;
         update.id_offset = answer->operation.id_offset;
     }
@@ -71,6 +75,12 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
                       "request id \"%V\"", id, &service->name,
                       answer->status, &answer->request_id);
 
+    } else if (update.ended && answer->outcome != NGX_COMPLETION_OK) {
+        ngx_log_error(NGX_LOG_ERR, service->log, 0,
+                      "operation \"%V\" of provider \"%V\" is shown as failed, "
+                      "its result cannot be used: %V, request id \"%V\"", id,
+                      &service->name, &answer->fault, &answer->request_id);
+
     } else if (update.ended) {
         ngx_completion_meter_tokens(service, &answer->operation);
     }
@@ -81,11 +91,43 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
         ngx_completion_overflow_set(service, id, &update);
     }
 
+    if (answer->outcome == NGX_COMPLETION_OK && update.refusals) {
+        ngx_log_error(NGX_LOG_NOTICE, service->log, 0,
+                      "upstream answers the polls of provider \"%V\" again",
+                      &service->name);
+    }
+
     if (rc == NGX_OK) {
         ngx_completion_news_changed(service);
 
     } else {
         ngx_completion_news_kick(service);
+    }
+
+    return ngx_completion_keep_level(answer, &update);
+}
+
+
+static ngx_uint_t
+ngx_completion_keep_level(ngx_completion_answer_t *answer,
+    ngx_completion_update_t *update)
+{
+    if (update->failures != 1 || (update->refused && update->refusals != 1)) {
+        return NGX_LOG_INFO;
+    }
+
+    switch (answer->outcome) {
+
+    case NGX_COMPLETION_INVALID_REQUEST:
+    case NGX_COMPLETION_QUOTA_EXCEEDED:
+        return NGX_LOG_WARN;
+
+    case NGX_COMPLETION_UPSTREAM_UNAVAILABLE:
+        return answer->status ? NGX_LOG_WARN : NGX_LOG_ERR;
+
+    default:
+        return (update->state == NGX_COMPLETION_PENDING) ? NGX_LOG_ERR
+                                                         : NGX_LOG_WARN;
     }
 }
 
@@ -100,7 +142,7 @@ ngx_completion_keep_accepted(ngx_completion_service_t *service,
     rc = ngx_completion_zone_accept(service->zone, lease, keys, id, model);
 
     if (rc == NGX_OK) {
-        ngx_completion_keep(service, &id->upstream, lease, answer);
+        (void) ngx_completion_keep(service, &id->upstream, lease, answer);
 
     } else if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, log, 0,

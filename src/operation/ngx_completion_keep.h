@@ -12,8 +12,11 @@
 #include "ngx_completion_service.h"
 
 
-/* A poll's answer, under the lease of the poll. */
-void ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
+/*
+ * A poll's answer, under the lease of the poll.  Returns the level of a line
+ * about one that failed: of what fails again and again the first is told.
+ */
+ngx_uint_t ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
     uint64_t lease, ngx_completion_answer_t *answer);
 
 /* A submit's: it was accepted under the answer's id. */

@@ -17,15 +17,25 @@ static ngx_int_t ngx_completion_operation_composed(
 
 ngx_int_t
 ngx_completion_operation_read(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+    ngx_completion_id_t *id, ngx_completion_view_t *known, ngx_pool_t *pool,
+    ngx_completion_view_t *view)
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_zone_read(service->zone, &id->upstream,
-                                  service->zone->poll_max, pool, view);
+    rc = ngx_completion_zone_reread(service->zone, &id->upstream, known,
+                                    service->zone->poll_max, pool, view);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
+    }
+
+    if (rc == NGX_DONE) {
+
+        if (view->moved) {
+            ngx_completion_news_kick(service);
+        }
+
+        return NGX_DONE;
     }
 
     if (rc == NGX_DECLINED) {
@@ -36,10 +46,6 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
                        &id->upstream, rc);
 
         if (rc != NGX_OK) {
-            ngx_log_error(NGX_LOG_ERR, service->log, 0,
-                          "no room for operation \"%V\" in the zone of "
-                          "provider \"%V\"", &id->upstream, &service->name);
-
             view->next = ngx_completion_zone_room(service->zone);
             return NGX_ABORT;
         }
@@ -55,6 +61,11 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     case NGX_COMPLETION_RECORD_FINAL:
 
         if (view->decided) {
+
+            if (ngx_completion_state_is_makeshift(view->verdict)) {
+                (void) ngx_completion_operation_ask(service, id, view);
+            }
+
             return ngx_completion_operation_composed(service, pool,
                                                      view->verdict, view);
         }

@@ -21,6 +21,7 @@
 typedef struct ngx_completion_held_s      ngx_completion_held_t;
 typedef struct ngx_completion_news_s      ngx_completion_news_t;
 typedef struct ngx_completion_overflow_s  ngx_completion_overflow_t;
+typedef struct ngx_completion_queue_s     ngx_completion_queue_t;
 typedef struct ngx_completion_watch_s     ngx_completion_watch_t;
 
 
@@ -37,6 +38,8 @@ typedef struct {
     ngx_completion_provider_t    provider;
     ngx_completion_zone_t       *zone;
     ngx_array_t                 *id_keys;    /* of ngx_str_t */
+    size_t                       submit_memory;  /* of those that wait, in
+                                                    one worker */
     ngx_log_t                   *log;
 
     /* a worker's, each of the file of its name */
@@ -44,6 +47,7 @@ typedef struct {
     ngx_completion_held_t       *held;       /* its credential */
     ngx_completion_news_t       *news;
     ngx_completion_overflow_t   *overflow;   /* of what was to be kept */
+    ngx_completion_queue_t      *queue;      /* for starts of submits */
     ngx_completion_watch_t      *watch;
 } ngx_completion_service_t;
 

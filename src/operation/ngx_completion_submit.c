@@ -11,9 +11,14 @@
  *    |  |
  *    +> JOINED: another one is under way; looks again at news, or in 1 s
  *
- * QUOTA has a time of sending, promised by the zone; a pause and a call's
- * turn (a credential that came late, another one after a 401) need a new one.
- * Where the time is now, QUOTA is passed by.
+ * QUOTA is a place in the zone's line, from which any worker calls who is due,
+ * by news; where a start is due it is passed by.  A pause and a call's turn (a
+ * credential that came late, another one after a 401, a start that was gone at
+ * the fence) go back to the place that the submit had.
+ *
+ * A text is held from KNOWN on by whoever is to send it, in one copy.  JOINED
+ * holds none: it has its client tell it once more when it has to send.  What
+ * all of them hold until they are sent is counted, see submit_memory.
  *
  * detach: JOINED has nothing to finish and ends, the others go on.  quit:
  * QUOTA beyond request_timeout ends.  cut: all end, JOINED after a last look.
@@ -27,6 +32,7 @@
 #include "../base/ngx_completion_timer.h"
 
 #include "ngx_completion_keep.h"
+#include "ngx_completion_queue.h"
 #include "ngx_completion_submit.h"
 
 
@@ -35,6 +41,11 @@
 
 /* how often one that joined looks by itself, ms */
 #define NGX_COMPLETION_SUBMIT_LOOK     1000
+
+/* what a start may come later than was told, ms */
+#define NGX_COMPLETION_SUBMIT_LATE     1000
+/* what one that waits holds beside texts, at least */
+#define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
 
 typedef enum {
@@ -55,6 +66,9 @@ static ngx_int_t ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
 static ngx_completion_submit_state_e ngx_completion_submit_look(
     ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_again(
+    ngx_completion_submit_t *submit);
+static ngx_int_t ngx_completion_submit_keep(ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_found(
     ngx_completion_submit_t *submit, ngx_uint_t replayed);
 static ngx_completion_submit_state_e ngx_completion_submit_line(
@@ -63,7 +77,9 @@ static ngx_completion_submit_state_e ngx_completion_submit_call(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_called(
     ngx_completion_submit_t *submit);
-static ngx_completion_submit_state_e ngx_completion_submit_repeat(
+static ngx_completion_submit_state_e ngx_completion_submit_turn(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_late(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_refused(
     ngx_completion_submit_t *submit);
@@ -71,10 +87,19 @@ static ngx_completion_submit_state_e ngx_completion_submit_ended(
     ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
     ngx_msec_t retry_after);
 static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
+
+static ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
+    size_t text);
+static void ngx_completion_submit_count(ngx_completion_submit_t *submit,
+    ngx_uint_t waits);
 
 static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
     ngx_msec_t deadline);
-static ngx_uint_t ngx_completion_submit_late(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_hurry(ngx_completion_submit_t *submit);
+static ngx_msec_int_t ngx_completion_submit_left(
+    ngx_completion_submit_t *submit);
+static void ngx_completion_submit_leave(ngx_completion_submit_t *submit);
 
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
@@ -94,12 +119,19 @@ static ngx_queue_t  ngx_completion_submits = {
 
 ngx_int_t
 ngx_completion_submit_start(ngx_completion_service_t *service,
-    ngx_completion_ask_t *ask, ngx_completion_submit_handler_pt handler,
+    ngx_completion_ask_t *ask, const ngx_completion_client_t *client,
     void *data, ngx_completion_submit_t **started)
 {
     ngx_int_t                 rc;
+    ngx_str_t                 body;
     ngx_completion_call_t    *call;
     ngx_completion_submit_t  *submit;
+
+    rc = service->provider.dialect->body(&service->provider, ask->pool,
+                                         &ask->prompt, &body, &ask->reason);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     submit = ngx_completion_call_create(service, NGX_COMPLETION_KIND_SUBMIT,
                                         NULL, sizeof(ngx_completion_submit_t));
@@ -108,27 +140,22 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
     }
 
     call = &submit->call;
+    call->body = body;
 
-    rc = service->provider.dialect->body(&service->provider, call->pool,
-                                         &ask->prompt, &call->body,
-                                         &ask->reason);
-    if (rc == NGX_OK) {
-        rc = ngx_completion_submit_keys(service, ask, &call->body,
-                                        &submit->keys);
-    }
+    rc = ngx_completion_submit_keys(service, ask, &call->body, &submit->keys);
 
     if (rc != NGX_OK) {
         ngx_destroy_pool(call->pool);
         return rc;
     }
 
-    submit->handler = handler;
+    submit->client = client;
     submit->data = data;
+    submit->log = ask->log ? ask->log : &call->log;
+    submit->held = ask->held;
     submit->source = NGX_COMPLETION_SOURCE_ZONE;
     submit->model = ngx_murmur_hash2(ask->prompt.model.data,
                                      ask->prompt.model.len);
-    ngx_memcpy(submit->request_id, ask->request_id.data,
-               sizeof(submit->request_id));
 
     submit->wait.handler = ngx_completion_submit_woken;
     submit->wait.data = submit;
@@ -165,8 +192,8 @@ ngx_completion_submit_event(ngx_completion_submit_t *submit,
 
     ngx_queue_remove(&submit->queue);
 
-    if (submit->handler) {
-        submit->handler(submit);
+    if (submit->client) {
+        submit->client->handler(submit);
     }
 
     ngx_completion_submit_destroy(submit);
@@ -181,7 +208,6 @@ static ngx_int_t
 ngx_completion_submit_next(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event)
 {
-    ngx_msec_int_t                 delay;
     ngx_completion_submit_state_e  state, from;
 
 #if (NGX_DEBUG)
@@ -215,25 +241,18 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
         state = (event == NGX_COMPLETION_SUBMIT_LEFT)
                     ? NGX_COMPLETION_SUBMIT_HAS_ENDED
-                    : ngx_completion_submit_look(submit);
+                    : ngx_completion_submit_again(submit);
         break;
 
     case NGX_COMPLETION_SUBMIT_IN_QUOTA:
 
-        if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_call(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_CUT
-                   || (event == NGX_COMPLETION_SUBMIT_QUIT
-                       && ngx_completion_submit_late(submit)))
+        if (event == NGX_COMPLETION_SUBMIT_TIME
+            || event == NGX_COMPLETION_SUBMIT_CUT)
         {
-            delay = submit->timer.timer.key - ngx_current_msec;
+            state = ngx_completion_submit_late(submit);
 
-            ngx_completion_timer_stop(&submit->timer);
-
-            state = ngx_completion_submit_ended(submit,
-                                                NGX_COMPLETION_QUOTA_EXCEEDED,
-                                                ngx_max(delay, 0));
+        } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
+            state = ngx_completion_submit_turn(submit);
         }
 
         break;
@@ -253,7 +272,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     case NGX_COMPLETION_SUBMIT_IN_PAUSE:
 
         if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_repeat(submit);
+            state = ngx_completion_submit_turn(submit);
 
         } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
             ngx_completion_timer_stop(&submit->timer);
@@ -275,6 +294,10 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
     submit->state = state;
 
+    ngx_completion_submit_count(submit, state != NGX_COMPLETION_SUBMIT_HAS_ENDED
+                                && submit->call.state
+                                   != NGX_COMPLETION_CALL_SENT);
+
     if (state != NGX_COMPLETION_SUBMIT_HAS_ENDED) {
         return NGX_OK;
     }
@@ -295,7 +318,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     uint64_t                   lease;
     ngx_int_t                  rc;
     ngx_msec_t                 delay, timeout;
-    ngx_uint_t                 keyed, replayed;
+    ngx_uint_t                 keyed, replayed, closed;
     ngx_completion_found_t    *found;
     ngx_completion_service_t  *service;
 
@@ -303,22 +326,29 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     found = &submit->found;
     keyed = ngx_completion_submit_keyed(submit);
     replayed = found->replayed;
+    closed = ngx_completion_fetch_closed();
 
-    if (ngx_completion_fetch_closed()) {
+    if (closed || !ngx_completion_submit_fits(submit, submit->call.body.len)) {
 
-        /* nothing is sent any more, but what its keys came to may be known */
+        /* it cannot be sent, but what its keys came to may be known */
 
         if (keyed
             && ngx_completion_zone_known(service->zone, &submit->keys,
                                          found->lease, found)
                == NGX_DONE
-            && found->state != NGX_COMPLETION_KEY_UNDERWAY)
+            && (found->state != NGX_COMPLETION_KEY_UNDERWAY
+                || (!closed && ngx_completion_submit_fits(submit, 0))))
         {
             return ngx_completion_submit_found(submit, replayed);
         }
 
-        return ngx_completion_submit_ended(submit,
+        if (closed) {
+            return ngx_completion_submit_ended(submit,
                                            NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+        }
+
+        return ngx_completion_submit_ended(submit, NGX_COMPLETION_OVERLOADED,
                                            NGX_COMPLETION_SUBMIT_LOOK);
     }
 
@@ -332,11 +362,19 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     case NGX_OK:
         submit->lease = lease;
         submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
+        submit->until = ngx_current_msec + service->zone->submit_queue_time
+                        + NGX_COMPLETION_SUBMIT_LATE;
 
-        ngx_completion_submit_deadline(submit,
-                                       ngx_current_msec + delay + timeout);
+        if (ngx_completion_submit_keep(submit) != NGX_OK) {
+            return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+        }
 
-        return ngx_completion_submit_line(submit, delay);
+        ngx_completion_submit_deadline(submit, submit->until + timeout);
+
+        return delay ? ngx_completion_submit_line(submit, delay)
+                     : ngx_completion_submit_call(submit);
 
     case NGX_DONE:
         return ngx_completion_submit_found(submit, replayed);
@@ -347,12 +385,83 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                                            delay);
 
     default: /* NGX_DECLINED */
-        ngx_log_error(NGX_LOG_ERR, &submit->call.log, 0,
-                      "no room for a submit, the zone is full");
-
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
                                      ngx_completion_zone_room(service->zone));
     }
+}
+
+
+/* one that joined: by the keys alone, until it may be the one to send */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_again(ngx_completion_submit_t *submit)
+{
+    uint64_t                       joined;
+    ngx_int_t                      rc;
+    ngx_uint_t                     replayed;
+    ngx_completion_ask_t           ask;
+    ngx_completion_found_t        *found;
+    ngx_completion_service_t      *service;
+    ngx_completion_submit_state_e  state;
+
+    if (ngx_completion_fetch_closed()) {
+        return ngx_completion_submit_look(submit);
+    }
+
+    service = submit->call.service;
+    found = &submit->found;
+    joined = found->lease;
+    replayed = found->replayed;
+
+    rc = ngx_completion_zone_known(service->zone, &submit->keys, joined,
+                                   found);
+    if (rc == NGX_DONE) {
+        return ngx_completion_submit_found(submit, replayed);
+    }
+
+    /* others may be as quick to find that out */
+
+    found->lease = joined;
+    found->replayed = replayed;
+
+    ngx_memzero(&ask, sizeof(ngx_completion_ask_t));
+
+    ask.pool = ngx_create_pool(NGX_COMPLETION_SUBMIT_SIZE, service->log);
+    rc = ask.pool ? submit->client->prompt(submit->data, &ask) : NGX_ERROR;
+
+    if (rc == NGX_OK) {
+        rc = service->provider.dialect->body(&service->provider, ask.pool,
+                                             &ask.prompt, &submit->call.body,
+                                             &ask.reason);
+    }
+
+    state = (rc == NGX_OK)
+                ? ngx_completion_submit_look(submit)
+                : ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+    if (ask.pool) {
+        ngx_destroy_pool(ask.pool);
+    }
+
+    return state;
+}
+
+
+/* it is to be sent: with its body, and under its client's id */
+
+static ngx_int_t
+ngx_completion_submit_keep(ngx_completion_submit_t *submit)
+{
+    ngx_completion_call_t  *call;
+
+    call = &submit->call;
+
+    call->body.data = ngx_pstrdup(call->pool, &call->body);
+
+    return call->body.data ? submit->client->request_id(submit->data,
+                                                        submit->request_id)
+                           : NGX_ERROR;
 }
 
 
@@ -383,6 +492,7 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 
     if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
         submit->source = NGX_COMPLETION_SOURCE_JOINED;
+        ngx_str_null(&submit->call.body);
 
         ngx_completion_news_wait(submit->call.service,
                                  ngx_completion_key_hash(key->name),
@@ -407,19 +517,27 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 static ngx_completion_submit_state_e
 ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 {
-    ngx_completion_metrics_sh_t  *metrics;
+    ngx_msec_int_t             left;
+    ngx_completion_service_t  *service;
 
-    if (delay == 0) {
-        return ngx_completion_submit_call(submit);
+    service = submit->call.service;
+
+    submit->since = ngx_current_msec;
+    submit->due = ngx_current_msec + delay;
+
+    /* request_timeout counts from the call on, of what was not yet sent */
+
+    if (submit->call.tries == 0 && !ngx_exiting) {
+        ngx_completion_submit_deadline(submit,
+                  submit->until + service->provider.request_timeout);
     }
 
-    metrics = submit->call.service->zone->metrics;
+    ngx_completion_metrics_add(&service->zone->metrics->queued, 1);
 
-    ngx_completion_metrics_add(&metrics->queued, 1);
-    ngx_completion_metrics_add(&metrics->queued_time, delay);
+    left = ngx_completion_submit_left(submit);
+    ngx_add_timer(&submit->timer, ngx_max(left, 1));
 
-    submit->queued += delay;
-    ngx_add_timer(&submit->timer, delay);
+    ngx_completion_queue_enter(service, submit->lease, &submit->wait);
 
     return NGX_COMPLETION_SUBMIT_IN_QUOTA;
 }
@@ -428,6 +546,10 @@ ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 static ngx_completion_submit_state_e
 ngx_completion_submit_call(ngx_completion_submit_t *submit)
 {
+    if (submit->call.tries == 0) {
+        ngx_completion_submit_hurry(submit);
+    }
+
     if (ngx_completion_call_start(&submit->call) != NGX_OK) {
         return ngx_completion_submit_refused(submit);
     }
@@ -448,8 +570,7 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
     service = submit->call.service;
 
     if (call->state == NGX_COMPLETION_CALL_TURN) {
-        ngx_completion_zone_unsent(service->zone, submit->lease);
-        return ngx_completion_submit_repeat(submit);
+        return ngx_completion_submit_turn(submit);
     }
 
     outcome = call->answer.outcome;
@@ -492,6 +613,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         return ngx_completion_submit_refused(submit);
     }
 
+    ngx_completion_call_report(call, NGX_LOG_WARN, &call->log);
+
     ngx_completion_zone_unsent(service->zone, submit->lease);
     ngx_add_timer(&submit->timer, pause);
 
@@ -499,27 +622,93 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
 }
 
 
-/* a repeat needs a place of its own in the quota */
+/* may it be sent now? whatever it did before */
 
 static ngx_completion_submit_state_e
-ngx_completion_submit_repeat(ngx_completion_submit_t *submit)
+ngx_completion_submit_turn(ngx_completion_submit_t *submit)
 {
-    ngx_msec_t              delay;
+    ngx_int_t               rc;
+    ngx_msec_t              limit, delay;
+    ngx_uint_t              waits;
     ngx_msec_int_t          left;
     ngx_completion_call_t  *call;
 
     call = &submit->call;
-    left = ngx_completion_call_left(call);
+    waits = (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA);
 
-    if (left <= 0
-        || ngx_completion_zone_repeat(submit->call.service->zone, submit->lease,
-                                      left, call->deadline, &delay)
-           != NGX_OK)
-    {
+    if (waits && ngx_exiting) {
+        ngx_completion_submit_hurry(submit);
+    }
+
+    left = ngx_completion_submit_left(submit);
+
+    if (left <= 0) {
+        return ngx_completion_submit_late(submit);
+    }
+
+    limit = call->deadline - ngx_current_msec;
+
+    rc = ngx_completion_zone_turn(call->service->zone, submit->lease,
+                           ngx_min(limit,
+                                   call->service->provider.request_timeout),
+                           limit, &delay);
+
+    if (rc == NGX_AGAIN) {
+        submit->due = ngx_current_msec + delay;
+
+        if (delay >= (ngx_msec_t) left && (!waits || ngx_exiting)) {
+            return ngx_completion_submit_late(submit);
+        }
+
+        if (!waits) {
+            return ngx_completion_submit_line(submit, delay);
+        }
+
+        if (!submit->wait.waiting) {
+            ngx_completion_news_wait(call->service,
+                                  ngx_completion_lease_hash(submit->lease),
+                                  &submit->wait);
+        }
+
+        return NGX_COMPLETION_SUBMIT_IN_QUOTA;
+    }
+
+    if (waits) {
+        ngx_completion_submit_leave(submit);
+    }
+
+    if (rc == NGX_OK) {
+        return ngx_completion_submit_call(submit);
+    }
+
+    /* the zone was made anew, or this worker stood still for too long */
+
+    if (call->tries == 0) {
+        submit->lease = 0;
+        return ngx_completion_submit_look(submit);
+    }
+
+    return ngx_completion_submit_refused(submit);
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_late(ngx_completion_submit_t *submit)
+{
+    ngx_msec_int_t  left;
+
+    if (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA) {
+        ngx_completion_submit_leave(submit);
+    }
+
+    if (submit->call.tries) {
         return ngx_completion_submit_refused(submit);
     }
 
-    return ngx_completion_submit_line(submit, delay);
+    left = submit->due - ngx_current_msec;
+
+    return ngx_completion_submit_ended(submit, NGX_COMPLETION_QUOTA_EXCEEDED,
+                                       ngx_max(left, 0));
 }
 
 
@@ -555,6 +744,7 @@ ngx_completion_submit_ended(ngx_completion_submit_t *submit,
 static void
 ngx_completion_submit_end(ngx_completion_submit_t *submit)
 {
+    ngx_int_t                     rc;
     ngx_completion_found_t        end;
     ngx_completion_service_t     *service;
     ngx_completion_metrics_sh_t  *metrics;
@@ -563,6 +753,7 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     metrics = service->zone->metrics;
 
     if (submit->lease) {
+        rc = NGX_DONE;
 
         if (submit->outcome != NGX_COMPLETION_OK) {
             ngx_memzero(&end, sizeof(ngx_completion_found_t));
@@ -571,11 +762,11 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
             end.outcome = submit->outcome;
             end.retry_after = submit->retry_after;
 
-            ngx_completion_zone_release(service->zone, submit->lease,
-                                        &submit->keys, &end);
+            rc = ngx_completion_zone_release(service->zone, submit->lease,
+                                             &submit->keys, &end);
         }
 
-        if (ngx_completion_submit_keyed(submit)) {
+        if (rc == NGX_OK || ngx_completion_submit_keyed(submit)) {
             ngx_completion_news_changed(service);
         }
 
@@ -587,6 +778,86 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
     ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
                                    ? &metrics->accepted[submit->source]
                                    : &metrics->refused[submit->outcome], 1);
+
+    if (submit->outcome != NGX_COMPLETION_OK) {
+        ngx_completion_submit_report(submit);
+    }
+}
+
+
+/* one line for each request that fails, whatever was tried for it */
+
+static void
+ngx_completion_submit_report(ngx_completion_submit_t *submit)
+{
+    const char  *why;
+
+    switch (submit->outcome) {
+
+    case NGX_COMPLETION_IDEMPOTENCY_MISMATCH:
+        return;
+
+    case NGX_COMPLETION_ZONE_FULL:
+        why = "no room for a submit, the zone is full";
+        break;
+
+    case NGX_COMPLETION_OVERLOADED:
+        why = "no room for a submit, submit_memory is used up";
+        break;
+
+    default:
+
+        if (submit->call.answer.status || submit->call.answer.fault.len) {
+            ngx_completion_call_report(&submit->call, NGX_LOG_ERR,
+                                       submit->log);
+            return;
+        }
+
+        why = (submit->lease == 0 && submit->found.state
+                                     == NGX_COMPLETION_KEY_ENDED)
+                  ? "the submit that this one goes by has failed"
+                  : (submit->outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
+                        ? "no place in the line for the quota"
+                        : "the worker is shutting down";
+    }
+
+    ngx_log_error(NGX_LOG_ERR, submit->log, 0, "%s, provider \"%V\"", why,
+                  &submit->call.service->name);
+}
+
+
+/* Whether the worker may hold it as well, with so much of a text. */
+
+static ngx_uint_t
+ngx_completion_submit_fits(ngx_completion_submit_t *submit, size_t text)
+{
+    size_t                     others;
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+    others = service->zone->worker->submits - submit->counted;
+
+    return others + NGX_COMPLETION_SUBMIT_SIZE + submit->held + text
+           <= service->submit_memory;
+}
+
+
+static void
+ngx_completion_submit_count(ngx_completion_submit_t *submit, ngx_uint_t waits)
+{
+    size_t                               size;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    worker = submit->call.service->zone->worker;
+    size = 0;
+
+    if (waits) {
+        size = NGX_COMPLETION_SUBMIT_SIZE + submit->call.body.len
+               + (submit->client ? submit->held : 0);
+    }
+
+    worker->submits += size - submit->counted;
+    submit->counted = size;
 }
 
 
@@ -609,23 +880,54 @@ ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
 }
 
 
-/* for a worker that may stay no longer than request_timeout */
+/* no later than request_timeout from now */
 
-static ngx_uint_t
-ngx_completion_submit_late(ngx_completion_submit_t *submit)
+static void
+ngx_completion_submit_hurry(ngx_completion_submit_t *submit)
 {
-    ngx_msec_t      limit;
-    ngx_msec_int_t  delay;
+    ngx_msec_t  limit;
 
     limit = ngx_current_msec + submit->call.service->provider.request_timeout;
 
     if ((ngx_msec_int_t) (submit->call.deadline - limit) > 0) {
         ngx_completion_submit_deadline(submit, limit);
     }
+}
 
-    delay = submit->timer.timer.key - ngx_current_msec;
 
-    return delay >= ngx_completion_call_left(&submit->call);
+/* ms that it may wait for a start */
+
+static ngx_msec_int_t
+ngx_completion_submit_left(ngx_completion_submit_t *submit)
+{
+    ngx_msec_int_t  left, wait;
+
+    left = ngx_completion_call_left(&submit->call);
+
+    if (submit->call.tries) {
+        return left;
+    }
+
+    wait = submit->until - ngx_current_msec;
+
+    return ngx_min(left, wait);
+}
+
+
+static void
+ngx_completion_submit_leave(ngx_completion_submit_t *submit)
+{
+    ngx_msec_t                 waited;
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+    waited = ngx_current_msec - submit->since;
+
+    submit->queued += waited;
+    ngx_completion_metrics_add(&service->zone->metrics->queued_time, waited);
+
+    ngx_completion_timer_stop(&submit->timer);
+    ngx_completion_queue_leave(service, &submit->wait);
 }
 
 
@@ -654,7 +956,15 @@ ngx_completion_submit_fence(ngx_completion_call_t *call)
 
     submit = (ngx_completion_submit_t *) call;
 
-    return ngx_completion_zone_fence(call->service->zone, submit->lease);
+    if (ngx_completion_zone_fence(call->service->zone, submit->lease)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_submit_count(submit, 0);
+
+    return NGX_OK;
 }
 
 
@@ -669,8 +979,9 @@ ngx_completion_submit_handler(ngx_completion_call_t *call)
 void
 ngx_completion_submit_detach(ngx_completion_submit_t *submit)
 {
-    submit->handler = NULL;
+    submit->client = NULL;
     submit->data = NULL;
+    submit->log = &submit->call.log;
 
     (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
 }
@@ -722,6 +1033,10 @@ ngx_completion_submits_exit(void)
         submit = ngx_queue_data(q, ngx_completion_submit_t, queue);
 
         ngx_queue_remove(q);
+
+        if (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA) {
+            ngx_completion_submit_leave(submit);
+        }
 
         ngx_completion_wait_end(&submit->wait);
         ngx_completion_call_abort(&submit->call);

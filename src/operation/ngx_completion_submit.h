@@ -14,6 +14,8 @@
 
 /* What is asked; nothing of it is kept but what the submit copies. */
 typedef struct {
+    ngx_pool_t                        *pool;         /* for what is not kept
+                                                        either */
     ngx_completion_prompt_t            prompt;
     ngx_str_t                          owner;
     ngx_str_t                          key;          /* Idempotency-Key, or
@@ -21,7 +23,11 @@ typedef struct {
     time_t                             idempotency;  /* seconds a key holds */
     time_t                             cache;        /* seconds; 0: off */
     unsigned                           shared:1;     /* the cache: by all */
-    ngx_str_t                          request_id;   /* 32 hex digits */
+    size_t                             held;         /* bytes of it that the
+                                                        client's request holds
+                                                        while it waits */
+    ngx_log_t                         *log;          /* of who asks; NULL: the
+                                                        service's */
 
     ngx_str_t                          reason;       /* out: what is wrong */
 } ngx_completion_ask_t;
@@ -29,8 +35,18 @@ typedef struct {
 
 typedef struct ngx_completion_submit_s  ngx_completion_submit_t;
 
-typedef void (*ngx_completion_submit_handler_pt)(
-    ngx_completion_submit_t *submit);
+/* Who waits for a submit, until it is detached. */
+typedef struct {
+    void                             (*handler)(
+                                           ngx_completion_submit_t *submit);
+
+    /* Its id, 32 hex digits, once it is to be sent: NGX_OK or NGX_ERROR. */
+    ngx_int_t                        (*request_id)(void *data, u_char *id);
+
+    /* The prompt once more, in the ask's pool; the same results. */
+    ngx_int_t                        (*prompt)(void *data,
+                                           ngx_completion_ask_t *ask);
+} ngx_completion_client_t;
 
 
 /* The map of them is in the .c file. */
@@ -46,7 +62,7 @@ typedef enum {
 
 struct ngx_completion_submit_s {
     ngx_completion_call_t              call;         /* of one that was sent */
-    ngx_completion_submit_handler_pt   handler;
+    const ngx_completion_client_t     *client;       /* NULL: it has left */
     void                              *data;
 
     /* to read once it has ended */
@@ -63,10 +79,20 @@ struct ngx_completion_submit_s {
     ngx_queue_t                        queue;
     ngx_completion_submit_state_e      state;
     ngx_completion_keys_t              keys;
+    ngx_log_t                         *log;          /* tells of a failure */
     ngx_uint_t                         model;        /* a hash of its name */
+    size_t                             held;         /* by its client */
+    size_t                             counted;      /* bytes, of the
+                                                        worker's */
     u_char                             request_id[32];
     uint64_t                           lease;        /* 0: none yet */
-    ngx_completion_wait_t              wait;         /* of one that joined */
+    ngx_completion_wait_t              wait;         /* of one that joined, or
+                                                        stands in line */
+    ngx_msec_t                         since;        /* it stands there */
+    ngx_msec_t                         due;          /* its start, as far as
+                                                        can be told */
+    ngx_msec_t                         until;        /* to wait at most,
+                                                        unless it was sent */
     ngx_event_t                        timer;
 };
 
@@ -78,7 +104,7 @@ struct ngx_completion_submit_s {
  * how; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_completion_submit_start(ngx_completion_service_t *service,
-    ngx_completion_ask_t *ask, ngx_completion_submit_handler_pt handler,
+    ngx_completion_ask_t *ask, const ngx_completion_client_t *client,
     void *data, ngx_completion_submit_t **submit);
 
 /* Nobody waits for it any more; it goes on, and is recorded. */

@@ -169,9 +169,12 @@ ngx_completion_poll_start(ngx_completion_service_t *service,
 static void
 ngx_completion_poll_called(ngx_completion_call_t *call)
 {
-    ngx_completion_poll_t  *poll;
+    ngx_uint_t                 level;
+    ngx_completion_poll_t     *poll;
+    ngx_completion_outcome_e   outcome;
 
     poll = (ngx_completion_poll_t *) call;
+    outcome = call->answer.outcome;
 
     if (call->state == NGX_COMPLETION_CALL_TURN || call->failed) {
 
@@ -182,7 +185,15 @@ ngx_completion_poll_called(ngx_completion_call_t *call)
         return;
     }
 
-    ngx_completion_keep(call->service, &call->id, poll->lease, &call->answer);
+    level = ngx_completion_keep(call->service, &call->id, poll->lease,
+                                &call->answer);
+
+    if (outcome != NGX_COMPLETION_OK
+        && outcome != NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
+        ngx_completion_call_report(call, level, &call->log);
+    }
+
     ngx_completion_poll_end(poll);
 }
 

@@ -20,11 +20,13 @@
 #include "ngx_completion_keep.h"
 #include "ngx_completion_news.h"
 #include "ngx_completion_operation.h"
+#include "ngx_completion_queue.h"
 #include "ngx_completion_renewal.h"
 #include "ngx_completion_submit.h"
 #include "ngx_completion_watch.h"
 
 
+static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
 static void ngx_completion_worker_each(
     void (*handler)(ngx_completion_service_t *service));
@@ -46,8 +48,9 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
         ngx_completion_zone_enter(service[i]->zone);
 
         if (ngx_completion_credentials_init(service[i]) != NGX_OK
-            || ngx_completion_news_init(service[i], ngx_completion_watch)
+            || ngx_completion_news_init(service[i], ngx_completion_worker_look)
                != NGX_OK
+            || ngx_completion_queue_init(service[i]) != NGX_OK
             || ngx_completion_watch_init(service[i]) != NGX_OK)
         {
             return NGX_ERROR;
@@ -57,6 +60,16 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
     ngx_completion_renewals_init(cycle, services);
 
     return ngx_completion_wake_listen(cycle, ngx_completion_worker_woken);
+}
+
+
+/* what news may bring about but what somebody waits for */
+
+static void
+ngx_completion_worker_look(ngx_completion_service_t *service)
+{
+    ngx_completion_queue_look(service);
+    ngx_completion_watch(service);
 }
 
 

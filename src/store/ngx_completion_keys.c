@@ -457,7 +457,7 @@ ngx_completion_keys_orphaned(ngx_completion_zone_t *zone,
 
     ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-    if (submit->sent) {
+    if (submit->turn == NGX_COMPLETION_TURN_SENT) {
         end.state = NGX_COMPLETION_KEY_ENDED;
         end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     }
@@ -778,6 +778,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
         return since < zone->deadline;
     }
 
-    return key->verdict == NGX_COMPLETION_COMPLETED
+    return (key->verdict == NGX_COMPLETION_COMPLETED
+            || key->verdict == NGX_COMPLETION_TOOL_CALLS)
            && ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
 }

@@ -12,10 +12,6 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* how often in a row, and for how long, upstream must deny an operation */
-#define NGX_COMPLETION_LOST_COUNT     3
-#define NGX_COMPLETION_LOST_TIME      60000
-
 #define NGX_COMPLETION_BACKOFF        500
 
 
@@ -27,8 +23,16 @@ static ngx_int_t ngx_completion_record_final(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_not_found(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static ngx_int_t ngx_completion_record_unusable(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static ngx_uint_t ngx_completion_record_doubted(
+    ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 static ngx_int_t ngx_completion_record_failed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static void ngx_completion_record_begin(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+static void ngx_completion_record_refused(ngx_completion_zone_t *zone,
+    ngx_completion_update_t *update);
 static void ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
@@ -211,6 +215,8 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     update->kept = 0;
     update->ended = 0;
+    update->failures = 0;
+    update->refusals = 0;
     left = document->len;
 
     do {
@@ -288,8 +294,24 @@ ngx_completion_record_publish(ngx_completion_zone_t *zone,
 
     record->lease = 0;
 
+    ngx_completion_record_refused(zone, update);
+
+    if (update->outcome == NGX_COMPLETION_OK
+        && ngx_completion_record_is_makeshift(record))
+    {
+        /* what can be read goes ahead: it is known anew, as if adopted */
+
+        record->state = NGX_COMPLETION_RECORD_UNKNOWN;
+        record->flags &= ~NGX_COMPLETION_RECORD_DECIDED;
+    }
+
     if (update->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND) {
         rc = ngx_completion_record_not_found(zone, record, update);
+
+    } else if (update->outcome != NGX_COMPLETION_OK
+               && update->state != NGX_COMPLETION_PENDING)
+    {
+        rc = ngx_completion_record_unusable(zone, record, update);
 
     } else if (update->outcome != NGX_COMPLETION_OK) {
         rc = ngx_completion_record_failed(zone, record, update);
@@ -318,7 +340,6 @@ static ngx_int_t
 ngx_completion_record_pending(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
 {
-    time_t      age;
     ngx_uint_t  news;
 
     news = (record->state != NGX_COMPLETION_RECORD_PENDING
@@ -327,18 +348,12 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
             || record->digest != update->digest
             || record->length != update->document.len);
 
-    if (record->state != NGX_COMPLETION_RECORD_PENDING) {
-        record->state = NGX_COMPLETION_RECORD_PENDING;
-        age = ngx_time() - (time_t) record->submitted;
-        record->created = record->sent - ngx_max(age, 0) * 1000;
-        ngx_completion_record_place(zone, record);
-    }
-
+    ngx_completion_record_begin(zone, record);
     ngx_completion_record_replace(zone, record, update);
 
     record->asked = record->sent;
     record->not_before = ngx_current_msec + update->gap;
-    record->missing = 0;
+    record->doubts = 0;
     record->failures = 0;
 
     ngx_completion_record_plan(zone, record, ngx_current_msec);
@@ -378,7 +393,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     ngx_completion_record_place(zone, record);
 
     record->not_before = ngx_current_msec;
-    record->missing = 0;
+    record->doubts = 0;
     record->failures = 0;
 
     if (record->chunks == NULL) {
@@ -400,7 +415,9 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
 
     /* what is here needs no word of upstream's */
 
-    if (ngx_completion_record_is_complete(record)) {
+    if (ngx_completion_record_is_complete(record)
+        || ngx_completion_record_is_makeshift(record))
+    {
         return ngx_completion_record_failed(zone, record, update);
     }
 
@@ -418,17 +435,7 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         return rc;
     }
 
-    if (record->missing == 0) {
-        record->missed = ngx_current_msec;
-    }
-
-    if (record->missing < NGX_COMPLETION_LOST_COUNT) {
-        record->missing++;
-    }
-
-    if (record->missing == NGX_COMPLETION_LOST_COUNT
-        && ngx_current_msec - record->missed >= NGX_COMPLETION_LOST_TIME)
-    {
+    if (ngx_completion_record_doubted(record, NGX_COMPLETION_LOST)) {
         update->ended = 1;
         return ngx_completion_record_decide(zone, record, NGX_COMPLETION_LOST);
     }
@@ -445,6 +452,73 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
 }
 
 
+/* upstream has the operation, and says of it what cannot be read */
+
+static ngx_int_t
+ngx_completion_record_unusable(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
+{
+    ngx_int_t  rc;
+
+    if (record->state == NGX_COMPLETION_RECORD_FINAL) {
+        return ngx_completion_record_failed(zone, record, update);
+    }
+
+    rc = NGX_DONE;
+
+    if (record->state == NGX_COMPLETION_RECORD_UNKNOWN) {
+        ngx_completion_record_begin(zone, record);
+        rc = ngx_completion_record_changed(zone, record);
+    }
+
+    /* one that is longer than may be does not become shorter */
+
+    if (!ngx_completion_record_doubted(record, update->state)
+        && update->state != NGX_COMPLETION_TOO_LARGE)
+    {
+        (void) ngx_completion_record_failed(zone, record, update);
+        return rc;
+    }
+
+    update->ended = 1;
+    rc = ngx_completion_record_decide(zone, record, update->state);
+
+    /* it is counted, and may end once more; who wants it sooner is too early */
+
+    record->flags &= ~NGX_COMPLETION_RECORD_OURS;
+    record->failures = NGX_COMPLETION_FAILURES;
+    record->not_before = ngx_current_msec + zone->poll_max;
+
+    return rc;
+}
+
+
+/* of one without a document: whether this is the end of it */
+
+static ngx_uint_t
+ngx_completion_record_doubted(ngx_completion_record_sh_t *record,
+    ngx_completion_state_e verdict)
+{
+    if (record->state == NGX_COMPLETION_RECORD_PENDING
+        && record->verdict != verdict)
+    {
+        record->verdict = verdict;
+        record->doubts = 0;
+    }
+
+    if (record->doubts == 0) {
+        record->doubted = ngx_current_msec;
+    }
+
+    if (record->doubts < NGX_COMPLETION_DOUBTS) {
+        record->doubts++;
+    }
+
+    return record->doubts == NGX_COMPLETION_DOUBTS
+           && ngx_current_msec - record->doubted >= NGX_COMPLETION_DOUBT_TIME;
+}
+
+
 static ngx_int_t
 ngx_completion_record_failed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update)
@@ -453,6 +527,14 @@ ngx_completion_record_failed(ngx_completion_zone_t *zone,
 
     if (record->failures < 16) {
         record->failures++;
+    }
+
+    update->failures = record->failures;
+
+    if (ngx_completion_record_is_makeshift(record)) {
+        record->not_before = ngx_current_msec + zone->poll_max;
+        ngx_completion_record_unschedule(zone, record);
+        return NGX_DONE;
     }
 
     backoff = ngx_max(zone->poll_min, NGX_COMPLETION_BACKOFF);
@@ -475,6 +557,46 @@ ngx_completion_record_failed(ngx_completion_zone_t *zone,
     ngx_completion_record_unschedule(zone, record);
 
     return ngx_completion_record_changed(zone, record);
+}
+
+
+/* it is known to be pending */
+
+static void
+ngx_completion_record_begin(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    time_t  age;
+
+    if (record->state != NGX_COMPLETION_RECORD_PENDING) {
+        record->state = NGX_COMPLETION_RECORD_PENDING;
+        age = ngx_time() - (time_t) record->submitted;
+        record->created = record->sent - ngx_max(age, 0) * 1000;
+        ngx_completion_record_place(zone, record);
+    }
+}
+
+
+/* whether polls are refused is a matter of the credential, hence of all */
+
+static void
+ngx_completion_record_refused(ngx_completion_zone_t *zone,
+    ngx_completion_update_t *update)
+{
+    if (update->refused) {
+
+        if (zone->sh->refusals++ == 0) {
+            zone->sh->refused = ngx_current_msec;
+        }
+
+        update->refusals = zone->sh->refusals;
+
+    } else if (update->outcome == NGX_COMPLETION_OK
+               || update->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)
+    {
+        update->refusals = ngx_completion_zone_is_refused(zone);
+        zone->sh->refusals = 0;
+    }
 }
 
 

@@ -1,8 +1,8 @@
 
 /*
- * The records of submits on their way: found by their leases, and in the order
- * in which they are sent, so that those who wait for their quota stand at the
- * end.  None is evicted; one whose lease has ended is a dead worker's.
+ * The records of submits on their way: found by their leases, and in the lines
+ * that their declaration draws.  None is evicted; one whose lease has ended,
+ * or whose worker has and which was not sent, is nobody's any more.
  */
 
 
@@ -14,14 +14,26 @@
 
 void
 ngx_completion_line_join(ngx_completion_zone_t *zone,
-    ngx_completion_submit_sh_t *submit)
+    ngx_completion_submit_sh_t *submit, ngx_uint_t waits)
 {
+    ngx_completion_zone_sh_t            *sh;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    sh = zone->sh;
+    worker = zone->worker;
+
     submit->node.key = (ngx_rbtree_key_t) submit->lease;
+    submit->ticket = sh->tickets++;
+    submit->pid = (uint32_t) ngx_pid;
+    submit->worker = (worker->pid == submit->pid) ? worker : NULL;
+    submit->turn = NGX_COMPLETION_TURN_AWAY;
 
-    ngx_rbtree_insert(&zone->sh->submits, &submit->node);
-    ngx_queue_insert_tail(&zone->sh->line, &submit->queue);
+    ngx_rbtree_insert(&sh->submits, &submit->node);
+    sh->counts[NGX_COMPLETION_RECORD_SUBMIT]++;
 
-    zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]++;
+    ngx_completion_line_turn(zone, submit,
+                             waits ? NGX_COMPLETION_TURN_WAITS
+                                   : NGX_COMPLETION_TURN_CALLED);
 }
 
 
@@ -29,9 +41,9 @@ void
 ngx_completion_line_leave(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit)
 {
-    ngx_rbtree_delete(&zone->sh->submits, &submit->node);
-    ngx_queue_remove(&submit->queue);
+    ngx_completion_line_turn(zone, submit, NGX_COMPLETION_TURN_AWAY);
 
+    ngx_rbtree_delete(&zone->sh->submits, &submit->node);
     zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]--;
 }
 
@@ -42,6 +54,61 @@ ngx_completion_line_drop(ngx_completion_zone_t *zone,
 {
     ngx_completion_line_leave(zone, submit);
     ngx_slab_free_locked(zone->shpool, submit);
+}
+
+
+void
+ngx_completion_line_turn(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit, ngx_completion_turn_e turn)
+{
+    ngx_queue_t                 *q, *line;
+    ngx_completion_zone_sh_t    *sh;
+    ngx_completion_submit_sh_t  *other;
+
+    sh = zone->sh;
+
+    if (submit->turn < NGX_COMPLETION_TURN_LINES) {
+        ngx_queue_remove(&submit->queue);
+        sh->nlines[submit->turn]--;
+    }
+
+    submit->turn = turn;
+
+    if (turn >= NGX_COMPLETION_TURN_LINES) {
+        return;
+    }
+
+    line = &sh->lines[turn];
+    sh->nlines[turn]++;
+
+    if (turn == NGX_COMPLETION_TURN_CALLED) {
+        submit->called = ngx_current_msec;
+        ngx_queue_insert_tail(line, &submit->queue);
+        return;
+    }
+
+    q = ngx_queue_last(line);
+
+    if (q != line) {
+        other = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
+
+        if (other->ticket < submit->ticket) {
+            ngx_queue_insert_tail(line, &submit->queue);
+            return;
+        }
+    }
+
+    /* who was here before is not far from the head */
+
+    for (q = ngx_queue_head(line); q != line; q = ngx_queue_next(q)) {
+        other = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
+
+        if (other->ticket > submit->ticket) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_tail(q, &submit->queue);
 }
 
 
@@ -71,29 +138,93 @@ ngx_completion_line_find(ngx_completion_zone_t *zone, uint64_t lease)
 }
 
 
-ngx_uint_t
-ngx_completion_line_length(ngx_completion_zone_t *zone, ngx_msec_t *wait)
+ngx_completion_submit_sh_t *
+ngx_completion_line_after(ngx_completion_zone_t *zone, uint64_t lease)
 {
-    ngx_uint_t                   n;
-    ngx_queue_t                 *q, *line;
-    ngx_msec_int_t               left;
-    ngx_completion_submit_sh_t  *submit;
+    ngx_rbtree_node_t  *node, *sentinel, *after;
 
-    n = 0;
-    *wait = 0;
-    line = &zone->sh->line;
+    node = zone->sh->submits.root;
+    sentinel = zone->sh->submits.sentinel;
 
-    for (q = ngx_queue_last(line); q != line; q = ngx_queue_prev(q)) {
-        submit = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
-        left = ngx_completion_left(submit->at);
-
-        if (left <= 0) {
-            break;
-        }
-
-        *wait = left;
-        n++;
+    if (node == sentinel) {
+        return NULL;
     }
 
-    return n;
+    after = NULL;
+
+    while (node != sentinel) {
+
+        if (node->key > (ngx_rbtree_key_t) lease) {
+            after = node;
+            node = node->left;
+
+        } else {
+            node = node->right;
+        }
+    }
+
+    if (after == NULL) {
+        after = ngx_rbtree_min(zone->sh->submits.root, sentinel);
+    }
+
+    return ngx_rbtree_data(after, ngx_completion_submit_sh_t, node);
+}
+
+
+ngx_completion_submit_sh_t *
+ngx_completion_line_first(ngx_completion_zone_t *zone,
+    ngx_completion_turn_e turn)
+{
+    ngx_queue_t  *line;
+
+    line = &zone->sh->lines[turn];
+
+    if (ngx_queue_empty(line)) {
+        return NULL;
+    }
+
+    return ngx_queue_data(ngx_queue_head(line), ngx_completion_submit_sh_t,
+                          queue);
+}
+
+
+ngx_uint_t
+ngx_completion_line_place(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit)
+{
+    uint64_t                     ahead;
+    ngx_completion_submit_sh_t  *first;
+
+    first = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_WAITS);
+    ahead = submit->ticket - first->ticket;
+
+    return ngx_min(ahead, zone->sh->nlines[NGX_COMPLETION_TURN_WAITS] - 1);
+}
+
+
+ngx_uint_t
+ngx_completion_line_lives(ngx_completion_submit_sh_t *submit)
+{
+    if (!ngx_completion_line_leased(submit)) {
+        return 0;
+    }
+
+    /* what may have been sent is not sent again for as long as its lease */
+
+    if (submit->turn == NGX_COMPLETION_TURN_SENT) {
+        return 1;
+    }
+
+    if (submit->worker && submit->worker->pid != submit->pid) {
+        return 0;
+    }
+
+    return ngx_completion_pid_lives(submit->pid);
+}
+
+
+ngx_uint_t
+ngx_completion_pid_lives(uint32_t pid)
+{
+    return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH);
 }

@@ -5,14 +5,15 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* how many submits a worker that begins looks at under one lock */
+#define NGX_COMPLETION_METRICS_SWEEP  64
+
+
 /* what a record keeps in a byte each */
 _Static_assert(NGX_COMPLETION_STATES <= 255
                && NGX_COMPLETION_OUTCOMES <= 255
                && NGX_COMPLETION_CENSUS_STATES < 255,
                "a byte is too small");
-
-
-static ngx_uint_t ngx_completion_metrics_lives(uint32_t pid);
 
 
 const ngx_uint_t
@@ -195,17 +196,10 @@ ngx_completion_metrics_read(ngx_completion_metrics_sh_t *metrics,
 }
 
 
-static ngx_uint_t
-ngx_completion_metrics_lives(uint32_t pid)
-{
-    return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH);
-}
-
-
 void
 ngx_completion_zone_enter(ngx_completion_zone_t *zone)
 {
-    ngx_uint_t                           i;
+    ngx_uint_t                           i, n;
     ngx_completion_metrics_worker_sh_t  *worker;
 
     zone->worker = &ngx_completion_metrics_nowhere;
@@ -216,10 +210,11 @@ ngx_completion_zone_enter(ngx_completion_zone_t *zone)
         worker = &zone->metrics->workers[i];
 
         if (worker->pid == (uint32_t) ngx_pid
-            || !ngx_completion_metrics_lives(worker->pid))
+            || !ngx_completion_pid_lives(worker->pid))
         {
             worker->waiters = 0;
             worker->streams = 0;
+            worker->submits = 0;
             worker->pid = (uint32_t) ngx_pid;
 
             zone->worker = worker;
@@ -227,7 +222,17 @@ ngx_completion_zone_enter(ngx_completion_zone_t *zone)
         }
     }
 
+    n = zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT];
+
     ngx_completion_zone_unlock(zone);
+
+    /* it may have come for one that has died */
+
+    for (i = 0; i < n; i += NGX_COMPLETION_METRICS_SWEEP) {
+        ngx_completion_zone_lock(zone);
+        ngx_completion_room_sweep(zone, NGX_COMPLETION_METRICS_SWEEP);
+        ngx_completion_zone_unlock(zone);
+    }
 }
 
 
@@ -247,7 +252,6 @@ void
 ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census)
 {
-    ngx_msec_t                           wait;
     ngx_uint_t                           i, shift;
     ngx_rbtree_t                        *tree;
     ngx_msec_int_t                       left;
@@ -262,11 +266,12 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
         worker = &zone->metrics->workers[i];
 
-        if ((worker->waiters || worker->streams)
-            && ngx_completion_metrics_lives(worker->pid))
+        if ((worker->waiters || worker->streams || worker->submits)
+            && ngx_completion_pid_lives(worker->pid))
         {
             census->waiters += worker->waiters;
             census->streams += worker->streams;
+            census->submit_memory += worker->submits;
         }
     }
 
@@ -278,7 +283,8 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));
     ngx_memcpy(census->keys, sh->nkeys, sizeof(sh->nkeys));
 
-    census->queue = ngx_completion_line_length(zone, &wait);
+    census->queue = sh->nlines[NGX_COMPLETION_TURN_WAITS];
+
     for (i = 0; i < NGX_COMPLETION_TREES; i++) {
         tree = &sh->trees[i];
 

@@ -125,6 +125,8 @@ typedef struct {
     uint32_t                   pid;
     uint32_t                   waiters;   /* requests held */
     uint32_t                   streams;
+    uint32_t                   seen;      /* ms, when it asked for a start */
+    size_t                     submits;   /* bytes that waiting ones hold */
 } ngx_completion_metrics_worker_sh_t;
 
 

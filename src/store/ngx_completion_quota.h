@@ -1,10 +1,14 @@
 
 /*
  * Quotas in shared memory: at most n starts in any sliding window of a unit,
- * for several rates at once.  A ring holds the last starts, past or promised,
- * as many as the highest rate needs; the next may be when for each rate the
- * n-th last is a window ago.  All functions but the first are called under the
- * zone's lock.
+ * for several rates at once.
+ *
+ * Starts are remembered apart from the rates that judge them, for each of the
+ * units that a rate may have as long as its window is: a rate that changes,
+ * goes and comes back finds what was started meanwhile.  Starts that are close
+ * together, by a 126th of the window, are remembered as if all were as late as
+ * the last of them, so that the memory is the same for every rate.  All
+ * functions but the first are called under the zone's lock.
  */
 
 
@@ -20,6 +24,11 @@
 #define NGX_COMPLETION_SUBMIT_RATES  4
 
 #define NGX_COMPLETION_QUOTA_MAX     100000
+
+/* second, minute, hour */
+#define NGX_COMPLETION_QUOTA_UNITS   3
+
+#define NGX_COMPLETION_QUOTA_GROUPS  128
 
 /* what a start may be late on its way upstream, ms */
 #define NGX_COMPLETION_QUOTA_SLACK   30
@@ -38,13 +47,23 @@ typedef struct {
 } ngx_completion_rate_t;
 
 
+/* ms of 32 bits, of which a window is a small part */
 typedef struct {
-    ngx_completion_rate_t  rates[NGX_COMPLETION_SUBMIT_RATES];
-    ngx_uint_t             size;   /* of the ring; 0: no limit */
-    ngx_uint_t             next;   /* where the next start is noted */
-    ngx_uint_t             used;   /* of the ring's places */
-    ngx_msec_t            *starts; /* NULL: a ring of one, which is below */
-    ngx_msec_t             start;
+    uint32_t      last;
+    uint32_t      n;
+} ngx_completion_group_sh_t;
+
+
+typedef struct {
+    uint32_t                   first;   /* start of the latest group */
+    uint32_t                   latest;
+    ngx_completion_group_sh_t  groups[NGX_COMPLETION_QUOTA_GROUPS];
+} ngx_completion_starts_sh_t;
+
+
+typedef struct {
+    ngx_completion_rate_t       rates[NGX_COMPLETION_SUBMIT_RATES];
+    ngx_completion_starts_sh_t  starts[NGX_COMPLETION_QUOTA_UNITS];
 } ngx_completion_quota_sh_t;
 
 
@@ -52,26 +71,18 @@ typedef struct {
 char *ngx_completion_rate_parse(ngx_str_t *value,
     ngx_completion_rate_t *rate);
 
-/* How many starts a quota of these rates remembers. */
-ngx_uint_t ngx_completion_quota_size(ngx_completion_rate_t *rates);
-
-/*
- * A quota for the rates that knows the starts which another one knows.  NGX_OK,
- * or NGX_ERROR: no memory in the slab pool, of which rates of one need none.
- */
-ngx_int_t ngx_completion_quota_create(ngx_slab_pool_t *pool,
-    ngx_completion_quota_sh_t *q, ngx_completion_rate_t *rates,
-    ngx_completion_quota_sh_t *past);
-
-/* The time of the next start allowed: now, or later. */
-ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
+/* How many starts are allowed now. */
+ngx_uint_t ngx_completion_quota_free(ngx_completion_quota_sh_t *q,
     ngx_msec_t now);
 
-/* The same for a start that must leave room: a quarter of a rate at once. */
+/* The time of the next start but so many: now, or later. */
+ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
+    ngx_msec_t now, ngx_uint_t ahead);
+
+/* The next for one that must leave room: a quarter of a rate at once. */
 ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
     ngx_msec_t now);
 
-/* Notes a start; at is not before what _next() said. */
 void ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at);
 
 

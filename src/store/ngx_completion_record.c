@@ -191,7 +191,8 @@ ngx_completion_record_is_complete(ngx_completion_record_sh_t *record)
     return record->state == NGX_COMPLETION_RECORD_MISSING
            || (record->state == NGX_COMPLETION_RECORD_FINAL
                && (record->chunks
-                   || record->flags & NGX_COMPLETION_RECORD_DECIDED));
+                   || (record->flags & NGX_COMPLETION_RECORD_DECIDED
+                       && !ngx_completion_record_is_makeshift(record))));
 }
 
 

@@ -5,7 +5,9 @@
 #include "ngx_completion_zone_sh.h"
 
 
-#define NGX_COMPLETION_EVICT_TRIES    256
+/* at what cannot go, in each list and under one lock at most */
+#define NGX_COMPLETION_EVICT_LOOKS    256
+
 #define NGX_COMPLETION_PASSING_TIME   60000
 #define NGX_COMPLETION_READING_TIME   1000
 #define NGX_COMPLETION_ROOM_TIME      3600000
@@ -17,12 +19,15 @@
 
 static void ngx_completion_room_unfollow(ngx_completion_zone_t *zone,
     uint32_t owner);
+static ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone,
+    ngx_uint_t *looks);
 static ngx_completion_key_sh_t *ngx_completion_room_cached(
-    ngx_completion_zone_t *zone);
+    ngx_completion_zone_t *zone, ngx_uint_t *looks);
 static void ngx_completion_room_drop(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
 static ngx_completion_record_sh_t *ngx_completion_room_victim(
-    ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted);
+    ngx_completion_zone_t *zone, ngx_uint_t list, ngx_uint_t wanted,
+    ngx_uint_t *looks);
 static ngx_uint_t ngx_completion_record_expired(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
@@ -31,6 +36,7 @@ ngx_int_t
 ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
     ngx_completion_chunk_sh_t **chunks)
 {
+    ngx_uint_t                  looks[NGX_COMPLETION_METRICS_EVICTIONS];
     ngx_completion_chunk_sh_t  *chunk;
 
     _Static_assert(sizeof(ngx_completion_record_sh_t) <= NGX_COMPLETION_CHUNK,
@@ -41,6 +47,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
                    "a key fits into a chunk");
 
     *chunks = NULL;
+    ngx_memzero(looks, sizeof(looks));
 
     while (n) {
         chunk = ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
@@ -50,7 +57,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
             *chunks = chunk;
             n--;
 
-        } else if (ngx_completion_room_evict(zone) != NGX_OK) {
+        } else if (ngx_completion_room_evict(zone, looks) != NGX_OK) {
             ngx_completion_chunks_free(zone, chunks);
             return NGX_DECLINED;
         }
@@ -65,6 +72,7 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
 void *
 ngx_completion_room_asked(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t                   looks;
     ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
@@ -72,8 +80,9 @@ ngx_completion_room_asked(ngx_completion_zone_t *zone)
         return chunk;
     }
 
+    looks = 0;
     record = ngx_completion_room_victim(zone, NGX_COMPLETION_METRICS_PENDING,
-                                        1);
+                                        1, &looks);
     if (record == NULL) {
         return NULL;
     }
@@ -128,8 +137,10 @@ ngx_completion_room_unfollow(ngx_completion_zone_t *zone, uint32_t owner)
 }
 
 
-ngx_int_t
-ngx_completion_room_evict(ngx_completion_zone_t *zone)
+/* one of what may go */
+
+static ngx_int_t
+ngx_completion_room_evict(ngx_completion_zone_t *zone, ngx_uint_t *looks)
 {
     ngx_uint_t                   list;
     ngx_queue_t                 *followers;
@@ -154,7 +165,7 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
     for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
 
         if (list == NGX_COMPLETION_METRICS_CACHED) {
-            key = ngx_completion_room_cached(zone);
+            key = ngx_completion_room_cached(zone, &looks[list]);
 
             if (key) {
                 ngx_completion_room_drop(zone, key);
@@ -164,7 +175,7 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
             continue;
         }
 
-        record = ngx_completion_room_victim(zone, list, 0);
+        record = ngx_completion_room_victim(zone, list, 0, &looks[list]);
 
         if (record == NULL) {
             continue;
@@ -188,19 +199,28 @@ ngx_completion_room_evict(ngx_completion_zone_t *zone)
 
 
 static ngx_completion_key_sh_t *
-ngx_completion_room_cached(ngx_completion_zone_t *zone)
+ngx_completion_room_cached(ngx_completion_zone_t *zone, ngx_uint_t *looks)
 {
     ngx_queue_t              *q, *cached;
     ngx_completion_key_sh_t  *key;
 
     cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
-    for (q = ngx_queue_head(cached); q != cached; q = ngx_queue_next(q)) {
+    for ( /* void */ ;
+         *looks < NGX_COMPLETION_EVICT_LOOKS && !ngx_queue_empty(cached);
+         (*looks)++)
+    {
+        q = ngx_queue_head(cached);
         key = ngx_queue_data(q, ngx_completion_key_sh_t, queue);
 
         if (!ngx_completion_key_awaited(key)) {
             return key;
         }
+
+        /* not to be met again by the next call */
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(cached, q);
     }
 
     return NULL;
@@ -218,21 +238,18 @@ ngx_completion_room_drop(ngx_completion_zone_t *zone,
 
 static ngx_completion_record_sh_t *
 ngx_completion_room_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
-    ngx_uint_t wanted)
+    ngx_uint_t wanted, ngx_uint_t *looks)
 {
-    ngx_uint_t                   n;
     ngx_queue_t                 *q, *head;
     ngx_completion_record_sh_t  *record;
 
     head = &zone->sh->lists[list];
 
-    for (n = 0; n < NGX_COMPLETION_EVICT_TRIES; n++) {
+    for ( /* void */ ;
+         *looks < NGX_COMPLETION_EVICT_LOOKS && !ngx_queue_empty(head);
+         (*looks)++)
+    {
         q = ngx_queue_head(head);
-
-        if (q == head) {
-            break;
-        }
-
         record = ngx_queue_data(q, ngx_completion_record_sh_t, queue);
 
         if (!ngx_completion_record_leased(record)
@@ -240,8 +257,6 @@ ngx_completion_room_victim(ngx_completion_zone_t *zone, ngx_uint_t list,
         {
             return record;
         }
-
-        /* not to be met again by the next call */
 
         ngx_queue_remove(q);
         ngx_queue_insert_tail(head, q);
@@ -257,7 +272,6 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;
     ngx_completion_record_sh_t  *record;
-    ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_keys_sweep(zone);
 
@@ -291,17 +305,24 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
         }
     }
 
-    head = &zone->sh->line;
+    ngx_completion_room_sweep(zone, 2);
+}
 
-    for (n = 0; n < 2 && !ngx_queue_empty(head); n++) {
-        submit = ngx_queue_data(ngx_queue_head(head),
-                                ngx_completion_submit_sh_t, queue);
 
-        if (ngx_completion_line_leased(submit)) {
-            break;
+void
+ngx_completion_room_sweep(ngx_completion_zone_t *zone, ngx_uint_t n)
+{
+    ngx_completion_submit_sh_t  *submit;
+
+    n = ngx_min(n, zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]);
+
+    for ( /* void */ ; n; n--) {
+        submit = ngx_completion_line_after(zone, zone->sh->swept);
+        zone->sh->swept = submit->lease;
+
+        if (!ngx_completion_line_lives(submit)) {
+            ngx_completion_keys_orphaned(zone, submit);
         }
-
-        ngx_completion_keys_orphaned(zone, submit);
     }
 }
 
@@ -343,7 +364,9 @@ ngx_completion_room_comes(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                   list;
     ngx_queue_t                 *head;
+    ngx_rbtree_t                *tree;
     ngx_msec_int_t               left, first;
+    ngx_rbtree_node_t           *node;
     ngx_completion_key_sh_t     *key;
     ngx_completion_record_sh_t  *record;
     ngx_completion_submit_sh_t  *submit;
@@ -360,11 +383,11 @@ ngx_completion_room_comes(ngx_completion_zone_t *zone)
         }
     }
 
-    head = &zone->sh->line;
+    tree = &zone->sh->submits;
 
-    if (!ngx_queue_empty(head)) {
-        submit = ngx_queue_data(ngx_queue_head(head),
-                                ngx_completion_submit_sh_t, queue);
+    if (tree->root != tree->sentinel) {
+        node = ngx_rbtree_min(tree->root, tree->sentinel);
+        submit = ngx_rbtree_data(node, ngx_completion_submit_sh_t, node);
 
         first = ngx_min(first, ngx_completion_left(submit->lease_end));
     }

@@ -114,8 +114,8 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     }
 
     now = ngx_current_msec;
-    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_POLL];
-    at = ngx_completion_quota_next(quota, now);
+    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
+    at = ngx_completion_quota_next(quota, now, 0);
 
     tree = ngx_completion_record_tree(zone, record);
     node = ngx_rbtree_min(tree->root, tree->sentinel);
@@ -145,7 +145,7 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
         node = ngx_rbtree_next(tree, node);
     }
 
-    if (quota->size) {
+    if (quota->rates[0].n) {
         at += rank * quota->rates[0].unit / quota->rates[0].n;
     }
 
@@ -196,12 +196,12 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
-    quota = &zone->sh->quotas[NGX_COMPLETION_KIND_POLL];
+    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
 
     record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_URGENT,
                                          wait);
     if (record) {
-        at = ngx_completion_quota_next(quota, now);
+        at = ngx_completion_quota_next(quota, now, 0);
 
     } else {
         record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_DUE,

@@ -9,11 +9,13 @@
 
 
 ngx_int_t
-ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view)
+ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_view_t *known, ngx_msec_t ms, ngx_pool_t *pool,
+    ngx_completion_view_t *view)
 {
     size_t                       offset, size;
     uint32_t                     hash;
+    ngx_uint_t                   same;
     ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
 
@@ -21,6 +23,7 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     hash = ngx_completion_zone_hash(id);
     ngx_memzero(view, sizeof(ngx_completion_view_t));
+    same = 0;
 
     ngx_completion_zone_lock(zone);
 
@@ -28,11 +31,13 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     if (record) {
         view->state = record->state;
-        view->verdict = record->verdict;
+        view->verdict = (record->state == NGX_COMPLETION_RECORD_FINAL)
+                            ? record->verdict : NGX_COMPLETION_PENDING;
         view->decided = (record->flags & NGX_COMPLETION_RECORD_DECIDED) != 0;
         view->failing = !ngx_completion_record_is_complete(record)
                         && record->failures >= NGX_COMPLETION_FAILURES
                         && !(record->flags & NGX_COMPLETION_RECORD_SCHEDULED);
+        view->refused = ngx_completion_zone_is_refused(zone);
         view->version = record->version;
         view->submitted = record->submitted;
         view->finished = record->finished;
@@ -44,7 +49,15 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
             ngx_completion_record_want(zone, record, ms, view);
         }
 
-        if (record->chunks && record->length <= NGX_COMPLETION_COPY_SMALL) {
+        /* a zone that was made anew counts its versions from the start */
+
+        same = (known && known->version == view->version
+                && known->state == view->state
+                && known->digest == view->digest);
+
+        if (!same && record->chunks
+            && record->length <= NGX_COMPLETION_COPY_SMALL)
+        {
             (void) ngx_completion_chunks_read(record->chunks, small,
                                               record->length);
         }
@@ -54,6 +67,10 @@ ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     if (record == NULL) {
         return NGX_DECLINED;
+    }
+
+    if (same) {
+        return NGX_DONE;
     }
 
     if (pool == NULL || view->document.len == 0) {

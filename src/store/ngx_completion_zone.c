@@ -8,7 +8,7 @@
 
 
 #define NGX_COMPLETION_BUCKET_BYTES   1024
-#define NGX_COMPLETION_METRICS_ALIGN  64
+#define NGX_COMPLETION_LASTING_ALIGN  64
 
 
 /* a zone that was in use once; the master remembers it */
@@ -23,11 +23,7 @@ struct ngx_completion_zone_known_s {
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
-static ngx_int_t ngx_completion_zone_quotas(ngx_completion_zone_t *zone);
-static void ngx_completion_zone_rates(ngx_completion_zone_t *zone,
-    ngx_uint_t call, ngx_completion_rate_t *rates);
-static void ngx_completion_zone_small(ngx_completion_zone_t *zone);
-static void ngx_completion_zone_spaced(ngx_completion_zone_t *zone);
+static void ngx_completion_zone_rates(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_rebuild(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone);
@@ -74,16 +70,20 @@ ngx_completion_zone_add(ngx_conf_t *cf, ngx_str_t *name, size_t size,
 static ngx_int_t
 ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
-    ngx_int_t               rc;
-    ngx_completion_zone_t  *old, *zone;
+    ngx_int_t                     rc;
+    ngx_completion_zone_t        *old, *zone;
+    ngx_completion_lasting_sh_t  *lasting;
 
     old = data;
     zone = shm_zone->data;
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
-    zone->metrics = (ngx_completion_metrics_sh_t *)
-                        ((uintptr_t) (shm_zone->shm.addr + shm_zone->shm.size
-                                      - sizeof(ngx_completion_metrics_sh_t))
-                         & ~((uintptr_t) NGX_COMPLETION_METRICS_ALIGN - 1));
+
+    lasting = (ngx_completion_lasting_sh_t *)
+                  ((uintptr_t) (shm_zone->shm.addr + shm_zone->shm.size
+                                - sizeof(ngx_completion_lasting_sh_t))
+                   & ~((uintptr_t) NGX_COMPLETION_LASTING_ALIGN - 1));
+    zone->metrics = &lasting->metrics;
+    zone->quotas = lasting->quotas;
 
     /* texts of clients and a token of ours are nothing for a core dump */
 
@@ -96,22 +96,25 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     ngx_completion_zone_replaced(shm_zone);
 
-    /* the pool ends where the counters begin, now and when it is made anew */
+    /* the pool ends where they begin, now and when it is made anew */
 
-    ngx_memzero(zone->metrics, sizeof(ngx_completion_metrics_sh_t));
-    zone->shpool->end = (u_char *) zone->metrics;
+    ngx_memzero(lasting, sizeof(ngx_completion_lasting_sh_t));
+    zone->shpool->end = (u_char *) lasting;
     ngx_slab_init(zone->shpool);
+
+    ngx_completion_zone_rates(zone);
 
     ngx_shmtx_lock(&zone->shpool->mutex);
     rc = ngx_completion_zone_make(zone);
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (rc != NGX_OK) {
-        ngx_completion_zone_small(zone);
-        return NGX_ERROR;
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" is too small, give it more memory",
+                      &shm_zone->shm.name);
     }
 
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -120,25 +123,11 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 static ngx_int_t
 ngx_completion_zone_check(ngx_completion_zone_t *zone)
 {
-    size_t                 size;
-    ngx_uint_t             i, same, fit, pages;
-    ngx_completion_rate_t  rates[NGX_COMPLETION_SUBMIT_RATES];
-
-    pages = 0;
-
-    for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
-        ngx_completion_zone_rates(zone, i, rates);
-        size = ngx_completion_quota_size(rates) * sizeof(ngx_msec_t);
-
-        if (size > ngx_pagesize / 2) {
-            pages += (size + ngx_pagesize - 1) / ngx_pagesize;
-        }
-    }
+    ngx_uint_t  same;
 
     ngx_completion_zone_lock(zone);
 
     same = (ngx_memcmp(zone->sh->identity, zone->identity, 16) == 0);
-    fit = (pages <= zone->sh->room);
 
     ngx_completion_zone_unlock(zone);
 
@@ -151,124 +140,39 @@ ngx_completion_zone_check(ngx_completion_zone_t *zone)
         return NGX_ERROR;
     }
 
-    if (!fit) {
-        ngx_completion_zone_small(zone);
-        return NGX_ERROR;
-    }
-
     return NGX_OK;
-}
-
-
-static void
-ngx_completion_zone_small(ngx_completion_zone_t *zone)
-{
-    ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
-                  "zone \"%V\" is too small for its quotas, "
-                  "give it more memory", &zone->shm_zone->shm.name);
 }
 
 
 void
 ngx_completion_zone_apply(ngx_completion_zone_t *zone)
 {
-    ngx_int_t  rc;
-
     ngx_completion_zone_lock(zone);
 
-    rc = ngx_completion_zone_quotas(zone);
+    ngx_completion_zone_rates(zone);
 
     ngx_completion_zone_unlock(zone);
-
-    if (rc != NGX_OK) {
-        ngx_completion_zone_spaced(zone);
-    }
 
     ngx_completion_zone_remember(&zone->shm_zone->shm.name, ngx_cycle->log);
 }
 
 
-/*
- * Makes those anew that are not as they are configured, with what they knew.
- * NGX_OK, or NGX_DECLINED: one had no memory, and spaces starts evenly.
- */
-
-static ngx_int_t
-ngx_completion_zone_quotas(ngx_completion_zone_t *zone)
-{
-    ngx_int_t                   rc;
-    ngx_uint_t                  i, n;
-    ngx_completion_rate_t      *rate, rates[NGX_COMPLETION_SUBMIT_RATES];
-    ngx_completion_quota_sh_t  *quota, past;
-
-    rc = NGX_OK;
-
-    for (i = 0; i < NGX_COMPLETION_QUOTAS; i++) {
-        quota = &zone->sh->quotas[i];
-        past = *quota;
-        ngx_completion_zone_rates(zone, i, rates);
-
-        if (ngx_memcmp(quota->rates, rates, sizeof(rates)) == 0) {
-            continue;
-        }
-
-        while (ngx_completion_quota_create(zone->shpool, quota, rates, &past)
-               != NGX_OK)
-        {
-            if (ngx_completion_room_evict(zone) == NGX_OK) {
-                continue;
-            }
-
-            /* the highest rate needs the memory */
-
-            n = ngx_completion_quota_size(rates);
-            for (rate = rates; rate->n != n; rate++) { /* void */ }
-
-            rate->unit = (rate->unit + n - 1) / n;
-            rate->n = 1;
-            rc = NGX_DECLINED;
-        }
-
-        if (past.starts) {
-            ngx_slab_free_locked(zone->shpool, past.starts);
-        }
-    }
-
-    return rc;
-}
-
-
 static void
-ngx_completion_zone_rates(ngx_completion_zone_t *zone, ngx_uint_t call,
-    ngx_completion_rate_t *rates)
+ngx_completion_zone_rates(ngx_completion_zone_t *zone)
 {
-    if (call == NGX_COMPLETION_KIND_SUBMIT) {
-        ngx_memcpy(rates, zone->submit_rates, sizeof(zone->submit_rates));
-        return;
-    }
+    ngx_memcpy(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].rates,
+               zone->submit_rates, sizeof(zone->submit_rates));
 
-    ngx_memzero(rates, sizeof(zone->submit_rates));
-    rates[0] = zone->poll_rate;
+    zone->quotas[NGX_COMPLETION_KIND_POLL].rates[0] = zone->poll_rate;
 }
 
 
-static void
-ngx_completion_zone_spaced(ngx_completion_zone_t *zone)
-{
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "zone \"%V\" has no memory for a quota, what it limits is "
-                  "spaced evenly: give it more and another name",
-                  &zone->shm_zone->shm.name);
-}
-
-
-/* NGX_OK, or NGX_ERROR: too small; NGX_DECLINED: for its quotas */
+/* NGX_OK, or NGX_ERROR: too small */
 
 static ngx_int_t
 ngx_completion_zone_make(ngx_completion_zone_t *zone)
 {
-    ngx_int_t                  rc;
-    size_t                     size, len;
+    size_t                     size;
     ngx_uint_t                 i, n;
     ngx_slab_pool_t           *shpool;
     ngx_completion_zone_sh_t  *sh;
@@ -294,16 +198,12 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         return NGX_ERROR;
     }
 
-    len = sizeof(" in completion_async zone \"\"")
-          + zone->shm_zone->shm.name.len;
+    /* of a long name the beginning */
 
-    shpool->log_ctx = ngx_slab_alloc_locked(shpool, len);
-    if (shpool->log_ctx == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_sprintf(shpool->log_ctx, " in completion_async zone \"%V\"%Z",
-                &zone->shm_zone->shm.name);
+    ngx_snprintf(sh->context, sizeof(sh->context) - 1,
+                 " in completion_async zone \"%V\"",
+                 &zone->shm_zone->shm.name);
+    shpool->log_ctx = sh->context;
 
     for (i = 0; i < NGX_COMPLETION_TREES; i++) {
         ngx_rbtree_init(&sh->trees[i], &sh->sentinels[i],
@@ -317,7 +217,10 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         ngx_queue_init(&sh->lists[i]);
     }
 
-    ngx_queue_init(&sh->line);
+    for (i = 0; i < NGX_COMPLETION_TURN_LINES; i++) {
+        ngx_queue_init(&sh->lines[i]);
+    }
+
     ngx_queue_init(&sh->kept);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
@@ -333,16 +236,13 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     zone->sh = sh;
 
-    sh->room = shpool->pfree;
-    rc = ngx_completion_zone_quotas(zone);
-
     sh->capacity = shpool->pfree * ngx_pagesize / 4 * 3;
 
     /* a death before this moment leaves nothing that looks like a zone */
 
     shpool->data = sh;
 
-    return rc;
+    return NGX_OK;
 }
 
 
@@ -375,28 +275,20 @@ ngx_completion_zone_unlock(ngx_completion_zone_t *zone)
 /*
  * A worker died inside the lock, and any structure may be torn.  The first
  * allocations of a fresh slab pool are those of the first start, so they
- * cannot fail now; but for quotas, which may be others since.
+ * cannot fail now.
  */
 
 static void
 ngx_completion_zone_rebuild(ngx_completion_zone_t *zone)
 {
-    ngx_int_t  rc;
-
     ngx_slab_init(zone->shpool);
 
-    rc = ngx_completion_zone_make(zone);
-
-    if (rc == NGX_ERROR) {
+    if (ngx_completion_zone_make(zone) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                       "zone \"%V\" cannot be made anew",
                       &zone->shm_zone->shm.name);
         ngx_shmtx_unlock(&zone->shpool->mutex);
         exit(2);
-    }
-
-    if (rc == NGX_DECLINED) {
-        ngx_completion_zone_spaced(zone);
     }
 
     ngx_completion_metrics_add(&zone->metrics->rebuilds, 1);

@@ -30,7 +30,8 @@
 #define NGX_COMPLETION_KEY_DIGEST  16
 
 
-typedef struct ngx_completion_zone_sh_s  ngx_completion_zone_sh_t;
+typedef struct ngx_completion_zone_sh_s     ngx_completion_zone_sh_t;
+typedef struct ngx_completion_lasting_sh_s  ngx_completion_lasting_sh_t;
 
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct {
 
     ngx_completion_metrics_sh_t         *metrics;
     ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
+    ngx_completion_quota_sh_t           *quotas;   /* by kinds of calls */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -116,6 +118,8 @@ typedef struct {
     unsigned                       decided:1;  /* by us, not by upstream */
     unsigned                       failing:1;  /* the last polls brought
                                                   nothing, none is due */
+    unsigned                       refused:1;  /* so are all polls of the zone,
+                                                  and were for a while */
     unsigned                       moved:1;    /* its next poll, by wanting */
     uint64_t                       version;    /* changes with the state */
     time_t                         submitted;  /* seconds */
@@ -133,7 +137,9 @@ typedef struct {
     ngx_completion_outcome_e   outcome;    /* but for OK and
                                               OPERATION_NOT_FOUND there was
                                               no answer to rely on */
-    ngx_completion_state_e     state;      /* of OK */
+    ngx_completion_state_e     state;      /* of OK; or how it is shown if no
+                                              poll brings what can be used */
+    unsigned                   refused:1;  /* with a 401 or a 403 */
     ngx_str_t                  document;
     size_t                     id_offset;
     ngx_msec_t                 gap;        /* upstream's wish, ms; 0: none */
@@ -142,6 +148,9 @@ typedef struct {
     ngx_uint_t                 kept;       /* out: it had room */
     ngx_uint_t                 ended;      /* out: by this; a final one only
                                               if it was submitted here */
+    ngx_uint_t                 failures;   /* out: of its polls in a row */
+    ngx_uint_t                 refusals;   /* out: of all polls in a row; of
+                                              what ends it: were told */
 } ngx_completion_update_t;
 
 
@@ -176,12 +185,13 @@ void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
 /* Submits */
 
 /*
- * Reserves the record of a submit and its time of sending, *delay ms from
- * now.  NGX_OK; NGX_DONE: not to be submitted, *found says what is known by
- * the keys (may be NULL), joined being the lease of the submit that this one
- * has joined before, or 0; NGX_DECLINED: no room; NGX_BUSY: the quota's line
- * is full or too long, *delay says when to try again.  The lease ends by
- * itself after the delay and ttl ms.
+ * Reserves the record of a submit: NGX_OK, and *delay is 0 where a start is
+ * due, else ms until one will be, as far as can be told: it waits in line.
+ * NGX_DONE: not to be submitted, *found says what is known by the keys (may be
+ * NULL), joined being the lease of the submit that this one has joined before,
+ * or 0; NGX_DECLINED: no room; NGX_BUSY: the line is full or too long, *delay
+ * says when to try again.  The lease ends by itself ttl ms after the longest
+ * wait.
  */
 ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t joined,
@@ -193,23 +203,35 @@ ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
     ngx_completion_found_t *found);
 
 /*
- * The fence: from now on upstream may have the submit, and nobody sends it
- * in its place.  NGX_OK, or NGX_DECLINED: its lease has ended.
+ * Calls those whose start is due, whichever worker they are of: NGX_OK: news
+ * of their leases' hashes are out, or NGX_DONE.  To be asked again in *wait
+ * ms; 0: nobody waits.
+ */
+ngx_int_t ngx_completion_zone_call(ngx_completion_zone_t *zone,
+    ngx_msec_t *wait);
+
+/* What a call is announced as. */
+#define ngx_completion_lease_hash(lease)  ((uint32_t) (lease))
+
+/*
+ * Asks for the start of a submit that is to be sent, or sent again.  NGX_OK:
+ * it is called, and its lease ends ttl ms from now; NGX_AGAIN: it waits in the
+ * place that it had before, for *delay ms or so, and for limit ms at most;
+ * NGX_DECLINED: its lease has ended.
+ */
+ngx_int_t ngx_completion_zone_turn(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_msec_t ttl, ngx_msec_t limit, ngx_msec_t *delay);
+
+/*
+ * The fence: from now on upstream may have the submit, and nobody sends it in
+ * its place.  NGX_OK: it has taken a start; NGX_AGAIN: there is none, it waits
+ * in line; NGX_DECLINED: its lease has ended.
  */
 ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
     uint64_t lease);
 
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
-
-/*
- * The submit is to be sent once more, in so many ms at the latest: NGX_OK with
- * its new time of sending, or NGX_DECLINED: too late, or its record is gone.
- * The lease then ends behind the deadline.
- */
-ngx_int_t ngx_completion_zone_repeat(ngx_completion_zone_t *zone,
-    uint64_t lease, ngx_msec_t latest, ngx_msec_t deadline,
-    ngx_msec_t *delay);
 
 /*
  * Where there was no room: ms until the first of what must not go for another
@@ -221,10 +243,12 @@ ngx_msec_t ngx_completion_zone_room(ngx_completion_zone_t *zone);
  * The submit was refused, or nobody knows: its record goes, and those who
  * joined it are told (found->state, outcome, retry_after).  The keys (may be
  * NULL) are those that it was reserved with: if its lease has ended meanwhile,
- * what they came to is not unknown any more.
+ * what they came to is not unknown any more.  NGX_OK: another one was called,
+ * as by _call(); or NGX_DONE.
  */
-void ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
-    ngx_completion_keys_t *keys, ngx_completion_found_t *found);
+ngx_int_t ngx_completion_zone_release(ngx_completion_zone_t *zone,
+    uint64_t lease, ngx_completion_keys_t *keys,
+    ngx_completion_found_t *found);
 
 /*
  * The submit was accepted under this id: its record is found by it from now
@@ -243,10 +267,15 @@ ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
 /*
  * A copy of what is known, a pending operation being wanted for the next ms
  * as _want() has it: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR: no
- * memory.  Without a pool the document stays behind.
+ * memory; NGX_DONE: it is the one that the caller knows already, which may be
+ * NULL, and its document stays behind, as it does without a pool.
  */
-ngx_int_t ngx_completion_zone_read(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_msec_t ms, ngx_pool_t *pool, ngx_completion_view_t *view);
+ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_completion_view_t *known, ngx_msec_t ms,
+    ngx_pool_t *pool, ngx_completion_view_t *view);
+
+#define ngx_completion_zone_read(zone, id, ms, pool, view)                    \
+    ngx_completion_zone_reread(zone, id, NULL, ms, pool, view)
 
 /* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,

@@ -6,7 +6,8 @@
  *
  * Each file calls those below it:
  *
- *     reserve.c       a submit on its way: its keys, its turn, its fence
+ *     reserve.c       a submit on its way: its keys, its record
+ *     turn.c          its turn, its fence
  *     life.c          what becomes of a record
  *     view.c          a copy of one
  *     schedule.c      when it is asked for next
@@ -46,6 +47,10 @@
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
 
+/* how often in a row, and for how many ms, before it is believed */
+#define NGX_COMPLETION_DOUBTS        3
+#define NGX_COMPLETION_DOUBT_TIME    60000
+
 /* by the call that they are for: of submits, and of polls */
 #define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
 
@@ -79,9 +84,11 @@ struct ngx_completion_chunk_sh_s {
  * PENDING is asked for until it ends, or until the deadline; by a client's
  * wish for as long as its id is good.  FINAL has a document, or has none, as
  * it found no room or made some, and has it fetched again when wanted, or is
- * lost, if upstream has it no more; what we decided needs none.  Any of them
- * may be evicted, unless it is leased or somebody waits for it, and is adopted
- * again when it is asked for.
+ * lost, if upstream has it no more; what we decided needs none, and is not
+ * asked for again, unless upstream's result could not be used: once in the
+ * longest gap, if it is wanted, and what comes then counts.  Any of them may be
+ * evicted, unless it is leased or somebody waits for it, and is adopted again
+ * when it is asked for.
  */
 struct ngx_completion_record_sh_s {
     ngx_rbtree_node_t            due;       /* the key: next poll, ms */
@@ -110,14 +117,15 @@ struct ngx_completion_record_sh_s {
                                                answered had been sent */
         ngx_msec_t               ended;     /* of a final one */
     };
-    ngx_msec_t                   missed;    /* when the first 404 came */
+    ngx_msec_t                   doubted;   /* when the first doubt came */
     ngx_msec_t                   wanted;    /* until when somebody waits */
     ngx_msec_t                   not_before;  /* of the next poll */
 
     u_char                       state;
     u_char                       verdict;   /* an ngx_completion_state_e */
     u_char                       model;
-    u_char                       missing;   /* 404s in a row */
+    u_char                       doubts;    /* polls in a row that spoke for
+                                               the verdict of a pending one */
     u_char                       failures;  /* polls without answer in a row */
     u_char                       flags;
     u_char                       counted;   /* as, one more; 0: not */
@@ -132,16 +140,49 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
 
 
+/*
+ * A submit on its way:
+ *
+ *              a start is due              the fence
+ *     WAITS ------------------> CALLED ------------------> SENT
+ *       ^                         |                          |
+ *       |                         | not used in time         | to be sent
+ *       |     its worker asks     V                          | once more
+ *       '----------------------- AWAY <----------------------'
+ *
+ * The fence takes a start that is free at that moment, of whoever comes, AWAY
+ * or CALLED, and where there is none the submit waits again.  Who waits stands
+ * where its ticket has its place, and so ahead of all that came later.
+ */
+typedef enum {
+    NGX_COMPLETION_TURN_WAITS = 0,
+    NGX_COMPLETION_TURN_CALLED,
+    NGX_COMPLETION_TURN_AWAY,
+    NGX_COMPLETION_TURN_SENT           /* upstream may have it */
+} ngx_completion_turn_e;
+
+
+/* what a lease may outlive its submit, ms */
+#define NGX_COMPLETION_SUBMIT_GRACE  5000
+
+/* those of them that stand in a line each */
+#define NGX_COMPLETION_TURN_LINES  (NGX_COMPLETION_TURN_CALLED + 1)
+
+
 /* its chunk becomes the record of the operation that is accepted */
 struct ngx_completion_submit_sh_s {
     ngx_rbtree_node_t            node;      /* the key: its lease */
-    ngx_queue_t                  queue;     /* in the order of sending */
+    ngx_queue_t                  queue;     /* of a line */
 
     ngx_completion_key_sh_t     *keys;      /* that go by it */
     uint64_t                     lease;
     ngx_msec_t                   lease_end;
-    ngx_msec_t                   at;        /* when it is sent */
-    ngx_uint_t                   sent;      /* upstream may have it */
+    uint64_t                     ticket;
+    ngx_msec_t                   called;
+    ngx_completion_metrics_worker_sh_t
+                                *worker;    /* NULL: not counted */
+    uint32_t                     pid;       /* of it */
+    ngx_completion_turn_e        turn;
 };
 
 
@@ -241,8 +282,16 @@ typedef struct {
     (ngx_completion_left((submit)->lease_end) > 0)
 
 
+/* behind the slab pool, where a zone that is made anew finds it again */
+struct ngx_completion_lasting_sh_s {
+    ngx_completion_metrics_sh_t  metrics;
+    ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
+};
+
+
 struct ngx_completion_zone_sh_s {
     ngx_uint_t                   busy;
+    u_char                       context[128];  /* of log lines */
     u_char                       identity[16];
     uint64_t                     sequence;  /* of leases and versions */
     uint64_t                     changes;   /* counts what was woken for */
@@ -256,7 +305,10 @@ struct ngx_completion_zone_sh_s {
 
     ngx_rbtree_t                 submits;
     ngx_rbtree_node_t            submits_sentinel;
-    ngx_queue_t                  line;      /* of submits */
+    uint64_t                     swept;     /* the lease of the last one */
+    uint64_t                     tickets;   /* given out */
+    ngx_queue_t                  lines[NGX_COMPLETION_TURN_LINES];
+    ngx_uint_t                   nlines[NGX_COMPLETION_TURN_LINES];
 
     ngx_completion_record_sh_t **buckets;
     ngx_completion_key_sh_t    **keys;
@@ -271,13 +323,14 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 led;       /* entries of the cache */
     ngx_rbtree_node_t            led_sentinel;
 
-    ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     ngx_completion_token_sh_t    token;
 
+    ngx_uint_t                   refusals;  /* of polls in a row */
+    ngx_msec_t                   refused;   /* the first of them */
+
     size_t                       capacity;  /* bytes of one document */
-    ngx_uint_t                   room;      /* pages for quotas at most */
 
     ngx_uint_t                   counts[NGX_COMPLETION_CENSUS_STATES];
     ngx_uint_t                   nkeys[NGX_COMPLETION_METRICS_KEYS];
@@ -317,14 +370,14 @@ void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
 void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
     uint32_t owner);
 
-/* One of what may go: NGX_OK, or NGX_DECLINED. */
-ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone);
-
 /* In how many ms there may be some, where there is none. */
 ngx_msec_t ngx_completion_room_comes(ngx_completion_zone_t *zone);
 
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_room_expire(ngx_completion_zone_t *zone);
+
+/* Of submits those whose worker is gone; so many are looked at. */
+void ngx_completion_room_sweep(ngx_completion_zone_t *zone, ngx_uint_t n);
 
 
 /* keys.c */
@@ -383,18 +436,47 @@ ngx_uint_t ngx_completion_key_awaited(ngx_completion_key_sh_t *key);
 
 /* line.c: submits on their way */
 
+/* Behind all who wait already, or called at once. */
 void ngx_completion_line_join(ngx_completion_zone_t *zone,
-    ngx_completion_submit_sh_t *submit);
+    ngx_completion_submit_sh_t *submit, ngx_uint_t waits);
 void ngx_completion_line_leave(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
 void ngx_completion_line_drop(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit);
+void ngx_completion_line_turn(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit, ngx_completion_turn_e turn);
 ngx_completion_submit_sh_t *ngx_completion_line_find(
     ngx_completion_zone_t *zone, uint64_t lease);
 
-/* How many wait for their quota; *wait: ms until the first of them goes. */
-ngx_uint_t ngx_completion_line_length(ngx_completion_zone_t *zone,
-    ngx_msec_t *wait);
+/* The next one by its lease, in a circle; NULL: there is none at all. */
+ngx_completion_submit_sh_t *ngx_completion_line_after(
+    ngx_completion_zone_t *zone, uint64_t lease);
+
+/* The first of a line, or NULL. */
+ngx_completion_submit_sh_t *ngx_completion_line_first(
+    ngx_completion_zone_t *zone, ngx_completion_turn_e turn);
+
+/* How many of those who wait stand ahead of it, or a few more than that. */
+ngx_uint_t ngx_completion_line_place(ngx_completion_zone_t *zone,
+    ngx_completion_submit_sh_t *submit);
+
+/* Whether it may still be sent: its lease and its worker live. */
+ngx_uint_t ngx_completion_line_lives(ngx_completion_submit_sh_t *submit);
+
+ngx_uint_t ngx_completion_pid_lives(uint32_t pid);
+
+
+/* turn.c */
+
+/* How many starts are free but those of whoever is called. */
+ngx_uint_t ngx_completion_turn_free(ngx_completion_zone_t *zone);
+
+/* Calls who can be, a few a call: NGX_OK: somebody was, or NGX_DONE. */
+ngx_int_t ngx_completion_turn_call(ngx_completion_zone_t *zone);
+
+/* When the next one but so many is called, ms. */
+ngx_msec_t ngx_completion_turn_wait(ngx_completion_zone_t *zone,
+    ngx_uint_t ahead);
 
 
 /* record.c */
@@ -415,6 +497,16 @@ void ngx_completion_record_delete(ngx_completion_zone_t *zone,
 /* To the end of the list that it belongs in now, and counted as what it is. */
 void ngx_completion_record_place(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+
+/* Whether its end stands in for one that could not be read. */
+#define ngx_completion_record_is_makeshift(record)                            \
+    ((record)->state == NGX_COMPLETION_RECORD_FINAL                           \
+     && ngx_completion_state_is_makeshift((record)->verdict))
+
+/* Whether polls have been refused for so long that clients are told. */
+#define ngx_completion_zone_is_refused(zone)                                  \
+    ((zone)->sh->refusals                                                     \
+     && ngx_current_msec - (zone)->sh->refused >= NGX_COMPLETION_DOUBT_TIME)
 
 /* Whether nothing more is to be learned from upstream. */
 ngx_uint_t ngx_completion_record_is_complete(

@@ -1,7 +1,7 @@
 
 /*
- * Linked into the module by t/allocation.t: the n-th call of a function that
- * may fail for lack of memory, counted while a test says so, fails.
+ * Linked into the module by allocation.t: the n-th call of a function that may
+ * fail for lack of memory, counted while a test says so, fails.
  *
  * The test and the worker share a page, the file beside the module whose name
  * ends in ".control": when to count, which call is to fail, how many there

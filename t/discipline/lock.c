@@ -1,6 +1,6 @@
 
 /*
- * Linked into the module by t/lock.t: between an unlock and the next lock the
+ * Linked into the module by lock.t: between an unlock and the next lock the
  * zone's pages belong to nobody, so that whoever touches them dies of it; and
  * what must not be done under the lock, memory, JSON, digests, I/O, is an
  * alert and an abort.

@@ -1,6 +1,6 @@
 
 /*
- * A defect for t/lock.t to find: memory is allocated under the lock.
+ * A defect for lock.t to find: memory is allocated under the lock.
  */
 
 

@@ -1,6 +1,6 @@
 
 /*
- * A defect for t/lock.t to find: a record is read without the lock.
+ * A defect for lock.t to find: a record is read without the lock.
  */
 
 

@@ -149,9 +149,12 @@ static void
 check_again(ngx_pool_t *pool, ngx_completion_operation_t *operation)
 {
     u_char                      *p;
+    yajl_val                     arguments;
     ngx_str_t                    text, *document;
+    ngx_uint_t                   i;
     const char                  *fault;
     ngx_completion_result_t      result;
+    ngx_completion_function_t   *call;
     ngx_completion_operation_t   again;
 
     document = &operation->document;
@@ -169,6 +172,14 @@ check_again(ngx_pool_t *pool, ngx_completion_operation_t *operation)
     HOLDS(result.usage.total == operation->usage.total);
     HOLDS(result.state != NGX_COMPLETION_FAILED
           || result.failure != NGX_COMPLETION_FAILURE_NONE);
+
+    for (i = 0; result.calls && i < result.calls->nelts; i++) {
+        call = (ngx_completion_function_t *) result.calls->elts + i;
+        arguments = fuzz_json(&call->value);
+
+        HOLDS(arguments && YAJL_IS_OBJECT(arguments));
+        yajl_tree_free(arguments);
+    }
 
     HOLDS(ngx_completion_yandex_answer(NGX_COMPLETION_KIND_POLL, &masks, pool,
                                        &text, &again, &fault)

@@ -8,6 +8,8 @@
 
 #include "fuzz.h"
 
+#include <ctype.h>
+
 #include "../../src/dialect/yandex/ngx_completion_yandex.h"
 #include "../../src/face/ngx_completion_face.h"
 
@@ -21,8 +23,8 @@ static ngx_completion_provider_t  provider = {
 };
 
 static ngx_completion_message_t   messages[] = {
-    { ngx_string("system"), ngx_string("Be \"brief\"\n") },
-    { ngx_string("assistant"), ngx_string("\xd0\x94\xd0\xb0") }
+    { .role = ngx_string("system"), .text = ngx_string("Be \"brief\"\n") },
+    { .role = ngx_string("assistant"), .text = ngx_string("\xd0\x94\xd0\xb0") }
 };
 
 
@@ -61,6 +63,27 @@ set(ngx_completion_prompt_t *prompt, u_char options, u_char more)
 }
 
 
+/* sent as it was spelled, or in the first of upstream's two spellings */
+
+static ngx_uint_t
+named(const char *sent, const char *given)
+{
+    const char  *p, *q;
+
+    if (strcmp(sent, given) == 0) {
+        return 1;
+    }
+
+    for (p = sent, q = given; *p && *q; p++, q++) {
+        if (*q == '_' ? *p != toupper(*++q) : *p != *q) {
+            return 0;
+        }
+    }
+
+    return *p == *q;
+}
+
+
 static ngx_uint_t
 same(yajl_val a, yajl_val b)
 {
@@ -85,7 +108,7 @@ same(yajl_val a, yajl_val b)
         }
 
         for (i = 0; i < a->u.object.len; i++) {
-            if (strcmp(a->u.object.keys[i], b->u.object.keys[i]) != 0
+            if (!named(a->u.object.keys[i], b->u.object.keys[i])
                 || !same(a->u.object.values[i], b->u.object.values[i]))
             {
                 return 0;
@@ -176,6 +199,10 @@ check_messages(yajl_val body, ngx_completion_prompt_t *prompt)
     yajl_val    list, native, theirs;
     ngx_uint_t  ours;
 
+    static const char  *names[] = {
+        "role", "text", "toolCallList", "toolResultList", NULL
+    };
+
     list = fuzz_member(body, "messages");
     HOLDS(list && YAJL_IS_ARRAY(list));
 
@@ -207,6 +234,7 @@ check_messages(yajl_val body, ngx_completion_prompt_t *prompt)
 
     for (i = ours; i < n; i++) {
         HOLDS(YAJL_IS_OBJECT(list->u.array.values[i]));
+        only(list->u.array.values[i], names);
         HOLDS(same(list->u.array.values[i],
                    theirs->u.array.values[i - ours]));
     }

@@ -99,8 +99,6 @@ forget(void)
     memset(dues, 0, sizeof(dues));
     memset(seen, 0, sizeof(seen));
     memset(keys, 0, sizeof(keys));
-    submits.n = 0;
-    polls.n = 0;
 }
 
 
@@ -176,11 +174,12 @@ reserve(slot_t *slot, u_char with)
     slot->state = FREE;
 
     if (rc == NGX_OK) {
-        start(&submits, SUBMITS, ngx_current_msec + delay);
         slot->state = RESERVED;
         slot->key = n;
         slot->by = by;
-        slot->end = ngx_current_msec + delay + LEASE + GRACE;
+        slot->end = ngx_current_msec + LEASE + GRACE
+                    + (delay ? zone->submit_queue_time : 0);
+        HOLDS(delay <= zone->submit_queue_time);
     }
 }
 
@@ -198,16 +197,19 @@ submit_step(slot_t *slot, u_char what, u_char with)
     }
 
     if (what == 0 && slot->state == RESERVED) {
-        if (ngx_completion_zone_fence(zone, slot->lease) == NGX_OK) {
+        rc = ngx_completion_zone_fence(zone, slot->lease);
+
+        if (rc == NGX_OK) {
             slot->state = SENT;
             HOLDS(ngx_current_msec <= slot->end);
+            start(&submits, SUBMITS, ngx_current_msec);
 
             if (slot->key < KEYS) {
                 HOLDS(!keys[slot->key].sent);
                 keys[slot->key].sent = 1;
             }
 
-        } else {
+        } else if (rc == NGX_DECLINED) {
             slot->state = FREE;
         }
 
@@ -252,13 +254,12 @@ submit_step(slot_t *slot, u_char what, u_char with)
         slot->state = FREE;
 
     } else if (what == 4 && slot->state == RESERVED) {
-        if (ngx_completion_zone_repeat(zone, slot->lease, 10000,
-                                       ngx_current_msec + 20000, &delay)
-            == NGX_OK)
-        {
-            HOLDS(delay < 10000);
-            slot->end = ngx_current_msec + 20000 + GRACE;
-            start(&submits, SUBMITS, ngx_current_msec + delay);
+        delay = 0;
+        rc = ngx_completion_zone_turn(zone, slot->lease, 10000, 20000, &delay);
+
+        if (rc != NGX_DECLINED) {
+            HOLDS((rc == NGX_AGAIN) == (delay != 0));
+            slot->end = ngx_current_msec + GRACE + (delay ? 20000 : 10000);
         }
     }
 }
@@ -355,6 +356,7 @@ poll_step(u_char what, u_char with)
         break;
 
     case 5:
+        (void) ngx_completion_zone_call(zone, &wait);
 
         /* one that has gone may come again, and knows nothing then */
 
@@ -365,6 +367,36 @@ poll_step(u_char what, u_char with)
         }
 
         break;
+    }
+}
+
+
+/* those who wait, or are called */
+
+static void
+look_at_lines(void)
+{
+    uint64_t                     ticket;
+    ngx_uint_t                   i, n;
+    ngx_queue_t                 *q, *line;
+    ngx_completion_submit_sh_t  *submit;
+
+    for (i = 0; i < NGX_COMPLETION_TURN_LINES; i++) {
+        line = &zone->sh->lines[i];
+        ticket = 0;
+        n = 0;
+
+        for (q = ngx_queue_head(line); q != line; q = ngx_queue_next(q)) {
+            submit = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
+
+            HOLDS(submit->turn == i);
+            HOLDS(i || n == 0 || submit->ticket > ticket);
+            ticket = submit->ticket;
+            n++;
+        }
+
+        HOLDS(n == zone->sh->nlines[i]);
+        HOLDS(n <= zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]);
     }
 }
 
@@ -414,6 +446,7 @@ look(void)
     }
 
     ngx_destroy_pool(copies);
+    look_at_lines();
 
     HOLDS(shim_locked == 0);
     HOLDS(shim_slab_used <= shim_slab_limit);
@@ -482,10 +515,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shim_time(1700001000);
     srandom(1);
     forget();
+    submits.n = 0;
+    polls.n = 0;
 
     sizes = fuzz_byte(&data, &size);
 
-    zone = ngx_completion_zone_add(&cf, &name, 20000 + sizes * 160, &cycle);
+    zone = ngx_completion_zone_add(&cf, &name, 26000 + sizes * 160, &cycle);
     HOLDS(zone);
 
     zone->poll_min = 500;
@@ -500,6 +535,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     zone->submit_queue_time = 10000;
 
     HOLDS(zone->shm_zone->init(zone->shm_zone, NULL) == NGX_OK);
+    ngx_completion_zone_enter(zone);
 
     while (size >= 2) {
         step(data[0], data[1]);

@@ -292,6 +292,12 @@ test_events(void)
         { 0, 0, ngx_null_string }
     };
 
+    static const ngx_completion_json_path_t  twice[] = {
+        { NGX_COMPLETION_JSON_ROOT, 2, ngx_string("a") },
+        { NGX_COMPLETION_JSON_ROOT, 2, ngx_string("A") },
+        { 0, 0, ngx_null_string }
+    };
+
     memset(&t, 0, sizeof(t));
 
     text = str("{\"a\":[{\"b\":1.50e+1},{\"b\":2}],\"x\":{\"b\":null},"
@@ -302,7 +308,7 @@ test_events(void)
     is_int(rc, NGX_OK, "events: read");
     text = str(t.text);
     is_str(&text, "o0:1<0 |K1:2<1 a|a1:2<1 |o2:3<2 |K3:4<3 b|N3:4<3 1.50e+1|"
-           "E2:3<2 |o2:0<2 |K3:0<0 b|N3:0<0 2|E2:0<2 |E1:2<1 |"
+           "E2:3<2 |o2:3<2 |K3:4<3 b|N3:4<3 2|E2:3<2 |E1:2<1 |"
            "K1:0<1 x|o1:0<1 |K2:0<0 b|n2:0<0 null|E1:0<1 |"
            "K1:5<1 c|t1:5<1 true|E0:1<0 |", "events: types, depths, places");
 
@@ -311,6 +317,27 @@ test_events(void)
     rc = ngx_completion_json_read(pool, &text, paths, trace, &t, &reason);
     ok(rc == NGX_DECLINED && strcmp(reason, "a member is given twice") == 0,
        "events: a place given twice, once by an escape");
+
+    memset(&t, 0, sizeof(t));
+    text = str("{\"a\":[[{\"b\":1}],0,{\"d\":[{\"b\":1}],\"b\":2}]}");
+    rc = ngx_completion_json_read(pool, &text, paths, trace, &t, &reason);
+    text = str(t.text);
+    is_str(&text, "o0:1<0 |K1:2<1 a|a1:2<1 |a2:3<2 |o3:0<3 |K4:0<0 b|"
+           "N4:0<0 1|E3:0<3 |E2:3<2 |N2:3<2 0|o2:3<2 |K3:0<3 d|a3:0<3 |"
+           "o4:0<0 |K5:0<0 b|N5:0<0 1|E4:0<0 |E3:0<3 |K3:4<3 b|N3:4<3 2|"
+           "E2:3<2 |E1:2<1 |E0:1<0 |", "events: elements of every type");
+
+    memset(&t, 0, sizeof(t));
+    text = str("{\"a\":[{\"b\":1},{\"b\":1,\"b\":2}]}");
+    rc = ngx_completion_json_read(pool, &text, paths, trace, &t, &reason);
+    ok(rc == NGX_DECLINED && strcmp(reason, "a member is given twice") == 0,
+       "events: a place given twice in one element");
+
+    memset(&t, 0, sizeof(t));
+    text = str("{\"a\":1,\"A\":2}");
+    rc = ngx_completion_json_read(pool, &text, twice, trace, &t, &reason);
+    ok(rc == NGX_DECLINED && strcmp(reason, "a member is given twice") == 0,
+       "events: a place given by both of its names");
 
     memset(&t, 0, sizeof(t));
     text = str("{\"x\":1,\"x\":2}");

@@ -223,6 +223,14 @@ test_operation(void)
     shown(NGX_COMPLETION_FACE_TEXT);
     is_answer(422, "text/plain", "utf-8", "Hi", "a filtered one");
 
+    view.state = NGX_COMPLETION_TOOL_CALLS;
+    result.state = NGX_COMPLETION_TOOL_CALLS;
+    result.failure = NGX_COMPLETION_FAILURE_TOOL_CALLS;
+
+    shown(NGX_COMPLETION_FACE_TEXT);
+    is_answer(422, "text/plain", "utf-8", "tool_calls: functions are to be "
+              "called, see the operation as JSON\n", "one of tool calls");
+
     view.state = NGX_COMPLETION_CANCELLED;
     result.state = NGX_COMPLETION_FAILED;
     result.failure = NGX_COMPLETION_FAILURE_CANCELLED;

@@ -261,7 +261,7 @@ uintptr_t
 ngx_escape_json(u_char *dst, u_char *src, size_t size)
 {
     char         escape[8];
-    u_char      *last = src + size;
+    u_char      *last = size ? src + size : src;
     const char  *short_form;
     uintptr_t    len = 0;
 

@@ -43,6 +43,23 @@ static ngx_completion_fetch_t       fetch;
 static ngx_completion_answer_t      answer;
 
 
+/* what the owner of a call has logged of one that failed */
+
+static void
+reports(void)
+{
+    ngx_str_t  behind = ngx_string(", behind");
+
+    shim_log_lines = 0;
+    shim_log_text[0] = '\0';
+
+    if (answer.outcome != NGX_COMPLETION_OK) {
+        ngx_completion_provider_report(&provider, &answer, NGX_LOG_ERR,
+                                       &shim_log, &behind);
+    }
+}
+
+
 static void
 respond(ngx_uint_t status, const char *body, const char *id)
 {
@@ -59,9 +76,6 @@ respond(ngx_uint_t status, const char *body, const char *id)
     fetch.response.data = malloc(ngx_max(fetch.response.len, 1));
     memcpy(fetch.response.data, body, fetch.response.len);
 
-    shim_log_lines = 0;
-    shim_log_text[0] = '\0';
-
     if (id) {
         wanted = str(id);
     }
@@ -69,6 +83,7 @@ respond(ngx_uint_t status, const char *body, const char *id)
     memset(&answer, 0xa5, sizeof(answer));
     ngx_completion_provider_answer(&provider, call, &fetch, pool,
                                    id ? &wanted : NULL, &answer);
+    reports();
 
     free(fetch.response.data);
     ngx_str_null(&fetch.response);
@@ -241,8 +256,13 @@ test_states(void)
           "state: partial" },
         { ALTERNATIVES(STATUS("CONTENT_FILTER")), NGX_COMPLETION_INCOMPLETE,
           "state: filtered" },
-        { ALTERNATIVES(STATUS("TOOL_CALLS")), NGX_COMPLETION_COMPLETED,
+        { ALTERNATIVES(STATUS("TOOL_CALLS")), NGX_COMPLETION_TOOL_CALLS,
           "state: tool calls" },
+        { ALTERNATIVES(STATUS("FINAL") "," STATUS("TOOL_CALLS")),
+          NGX_COMPLETION_COMPLETED, "state: tool calls of a second one" },
+        { "{\"id\":\"a\",\"done\":true,\"error\":{\"code\":13},\"response\":"
+          "{\"alternatives\":[" STATUS("TOOL_CALLS") "]}}",
+          NGX_COMPLETION_FAILED, "state: tool calls beside an error" },
         { ALTERNATIVES(STATUS("OF_TOMORROW")), NGX_COMPLETION_COMPLETED,
           "state: an unknown status" },
         { ALTERNATIVES("{\"status\":3}"), NGX_COMPLETION_COMPLETED,
@@ -360,12 +380,14 @@ test_unreadable(void)
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         respond(200, t[i].body, NULL);
-        ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN, t[i].name);
+        ok(answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN
+           && answer.operation.state == NGX_COMPLETION_UNREADABLE, t[i].name);
     }
 
     ok(shim_log_lines == 1 && shim_log_level == NGX_LOG_ERR
        && strcmp(shim_log_text, "upstream gave no readable answer: an "
-                 "operation without an id, status 200, request id \"\"") == 0,
+                 "operation without an id, status 200, request id \"\", "
+                 "behind") == 0,
        "unreadable: one line in the log");
 
     respond(200, "{\"id\":\"a\"}", "b");
@@ -392,28 +414,28 @@ test_statuses(void)
     static const struct {
         ngx_uint_t                status;
         ngx_completion_outcome_e  outcome;
-        ngx_uint_t                level;    /* 0: no line */
+        const char               *hint;
     } t[] = {
-        { 100, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 301, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 400, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 401, NGX_COMPLETION_UPSTREAM_REJECTED, 0 },
-        { 403, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 404, NGX_COMPLETION_OPERATION_NOT_FOUND, 0 },
-        { 408, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 409, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 413, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 421, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 422, NGX_COMPLETION_INVALID_REQUEST, NGX_LOG_WARN },
-        { 425, NGX_COMPLETION_UPSTREAM_REJECTED, NGX_LOG_ERR },
-        { 429, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_LOG_WARN },
-        { 499, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 500, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 501, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 502, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NGX_LOG_WARN },
-        { 504, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
-        { 599, NGX_COMPLETION_OUTCOME_UNKNOWN, NGX_LOG_ERR },
+        { 100, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 301, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 400, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 401, NGX_COMPLETION_UPSTREAM_REJECTED, "the credential" },
+        { 403, NGX_COMPLETION_UPSTREAM_REJECTED, "role" },
+        { 404, NGX_COMPLETION_OPERATION_NOT_FOUND, "the model" },
+        { 408, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 409, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 413, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 421, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 422, NGX_COMPLETION_INVALID_REQUEST, NULL },
+        { 425, NGX_COMPLETION_UPSTREAM_REJECTED, NULL },
+        { 429, NGX_COMPLETION_QUOTA_EXCEEDED, NULL },
+        { 499, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 500, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 501, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 502, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 503, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NULL },
+        { 504, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
+        { 599, NGX_COMPLETION_OUTCOME_UNKNOWN, NULL },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -421,17 +443,21 @@ test_statuses(void)
 
         snprintf(name, sizeof(name), "status %d", (int) t[i].status);
         ok(answer.outcome == t[i].outcome && answer.status == t[i].status
-           && answer.unauthorized == (t[i].status == 401), name);
+           && answer.unauthorized == (t[i].status == 401)
+           && answer.operation.state == NGX_COMPLETION_PENDING, name);
 
         snprintf(name, sizeof(name), "status %d: the log", (int) t[i].status);
-        ok(shim_log_lines == (t[i].level != 0)
-           && (t[i].level == 0 || shim_log_level == t[i].level)
-           && strstr(shim_log_text, "why") == NULL, name);
+        ok(shim_log_lines == 1
+           && strstr(shim_log_text, "why") == NULL
+           && (strstr(shim_log_text, ", check ") != NULL)
+              == (t[i].hint != NULL)
+           && (t[i].hint == NULL
+               || strstr(shim_log_text, t[i].hint) != NULL), name);
     }
 
     respond(404, "", NULL);
-    ok(answer.outcome == NGX_COMPLETION_UPSTREAM_REJECTED
-       && shim_log_lines == 1, "a submit's 404 is logged");
+    ok(answer.outcome == NGX_COMPLETION_UPSTREAM_REJECTED,
+       "a submit's 404 is a refusal");
 }
 
 
@@ -447,12 +473,15 @@ test_outcomes(void)
         const char                *name;
     } t[] = {
         { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0,
-          "upstream was not reached: because", "outcome: unreached" },
+          "upstream was not reached: because, behind", "outcome: unreached" },
         { NGX_COMPLETION_UPSTREAM_TIMEOUT, 0,
-          "upstream was not reached: because", "outcome: connect timeout" },
-        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 1, "", "outcome: fenced" },
+          "upstream was not reached: because, behind",
+          "outcome: connect timeout" },
+        { NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 1,
+          "upstream was not reached: because, behind", "outcome: fenced" },
         { NGX_COMPLETION_OUTCOME_UNKNOWN, 0,
-          "upstream gave no readable answer: because", "outcome: broken" },
+          "upstream gave no readable answer: because, behind",
+          "outcome: broken" },
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -461,25 +490,46 @@ test_outcomes(void)
         fetch.fenced = t[i].fenced;
         fetch.fault = "because";
         fetch.status = 200;
-        shim_log_lines = 0;
-        shim_log_text[0] = '\0';
-
         ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
                                        &answer);
+        reports();
 
         ok(answer.outcome == t[i].outcome && answer.status == 0
            && answer.retry_after == -1 && answer.poll_interval == -1
            && answer.reason.len == 0 && answer.request_id.len == 0
            && strcmp(shim_log_text, t[i].line) == 0
-           && shim_log_lines == (t[i].line[0] != '\0'), t[i].name);
+           && shim_log_lines == 1, t[i].name);
     }
 
     fetch.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
     fetch.fault = NULL;
     ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
                                        &answer);
-    ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown")
-       == 0, "outcome: without a fault");
+    reports();
+    ok(strcmp(shim_log_text, "upstream gave no readable answer: unknown, "
+              "behind") == 0, "outcome: without a fault");
+    ok(answer.operation.state == NGX_COMPLETION_PENDING,
+       "outcome: what broke off is no result");
+
+    fetch.excess = 1;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_TOO_LARGE,
+       "outcome: a result that is too large");
+
+    fetch.excess = 0;
+    fetch.garbled = 1;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_UNREADABLE,
+       "outcome: one that cannot be decoded");
+
+    fetch.status = 502;
+    ngx_completion_provider_answer(&provider, call, &fetch, pool, NULL,
+                                   &answer);
+    ok(answer.operation.state == NGX_COMPLETION_PENDING,
+       "outcome: an error that cannot be decoded");
+    fetch.garbled = 0;
 }
 
 
@@ -532,7 +582,8 @@ test_headers(void)
     stub_answer("x-server-trace-id", "t-1");
     respond(429, "", "a");
     is_str(&answer.request_id, "r-1", "request id");
-    ok(strcmp(shim_log_text, "upstream answered 429, request id \"r-1\"") == 0,
+    ok(strcmp(shim_log_text, "upstream answered 429, request id \"r-1\", "
+              "behind") == 0,
        "request id in the log");
 
     stub_reset();
@@ -751,8 +802,17 @@ test_result(void)
                "{\"message\":{\"toolCallList\":{\"text\":\"no\"}},"
                "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
     rc = ngx_completion_yandex_result(pool, &text, &r);
-    ok(rc == NGX_OK && r.text.len == 0
-       && r.state == NGX_COMPLETION_COMPLETED, "result: tool calls, no text");
+    ok(rc == NGX_OK && r.text.len == 0 && r.calls == NULL
+       && r.failure == NGX_COMPLETION_FAILURE_TOOL_CALLS
+       && r.state == NGX_COMPLETION_TOOL_CALLS, "result: tool calls, no text");
+
+    text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":3},"
+               "\"response\":{\"alternatives\":["
+               "{\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"}]}}");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+    ok(rc == NGX_OK && r.failure == NGX_COMPLETION_FAILURE_INVALID
+       && r.state == NGX_COMPLETION_FAILED,
+       "result: tool calls beside an error");
 
     text = str("{\"id\":\"\",\"done\":true,\"error\":{\"code\":8,"
                "\"message\":\"slow\"}}");
@@ -781,6 +841,55 @@ test_result(void)
     text = str("{\"id\":");
     is_int(ngx_completion_yandex_result(pool, &text, &r), NGX_ERROR,
            "result: broken");
+}
+
+
+/* the shapes are the reference's; what is in them is synthetic */
+
+static void
+test_calls(void)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    text;
+    ngx_completion_result_t      r;
+    ngx_completion_function_t   *call;
+
+    text = str("{\"id\":\"\",\"done\":true,\"response\":{\"alternatives\":["
+               "{\"message\":{\"role\":\"assistant\",\"toolCallList\":{"
+               "\"toolCalls\":[{\"functionCall\":{\"name\":\"wea\\u0074her\","
+               "\"arguments\":{\"city\":\"\\u0416\",\"name\":[1.50,{\"n\":null}],"
+               "\"arguments\":{}}}},{\"functionCall\":{\"arguments\":{},"
+               "\"name\":\"time\"}},{\"functionCall\":{\"name\":\"none\"}},"
+               "{\"functionCall\":{\"name\":{},\"arguments\":\"x\"}}]}},"
+               "\"status\":\"ALTERNATIVE_STATUS_TOOL_CALLS\"},"
+               "{\"message\":{\"toolCallList\":{\"toolCalls\":["
+               "{\"functionCall\":{\"name\":\"second\"}}]}},"
+               "\"status\":\"ALTERNATIVE_STATUS_FINAL\"}],"
+               "\"usage\":{\"totalTokens\":\"9\","
+               "\"completionTokensDetails\":{\"reasoningTokens\":\"4\"}},"
+               "\"modelVersion\":\"v\"}}");
+    rc = ngx_completion_yandex_result(pool, &text, &r);
+
+    ok(rc == NGX_OK && r.state == NGX_COMPLETION_TOOL_CALLS,
+       "calls: the first alternative's status");
+    is_int(r.usage.total, 9, "calls: tokens behind them");
+    is_int(r.usage.reasoning, 4, "calls: those of reasoning");
+    is_str(&r.model_version, "v", "calls: the model");
+
+    if (!ok(r.calls && r.calls->nelts == 4, "calls: all of them")) {
+        return;
+    }
+
+    call = r.calls->elts;
+
+    is_str(&call[0].name, "weather", "calls: a name");
+    is_str(&call[0].value, "{\"city\":\"\xd0\x96\",\"name\":[1.50,{\"n\":null}],"
+           "\"arguments\":{}}", "calls: arguments, whatever is in them");
+    is_str(&call[1].name, "time", "calls: a name behind the arguments");
+    is_str(&call[1].value, "{}", "calls: no arguments");
+    is_str(&call[2].value, "{}", "calls: none at all");
+    is_str(&call[3].name, "", "calls: a name that is none");
+    is_str(&call[3].value, "{}", "calls: arguments that are none");
 }
 
 
@@ -1091,6 +1200,7 @@ main(void)
     test_headers();
     test_reasons();
     test_result();
+    test_calls();
     test_nothing();
     test_decided();
     test_memory();

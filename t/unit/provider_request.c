@@ -194,64 +194,90 @@ test_model(void)
 }
 
 
+/* everything that the API documents, and what is the client's own in it */
+
+#define TOOLS                                                                 \
+    "[{\"function\":{\"name\":\"f\",\"description\":\"d\","                   \
+    "\"parameters\":{\"max_tokens\":1.0,\"x\":[{\"tool_calls\":null}]},"      \
+    "\"strict\":true}},{\"function\":{\"name\":\"g\"}}]"
+#define SCHEMA  "{\"schema\":{\"json_schema\":[1],\"stream\":1E2}}"
+#define ARGUMENTS  "{\"function_call\":{\"name\":1},\"a_b\":[{}]}"
+#define TURNS                                                                 \
+    "{\"role\":\"user\",\"text\":\"\xd0\x96\"},"                              \
+    "{\"role\":\"assistant\",\"toolCallList\":{\"toolCalls\":["               \
+    "{\"functionCall\":{\"name\":\"f\",\"arguments\":" ARGUMENTS "}},"        \
+    "{\"functionCall\":{\"arguments\":{},\"name\":\"g\"}}]}},"                \
+    "{\"toolResultList\":{\"toolResults\":[{\"functionResult\":"              \
+    "{\"name\":\"f\",\"content\":\"a_b\"}}]}}"
+#define CHOICE  "\"toolChoice\":{\"mode\":\"AUTO\",\"functionName\":\"f\"},"  \
+    "\"parallelToolCalls\":false"
+
+
 static void
 test_native(void)
 {
-    static const char  full[] =
-        "{ \"stream\":true, \"tools\" : [ {\"function\":{\"name\":\"f\","
-        "\"parameters\":{\"x\":1.0}},\"later\":null} ],"
-        "\"messages\":[{\"role\":\"user\",\"text\":\"\\u0416\",\"n\":1e2},"
-        "{\"toolResultList\":{\"toolResults\":[]}}],"
-        "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false,"
-        "\"model_uri\":\"gpt://evil/x\",\"completion_options\":{},"
-        "\"completionOptions\":{\"stream\":true,\"temperature\":0.30,"
-        "\"maxTokens\":100,\"max_tokens\":1,"
-        "\"reasoningOptions\":{\"mode\":\"DISABLED\",\"budget\":1}},"
-        "\"jsonObject\":true,\"jsonSchema\":{\"schema\":{\"a\":[1]}},"
-        "\"modelUri\":\"gpt:\\/\\/own\\/m\",\"folderId\":\"x\"}";
+    size_t  i;
 
-    ask(NULL, full);
-    prompt.model = str("");
-    is_body("{\"modelUri\":\"gpt://own/m\","
-            "\"completionOptions\":{\"temperature\":0.30,\"maxTokens\":100,"
-            "\"reasoningOptions\":{\"mode\":\"DISABLED\"}},"
-            "\"messages\":[{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
-            "{\"toolResultList\":{\"toolResults\":[]}}],"
-            "\"jsonObject\":true,\"jsonSchema\":{\"schema\":{\"a\":[1]}},"
-            "\"tools\":[{\"function\":{\"name\":\"f\","
-            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
-            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
-            "native: all it may set, and nothing else of it");
+    static const char  *full[] = {
+        "{ \"stream\":true, \"tools\" : " TOOLS ","
+        "\"messages\":[" TURNS "]," CHOICE ","
+        "\"completionOptions\":{\"stream\":{\"a\":[1]},\"temperature\":0.30,"
+        "\"maxTokens\":100,\"reasoningOptions\":{\"mode\":\"DISABLED\"}},"
+        "\"jsonObject\":true,\"jsonSchema\":" SCHEMA ","
+        "\"modelUri\":\"gpt:\\/\\/own\\/m\"}",
 
-    ask(NULL, full);
-    with_messages();
-    prompt.temperature = str("0");
-    prompt.max_tokens = str("5");
-    prompt.reasoning = str("enabled_hidden");
-    prompt.format = NGX_COMPLETION_FORMAT_JSON;
-    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0,"
-            "\"maxTokens\":\"5\","
-            "\"reasoningOptions\":{\"mode\":\"ENABLED_HIDDEN\"}},"
-            "\"messages\":[" LOCATION ","
-            "{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
-            "{\"toolResultList\":{\"toolResults\":[]}}],\"jsonObject\":true,"
-            "\"tools\":[{\"function\":{\"name\":\"f\","
-            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
-            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
-            "native: what the location sets wins, both formats included");
+        "{ \"model_uri\":\"gpt:\\/\\/own\\/m\", \"stream\":[{\"x\":null}],"
+        "\"completion_options\":{\"reasoning_options\":{\"mode\":\"DISABLED\"},"
+        "\"max_tokens\":100,\"stream\":1,\"temperature\":0.30},"
+        "\"messages\":[{\"role\":\"user\",\"text\":\"\\u0416\"},"
+        "{\"role\":\"assistant\",\"tool_call_list\":{\"tool_calls\":["
+        "{\"function_call\":{\"name\":\"f\",\"arguments\":" ARGUMENTS "}},"
+        "{\"function_call\":{\"arguments\":{},\"name\":\"g\"}}]}},"
+        "{\"tool_result_list\":{\"tool_results\":[{\"function_result\":"
+        "{\"name\":\"f\",\"content\":\"a_b\"}}]}}],"
+        "\"json_object\":true,\"json_schema\":" SCHEMA ",\"tools\":" TOOLS ","
+        "\"tool_choice\":{\"mode\":\"AUTO\",\"function_name\":\"f\"},"
+        "\"parallel_tool_calls\":false}"
+    };
 
-    ask(NULL, full);
-    prompt.format = NGX_COMPLETION_FORMAT_SCHEMA;
-    prompt.schema = str("{}");
-    is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0.30,"
-            "\"maxTokens\":100,\"reasoningOptions\":{\"mode\":\"DISABLED\"}},"
-            "\"messages\":[{\"role\":\"user\",\"text\":\"\xd0\x96\",\"n\":1e2},"
-            "{\"toolResultList\":{\"toolResults\":[]}}],"
-            "\"jsonSchema\":{\"schema\":{}},"
-            "\"tools\":[{\"function\":{\"name\":\"f\","
-            "\"parameters\":{\"x\":1.0}},\"later\":null}],"
-            "\"toolChoice\":{\"mode\":\"AUTO\"},\"parallelToolCalls\":false}",
-            "native: a schema of the location");
+    for (i = 0; i < 2; i++) {
+        ask(NULL, full[i]);
+        prompt.model = str("");
+        is_body("{\"modelUri\":\"gpt://own/m\","
+                "\"completionOptions\":{\"temperature\":0.30,"
+                "\"maxTokens\":100,\"reasoningOptions\":"
+                "{\"mode\":\"DISABLED\"}},"
+                "\"messages\":[" TURNS "],"
+                "\"jsonObject\":true,\"jsonSchema\":" SCHEMA ","
+                "\"tools\":" TOOLS "," CHOICE "}",
+                i ? "native: all it may set, in snake_case"
+                  : "native: all it may set");
+    }
+
+    for (i = 0; i < 2; i++) {
+        ask(NULL, full[i]);
+        with_messages();
+        prompt.temperature = str("0");
+        prompt.max_tokens = str("5");
+        prompt.reasoning = str("enabled_hidden");
+        prompt.format = NGX_COMPLETION_FORMAT_JSON;
+        is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0,"
+                "\"maxTokens\":\"5\","
+                "\"reasoningOptions\":{\"mode\":\"ENABLED_HIDDEN\"}},"
+                "\"messages\":[" LOCATION "," TURNS "],\"jsonObject\":true,"
+                "\"tools\":" TOOLS "," CHOICE "}",
+                "native: what the location sets wins, both formats included");
+
+        ask(NULL, full[i]);
+        prompt.format = NGX_COMPLETION_FORMAT_SCHEMA;
+        prompt.schema = str("{}");
+        is_body("{" MODEL ",\"completionOptions\":{\"temperature\":0.30,"
+                "\"maxTokens\":100,\"reasoningOptions\":"
+                "{\"mode\":\"DISABLED\"}},\"messages\":[" TURNS "],"
+                "\"jsonSchema\":{\"schema\":{}},"
+                "\"tools\":" TOOLS "," CHOICE "}",
+                "native: a schema of the location");
+    }
 
     ask(NULL, "{\"messages\":[{}],\"modelUri\":\"yandexgpt\","
               "\"completionOptions\":{\"maxTokens\":\"100\"}}");
@@ -261,19 +287,23 @@ test_native(void)
             "\"messages\":[{}]}",
             "native: a bare model is completed, a string stays a string");
 
-    ask(NULL, "{\"messages\":[{}],\"modelUri\":null,"
-              "\"completionOptions\":{\"temperature\":null,"
+    ask(NULL, "{\"messages\":[{\"role\":null,\"toolCallList\":null}],"
+              "\"modelUri\":null,\"completionOptions\":{\"temperature\":null,"
               "\"reasoningOptions\":{\"mode\":null}},\"tools\":null,"
               "\"jsonObject\":null,\"jsonSchema\":null,\"toolChoice\":null}");
-    is_body("{" MODEL ",\"messages\":[{}]}", "native: null is not given");
+    is_body("{" MODEL ",\"messages\":[{\"role\":null,"
+            "\"toolCallList\":null}]}", "native: null is not given");
 
     ask(NULL, "{\"messages\":[{}],\"completionOptions\":null}");
     is_body("{" MODEL ",\"messages\":[{}]}", "native: options that are null");
 
-    ask(NULL, "{\"messages\":[{\"messages\":[1]}],\"x\":[{\"modelUri\":1,"
-              "\"messages\":2}]}");
-    is_body("{" MODEL ",\"messages\":[{\"messages\":[1]}]}",
-            "native: the same names deeper down");
+    ask(NULL, "{\"messages\":[{\"toolCallList\":{\"toolCalls\":["
+              "{\"functionCall\":{\"arguments\":{\"messages\":[1],"
+              "\"modelUri\":1,\"modelUri\":2}}}]}}]}");
+    is_body("{" MODEL ",\"messages\":[{\"toolCallList\":{\"toolCalls\":["
+            "{\"functionCall\":{\"arguments\":{\"messages\":[1],"
+            "\"modelUri\":1,\"modelUri\":2}}}]}}]}",
+            "native: the same names in what is the client's own");
 
     ask(NULL, "{\"messages\":[{}]}");
     prompt.model = str("");
@@ -284,6 +314,98 @@ test_native(void)
     is_declined("the model's name holds a character it may not",
                 "native: a model with a space");
 }
+
+
+/* by a face that knows nothing of upstream's spelling */
+
+static void
+test_turns(void)
+{
+    ngx_completion_function_t  calls[2], result;
+    ngx_completion_message_t   turns[3];
+    ngx_completion_tool_t      tools[2];
+    ngx_array_t                called, results;
+
+    memset(calls, 0, sizeof(calls));
+    memset(turns, 0, sizeof(turns));
+    memset(tools, 0, sizeof(tools));
+
+    calls[0].name = str("f");
+    calls[0].value = str("{\"a\": 1.0}");
+    calls[1].name = str("\"g");
+    calls[1].value = str("{}");
+    called.elts = calls;
+    called.nelts = 2;
+
+    result.name = str("f");
+    result.value = str("snow\n");
+    results.elts = &result;
+    results.nelts = 1;
+
+    turns[0].role = str("user");
+    turns[0].text = str("Hi");
+    turns[1].role = str("assistant");
+    turns[1].calls = &called;
+    turns[2].role = str("user");
+    turns[2].results = &results;
+
+    ask("", NULL);
+    with_messages();
+    prompt.turns.elts = turns;
+    prompt.turns.nelts = 3;
+    is_body("{" MODEL ",\"messages\":[" LOCATION "," USER("Hi") ","
+            "{\"role\":\"assistant\",\"toolCallList\":{\"toolCalls\":["
+            "{\"functionCall\":{\"name\":\"f\",\"arguments\":{\"a\": 1.0}}},"
+            "{\"functionCall\":{\"name\":\"\\\"g\",\"arguments\":{}}}]}},"
+            "{\"role\":\"user\",\"toolResultList\":{\"toolResults\":["
+            "{\"functionResult\":{\"name\":\"f\","
+            "\"content\":\"snow\\n\"}}]}}]}",
+            "turns: a text, calls, and what they came to");
+
+    tools[0].name = str("f");
+    tools[0].description = str("of \"f\"");
+    tools[0].parameters = str("{\"type\": \"object\"}");
+    tools[0].strict = 1;
+    tools[1].name = str("g");
+
+    ask("Hi", NULL);
+    prompt.tools.elts = tools;
+    prompt.tools.nelts = 2;
+    prompt.choice = NGX_COMPLETION_CHOICE_REQUIRED;
+    prompt.parallel = NGX_COMPLETION_SWITCH_OFF;
+    prompt.thinking = NGX_COMPLETION_SWITCH_ON;
+    is_body("{" MODEL ",\"completionOptions\":{\"reasoningOptions\":"
+            "{\"mode\":\"ENABLED_HIDDEN\"}},\"messages\":[" USER("Hi") "],"
+            "\"tools\":[{\"function\":{\"name\":\"f\","
+            "\"description\":\"of \\\"f\\\"\","
+            "\"parameters\":{\"type\": \"object\"},\"strict\":true}},"
+            "{\"function\":{\"name\":\"g\"}}],"
+            "\"toolChoice\":{\"mode\":\"REQUIRED\"},"
+            "\"parallelToolCalls\":false}", "turns: tools beside a text");
+
+    ask("Hi", NULL);
+    prompt.choice = NGX_COMPLETION_CHOICE_FUNCTION;
+    prompt.function = str("f");
+    prompt.parallel = NGX_COMPLETION_SWITCH_ON;
+    prompt.thinking = NGX_COMPLETION_SWITCH_OFF;
+    is_body("{" MODEL ",\"completionOptions\":{\"reasoningOptions\":"
+            "{\"mode\":\"DISABLED\"}},\"messages\":[" USER("Hi") "],"
+            "\"toolChoice\":{\"functionName\":\"f\"},"
+            "\"parallelToolCalls\":true}", "turns: one function is chosen");
+
+    prompt.reasoning = str("enabled_hidden");
+    prompt.choice = NGX_COMPLETION_CHOICE_NONE;
+    prompt.parallel = NGX_COMPLETION_SWITCH_UNSET;
+    is_body("{" MODEL ",\"completionOptions\":{\"reasoningOptions\":"
+            "{\"mode\":\"ENABLED_HIDDEN\"}},\"messages\":[" USER("Hi") "],"
+            "\"toolChoice\":{\"mode\":\"NONE\"}}",
+            "turns: the location's word outranks the client's");
+}
+
+
+#define WITH(m)  "{\"messages\":[{\"text\":\"a\"},{" m "}]}"
+#define CALL(m)  WITH("\"toolCallList\":{\"toolCalls\":[{" m "}]}")
+#define MORE(m)  "{\"messages\":[{}]," m "}"
 
 
 static void
@@ -344,6 +466,107 @@ test_native_refused(void)
         { "{\"messages\":[{}],\"completionOptions\":"
           "{\"reasoningOptions\":{\"mode\":1}}}",
           "\"mode\" must be a string", "native: the mode's type" },
+        { WITH("\"role\":[]"), "\"role\" must be a string",
+          "native: a role's type" },
+        { WITH("\"text\":1"), "\"text\" must be a string",
+          "native: a text's type" },
+        { WITH("\"toolCallList\":[]"), "\"toolCallList\" must be an object",
+          "native: the type of a list of calls" },
+        { WITH("\"tool_call_list\":{\"toolCalls\":{}}"),
+          "\"toolCalls\" must be an array of objects",
+          "native: the type of calls" },
+        { WITH("\"toolCallList\":{\"tool_calls\":[null]}"),
+          "\"toolCalls\" must be an array of objects",
+          "native: a call that is null" },
+        { CALL("\"functionCall\":1"), "\"functionCall\" must be an object",
+          "native: a call's type" },
+        { CALL("\"functionCall\":{\"name\":1}"), "\"name\" must be a string",
+          "native: the type of its name" },
+        { CALL("\"functionCall\":{\"arguments\":\"{}\"}"),
+          "\"arguments\" must be an object",
+          "native: arguments in a string" },
+        { WITH("\"toolResultList\":{\"toolResults\":[{\"functionResult\":"
+               "{\"content\":{}}}]}"), "\"content\" must be a string",
+          "native: the type of what a call came to" },
+        { MORE("\"jsonObject\":\"true\""),
+          "\"jsonObject\" must be true or false", "native: a flag's type" },
+        { MORE("\"parallel_tool_calls\":0"),
+          "\"parallelToolCalls\" must be true or false",
+          "native: the type of another flag" },
+        { MORE("\"jsonSchema\":\"{}\""), "\"jsonSchema\" must be an object",
+          "native: a schema in a string" },
+        { MORE("\"jsonSchema\":{\"schema\":[]}"),
+          "\"schema\" must be an object", "native: a schema's type" },
+        { MORE("\"tools\":{}"), "\"tools\" must be an array of objects",
+          "native: the tools' type" },
+        { MORE("\"tools\":[1]"), "\"tools\" must be an array of objects",
+          "native: a tool's type" },
+        { MORE("\"tools\":[{\"function\":\"f\"}]"),
+          "\"function\" must be an object", "native: a function's type" },
+        { MORE("\"tools\":[{\"function\":{\"parameters\":true}}]"),
+          "\"parameters\" must be an object",
+          "native: the type of parameters" },
+        { MORE("\"tools\":[{\"function\":{\"strict\":1}}]"),
+          "\"strict\" must be true or false", "native: a strict's type" },
+        { MORE("\"toolChoice\":\"auto\""), "\"toolChoice\" must be an object",
+          "native: the type of the choice" },
+        { MORE("\"toolChoice\":{\"function_name\":{}}"),
+          "\"functionName\" must be a string",
+          "native: the type of what is chosen" },
+
+        { MORE("\"folderId\":\"x\""), "unknown member \"folderId\"",
+          "native: an unknown member" },
+        { MORE("\"ModelUri\":\"x\""), "unknown member \"ModelUri\"",
+          "native: another case of letters" },
+        { MORE("\"modelURI\":\"x\""), "unknown member \"modelURI\"",
+          "native: another one" },
+        { MORE("\"tool_Choice\":{}"), "unknown member \"tool_Choice\"",
+          "native: half of each spelling" },
+        { MORE("\"text_\":null"), "unknown member \"text_\"",
+          "native: an unknown member that is null" },
+        { MORE("\"\":1"), "unknown member \"\"",
+          "native: a member without a name" },
+        { MORE("\"a\\n\\\"\":1"), "unknown member \"a\\n\\\"\"",
+          "native: one with controls and quotes in it" },
+        { MORE("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+               "aaaaaa\xd0\x96" "b\":1"),
+          "unknown member \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+          "aaaaaaaaaaaaaaa\"",
+          "native: a long one is cut, between characters" },
+        { MORE("\"completionOptions\":{\"topP\":1}"),
+          "unknown member \"topP\" in \"completionOptions\"",
+          "native: an unknown option" },
+        { MORE("\"completion_options\":{\"reasoning_options\":{\"b\":1}}"),
+          "unknown member \"b\" in \"reasoningOptions\"",
+          "native: an unknown option of reasoning" },
+        { WITH("\"n\":1e2"), "unknown member \"n\" in \"messages\"",
+          "native: an unknown member of a message" },
+        { CALL("\"id\":\"x\""), "unknown member \"id\" in \"toolCalls\"",
+          "native: one of a call" },
+        { MORE("\"tools\":[{\"function\":{}},{\"type\":\"function\"}]"),
+          "unknown member \"type\" in \"tools\"", "native: one of a tool" },
+        { MORE("\"tools\":[{\"function\":{\"Parameters\":{}}}]"),
+          "unknown member \"Parameters\" in \"function\"",
+          "native: one of a function" },
+        { MORE("\"jsonSchema\":{\"name\":\"x\"}"),
+          "unknown member \"name\" in \"jsonSchema\"",
+          "native: one beside a schema" },
+
+        { MORE("\"model_uri\":\"a\",\"modelUri\":\"b\""),
+          "a member is given twice", "native: a model in both spellings" },
+        { MORE("\"completion_options\":{},\"completionOptions\":{}"),
+          "a member is given twice", "native: options in both spellings" },
+        { MORE("\"completionOptions\":{\"max_tokens\":1,\"maxTokens\":1}"),
+          "a member is given twice", "native: an option in both spellings" },
+        { WITH("\"toolCallList\":{},\"tool_call_list\":{}"),
+          "a member is given twice", "native: calls in both spellings" },
+        { WITH("\"text\":\"a\",\"text\":\"b\""),
+          "a member is given twice", "native: a text twice" },
+        { "{\"messages\":[{\"text\":\"a\\u0000\"}]}",
+          "a message has a NUL character in it", "native: a NUL" },
+        { CALL("\"functionCall\":{\"arguments\":{\"a\":\"\\u0000\"}}"),
+          "a message has a NUL character in it",
+          "native: a NUL in arguments" },
         { "{\"messages\":[{\"text\":\"\\ud83d\\u0041\"}]}",
           "a lone surrogate in a string", "native: a lone surrogate" },
         { "{\"messages\":[{\"text\":\"\xc0\x80\"}]}",
@@ -477,7 +700,7 @@ test_memory(void)
 
     for (n = 1, bad = 0; n < 100; n++) {
         ask(NULL, "{\"messages\":[{\"text\":\"\\u0416\"}],"
-                  "\"modelUri\":\"m\",\"tools\":[1]}");
+                  "\"modelUri\":\"m\",\"tools\":[{}]}");
         prompt.model = str("");
         pool = ngx_create_pool(1024, &shim_log);
         shim_allocations = 0;
@@ -550,7 +773,9 @@ test_mangled(void)
         "{\"modelUri\":\"m\",\"completionOptions\":{\"temperature\":0.3,"
         "\"maxTokens\":\"5\",\"reasoningOptions\":{\"mode\":\"X\"}},"
         "\"messages\":[{\"role\":\"user\",\"text\":\"\\u0416\\ud83d\\ude00\"},"
-        "{\"a\":[[1,2],{\"b\":null}]}],\"tools\":[{}],\"jsonObject\":true}";
+        "{\"tool_call_list\":{\"toolCalls\":[{\"function_call\":{\"arguments\":"
+        "{\"a\":[[1,2],{\"b\":null}]}}}]}}],\"tools\":[{}],\"stream\":[{}],"
+        "\"json_object\":true}";
 
     len = sizeof(full) - 1;
     r = 1;
@@ -611,6 +836,7 @@ main(void)
     test_text();
     test_model();
     test_native();
+    test_turns();
     test_native_refused();
     test_transfers();
     test_memory();

@@ -42,27 +42,20 @@ test_parse(void)
 }
 
 
-static ngx_int_t
+static void
 set(ngx_uint_t n, ngx_msec_t unit)
 {
-    ngx_int_t                  rc;
-    ngx_completion_rate_t      rates[NGX_COMPLETION_SUBMIT_RATES] = {{ n, unit }};
-    ngx_completion_quota_sh_t  old = quota;
+    memset(quota.rates, 0, sizeof(quota.rates));
+    quota.rates[0] = (ngx_completion_rate_t) { n, unit };
+}
 
-    ngx_shmtx_lock(&shim_slab.mutex);
 
-    rc = ngx_completion_quota_create(&shim_slab, &quota, rates, &old);
+/* the time of the next start */
 
-    if (rc != NGX_OK) {
-        quota = old;
-
-    } else if (old.starts) {
-        ngx_slab_free_locked(&shim_slab, old.starts);
-    }
-
-    ngx_shmtx_unlock(&shim_slab.mutex);
-
-    return rc;
+static ngx_msec_t
+next(ngx_msec_t now)
+{
+    return ngx_completion_quota_next(&quota, now, 0);
 }
 
 
@@ -77,7 +70,7 @@ test_window(void)
     set(5, 1000);
 
     for (i = 0, now = 10000; i < 200; i++) {
-        now = ngx_completion_quota_next(&quota, now);
+        now = next(now);
         ngx_completion_quota_take(&quota, now);
         starts[i] = now;
     }
@@ -93,6 +86,70 @@ test_window(void)
 }
 
 
+static ngx_uint_t
+random_below(ngx_uint_t n)
+{
+    static uint32_t  seed = 1;
+
+    seed = seed * 1664525 + 1013904223;
+
+    return (seed >> 8) % n;
+}
+
+
+/* starts of whatever density, more than are remembered one by one */
+
+static void
+test_groups(void)
+{
+    size_t      i, j, n, late;
+    ngx_msec_t  now, first, *starts;
+
+    enum { STARTS = 30000, RATE = 500 };
+
+    static const ngx_msec_t  units[] = { 1000, 60000, 3600000 };
+
+    starts = calloc(STARTS, sizeof(ngx_msec_t));
+
+    for (n = 0; n < 3; n++) {
+        memset(&quota, 0, sizeof(quota));
+        set(RATE, units[n]);
+
+        /* a clock of 32 bits goes round meanwhile */
+
+        now = first = 0xffffffff - 2 * units[n];
+        late = 0;
+
+        for (i = 0; i < STARTS; i++) {
+            now += random_below(i / 1000 % 3 ? 3 : 3 * units[n] / RATE);
+
+            if (next(now) != now) {
+                now = next(now);
+
+                /* by what it could have been, had each been remembered */
+
+                late = ngx_max(late, now - starts[i - RATE] - units[n]
+                                     - NGX_COMPLETION_QUOTA_SLACK);
+            }
+
+            ngx_completion_quota_take(&quota, now);
+            starts[i] = now;
+        }
+
+        for (i = 0, j = 0; i + RATE < STARTS; i++) {
+            j += (starts[i + RATE] - starts[i]
+                  < units[n] + NGX_COMPLETION_QUOTA_SLACK);
+        }
+
+        is_int(j, 0, "no window has more");
+        ok(late && late <= units[n] / 125 + 1, "and none is much longer");
+        ok(now > 0xffffffff && now - first > 10 * units[n], "over a while");
+    }
+
+    free(starts);
+}
+
+
 static void
 test_limits(void)
 {
@@ -100,10 +157,10 @@ test_limits(void)
 
     memset(&quota, 0, sizeof(quota));
 
-    is_int(ngx_completion_quota_next(&quota, 7), 7, "no limit: now");
+    is_int(next(7), 7, "no limit: now");
     is_int(ngx_completion_quota_even(&quota, 7), 7, "no limit, even: now");
-    ngx_completion_quota_take(&quota, 7);
-    is_int(quota.used, 0, "no limit: nothing is noted");
+    ok(ngx_completion_quota_free(&quota, 7) > NGX_COMPLETION_QUOTA_MAX,
+       "as many as you like");
 
     set(8, 1000);
 
@@ -115,41 +172,75 @@ test_limits(void)
 
     ok(ngx_completion_quota_even(&quota, 100) >= 350,
        "a third one leaves room");
-    is_int(ngx_completion_quota_next(&quota, 100), 100,
-           "which another may take");
+    is_int(next(100), 100, "which another may take");
+    is_int(ngx_completion_quota_free(&quota, 100), 6, "one of six");
 
     /* the clock goes round */
 
     memset(&quota, 0, sizeof(quota));
     set(1, 1000);
     ngx_completion_quota_take(&quota, (ngx_msec_t) -500);
-    is_int(ngx_completion_quota_next(&quota, (ngx_msec_t) -400),
-           500 + NGX_COMPLETION_QUOTA_SLACK, "over the end of the clock");
-    is_int(ngx_completion_quota_next(&quota, 600), 600, "and behind it");
+    is_int(next((ngx_msec_t) -400), 500 + NGX_COMPLETION_QUOTA_SLACK,
+           "over the end of the clock");
+    is_int(next(600), 600, "and behind it");
+
+    /* of the clocks of two workers the one may be behind */
+
+    memset(&quota, 0, sizeof(quota));
+    set(2, 1000);
+    ngx_completion_quota_take(&quota, 1000);
+    ngx_completion_quota_take(&quota, 990);
+    is_int(ngx_completion_quota_free(&quota, 980), 0, "both are counted");
+    is_int(next(980), 2000 + NGX_COMPLETION_QUOTA_SLACK, "as the later one");
 }
 
 
 static void
 test_rates(void)
 {
-    ngx_completion_rate_t      rates[NGX_COMPLETION_SUBMIT_RATES] = {
-        { 2, 1000 }, { 3, 60000 }
-    };
-    ngx_completion_quota_sh_t  past = { .size = 0 };
-
-    shim_slab_reset(4096);
-    ngx_shmtx_lock(&shim_slab.mutex);
-    ngx_completion_quota_create(&shim_slab, &quota, rates, &past);
-    ngx_shmtx_unlock(&shim_slab.mutex);
+    memset(&quota, 0, sizeof(quota));
+    quota.rates[0] = (ngx_completion_rate_t) { 2, 1000 };
+    quota.rates[1] = (ngx_completion_rate_t) { 3, 60000 };
 
     ngx_completion_quota_take(&quota, 100);
-    is_int(ngx_completion_quota_next(&quota, 200), 200, "two rates: now");
-    ngx_completion_quota_take(&quota, 200);
-    is_int(ngx_completion_quota_next(&quota, 200),
-           1100 + NGX_COMPLETION_QUOTA_SLACK, "when the first rate lets it");
+    is_int(next(600), 600, "two rates: now");
+    is_int(ngx_completion_quota_free(&quota, 600), 1, "one more");
+    ngx_completion_quota_take(&quota, 600);
+    is_int(next(600), 1100 + NGX_COMPLETION_QUOTA_SLACK,
+           "when the first rate lets it");
     ngx_completion_quota_take(&quota, 5000);
-    is_int(ngx_completion_quota_next(&quota, 9000),
-           60100 + NGX_COMPLETION_QUOTA_SLACK, "and the second");
+    is_int(next(9000), 60100 + NGX_COMPLETION_QUOTA_SLACK, "and the second");
+    is_int(ngx_completion_quota_free(&quota, 9000), 0, "none before");
+}
+
+
+/* behind others */
+
+static void
+test_ahead(void)
+{
+    size_t  i;
+
+    static const struct {
+        ngx_uint_t  ahead;
+        ngx_msec_t  at;
+    } t[] = {
+        { 0, 400 }, { 1, 1100 + NGX_COMPLETION_QUOTA_SLACK },
+        { 2, 1200 + NGX_COMPLETION_QUOTA_SLACK },
+        { 3, 400 + 1000 + NGX_COMPLETION_QUOTA_SLACK },
+        { 5, 2200 + 2 * NGX_COMPLETION_QUOTA_SLACK },
+        { 30, 400 + 10 * (1000 + NGX_COMPLETION_QUOTA_SLACK) }
+    };
+
+    memset(&quota, 0, sizeof(quota));
+    set(3, 1000);
+    ngx_completion_quota_take(&quota, 100);
+    ngx_completion_quota_take(&quota, 200);
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        is_int(ngx_completion_quota_next(&quota, 400, t[i].ahead), t[i].at,
+               "behind so many");
+    }
 }
 
 
@@ -157,50 +248,49 @@ static void
 test_changed(void)
 {
     memset(&quota, 0, sizeof(quota));
-    shim_slab_reset(4096);
 
     set(3, 1000);
     ngx_completion_quota_take(&quota, 100);
-    ngx_completion_quota_take(&quota, 200);
-    ngx_completion_quota_take(&quota, 300);
+    ngx_completion_quota_take(&quota, 600);
+    ngx_completion_quota_take(&quota, 1100);
 
-    is_int(set(3, 60000), NGX_OK, "another unit");
-    is_int(ngx_completion_quota_next(&quota, 400),
-           60100 + NGX_COMPLETION_QUOTA_SLACK, "counts from the same starts");
+    set(3, 60000);
+    is_int(next(1200), 60100 + NGX_COMPLETION_QUOTA_SLACK,
+           "another unit counts from the same starts");
 
-    is_int(set(2, 1000), NGX_OK, "a lower rate");
-    is_int(ngx_completion_quota_next(&quota, 400),
-           1200 + NGX_COMPLETION_QUOTA_SLACK, "knows the last two");
+    set(2, 1000);
+    is_int(next(1200), 1600 + NGX_COMPLETION_QUOTA_SLACK,
+           "a lower rate knows the last two");
 
-    is_int(set(4, 1000), NGX_OK, "a higher rate");
-    is_int(ngx_completion_quota_next(&quota, 400), 400, "has room");
-    is_int(quota.used, 2, "and knows them still");
+    set(4, 60000);
+    is_int(next(1200), 1200, "a higher rate has room");
+    is_int(ngx_completion_quota_free(&quota, 1200), 1, "for one");
 
-    is_int(set(100000, 1000), NGX_ERROR, "no memory");
+    set(1, 1000);
+    is_int(next(1200), 2100 + NGX_COMPLETION_QUOTA_SLACK,
+           "a rate of one knows the last one");
 
-    is_int(set(1, 1000), NGX_OK, "a rate of one");
-    is_int(shim_slab_used, 0, "needs none");
-    is_int(ngx_completion_quota_next(&quota, 400),
-           1300 + NGX_COMPLETION_QUOTA_SLACK, "and knows the last one");
+    set(0, 0);
+    is_int(next(1200), 1200, "no rate, no limit");
+    ngx_completion_quota_take(&quota, 1250);
 
-    is_int(set(0, 0), NGX_OK, "no rate");
-    is_int(ngx_completion_quota_next(&quota, 400), 400, "no limit");
-    is_int(shim_slab_used, 0, "and no memory");
+    set(4, 3600000);
+    ok(next(1300) >= 3600100 + NGX_COMPLETION_QUOTA_SLACK
+       && next(1300) <= 3600100 + 3600000 / 125,
+       "and one that comes back has forgotten nothing");
 }
 
 
 int
 main(void)
 {
-    shim_slab_reset(1 << 18);
-
     test_parse();
     test_window();
+    test_groups();
     test_limits();
     test_rates();
+    test_ahead();
     test_changed();
-
-    shim_slab_reset(0);
 
     return tap_done();
 }

@@ -66,6 +66,7 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
 
     id_keys.elts = &id_key;
     id_keys.nelts = 1;
+    service.submit_memory = 64 * 1024 * 1024;
 
     p = &service.provider;
     p->request_timeout = 10000;

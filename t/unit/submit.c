@@ -20,11 +20,15 @@ typedef struct {
     ngx_uint_t                        tries;
     ngx_uint_t                        replayed;
     char                              id[65];
+    ngx_completion_prompt_t           prompt;
+    int                               asked;     /* for it, once more */
+    char                              reason[64];
 } client_t;
 
 
 static client_t               a, b, c;
 static ngx_completion_ask_t   ask;
+static size_t                 held;
 
 
 static void
@@ -60,8 +64,31 @@ asked(const char *text)
 
     ask.prompt.model = str("lite");
     ask.prompt.text = str(text);
-    ask.request_id = str("0123456789abcdef0123456789abcdef");
 }
+
+
+static ngx_int_t
+request_id(void *data, u_char *id)
+{
+    memcpy(id, "0123456789abcdef0123456789abcdef", 32);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+prompt(void *data, ngx_completion_ask_t *again)
+{
+    client_t *client = data;
+
+    client->asked++;
+    again->prompt = client->prompt;
+
+    return NGX_OK;
+}
+
+
+static const ngx_completion_client_t  waits = { handler, request_id, prompt };
 
 
 static void
@@ -70,8 +97,18 @@ starts(client_t *client)
     ngx_completion_submit_t  *submit = NULL;
 
     memset(client, 0, sizeof(client_t));
+    client->prompt = ask.prompt;
 
-    client->rc = ngx_completion_submit_start(&service, &ask, handler, client,
+    ask.held = held;
+    ask.reason.len = 0;
+    ask.pool = ngx_create_pool(4096, &shim_log);
+
+    if (ask.pool == NULL) {
+        client->rc = NGX_ERROR;
+        return;
+    }
+
+    client->rc = ngx_completion_submit_start(&service, &ask, &waits, client,
                                              &submit);
     client->submit = submit;
 
@@ -79,6 +116,11 @@ starts(client_t *client)
         tell(client, submit);
         ngx_completion_submit_destroy(submit);
     }
+
+    snprintf(client->reason, sizeof(client->reason), "%.*s",
+             (int) ask.reason.len, ask.reason.data);
+
+    ngx_destroy_pool(ask.pool);
 }
 
 
@@ -121,6 +163,21 @@ under_way(ngx_completion_origin_t *origin)
 
 #define post()   under_way(&service.provider.submit)
 #define token()  under_way(&service.provider.credential.service)
+
+
+/* what has a connection passes its fence */
+
+static void
+sends(void)
+{
+    int  i;
+
+    for (i = 0; stub_started[i]; i++) {
+        if (!stub_started[i]->sent) {
+            stub_sends(stub_started[i]);
+        }
+    }
+}
 
 
 static int
@@ -184,7 +241,13 @@ test_wrong(void)
     asked("");
     starts(&a);
     is_int(a.rc, NGX_DECLINED, "an empty text is the client's fault");
-    is_str(&ask.reason, "the text is empty", "and it is told why");
+    ok(strcmp(a.reason, "the text is empty") == 0, "and it is told why");
+
+    ask.prompt.native = str("{\"messages\":[{}],\"a_b\":1}");
+    starts(&a);
+    ok(strcmp(a.reason, "unknown member \"a_b\"") == 0,
+       "and so it is of a member");
+
     is_int(refused(NGX_COMPLETION_INVALID_REQUEST), 0, "which is no submit");
 
     ok(service_ended(), "nothing is left");
@@ -334,6 +397,7 @@ test_retry_after(void)
                 break;
             }
 
+            sends();
             ngx_completion_submit_detach(a.submit);
         }
 
@@ -370,14 +434,16 @@ test_quota(void)
                                    NGX_COMPLETION_SOURCE_ZONE),
        "the line is full");
     ok(c.retry_after > 0, "for how long is known");
-    ok(zone->metrics->queued == 2 && zone->metrics->queued_time >= 9000
-       && zone->metrics->queued_time < 9200,
-       "two are in it, for 3 s and 6");
+    ok(zone->metrics->queued == 2 && zone->metrics->queued_time == 0,
+       "two are in it");
 
     shim_passes(2900);
     ok(post() == NULL, "none goes before its time");
     shim_passes(300);
     ok(post() != NULL, "quota -> call");
+    ok(a.submit->queued >= 3000 && a.submit->queued < 3100
+       && zone->metrics->queued_time == a.submit->queued,
+       "after 3 s, which are counted");
     stub_answers(post(), 429, "{}");
     is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_PAUSE, "-> pause");
     shim_passes(500);
@@ -463,10 +529,17 @@ test_joined(void)
 static void
 test_joined_anew(void)
 {
+    ngx_str_t  first;
+
     service_begins(0, 0);
 
     starts_cached(&a, "text");
+    first = a.submit->call.body;
     starts_cached(&b, "text");
+    starts_cached(&c, "text");
+    shim_passes(3000);
+    is_int(b.submit->call.body.len, 0, "who joined holds no body");
+    is_int(b.asked, 0, "nor is it asked for its text");
 
     /* the sender is gone, and nothing was sent */
 
@@ -475,6 +548,12 @@ test_joined_anew(void)
 
     is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
            "joined -> known -> call, where the sender is gone");
+    ok(b.asked == 1 && c.asked == 0
+       && c.submit->state == NGX_COMPLETION_SUBMIT_IS_JOINED,
+       "one of them is asked for its text, and the others join it");
+    ok(b.submit->call.body.len == first.len
+       && memcmp(b.submit->call.body.data, first.data, first.len) == 0,
+       "the body is the same");
     is_int(b.submit->source, NGX_COMPLETION_SOURCE_UPSTREAM, "as its own");
     ok(service_ended(), "nothing is left");
 
@@ -808,8 +887,24 @@ test_token(void)
     shim_passes(2000);
     stub_answers(token(), 200, TOKEN("t1.first"));
     shim_turn();
-    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
-           "its place in the quota has passed: another one");
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
+           "a start that nobody took meanwhile is still there");
+    ok(service_ended(), "nothing is left");
+
+    service_begins(1, 3000);
+    asked("text");
+    starts(&a);
+    starts(&b);
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "one start");
+    shim_passes(2000);
+    is_int(b.submit->call.state, NGX_COMPLETION_CALL_CREDENTIAL,
+           "which who does not use it does not keep from others");
+    stub_answers(token(), 200, TOKEN("t1.first"));
+    shim_turn();
+    is_int(a.submit->state, NGX_COMPLETION_SUBMIT_IN_CALL,
+           "there is a token: the first one has it");
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA,
+           "the others do not go out all at once");
     ok(service_ended(), "nothing is left");
 }
 
@@ -854,7 +949,7 @@ test_quit(void)
     shim_quits();
     ok(is_told(&c, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE),
        "quit: what goes later than the worker may stay ends");
-    ok(c.retry_after >= 18900, "and is told when to try again");
+    ok(c.retry_after >= 9400, "and is told when to try again");
     ok(is_told(&b, NGX_COMPLETION_QUOTA_EXCEEDED, NGX_COMPLETION_SOURCE_ZONE),
        "so does what leaves no time for an answer");
     ok(a.told == 0 && post() != NULL, "what is sent keeps the worker");
@@ -941,6 +1036,70 @@ test_cut(void)
 
 
 static void
+test_held(void)
+{
+    size_t  one, body;
+
+    service_begins(0, 3000);
+
+    starts_keyed(&a, "a", "text");
+    body = a.submit->call.body.len;
+    one = zone->worker->submits;
+    ok(one >= 4096 + body, "one that waits for a connection is counted");
+
+    stub_sends(post());
+    is_int(zone->worker->submits, 0, "until its first byte is sent");
+
+    stub_answers(post(), 503, "{}");
+    is_int(zone->worker->submits, one, "and again before it is repeated");
+    ngx_completion_submit_detach(a.submit);
+
+    held = 1000;
+    starts_keyed(&b, "b", "text");
+    held = 0;
+    is_int(b.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "in line");
+    is_int(zone->worker->submits, 2 * one + 1000,
+           "one in line, with what its client holds");
+
+    service.submit_memory = 3 * one + 1000 - 1;
+    starts_keyed(&c, "c", "text");
+    ok(c.rc == NGX_DONE && is_told(&c, NGX_COMPLETION_OVERLOADED,
+                                   NGX_COMPLETION_SOURCE_ZONE)
+       && c.retry_after == 1000, "no room for another text");
+    is_int(refused(NGX_COMPLETION_OVERLOADED), 1, "it is counted");
+
+    starts_keyed(&c, "b", "text");
+    is_int(c.rc, NGX_OK, "but for one that joins");
+    is_int(zone->worker->submits, 3 * one + 1000 - body, "without a text");
+
+    ngx_completion_submit_detach(c.submit);
+    ngx_completion_submit_detach(b.submit);
+    is_int(zone->worker->submits, 2 * one, "who leaves takes with it its own");
+
+    starts_keyed(&c, "c", "text");
+    is_int(c.rc, NGX_OK, "there is room again");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
+test_held_anew(void)
+{
+    service_begins(0, 0);
+
+    starts_cached(&a, "text");
+    starts_cached(&b, "text");
+    service.submit_memory = zone->worker->submits;
+
+    ngx_current_msec += 16000;
+    shim_passes(1000);
+    ok(is_told(&b, NGX_COMPLETION_OVERLOADED, NGX_COMPLETION_SOURCE_JOINED),
+       "who is to send in its place needs room as well");
+    ok(service_ended(), "nothing is left");
+}
+
+
+static void
 test_exit(void)
 {
     service_begins(0, 3000);
@@ -1015,6 +1174,8 @@ main(void)
     test_detach();
     test_quit();
     test_cut();
+    test_held();
+    test_held_anew();
     test_exit();
     test_memory();
 

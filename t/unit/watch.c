@@ -57,7 +57,7 @@ begins(ngx_uint_t with_token)
 static ngx_int_t
 reads(void)
 {
-    return ngx_completion_operation_read(&service, &id, pool, &view);
+    return ngx_completion_operation_read(&service, &id, NULL, pool, &view);
 }
 
 

@@ -43,7 +43,13 @@ make(size_t size, ngx_uint_t polls)
     shim_log_lines = 0;
     shim_log_text[0] = '\0';
 
-    return zone->shm_zone->init(zone->shm_zone, NULL);
+    if (zone->shm_zone->init(zone->shm_zone, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_completion_zone_enter(zone);
+
+    return NGX_OK;
 }
 
 
@@ -65,10 +71,11 @@ test_start(void)
     is_int(make(65536, 50), NGX_OK, "a zone starts");
     is_int(shim_log_lines, 0, "without a word");
 
-    is_int(make(65536, 100000), NGX_ERROR, "one too small for its quotas");
-    ok(logged("zone \"operations\" is too small for its quotas"), "says so");
+    is_int(make(16384, 50), NGX_ERROR, "one too small for what it needs");
+    ok(logged("zone \"operations\" is too small, give it more memory"),
+       "says so");
 
-    for (n = 1; n < 7; n++) {
+    for (n = 1; n < 6; n++) {
         shim_allocations = 0;
         shim_fail_at = n;
         bad += (make(65536, 50) != NGX_ERROR);
@@ -143,43 +150,38 @@ test_reload(void)
     ngx_completion_zone_apply(zone);
     is_int(shim_log_lines, 0, "other quotas hold from then on");
 
-    zone->poll_rate.n = 100000;
-    ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for a quota"), "unless there is no room");
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 1, "polls are spaced then");
-    is_int(zone->sh->quotas[POLLS].rates[0].unit,
-           (zone->poll_rate.unit + 99999) / 100000, "as evenly as the rate allows");
-
-    zone->submit_rates[0].n = 100000;
-    zone->submit_rates[0].unit = 1000;
-    zone->poll_rate.n = 10;
-    shim_log_text[0] = '\0';
-    ngx_completion_zone_apply(zone);
-    ok(logged("has no memory for a quota"), "those of submits too");
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 10,
-           "and those with room have it");
-
-    shim_log_text[0] = '\0';
-    zone->sh->busy = 1;
-    ngx_completion_zone_lock(zone);
-    ngx_completion_zone_unlock(zone);
-    ok(logged("was made anew")
-       && zone->sh->quotas[SUBMITS].rates[0].n == 1,
-       "a zone that is made anew goes on with such quotas");
-
-    zone->sh->room = 195;
-    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
-           "a reload with quotas that an empty zone cannot hold");
-    ok(logged("is too small for its quotas"), "is refused");
-
-    zone->sh->room = 196;
-    is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_OK,
-           "but not with one page more");
+    is_int(zone->quotas[POLLS].rates[0].n, 10, "as configured");
 
     zone->identity[0] = 1;
     is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_ERROR,
            "another folder under the same name");
     ok(logged("use another zone name"), "is refused");
+}
+
+
+/* the time of the next start of a submit */
+
+static ngx_msec_t
+next(ngx_msec_t now)
+{
+    return ngx_completion_quota_next(&zone->quotas[SUBMITS], now, 0);
+}
+
+
+static void
+rates(ngx_completion_rate_t *first, ngx_completion_rate_t *second)
+{
+    memset(zone->submit_rates, 0, sizeof(zone->submit_rates));
+
+    if (first) {
+        zone->submit_rates[0] = *first;
+    }
+
+    if (second) {
+        zone->submit_rates[1] = *second;
+    }
+
+    ngx_completion_zone_apply(zone);
 }
 
 
@@ -191,40 +193,39 @@ test_rates(void)
     ngx_completion_rate_t  one = { 1, 1000 };
 
     make(65536, 50);
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
+    rates(&hour, NULL);
 
     for (i = 1; i <= 3; i++) {
-        ngx_completion_quota_take(&zone->sh->quotas[SUBMITS], 100 * i);
+        ngx_completion_quota_take(&zone->quotas[SUBMITS], 30000 * i);
     }
 
-    zone->submit_rates[0] = second;
-    zone->submit_rates[1] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK,
+    rates(&second, &hour);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
            "a rate in front of another leaves it what it knows");
-    is_int(zone->sh->quotas[SUBMITS].used, 3, "and knows it as well");
 
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK, "nor does one that goes");
+    rates(&hour, NULL);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "nor does one that goes");
 
     i = shim_allocations;
-    ngx_completion_zone_apply(zone);
-    is_int(shim_allocations, i, "the same rates take nothing");
+    rates(&one, NULL);
+    rates(NULL, NULL);
+    rates(&hour, NULL);
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "a rate that comes back has forgotten nothing");
+    is_int(shim_allocations, i, "and none takes memory");
 
-    zone->submit_rates[0] = one;
-    zone->submit_rates[1] = hour;
+    zone->poll_rate.n++;
     ngx_completion_zone_apply(zone);
-    memset(&zone->submit_rates[1], 0, sizeof(hour));
-    zone->submit_rates[0] = hour;
-    ngx_completion_zone_apply(zone);
-    is_int(ngx_completion_quota_next(&zone->sh->quotas[SUBMITS], 400),
-           3600100 + NGX_COMPLETION_QUOTA_SLACK,
-           "the longest memory counts, wherever it stands");
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "nor does one when that of polls changes");
+
+    zone->sh->busy = 1;
+    ngx_completion_zone_lock(zone);
+    ngx_completion_zone_unlock(zone);
+    ok(logged("was made anew"), "a zone is made anew");
+    is_int(next(100000), 3630000 + NGX_COMPLETION_QUOTA_SLACK,
+           "and its quotas know what they knew");
 }
 
 
@@ -895,13 +896,15 @@ test_free(void)
 }
 
 
-/* the quotas of a reload, for which something has to go */
+/* the quotas of a reload, for which nothing has to go */
 
 static void
 test_quotas(void)
 {
-    u_char     large[6000];
-    ngx_str_t  document = { sizeof(large), large };
+    u_char                 large[6000];
+    ngx_str_t              document = { sizeof(large), large };
+    ngx_uint_t             i;
+    ngx_completion_rate_t  rate = { 100000, 3600000 };
 
     make(65536, 50);
     ok(logged("starts empty because an earlier reload took its provider away"),
@@ -913,11 +916,16 @@ test_quotas(void)
     ngx_current_msec += 2000;
     fill(0);
 
-    zone->poll_rate.n = 500;
-    ngx_completion_zone_apply(zone);
-    is_int(zone->sh->quotas[POLLS].rates[0].n, 500,
+    zone->poll_rate.n = 100000;
+    rates(&rate, NULL);
+    is_int(zone->quotas[POLLS].rates[0].n, 100000,
            "new quotas hold in a full zone");
-    is_int(evicted(NGX_COMPLETION_METRICS_RESULT), 1, "for which a result goes");
+    is_int(zone->quotas[SUBMITS].rates[0].n, 100000, "those of submits, too");
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_EVICTIONS; i++) {
+        is_int(evicted(i), 0, "for which nothing goes");
+    }
+
     is_int(shim_log_lines, 0, "without a word");
 }
 

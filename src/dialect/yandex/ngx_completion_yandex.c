@@ -74,6 +74,14 @@ static ngx_command_t  ngx_completion_yandex_commands[] = {
 };
 
 
+static const ngx_completion_hint_t  ngx_completion_yandex_hints[] = {
+    { 401, "the credential" },
+    { 403, "the account's role \"ai.languageModels.user\" and the folder" },
+    { 404, "the model and the folder" },
+    { 0, NULL }
+};
+
+
 static const char  *ngx_completion_yandex_request_ids[] = {
     "x-request-id",
     "x-server-trace-id",
@@ -118,10 +126,13 @@ const ngx_completion_dialect_t  ngx_completion_yandex = {
     ngx_string("messages"),                /* native */
 
     ngx_completion_yandex_body,            /* body */
-    ngx_completion_yandex_call,            /* call */
+    ":cancel",                             /* cancel */
+    0,                                     /* cancel_post */
+    ngx_completion_yandex_headers,         /* headers */
 
     "x-operation-poll-interval",           /* poll_interval */
     ngx_completion_yandex_request_ids,     /* request_ids */
+    ngx_completion_yandex_hints,           /* hints */
 
     ngx_completion_id_check,               /* id */
     ngx_completion_yandex_answer,          /* answer */

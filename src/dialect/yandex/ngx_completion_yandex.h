@@ -52,8 +52,8 @@ typedef struct {
 ngx_int_t ngx_completion_yandex_body(ngx_completion_provider_t *p,
     ngx_pool_t *pool, ngx_completion_prompt_t *prompt, ngx_str_t *body,
     ngx_str_t *reason);
-ngx_int_t ngx_completion_yandex_call(ngx_completion_provider_t *p,
-    ngx_completion_kind_e kind, ngx_completion_fetch_t *f, ngx_str_t *text,
+ngx_int_t ngx_completion_yandex_headers(ngx_completion_provider_t *p,
+    ngx_completion_kind_e kind, ngx_completion_fetch_t *f,
     u_char *request_id);
 
 ngx_int_t ngx_completion_yandex_answer(ngx_completion_kind_e kind,

@@ -15,6 +15,7 @@
 #define NGX_COMPLETION_YANDEX_UNKNOWN              2
 #define NGX_COMPLETION_YANDEX_INVALID_ARGUMENT     3
 #define NGX_COMPLETION_YANDEX_NOT_FOUND            5
+#define NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED   8
 #define NGX_COMPLETION_YANDEX_FAILED_PRECONDITION  9
 #define NGX_COMPLETION_YANDEX_OUT_OF_RANGE         11
 #define NGX_COMPLETION_YANDEX_INTERNAL             13
@@ -28,49 +29,72 @@
 /* a time with nanoseconds and an offset, and more */
 #define NGX_COMPLETION_YANDEX_TIME_MAX             40
 
-#define ngx_completion_yandex_equal(s, text)                                  \
-    ((s)->len == sizeof(text) - 1                                             \
-     && ngx_memcmp((s)->data, text, sizeof(text) - 1) == 0)
+/*
+ * What is looked for, a line each: what it lies in, its name, and where in the
+ * reader it is kept, if it is a number, which may be a string as proto JSON
+ * says, or a string.
+ */
 
-#define ngx_completion_yandex_path(parent, fact, name)                        \
+#define NGX_COMPLETION_FACT_LIST(X)                                           \
+    X(ID, ROOT, "id", STRING, id)                                             \
+    X(DONE, ROOT, "done", OTHER, pool)                                        \
+    X(CREATED_AT, ROOT, "createdAt", STRING, created)                         \
+    X(CREATED_BY, ROOT, "createdBy", OTHER, pool)                             \
+    X(ERROR, ROOT, "error", STRING, error)                                    \
+    X(ERROR_CODE, ERROR, "code", NUMBER, error_code)                          \
+    X(ERROR_GRPC_CODE, ERROR, "grpcCode", NUMBER, error_grpc_code)            \
+    X(ERROR_MESSAGE, ERROR, "message", STRING, result.message)                \
+    X(MESSAGE, ROOT, "message", STRING, message)                              \
+    X(RESPONSE, ROOT, "response", OTHER, pool)                                \
+    X(ALTERNATIVES, RESPONSE, "alternatives", OTHER, pool)                    \
+    X(ALTERNATIVE, ALTERNATIVES, "", OTHER, pool)                             \
+    X(STATUS, ALTERNATIVE, "status", OTHER, pool)                             \
+    X(ALTERNATIVE_MESSAGE, ALTERNATIVE, "message", OTHER, pool)               \
+    X(TEXT, ALTERNATIVE_MESSAGE, "text", STRING, result.text)                 \
+    X(CALL_LIST, ALTERNATIVE_MESSAGE, "toolCallList", OTHER, pool)            \
+    X(CALLS, CALL_LIST, "toolCalls", OTHER, pool)                             \
+    X(CALL, CALLS, "", OTHER, pool)                                           \
+    X(FUNCTION, CALL, "functionCall", OTHER, pool)                            \
+    X(NAME, FUNCTION, "name", OTHER, pool)                                    \
+    X(ARGUMENTS, FUNCTION, "arguments", OTHER, pool)                          \
+    X(USAGE, RESPONSE, "usage", OTHER, pool)                                  \
+    X(INPUT_TOKENS, USAGE, "inputTextTokens", NUMBER, result.usage.input)     \
+    X(COMPLETION_TOKENS, USAGE, "completionTokens", NUMBER,                   \
+      result.usage.completion)                                                \
+    X(COMPLETION_DETAILS, USAGE, "completionTokensDetails", OTHER, pool)      \
+    X(REASONING_TOKENS, COMPLETION_DETAILS, "reasoningTokens", NUMBER,        \
+      result.usage.reasoning)                                                 \
+    X(TOTAL_TOKENS, USAGE, "totalTokens", NUMBER, result.usage.total)         \
+    X(MODEL_VERSION, RESPONSE, "modelVersion", STRING, result.model_version)
+
+#define NGX_COMPLETION_FACT_NODE(fact, parent, name, type, member)            \
+    NGX_COMPLETION_FACT_##fact,
+#define NGX_COMPLETION_FACT_PATH(fact, parent, name, type, member)            \
     { NGX_COMPLETION_FACT_##parent, NGX_COMPLETION_FACT_##fact,               \
-      ngx_string(name) }
-
-#define ngx_completion_yandex_place(fact, member)                             \
-    { NGX_COMPLETION_FACT_##fact,                                             \
-      offsetof(ngx_completion_yandex_reader_t, member) }
+      ngx_string(name) },
+#define NGX_COMPLETION_FACT_PLACE(fact, parent, name, type, member)           \
+    { NGX_COMPLETION_FACT_IS_##type,                                          \
+      offsetof(ngx_completion_yandex_reader_t, member) },
 
 
 enum {
     NGX_COMPLETION_FACT_ROOT = NGX_COMPLETION_JSON_ROOT,
-    NGX_COMPLETION_FACT_ID,
-    NGX_COMPLETION_FACT_DONE,
-    NGX_COMPLETION_FACT_CREATED_AT,
-    NGX_COMPLETION_FACT_CREATED_BY,
-    NGX_COMPLETION_FACT_ERROR,
-    NGX_COMPLETION_FACT_ERROR_CODE,
-    NGX_COMPLETION_FACT_ERROR_GRPC_CODE,
-    NGX_COMPLETION_FACT_ERROR_MESSAGE,
-    NGX_COMPLETION_FACT_MESSAGE,
-    NGX_COMPLETION_FACT_RESPONSE,
-    NGX_COMPLETION_FACT_ALTERNATIVES,
-    NGX_COMPLETION_FACT_ALTERNATIVE,
-    NGX_COMPLETION_FACT_STATUS,
-    NGX_COMPLETION_FACT_ALTERNATIVE_MESSAGE,
-    NGX_COMPLETION_FACT_TEXT,
-    NGX_COMPLETION_FACT_USAGE,
-    NGX_COMPLETION_FACT_INPUT_TOKENS,
-    NGX_COMPLETION_FACT_COMPLETION_TOKENS,
-    NGX_COMPLETION_FACT_COMPLETION_DETAILS,
-    NGX_COMPLETION_FACT_REASONING_TOKENS,
-    NGX_COMPLETION_FACT_TOTAL_TOKENS,
-    NGX_COMPLETION_FACT_MODEL_VERSION
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_NODE)
+    NGX_COMPLETION_FACTS
 };
+
+
+typedef enum {
+    NGX_COMPLETION_FACT_IS_OTHER = 0,
+    NGX_COMPLETION_FACT_IS_NUMBER,
+    NGX_COMPLETION_FACT_IS_STRING
+} ngx_completion_yandex_type_e;
 
 
 typedef struct {
     ngx_pool_t                    *pool;
-    ngx_completion_result_t        result;         /* failure: filtered */
+    ngx_completion_result_t        result;         /* state, failure: by its
+                                                      status */
 
     ngx_str_t                      id;
     ngx_str_t                      created;
@@ -80,10 +104,12 @@ typedef struct {
     int64_t                        error_code;
     int64_t                        error_grpc_code;
 
+    ngx_uint_t                     alternatives;   /* so far, while in them */
+    ngx_completion_json_writer_t  *arguments;      /* of a call, under way */
+
     unsigned                       texts:1;        /* wanted, to be copied */
     unsigned                       done:1;
     unsigned                       response:1;
-    unsigned                       incomplete:1;
 
     /* of a document that is made */
 
@@ -96,11 +122,18 @@ typedef struct {
 } ngx_completion_yandex_reader_t;
 
 
-/* where in the reader a fact is kept */
 typedef struct {
-    ngx_uint_t                     node;
+    ngx_completion_yandex_type_e   type;
     size_t                         offset;
 } ngx_completion_yandex_place_t;
+
+
+/* how an alternative ends; any other word: it is complete */
+typedef struct {
+    ngx_str_t                      word;
+    ngx_completion_state_e         state;
+    ngx_completion_failure_e       failure;
+} ngx_completion_yandex_status_t;
 
 
 static void ngx_completion_yandex_reader(
@@ -116,10 +149,17 @@ static u_char *ngx_completion_yandex_time(u_char *p, time_t time);
 
 static ngx_int_t ngx_completion_yandex_read(void *data,
     ngx_completion_json_event_t *event);
-static void *ngx_completion_yandex_find(
+static void ngx_completion_yandex_status(
+    ngx_completion_yandex_reader_t *reader, ngx_str_t *word);
+static ngx_int_t ngx_completion_yandex_read_call(
     ngx_completion_yandex_reader_t *reader,
-    const ngx_completion_yandex_place_t *places, ngx_uint_t node);
-
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_yandex_read_arguments(
+    ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event);
+static ngx_int_t ngx_completion_yandex_keep(
+    ngx_completion_yandex_reader_t *reader, ngx_str_t *value,
+    ngx_str_t *kept);
 static ngx_int_t ngx_completion_yandex_write(void *data,
     ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_write_value(
@@ -131,56 +171,34 @@ static ngx_int_t ngx_completion_yandex_write_text(
 
 
 static const ngx_completion_json_path_t  ngx_completion_yandex_paths[] = {
-    ngx_completion_yandex_path(ROOT, ID, "id"),
-    ngx_completion_yandex_path(ROOT, DONE, "done"),
-    ngx_completion_yandex_path(ROOT, CREATED_AT, "createdAt"),
-    ngx_completion_yandex_path(ROOT, CREATED_BY, "createdBy"),
-    ngx_completion_yandex_path(ROOT, ERROR, "error"),
-    ngx_completion_yandex_path(ERROR, ERROR_CODE, "code"),
-    ngx_completion_yandex_path(ERROR, ERROR_GRPC_CODE, "grpcCode"),
-    ngx_completion_yandex_path(ERROR, ERROR_MESSAGE, "message"),
-    ngx_completion_yandex_path(ROOT, MESSAGE, "message"),
-    ngx_completion_yandex_path(ROOT, RESPONSE, "response"),
-    ngx_completion_yandex_path(RESPONSE, ALTERNATIVES, "alternatives"),
-    ngx_completion_yandex_path(ALTERNATIVES, ALTERNATIVE, ""),
-    ngx_completion_yandex_path(ALTERNATIVE, STATUS, "status"),
-    ngx_completion_yandex_path(ALTERNATIVE, ALTERNATIVE_MESSAGE, "message"),
-    ngx_completion_yandex_path(ALTERNATIVE_MESSAGE, TEXT, "text"),
-    ngx_completion_yandex_path(RESPONSE, USAGE, "usage"),
-    ngx_completion_yandex_path(USAGE, INPUT_TOKENS, "inputTextTokens"),
-    ngx_completion_yandex_path(USAGE, COMPLETION_TOKENS, "completionTokens"),
-    ngx_completion_yandex_path(USAGE, COMPLETION_DETAILS,
-                               "completionTokensDetails"),
-    ngx_completion_yandex_path(COMPLETION_DETAILS, REASONING_TOKENS,
-                               "reasoningTokens"),
-    ngx_completion_yandex_path(USAGE, TOTAL_TOKENS, "totalTokens"),
-    ngx_completion_yandex_path(RESPONSE, MODEL_VERSION, "modelVersion"),
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_PATH)
     { 0, 0, ngx_null_string }
 };
 
 
-/* int64_t; as proto JSON says, such a number may be a string */
+/* by node; of the first two there is nothing to keep */
 
-static const ngx_completion_yandex_place_t  ngx_completion_yandex_numbers[] = {
-    ngx_completion_yandex_place(ERROR_CODE, error_code),
-    ngx_completion_yandex_place(ERROR_GRPC_CODE, error_grpc_code),
-    ngx_completion_yandex_place(INPUT_TOKENS, result.usage.input),
-    ngx_completion_yandex_place(COMPLETION_TOKENS, result.usage.completion),
-    ngx_completion_yandex_place(REASONING_TOKENS, result.usage.reasoning),
-    ngx_completion_yandex_place(TOTAL_TOKENS, result.usage.total),
-    { 0, 0 }
+static const ngx_completion_yandex_place_t
+    ngx_completion_yandex_places[NGX_COMPLETION_FACTS] =
+{
+    { NGX_COMPLETION_FACT_IS_OTHER, 0 },
+    { NGX_COMPLETION_FACT_IS_OTHER, 0 },
+    NGX_COMPLETION_FACT_LIST(NGX_COMPLETION_FACT_PLACE)
 };
 
 
-static const ngx_completion_yandex_place_t  ngx_completion_yandex_strings[] = {
-    ngx_completion_yandex_place(ID, id),
-    ngx_completion_yandex_place(CREATED_AT, created),
-    ngx_completion_yandex_place(MESSAGE, message),
-    ngx_completion_yandex_place(ERROR, error),
-    ngx_completion_yandex_place(ERROR_MESSAGE, result.message),
-    ngx_completion_yandex_place(TEXT, result.text),
-    ngx_completion_yandex_place(MODEL_VERSION, result.model_version),
-    { 0, 0 }
+static const ngx_completion_yandex_status_t
+    ngx_completion_yandex_statuses[] =
+{
+    { ngx_string("ALTERNATIVE_STATUS_CONTENT_FILTER"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_FILTERED },
+    { ngx_string("ALTERNATIVE_STATUS_TRUNCATED_FINAL"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_NONE },
+    { ngx_string("ALTERNATIVE_STATUS_PARTIAL"),
+      NGX_COMPLETION_INCOMPLETE, NGX_COMPLETION_FAILURE_NONE },
+    { ngx_string("ALTERNATIVE_STATUS_TOOL_CALLS"),
+      NGX_COMPLETION_TOOL_CALLS, NGX_COMPLETION_FAILURE_TOOL_CALLS },
+    { ngx_null_string, 0, 0 }
 };
 
 
@@ -350,6 +368,16 @@ ngx_completion_yandex_decided(ngx_pool_t *pool,
         message = "The operation was lost: the upstream knows it no more";
         break;
 
+    case NGX_COMPLETION_TOO_LARGE:
+        code = NGX_COMPLETION_YANDEX_RESOURCE_EXHAUSTED;
+        message = "The result is longer than this server takes";
+        break;
+
+    case NGX_COMPLETION_UNREADABLE:
+        code = NGX_COMPLETION_YANDEX_INTERNAL;
+        message = "The upstream's result cannot be read";
+        break;
+
     default: /* NGX_COMPLETION_PENDING */
         code = 0;
         message = NULL;
@@ -437,6 +465,7 @@ ngx_completion_yandex_reader(ngx_completion_yandex_reader_t *reader,
     ngx_memzero(reader, sizeof(ngx_completion_yandex_reader_t));
 
     reader->pool = pool;
+    reader->result.state = NGX_COMPLETION_COMPLETED;
     reader->error_code = NGX_COMPLETION_YANDEX_UNSAID;
     reader->error_grpc_code = NGX_COMPLETION_YANDEX_UNSAID;
     ngx_completion_usage_init(&reader->result.usage);
@@ -454,8 +483,7 @@ ngx_completion_yandex_state(ngx_completion_yandex_reader_t *reader)
         return NGX_COMPLETION_FAILED;
     }
 
-    return reader->incomplete ? NGX_COMPLETION_INCOMPLETE
-                              : NGX_COMPLETION_COMPLETED;
+    return reader->result.state;
 }
 
 
@@ -493,8 +521,27 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
 {
     ngx_completion_yandex_reader_t *reader = data;
 
-    int64_t    *number;
-    ngx_str_t  *string;
+    void                                 *kept;
+    const ngx_completion_yandex_place_t  *place;
+
+    if (reader->arguments) {
+        return ngx_completion_yandex_read_arguments(reader, event);
+    }
+
+    /* the first alternative is the one that counts */
+
+    if (event->node == NGX_COMPLETION_FACT_ALTERNATIVE
+        && event->type != NGX_COMPLETION_JSON_END)
+    {
+        reader->alternatives++;
+
+    } else if (event->node == NGX_COMPLETION_FACT_ALTERNATIVES) {
+        reader->alternatives = 0;
+    }
+
+    if (reader->alternatives > 1) {
+        return NGX_OK;
+    }
 
     switch (event->type) {
 
@@ -512,7 +559,8 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
             reader->response = 1;
         }
 
-        return NGX_OK;
+        return reader->texts ? ngx_completion_yandex_read_call(reader, event)
+                             : NGX_OK;
 
     case NGX_COMPLETION_JSON_NUMBER:
     case NGX_COMPLETION_JSON_STRING:
@@ -522,11 +570,11 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
     }
 
-    number = ngx_completion_yandex_find(reader, ngx_completion_yandex_numbers,
-                                        event->node);
+    place = &ngx_completion_yandex_places[event->node];
+    kept = (u_char *) reader + place->offset;
 
-    if (number) {
-        *number = ngx_atoof(event->value.data, event->value.len);
+    if (place->type == NGX_COMPLETION_FACT_IS_NUMBER) {
+        *(int64_t *) kept = ngx_atoof(event->value.data, event->value.len);
         return NGX_OK;
     }
 
@@ -537,22 +585,12 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
     switch (event->node) {
 
     case NGX_COMPLETION_FACT_STATUS:
-
-        if (ngx_completion_yandex_equal(&event->value,
-                                        "ALTERNATIVE_STATUS_CONTENT_FILTER"))
-        {
-            reader->result.failure = NGX_COMPLETION_FAILURE_FILTERED;
-            reader->incomplete = 1;
-
-        } else if (ngx_completion_yandex_equal(&event->value,
-                                         "ALTERNATIVE_STATUS_TRUNCATED_FINAL")
-                   || ngx_completion_yandex_equal(&event->value,
-                                         "ALTERNATIVE_STATUS_PARTIAL"))
-        {
-            reader->incomplete = 1;
-        }
-
+        ngx_completion_yandex_status(reader, &event->value);
         return NGX_OK;
+
+    case NGX_COMPLETION_FACT_NAME:
+        return reader->texts ? ngx_completion_yandex_read_call(reader, event)
+                             : NGX_OK;
 
     case NGX_COMPLETION_FACT_TEXT:
     case NGX_COMPLETION_FACT_MODEL_VERSION:
@@ -562,30 +600,128 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
         }
     }
 
-    string = ngx_completion_yandex_find(reader, ngx_completion_yandex_strings,
-                                        event->node);
-    if (string == NULL) {
-        return NGX_OK;
-    }
-
-    string->len = event->value.len;
-    string->data = ngx_pstrdup(reader->pool, &event->value);
-
-    return string->data ? NGX_OK : NGX_ERROR;
+    return (place->type == NGX_COMPLETION_FACT_IS_STRING)
+               ? ngx_completion_yandex_keep(reader, &event->value, kept)
+               : NGX_OK;
 }
 
 
-static void *
-ngx_completion_yandex_find(ngx_completion_yandex_reader_t *reader,
-    const ngx_completion_yandex_place_t *places, ngx_uint_t node)
+static ngx_int_t
+ngx_completion_yandex_keep(ngx_completion_yandex_reader_t *reader,
+    ngx_str_t *value, ngx_str_t *kept)
 {
-    for ( /* void */ ; places->node; places++) {
-        if (places->node == node) {
-            return (u_char *) reader + places->offset;
+    kept->len = value->len;
+    kept->data = ngx_pstrdup(reader->pool, value);
+
+    return kept->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_completion_yandex_status(ngx_completion_yandex_reader_t *reader,
+    ngx_str_t *word)
+{
+    const ngx_completion_yandex_status_t  *status;
+
+    for (status = ngx_completion_yandex_statuses; status->word.len; status++) {
+        if (status->word.len == word->len
+            && ngx_memcmp(status->word.data, word->data, word->len) == 0)
+        {
+            reader->result.state = status->state;
+            reader->result.failure = status->failure;
         }
     }
+}
 
-    return NULL;
+
+/* a call begins, has a name, or arguments, which are an object */
+
+static ngx_int_t
+ngx_completion_yandex_read_call(ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event)
+{
+    ngx_array_t                 *calls;
+    ngx_completion_function_t   *call;
+
+    calls = reader->result.calls;
+
+    switch (event->node) {
+
+    case NGX_COMPLETION_FACT_CALL:
+
+        if (calls == NULL) {
+            calls = ngx_array_create(reader->pool, 4,
+                                     sizeof(ngx_completion_function_t));
+            if (calls == NULL) {
+                return NGX_ERROR;
+            }
+
+            reader->result.calls = calls;
+        }
+
+        call = ngx_array_push(calls);
+        if (call == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(call, sizeof(ngx_completion_function_t));
+        ngx_str_set(&call->value, "{}");
+
+        return NGX_OK;
+
+    case NGX_COMPLETION_FACT_NAME:
+
+        if (event->type != NGX_COMPLETION_JSON_STRING) {
+            return NGX_OK;
+        }
+
+        call = calls->elts;
+
+        return ngx_completion_yandex_keep(reader, &event->value,
+                                          &call[calls->nelts - 1].name);
+
+    case NGX_COMPLETION_FACT_ARGUMENTS:
+        reader->arguments = ngx_completion_json_writer_create(reader->pool);
+        if (reader->arguments == NULL) {
+            return NGX_ERROR;
+        }
+
+        return ngx_completion_yandex_read_arguments(reader, event);
+
+    default:
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_completion_yandex_read_arguments(ngx_completion_yandex_reader_t *reader,
+    ngx_completion_json_event_t *event)
+{
+    ngx_array_t                *calls;
+    ngx_completion_function_t  *call;
+
+    ngx_completion_json_event(reader->arguments, event);
+
+    if (event->node != NGX_COMPLETION_FACT_ARGUMENTS
+        || event->type != NGX_COMPLETION_JSON_END)
+    {
+        return NGX_OK;
+    }
+
+    calls = reader->result.calls;
+    call = calls->elts;
+
+    if (ngx_completion_json_writer_finish(reader->arguments,
+                                          &call[calls->nelts - 1].value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    reader->arguments = NULL;
+
+    return NGX_OK;
 }
 
 

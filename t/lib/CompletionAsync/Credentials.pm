@@ -8,7 +8,7 @@ CompletionAsync::Credentials - a test of one credential, with an upstream that g
 
     my $t = CompletionAsync::Credentials->new(token_ttl => 10);
     $t->run($t->provider_conf('metadata_token ' . $t->metadata_url . ';'));
-    is $t->submit->{status}, 202;
+    is $t->post->{status}, 202;
     is scalar($t->errors), 0;
     $t->done;
 
@@ -19,7 +19,6 @@ gives out and nothing else, or with C<issue_tokens =E<gt> 0> any credential.
 
     provider_conf($lines)   a template, of the class as well: two workers, a provider with these
                             lines, its credential among them, and /translate
-    submit($text)           a response of /translate
     under_load($n, $meanwhile)
                             n processes submit one text after the other until $meanwhile returns:
                             (how many were sent, how many of them not accepted)
@@ -54,34 +53,14 @@ sub new ($class, %setting) {
 
 
 sub provider_conf ($class, $lines) {
-    return <<"EOC";
-worker_processes 2;
-%%TEST_GLOBALS%%
-events { }
-http {
-    %%TEST_GLOBALS_HTTP%%
-    %%METRICS%%
-    completion_async_provider yandex {
-        zone            operations 1m;
-        folder          %%FOLDER%%;
-        submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
-        operations_url  %%UPSTREAM%%/operations;
-        poll_interval   100ms 300ms;
-        $lines
-    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        location /translate {
-            completion_async        yandex;
-            completion_async_model  yandexgpt-lite;
-        }
-    }
-}
+    return $class->location_conf(main => 'worker_processes 2;', provider => <<"EOC");
+folder          %%FOLDER%%;
+submit_url      %%UPSTREAM%%/foundationModels/v1/completionAsync;
+operations_url  %%UPSTREAM%%/operations;
+poll_interval   100ms 300ms;
+$lines
 EOC
 }
-
-
-sub submit ($self, $text = 'text') { $self->request(POST => '/translate', body => $text) }
 
 
 sub under_load ($self, $n, $meanwhile) {
@@ -94,7 +73,7 @@ sub under_load ($self, $n, $meanwhile) {
         push(@pids, $pid), next if $pid;
         my $until = time + 60;
         while (time < $until && !-e $self->testdir . '/enough') {
-            my $r = $self->submit;
+            my $r = $self->post;
             $sent++;
             $failed++ if $r->{status} != 202;
         }

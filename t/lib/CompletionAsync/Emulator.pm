@@ -39,14 +39,16 @@ C<tls_key>, C<journal_file>, and every setting below.
 
 =head2 Outcomes
 
-final, truncated, filter, partial, unspecified, tool_calls, alternatives, reasoning, no_usage,
-C<status:NAME>, C<failed:CODE:MESSAGE>, C<leak:CODE:MESSAGE> (failed, with leaking ids), error0
+final, truncated, filter, partial, unspecified, alternatives, reasoning, no_usage, tool_calls (of
+the request's first tool, or the one it chooses; C<tool_calls:N> are N calls, of one tool after the
+other), C<status:NAME>, C<failed:CODE:MESSAGE>, C<leak:CODE:MESSAGE> (failed, with leaking ids), error0
 (code 0 beside a response), empty (neither), early_error (while pending), huge (1.5 MB),
 null_dates, fraction (of seconds), exotic (unknown members, odd numbers and escapes).
 
 Markers in the user's text set them for one operation: C<[delay=3]>, C<[outcome=failed:8:no]>,
 C<[early404=2]>, C<[done_absent=1]>, C<[cancel=ignore]>, C<[size=5000]>.
-The result is "echo: TEXT", and Hamlet's line is translated.
+The result is "echo: TEXT", and Hamlet's line is translated. Where the last message holds what
+functions came to, that is the text.
 
 =head2 Control
 

@@ -9,7 +9,7 @@ CompletionAsync::Test - nginx with the module, and an emulated upstream, for one
 =head1 SYNOPSIS
 
     use FindBin;
-    use lib "$FindBin::Bin/lib";
+    use lib "$FindBin::Bin/../lib";
     use Test::More;
     use CompletionAsync::Test;
 
@@ -53,7 +53,8 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
 =head2 Setting up
 
     new(%opt)               timeout (120, of the whole test), user (root | www-data, if we are
-                            root; www-data), emulator ({settings}, or 0 for none)
+                            root; www-data), emulator ({settings}, or 0 for none),
+                            path (/translate): of submits
     testdir, port($n), folder, api_key, emulator, master_pid
     write_file($name, $content, $mode)          returns the path; expands nothing
     secret_file($name, $content)                the same, for the workers alone to read
@@ -71,6 +72,10 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
     nginx_v                 what nginx -V says
     module($name)           the path of one of nginx's dynamic modules, or undef
     http_conf($http)        a template: globals and events around this http block
+    location_conf(%opt)     a template: one provider, "yandex", and /translate of it; lines of each
+                            block: main, events, http, provider (%%PROVIDER%%), server, location;
+                            zone (2m), its size; listen, parameters
+    run_location(%opt)      starts nginx with that
     stop(cut => 0)          SIGQUIT, then harder; true if it ended by itself within 10 s.
                             With cut, upstream goes away after 2 s, if a transfer still waits
     reload(wait_old => 0, timeout => 10)        true when the new workers serve, and with
@@ -99,13 +104,22 @@ operations_url of the emulator; C<%%METRICS%%> a server that C<metrics> asks. An
     metrics                 what the server of %%METRICS%% says: a L<CompletionAsync::Metrics>
     until_waiting($n)       until so many requests wait, streams and submits under way included;
                             dies if they do not
-    poll_until_done($location, timeout => 10, interval => 0.05, %opt)
-                            the first response that is done; the last one, if none was
     wait_until($condition, $seconds, $interval) a function, to be imported: what the condition
                             returns, when it is true or the time (10 s) is over; asked every
                             0.01 s
 
 C<port> (that of %%PORT%%), C<timeout> (10), C<tls> and C<from> may be among the options of each.
+
+=head2 Operations
+
+    post($text, path => ..., %opt)              a response: to that text ("text"), as text/plain
+    submit($text, path => ..., %opt)            the same, which must be accepted: { location, id,
+                            upstream, response }, with upstream's own id of it
+    poll($location, %opt)   a response to GET
+    poll_until_done($location, timeout => 10, interval => 0.05, %opt)
+                            the first response that is done; the last one, if none was
+    refused($response, $status, $code, $name)   asserts both, by two tests, and returns
+                            the response
 
 =head2 The end
 
@@ -152,6 +166,7 @@ sub new ($class, %arg) {
     my $self = bless {
         owner    => $$,
         user     => 'www-data',
+        path     => '/translate',
         ports    => [],
         secrets  => [],
         defined  => {},
@@ -339,6 +354,38 @@ sub _metrics ($self) {
 sub http_conf ($self, $http) {
     return "%%TEST_GLOBALS%%\nevents { }\nhttp {\n%%TEST_GLOBALS_HTTP%%\n$http\n}\n";
 }
+
+
+sub location_conf ($class, %arg) {
+    my %of = (map({ $_ => '' } qw(main events http server listen location)),
+        zone => '2m', provider => '%%PROVIDER%%', %arg);
+    return <<"EOC";
+$of{main}
+%%TEST_GLOBALS%%
+events { $of{events} }
+http {
+    %%TEST_GLOBALS_HTTP%%
+    %%METRICS%%
+    $of{http}
+    completion_async_provider yandex {
+        zone operations $of{zone};
+        $of{provider}
+    }
+    server {
+        listen 127.0.0.1:%%PORT%% $of{listen};
+        $of{server}
+        location /translate {
+            completion_async       yandex;
+            completion_async_model yandexgpt-lite;
+            $of{location}
+        }
+    }
+}
+EOC
+}
+
+
+sub run_location ($self, %arg) { $self->run($self->location_conf(%arg)) }
 
 
 sub conf ($self, $template) {
@@ -679,15 +726,45 @@ sub until_waiting ($self, $n) {
 }
 
 
+# Operations
+
+sub post ($self, $text = 'text', %arg) {
+    my %headers = ('Content-Type' => 'text/plain', %{ delete $arg{headers} // {} });
+    my $path = delete $arg{path} // $self->{path};
+    return $self->request(POST => $path, headers => \%headers, body => $text, %arg);
+}
+
+
+sub submit ($self, @arg) {
+    my $r = $self->post(@arg);
+    my ($location, $id) = ($r->header('Location') // '') =~ m{^(.*/([^/]+))$};
+    die 'not accepted: ', $r->{error} // "$r->{status} $r->{body}", "\n" if !defined $id;
+
+    my ($upstream) = map { $_->{operation} } $self->{emulator}->journal(kind => 'submit', last => 1);
+    return { location => $location, id => $id, upstream => $upstream, response => $r };
+}
+
+
+sub poll ($self, $location, %arg) { $self->request(GET => $location, %arg) }
+
+
 sub poll_until_done ($self, $location, %arg) {
     my ($timeout, $interval) = (delete $arg{timeout} // 10, delete $arg{interval} // 0.05);
     my $r;
 
     wait_until(sub {
-        $r = $self->request(GET => $location, %arg);
+        $r = $self->poll($location, %arg);
         my $json = $r->json;
         return ref $json eq 'HASH' && $json->{done};
     }, $timeout, $interval);
+    return $r;
+}
+
+
+sub refused ($self, $r, $status, $code, $name) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is $r->{status}, $status, $name or diag($r->{error} // $r->{raw});
+    is eval { $r->json->{code} }, $code, "... as $code";
     return $r;
 }
 

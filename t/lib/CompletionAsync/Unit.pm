@@ -2,9 +2,10 @@ package CompletionAsync::Unit;
 
 use v5.36;
 
+use Cwd qw(abs_path);
 use Fcntl qw(:flock);
+use File::Basename qw(dirname);
 use File::Path qw(make_path);
-use FindBin;
 
 =head1 NAME
 
@@ -28,6 +29,8 @@ Kinds: C<unit> (C<CC>, with address and undefined behaviour sanitizers where
 the compiler has them), C<fuzz> (clang and libFuzzer), C<coverage> (gcc).
 
 =cut
+
+my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 
 my %KIND = (
     unit     => { flags => ['-O1'], sanitize => 'address,undefined' },
@@ -78,7 +81,7 @@ sub new ($class, %arg) {
         out => "$build/$arg{kind}",
     }, $class;
 
-    chdir "$FindBin::Bin/.." or die "$FindBin::Bin/..: $!" if !-f 'config';
+    chdir $ROOT or die "$ROOT: $!" if !-f 'config';
     make_path($self->{out});
 
     qx(make $build/Makefile 2>&1) if !-f "$build/ngx_auto_config.h";

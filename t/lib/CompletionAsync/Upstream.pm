@@ -17,7 +17,9 @@ CompletionAsync::Upstream - a test's hold on an emulator in a process of its own
     $e->release('mine');  $e->release;        # all that are held; how many they were
     $e->finish($id);  $e->finish($id, 'failed:8:no');  $e->finish;       # all of them
     $e->forget($id);  $e->revoke($token);
-    $e->journal(kind => 'submit', since => 3);  $e->journal(last => 1);  $e->submits;  $e->polls($id);  $e->cancels($id);
+    $e->journal(kind => 'submit', since => 3);  $e->journal(last => 1);
+    $e->submits;  $e->submits($text);         # those of that text, which it has read
+    $e->polls($id);  $e->cancels($id);
     $e->count(kind => 'submit', over => 1);   # how many, without reading all of them
     $e->wait_for(poll => 3, 5);               # until the third poll came, five seconds at most
     $e->wait_over(submit => 1, 5);            # until the first submit is over
@@ -188,7 +190,14 @@ sub count ($self, %filter) {
 }
 
 
-sub submits ($self) { $self->journal(kind => 'submit') }
+sub submits ($self, $text = undef) {
+    my @submits = $self->journal(kind => 'submit');
+    return @submits if !defined $text;
+    return grep {
+        my ($message) = reverse @{ ($_->{json} // {})->{messages} // [] };
+        ($message->{text} // '') eq $text;
+    } @submits;
+}
 
 
 sub polls ($self, $id = undef) {

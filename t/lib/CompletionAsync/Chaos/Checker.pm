@@ -78,7 +78,7 @@ my %PROBLEM = (
     method_not_allowed => 405, not_acceptable => 406, request_conflict => 409,
     request_too_large => 413, unsupported_media_type => 415, idempotency_mismatch => 422,
     quota_exceeded => 429, upstream_rejected => 502, outcome_unknown => 424,
-    upstream_unavailable => 503, zone_full => 503, upstream_timeout => 504,
+    upstream_unavailable => 503, zone_full => 503, overloaded => 503, upstream_timeout => 504,
 );
 
 my %STATUS = (

@@ -295,8 +295,17 @@ sub _defect ($body) {
         return 'unknown message role' if ($message->{role} // '') !~ /^(system|user|assistant)$/;
         my @content = grep { exists $message->{$_} } qw(text toolCallList toolResultList);
         return 'message needs one of text, tool_call_list, tool_result_list' if @content != 1;
-        next if $content[0] ne 'text';
+        if ($content[0] ne 'text') {
+            my $reason = _functions_defect($message, $content[0]);
+            return $reason if defined $reason;
+            next;
+        }
         return 'message text is empty' if ref $message->{text} || ($message->{text} // '') eq '';
+    }
+
+    for my $tool (@{ $body->{tools} // [] }) {
+        return 'tool needs a function with a name' if ref $tool ne 'HASH'
+            || !_named($tool->{function});
     }
 
     my $options = $body->{completionOptions};
@@ -316,12 +325,38 @@ sub _defect ($body) {
 }
 
 
+# Of calls of functions, or of what they came to.
+sub _functions_defect ($message, $content) {
+    my ($list, $one, $value, $type) = $content eq 'toolCallList'
+        ? (qw(toolCalls functionCall arguments HASH)) : (qw(toolResults functionResult content), '');
+
+    my $functions = eval { $message->{$content}{$list} };
+    return "$list is empty" if ref $functions ne 'ARRAY' || !@$functions;
+
+    for my $function (map { eval { $_->{$one} } } @$functions) {
+        return "$one needs a name" if !_named($function);
+        return "$one needs its $value" if ref($function->{$value} // []) ne $type;
+    }
+    return;
+}
+
+
+sub _named ($function) {
+    return ref $function eq 'HASH' && !ref $function->{name} && ($function->{name} // '') ne '';
+}
+
+
 sub _create ($self, $body) {
     my @messages = grep { defined $_->{text} } @{ $body->{messages} };
     my ($user)   = grep { $_->{role} eq 'user' } reverse @messages;
     my ($system) = grep { $_->{role} eq 'system' } @messages;
     my $set      = $self->{set};
     my $text     = $user ? $user->{text} : '';
+
+    # The answer to what functions came to is of that, as if it had been asked.
+    my $results = $body->{messages}[-1]{toolResultList};
+    $text = join ' ', map { $_->{functionResult}{content} } @{ $results->{toolResults} }
+        if $results;
 
     my %own = $text =~ /\[(delay|outcome|early404|done_absent|cancel|size)=([^\]]*)\]/g;
     delete $own{outcome} if defined $own{outcome} && !eval { _check_outcome($own{outcome}) };
@@ -338,10 +373,20 @@ sub _create ($self, $body) {
         size        => $own{size},
         text        => $text,
         system      => $system ? $system->{text} : '',
+        tools       => _called($body),
         polls       => 0,
     };
     $self->{operations}{ $op->{id} } = $op;
     return $op;
+}
+
+
+# The names of the functions that may be called, the chosen one first.
+sub _called ($body) {
+    my $choice = $body->{toolChoice} // {};
+    my @name   = map { $_->{function}{name} } @{ $body->{tools} // [] };
+    @name = $choice->{functionName} if defined $choice->{functionName};
+    return @name ? \@name : ['weather'];
 }
 
 
@@ -503,8 +548,7 @@ sub _result ($self, $op, $outcome, $arg) {
 
     my $text    = _text($op, $outcome);
     my $content = $outcome eq 'tool_calls'
-        ? '"toolCallList":{"toolCalls":[{"functionCall":{"name":"weather","arguments":{"city":'
-            . _quote('Москва') . '}}}]}'
+        ? '"toolCallList":{"toolCalls":[' . join(',', _calls($op, $arg // 1)) . ']}'
         : '"text":' . ($outcome eq 'exotic' ? '"\u0041 \ud83d\ude00 \/ ' . substr(_quote($text), 1)
             : _quote($text));
 
@@ -524,6 +568,16 @@ sub _result ($self, $op, $outcome, $arg) {
     my $error = $outcome eq 'error0' ? ',"error":{"code":0,"message":"","details":[]}' : '';
     return $error . ',"response":{"@type":"' . RESPONSE_TYPE . '","alternatives":[' . $alternative
         . "],$usage\"modelVersion\":\"$model\"}";
+}
+
+
+# The shape is the reference's; the arguments are synthetic.
+sub _calls ($op, $count) {
+    my @name = @{ $op->{tools} };
+    return map {
+        '{"functionCall":{"name":' . _quote($name[ $_ % @name ]) . ',"arguments":{"city":'
+            . _quote('Москва') . '}}}'
+    } 0 .. $count - 1;
 }
 
 
@@ -554,6 +608,7 @@ sub _check_outcome ($outcome) {
     die qq(unknown outcome "$outcome"\n) if !$OUTCOMES{ $name // '' };
     die qq(outcome "$outcome" needs an argument\n)
         if $name =~ /^(failed|leak|status)$/ && $outcome !~ /^(status:.|\w+:[0-9]+(:|$))/;
+    die qq(outcome "$outcome" needs a number\n) if $outcome =~ /^tool_calls:(?!0*[1-9][0-9]?$)/;
     return 1;
 }
 
