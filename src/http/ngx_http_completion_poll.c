@@ -207,7 +207,7 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
                       "\"%V\"", &ctx->id.upstream, &service->name);
 
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
-                                           0);
+                                           view->next);
     }
 
     if (!ctx->asked_until) {

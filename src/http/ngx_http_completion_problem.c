@@ -52,13 +52,10 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     /* when it may be over is known, or guessed, of these alone */
 
     if (outcome == NGX_COMPLETION_ZONE_FULL
-        || outcome == NGX_COMPLETION_OVERLOADED)
-    {
-        retry_after = 1000;
-
-    } else if (outcome == NGX_COMPLETION_QUOTA_EXCEEDED
-               || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
-               || outcome == NGX_COMPLETION_NOT_READY)
+        || outcome == NGX_COMPLETION_QUOTA_EXCEEDED
+        || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
+        || outcome == NGX_COMPLETION_OVERLOADED
+        || outcome == NGX_COMPLETION_NOT_READY)
     {
         retry_after = ngx_max(retry_after, 1);
 

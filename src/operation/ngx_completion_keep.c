@@ -134,12 +134,12 @@ ngx_completion_keep_level(ngx_completion_answer_t *answer,
 
 void
 ngx_completion_keep_accepted(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, uint64_t lease, ngx_uint_t model,
-    ngx_completion_answer_t *answer, ngx_log_t *log)
+    ngx_completion_id_t *id, uint64_t lease, ngx_completion_keys_t *keys,
+    ngx_uint_t model, ngx_completion_answer_t *answer, ngx_log_t *log)
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_zone_accept(service->zone, lease, id, model);
+    rc = ngx_completion_zone_accept(service->zone, lease, keys, id, model);
 
     if (rc == NGX_OK) {
         (void) ngx_completion_keep(service, &id->upstream, lease, answer);

@@ -21,8 +21,8 @@ ngx_uint_t ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
 
 /* A submit's: it was accepted under the answer's id. */
 void ngx_completion_keep_accepted(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, uint64_t lease, ngx_uint_t model,
-    ngx_completion_answer_t *answer, ngx_log_t *log);
+    ngx_completion_id_t *id, uint64_t lease, ngx_completion_keys_t *keys,
+    ngx_uint_t model, ngx_completion_answer_t *answer, ngx_log_t *log);
 
 /*
  * A result that the zone has no room for is kept in this worker for those in

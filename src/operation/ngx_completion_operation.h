@@ -25,9 +25,10 @@ void ngx_completion_worker_exit(void);
  * What is known of an operation, its document in the pool.  NGX_OK;
  * NGX_AGAIN: upstream is being asked, wait for a change; NGX_DECLINED: there
  * is no such operation; NGX_BUSY: upstream gave no answer, view->next says
- * when it will be asked again; NGX_ABORT: the zone has no room to ask for it;
- * NGX_ERROR: no memory; NGX_DONE: nothing has changed since the view that the
- * caller knows already, which may be NULL, and the document was not read.
+ * when it will be asked again; NGX_ABORT: the zone has no room to ask for it,
+ * and may have some by then; NGX_ERROR: no memory; NGX_DONE: nothing has
+ * changed since the view that the caller knows already, which may be NULL, and
+ * the document was not read.
  */
 ngx_int_t ngx_completion_operation_read(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_completion_view_t *known, ngx_pool_t *pool,

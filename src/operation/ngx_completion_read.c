@@ -46,6 +46,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
                        &id->upstream, rc);
 
         if (rc != NGX_OK) {
+            view->next = ngx_completion_zone_room(service->zone);
             return NGX_ABORT;
         }
 

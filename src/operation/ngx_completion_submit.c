@@ -390,7 +390,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
 
     default: /* NGX_DECLINED */
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_ZONE_FULL,
-                                           0);
+                                     ngx_completion_zone_room(service->zone));
     }
 }
 
@@ -588,7 +588,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         submit->id.shared = submit->keys.shared;
 
         ngx_completion_keep_accepted(service, &submit->id, submit->lease,
-                                     submit->model, &call->answer, &call->log);
+                                     &submit->keys, submit->model,
+                                     &call->answer, &call->log);
 
         return ngx_completion_submit_ended(submit, outcome, 0);
     }
@@ -770,7 +771,7 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
             end.retry_after = submit->retry_after;
 
             rc = ngx_completion_zone_release(service->zone, submit->lease,
-                                             &end);
+                                             &submit->keys, &end);
         }
 
         if (rc == NGX_OK || ngx_completion_submit_keyed(submit)) {

@@ -17,7 +17,9 @@
  * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
  * take room that nothing else has taken, a quarter of the zone at most, and
  * are the first to go; for a new one only other followers go, its owner's
- * oldest before anybody else's.
+ * oldest before anybody else's.  So are those of a submit that was refused,
+ * for as long as others who joined may not have heard of it: nobody paid, and
+ * who does not hear of it may as well ask anew.
  */
 
 
@@ -45,8 +47,15 @@ static ngx_completion_key_sh_t *ngx_completion_key_match(
 static void ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit);
+static void ngx_completion_key_follows(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, uint32_t owner);
+static void ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_keys_t *keys);
+static void ngx_completion_key_unlink(ngx_completion_key_sh_t *key);
 static void ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id);
+static ngx_completion_key_sh_t *ngx_completion_key_doubted(
+    ngx_completion_zone_t *zone, ngx_completion_key_t *name, uint64_t lease);
 static ngx_uint_t ngx_completion_key_refused(ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_key_forgotten(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key);
@@ -55,6 +64,10 @@ static void ngx_completion_key_tell(ngx_completion_key_sh_t *key,
 static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
 
+
+#define ngx_completion_key_expired(key)                                       \
+    ((key)->state != NGX_COMPLETION_KEY_UNDERWAY                              \
+     && ngx_completion_left((key)->expires) <= 0)
 
 #define ngx_completion_key_bucket(zone, name)                                 \
     (&(zone)->sh->keys[ngx_completion_key_hash(name) & (zone)->sh->mask])
@@ -77,6 +90,7 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
                        NGX_COMPLETION_KEY_DIGEST)
             == 0)
         {
+            ngx_completion_key_reconsider(zone, key, keys);
             ngx_completion_key_tell(key, found);
             found->replayed = 1;
 
@@ -111,10 +125,12 @@ ngx_completion_keys_look(ngx_completion_zone_t *zone,
         return NULL;
     }
 
-    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
+    if (!(key->flags & NGX_COMPLETION_KEY_FOLLOWER)) {
+        cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
-    ngx_queue_remove(&key->queue);
-    ngx_queue_insert_tail(cached, &key->queue);
+        ngx_queue_remove(&key->queue);
+        ngx_queue_insert_tail(cached, &key->queue);
+    }
 
     ngx_completion_key_tell(key, found);
 
@@ -259,8 +275,7 @@ ngx_completion_keys_follow(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t     *key;
     ngx_completion_submit_sh_t  *submit;
 
-    flags = NGX_COMPLETION_KEY_FOLLOWER
-            |(cached->flags & NGX_COMPLETION_KEY_SHARED);
+    flags = cached->flags & NGX_COMPLETION_KEY_SHARED;
     submit = NULL;
 
     if (cached->state == NGX_COMPLETION_KEY_UNDERWAY) {
@@ -272,10 +287,22 @@ ngx_completion_keys_follow(ngx_completion_zone_t *zone,
 
     *key = *cached;
     ngx_completion_key_add(zone, key, &keys->idempotency, flags, submit);
+    ngx_completion_key_follows(zone, key, keys->owner);
+}
 
+
+/* it is one of those that anything else may displace */
+
+static void
+ngx_completion_key_follows(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, uint32_t owner)
+{
+    key->flags |= NGX_COMPLETION_KEY_FOLLOWER;
+
+    ngx_queue_remove(&key->queue);
     ngx_queue_insert_tail(&zone->sh->followers, &key->queue);
 
-    key->node.key = keys->owner;
+    key->node.key = owner;
     ngx_rbtree_insert(&zone->sh->owners, &key->node);
 
     zone->sh->nfollowers++;
@@ -288,7 +315,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks)
 {
     ngx_uint_t                i, flags;
-    ngx_queue_t              *cached;
     ngx_completion_key_t     *asked[3];
     ngx_completion_key_sh_t  *key;
 
@@ -296,7 +322,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     asked[1] = &keys->cache;
     asked[2] = &keys->orphan;
     flags = keys->shared ? NGX_COMPLETION_KEY_SHARED : 0;
-    cached = &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED];
 
     for (i = 0; i < 3; i++) {
 
@@ -320,7 +345,6 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
             key->expires = ngx_current_msec
                            + ngx_completion_ms(zone->lifetime);
             key->holders = (asked[i] == &keys->orphan);
-            ngx_queue_insert_tail(cached, &key->queue);
         }
     }
 }
@@ -332,15 +356,12 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 {
     ngx_msec_t                news;
     ngx_uint_t                joined;
-    ngx_completion_key_sh_t  *key, *next;
+    ngx_completion_key_sh_t  *key;
 
     news = ngx_current_msec + NGX_COMPLETION_KEY_NEWS;
 
-    for (key = submit->keys; key; key = next) {
-        next = key->sibling;
-        key->sibling = NULL;
-        key->link = NULL;
-
+    while ((key = submit->keys) != NULL) {
+        ngx_completion_key_unlink(key);
         ngx_completion_zone_note(zone, ngx_completion_key_hash(key->name));
 
         key->state = end->state;
@@ -348,30 +369,139 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
         key->known = ngx_current_msec;
         joined = key->flags & NGX_COMPLETION_KEY_JOINED;
 
-        if (end->state == NGX_COMPLETION_KEY_NONE
-            || (ngx_completion_key_refused(key) && !joined))
+        if (end->outcome == NGX_COMPLETION_OK
+            && end->state != NGX_COMPLETION_KEY_NONE)
         {
-            ngx_completion_key_delete(zone, key);
-            continue;
-        }
-
-        /* it may have taken longer than the key was to live */
-
-        if (joined) {
-            key->expires = ngx_completion_key_refused(key)
-                               ? news : ngx_completion_later(key->expires,
-                                                             news);
-        }
-
-        if (end->outcome == NGX_COMPLETION_OK) {
             ngx_completion_key_lead(zone, key, &end->id);
 
         } else {
             key->submitted = end->retry_after;
         }
+
+        if (end->state == NGX_COMPLETION_KEY_NONE
+            || (ngx_completion_key_refused(key) && !joined))
+        {
+            ngx_completion_key_delete(zone, key);
+
+        } else if (ngx_completion_key_refused(key)) {
+            key->expires = news;
+
+            if (key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+                && !(key->flags & NGX_COMPLETION_KEY_FOLLOWER))
+            {
+                ngx_completion_key_follows(zone, key, 0);
+            }
+
+        } else if (joined) {
+
+            /* it may have taken longer than the key was to live */
+
+            key->expires = ngx_completion_later(key->expires, news);
+        }
+    }
+}
+
+
+void
+ngx_completion_keys_late(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
+    void *chunk)
+{
+    ngx_completion_key_sh_t  *key, *cached;
+
+    key = ngx_completion_key_doubted(zone, &keys->idempotency, lease);
+    cached = ngx_completion_key_doubted(zone, &keys->cache, lease);
+
+    if (end->outcome != NGX_COMPLETION_OK) {
+
+        /* it was not accepted: whoever comes next may send it */
+
+        if (key) {
+            ngx_completion_key_delete(zone, key);
+        }
+
+        if (cached) {
+            ngx_completion_key_delete(zone, cached);
+        }
+
+        return;
     }
 
-    submit->keys = NULL;
+    if (key) {
+        ngx_completion_key_lead(zone, key, &end->id);
+    }
+
+    if (cached == NULL && chunk
+        && ngx_completion_key_match(zone, &keys->cache, 0) == NULL)
+    {
+        cached = chunk;
+        chunk = NULL;
+
+        cached->lease = (uint32_t) lease;
+        ngx_completion_key_add(zone, cached, &keys->cache,
+                               keys->shared ? NGX_COMPLETION_KEY_CACHE
+                                              |NGX_COMPLETION_KEY_SHARED
+                                            : NGX_COMPLETION_KEY_CACHE,
+                               NULL);
+    }
+
+    if (cached) {
+        cached->expires = ngx_current_msec + ngx_completion_ms(zone->lifetime);
+        ngx_completion_key_lead(zone, cached, &end->id);
+    }
+
+    if (chunk) {
+        ngx_slab_free_locked(zone->shpool, chunk);
+    }
+}
+
+
+/* that of a submit whose sender was thought to be dead */
+
+static ngx_completion_key_sh_t *
+ngx_completion_key_doubted(ngx_completion_zone_t *zone,
+    ngx_completion_key_t *name, uint64_t lease)
+{
+    ngx_completion_key_sh_t  *key;
+
+    key = name->ttl ? ngx_completion_key_match(zone, name, lease) : NULL;
+
+    return (key && key->lease == (uint32_t) lease
+            && key->state == NGX_COMPLETION_KEY_ENDED
+            && key->outcome == NGX_COMPLETION_OUTCOME_UNKNOWN)
+               ? key : NULL;
+}
+
+
+/* of a follower, whose sender does not know its name */
+
+static void
+ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key, ngx_completion_keys_t *keys)
+{
+    ngx_completion_id_t       id;
+    ngx_completion_key_sh_t  *cached;
+
+    if (!(key->flags & NGX_COMPLETION_KEY_FOLLOWER)
+        || key->state != NGX_COMPLETION_KEY_ENDED
+        || key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+        || keys->cache.ttl == 0)
+    {
+        return;
+    }
+
+    cached = ngx_completion_key_match(zone, &keys->cache, key->lease);
+
+    if (cached && cached->lease == key->lease
+        && cached->state == NGX_COMPLETION_KEY_ENDED
+        && cached->outcome == NGX_COMPLETION_OK)
+    {
+        id.upstream.data = cached->u.id;
+        id.upstream.len = cached->len;
+        id.submitted = cached->submitted;
+
+        ngx_completion_key_lead(zone, key, &id);
+    }
 }
 
 
@@ -379,6 +509,9 @@ static void
 ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_id_t *id)
 {
+    key->state = NGX_COMPLETION_KEY_ENDED;
+    key->outcome = NGX_COMPLETION_OK;
+    key->known = ngx_current_msec;
     key->submitted = id->submitted;
     key->len = id->upstream.len;
     ngx_memcpy(key->u.id, id->upstream.data, key->len);
@@ -472,7 +605,21 @@ void
 ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
 {
     ngx_uint_t                n;
+    ngx_queue_t              *kept;
     ngx_completion_key_sh_t  *key, *next;
+
+    kept = &zone->sh->kept;
+
+    for (n = 0; n < NGX_COMPLETION_KEY_SWEEP && !ngx_queue_empty(kept); n++) {
+        key = ngx_queue_data(ngx_queue_head(kept), ngx_completion_key_sh_t,
+                             queue);
+
+        if (!ngx_completion_key_expired(key)) {
+            break;
+        }
+
+        ngx_completion_key_delete(zone, key);
+    }
 
     for (n = 0; n < NGX_COMPLETION_KEY_SWEEP; n++) {
 
@@ -481,9 +628,7 @@ ngx_completion_keys_sweep(ngx_completion_zone_t *zone)
         for ( /* void */ ; key; key = next) {
             next = key->next;
 
-            if (key->state != NGX_COMPLETION_KEY_UNDERWAY
-                && ngx_completion_left(key->expires) <= 0)
-            {
+            if (ngx_completion_key_expired(key)) {
                 ngx_completion_key_delete(zone, key);
             }
         }
@@ -625,7 +770,14 @@ ngx_completion_key_add(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *k, ngx_completion_key_t *key, ngx_uint_t flags,
     ngx_completion_submit_sh_t *submit)
 {
+    ngx_queue_t               *queue;
     ngx_completion_key_sh_t  **bucket;
+
+    queue = (flags & NGX_COMPLETION_KEY_CACHE)
+                ? &zone->sh->lists[NGX_COMPLETION_METRICS_CACHED]
+                : &zone->sh->kept;
+
+    ngx_queue_insert_tail(queue, &k->queue);
 
     ngx_memcpy(k->name, key->name, NGX_COMPLETION_KEY_DIGEST);
     ngx_memcpy(k->request, key->request, NGX_COMPLETION_KEY_DIGEST);
@@ -672,9 +824,7 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
 
     zone->sh->nkeys[key->flags & NGX_COMPLETION_KEY_CACHE]--;
 
-    if (key->flags & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_FOLLOWER)) {
-        ngx_queue_remove(&key->queue);
-    }
+    ngx_queue_remove(&key->queue);
 
     if (key->flags & NGX_COMPLETION_KEY_FOLLOWER) {
         ngx_rbtree_delete(&zone->sh->owners, &key->node);
@@ -685,15 +835,28 @@ ngx_completion_key_delete(ngx_completion_zone_t *zone,
         ngx_rbtree_delete(&zone->sh->led, &key->node);
     }
 
-    if (key->link) {
-        *key->link = key->sibling;
+    ngx_completion_key_unlink(key);
+    ngx_slab_free_locked(zone->shpool, key);
+}
 
-        if (key->sibling) {
-            key->sibling->link = key->link;
-        }
+
+/* from the others of its submit, if that is under way */
+
+static void
+ngx_completion_key_unlink(ngx_completion_key_sh_t *key)
+{
+    if (key->link == NULL) {
+        return;
     }
 
-    ngx_slab_free_locked(zone->shpool, key);
+    *key->link = key->sibling;
+
+    if (key->sibling) {
+        key->sibling->link = key->link;
+    }
+
+    key->link = NULL;
+    key->sibling = NULL;
 }
 
 

@@ -45,7 +45,7 @@ static ngx_uint_t ngx_completion_record_end(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
-    ngx_completion_id_t *id, ngx_uint_t model)
+    ngx_completion_keys_t *keys, ngx_completion_id_t *id, ngx_uint_t model)
 {
     uint32_t                     hash;
     ngx_int_t                    rc;
@@ -58,12 +58,27 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     chunks = NULL;
     hash = ngx_completion_zone_hash(&id->upstream);
 
+    ngx_memzero(&end, sizeof(ngx_completion_found_t));
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.id = *id;
+
     ngx_completion_zone_lock(zone);
 
     submit = ngx_completion_line_find(zone, lease);
+
+    if (submit == NULL && keys) {
+
+        if (keys->cache.ttl) {
+            (void) ngx_completion_room_take(zone, 1, &chunks);
+        }
+
+        ngx_completion_keys_late(zone, keys, lease, &end, chunks);
+        chunks = NULL;
+    }
+
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
-    /* without a submit: the zone was made anew meanwhile */
+    /* without a submit: its lease has ended, or the zone was made anew */
 
     if (submit == NULL && record == NULL
         && ngx_completion_room_take(zone, 1, &chunks) != NGX_OK)
@@ -73,10 +88,6 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     }
 
     if (submit) {
-        ngx_memzero(&end, sizeof(ngx_completion_found_t));
-        end.state = NGX_COMPLETION_KEY_ENDED;
-        end.id = *id;
-
         ngx_completion_keys_settle(zone, submit, &end);
         ngx_completion_line_leave(zone, submit);
 
@@ -153,6 +164,21 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     ngx_completion_zone_unlock(zone);
 
     return record ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_msec_t
+ngx_completion_zone_room(ngx_completion_zone_t *zone)
+{
+    ngx_msec_t  ms;
+
+    ngx_completion_zone_lock(zone);
+
+    ms = ngx_completion_room_comes(zone);
+
+    ngx_completion_zone_unlock(zone);
+
+    return ms;
 }
 
 

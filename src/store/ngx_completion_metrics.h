@@ -30,9 +30,9 @@
 
 /* what had to go to make room */
 #define NGX_COMPLETION_EVICTION_LIST(X)                                       \
+    X(MISSING,  "missing")                                                    \
     X(RESULT,   "result")                                                     \
     X(FINISHED, "finished")                                                   \
-    X(MISSING,  "missing")                                                    \
     X(CACHED,   "cache")                                                      \
     X(PENDING,  "pending")
 

@@ -126,7 +126,7 @@ ngx_completion_zone_look(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
-    ngx_completion_found_t *found)
+    ngx_completion_keys_t *keys, ngx_completion_found_t *found)
 {
     ngx_int_t                    rc;
     ngx_completion_submit_sh_t  *submit;
@@ -138,6 +138,9 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
     if (submit) {
         ngx_completion_keys_settle(zone, submit, found);
         ngx_completion_line_drop(zone, submit);
+
+    } else if (keys && found->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN) {
+        ngx_completion_keys_late(zone, keys, lease, found, NULL);
     }
 
     rc = ngx_completion_turn_call(zone);

@@ -10,6 +10,7 @@
 
 #define NGX_COMPLETION_PASSING_TIME   60000
 #define NGX_COMPLETION_READING_TIME   1000
+#define NGX_COMPLETION_ROOM_TIME      3600000
 
 
 /* no id of it verifies any more */
@@ -22,6 +23,8 @@
     ngx_completion_metrics_add(&(zone)->metrics->evictions[list], 1)
 
 
+static void ngx_completion_room_unfollow(ngx_completion_zone_t *zone,
+    uint32_t owner);
 static ngx_int_t ngx_completion_room_evict(ngx_completion_zone_t *zone,
     ngx_uint_t *looks);
 static ngx_completion_key_sh_t *ngx_completion_room_cached(
@@ -103,8 +106,6 @@ void *
 ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
 {
     void                      *chunk;
-    ngx_rbtree_node_t         *own;
-    ngx_completion_key_sh_t   *oldest;
     ngx_completion_zone_sh_t  *sh;
 
     sh = zone->sh;
@@ -118,6 +119,20 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
         return chunk;
     }
 
+    ngx_completion_room_unfollow(zone, owner);
+
+    return ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
+}
+
+
+static void
+ngx_completion_room_unfollow(ngx_completion_zone_t *zone, uint32_t owner)
+{
+    ngx_rbtree_node_t         *own;
+    ngx_completion_key_sh_t   *oldest;
+    ngx_completion_zone_sh_t  *sh;
+
+    sh = zone->sh;
     own = ngx_completion_keys_first(&sh->owners, owner);
 
     oldest = own ? ngx_rbtree_data(own, ngx_completion_key_sh_t, node)
@@ -125,8 +140,6 @@ ngx_completion_room_follower(ngx_completion_zone_t *zone, uint32_t owner)
                                   ngx_completion_key_sh_t, queue);
 
     ngx_completion_room_drop(zone, oldest);
-
-    return ngx_slab_calloc_locked(zone->shpool, NGX_COMPLETION_CHUNK);
 }
 
 
@@ -268,6 +281,16 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
 
     ngx_completion_keys_sweep(zone);
 
+    /* a refusal becomes a follower without asking */
+
+    for (n = 0;
+         n < 2
+         && zone->sh->nfollowers > ngx_completion_followers_max(zone->sh);
+         n++)
+    {
+        ngx_completion_room_unfollow(zone, 0);
+    }
+
     for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
 
         if (list == NGX_COMPLETION_METRICS_CACHED) {
@@ -350,4 +373,60 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
            > ngx_completion_ms(zone->retention)
            && -ngx_completion_left(record->not_before)
               > NGX_COMPLETION_READING_TIME;
+}
+
+
+ngx_msec_t
+ngx_completion_room_comes(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                   list;
+    ngx_queue_t                 *head;
+    ngx_rbtree_t                *tree;
+    ngx_msec_int_t               left, first;
+    ngx_rbtree_node_t           *node;
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_record_sh_t  *record;
+    ngx_completion_submit_sh_t  *submit;
+
+    first = NGX_COMPLETION_ROOM_TIME;
+    head = &zone->sh->kept;
+
+    if (!ngx_queue_empty(head)) {
+        key = ngx_queue_data(ngx_queue_head(head), ngx_completion_key_sh_t,
+                             queue);
+
+        if (key->state != NGX_COMPLETION_KEY_UNDERWAY) {
+            first = ngx_min(first, ngx_completion_left(key->expires));
+        }
+    }
+
+    tree = &zone->sh->submits;
+
+    if (tree->root != tree->sentinel) {
+        node = ngx_rbtree_min(tree->root, tree->sentinel);
+        submit = ngx_rbtree_data(node, ngx_completion_submit_sh_t, node);
+
+        first = ngx_min(first, ngx_completion_left(submit->lease_end));
+    }
+
+    for (list = 0; list < NGX_COMPLETION_METRICS_EVICTIONS; list++) {
+        head = &zone->sh->lists[list];
+
+        if (list == NGX_COMPLETION_METRICS_CACHED || ngx_queue_empty(head)) {
+            continue;
+        }
+
+        record = ngx_queue_data(ngx_queue_head(head),
+                                ngx_completion_record_sh_t, queue);
+
+        left = ngx_completion_left(record->wanted);
+
+        if (ngx_completion_record_leased(record)) {
+            left = ngx_max(left, ngx_completion_left(record->lease_end));
+        }
+
+        first = ngx_min(first, left);
+    }
+
+    return ngx_max(first, 1);
 }

@@ -11,6 +11,15 @@
 #define NGX_COMPLETION_LASTING_ALIGN  64
 
 
+/* a zone that was in use once; the master remembers it */
+typedef struct ngx_completion_zone_known_s  ngx_completion_zone_known_t;
+
+struct ngx_completion_zone_known_s {
+    ngx_completion_zone_known_t  *next;
+    ngx_str_t                     name;
+};
+
+
 static ngx_int_t ngx_completion_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_completion_zone_check(ngx_completion_zone_t *zone);
@@ -18,6 +27,11 @@ static void ngx_completion_zone_rates(ngx_completion_zone_t *zone);
 static ngx_int_t ngx_completion_zone_make(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_rebuild(ngx_completion_zone_t *zone);
 static void ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone);
+static ngx_uint_t ngx_completion_zone_was_there(ngx_str_t *name);
+static void ngx_completion_zone_remember(ngx_str_t *name, ngx_log_t *log);
+
+
+static ngx_completion_zone_known_t  *ngx_completion_zones_known;
 
 
 ngx_completion_zone_t *
@@ -138,6 +152,8 @@ ngx_completion_zone_apply(ngx_completion_zone_t *zone)
     ngx_completion_zone_rates(zone);
 
     ngx_completion_zone_unlock(zone);
+
+    ngx_completion_zone_remember(&zone->shm_zone->shm.name, ngx_cycle->log);
 }
 
 
@@ -207,6 +223,7 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
         ngx_queue_init(&sh->lines[i]);
     }
 
+    ngx_queue_init(&sh->kept);
     ngx_queue_init(&sh->followers);
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);
@@ -315,6 +332,55 @@ ngx_completion_zone_replaced(ngx_shm_zone_t *shm_zone)
             }
         }
     }
+
+    if (ngx_completion_zone_was_there(&shm_zone->shm.name)) {
+        ngx_log_error(NGX_LOG_WARN, shm_zone->shm.log, 0,
+                      "zone \"%V\" starts empty because an earlier reload took "
+                      "its provider away: ids stay valid, idempotency keys are "
+                      "forgotten, and what is repeated under one is paid again",
+                      &shm_zone->shm.name);
+    }
+}
+
+
+static ngx_uint_t
+ngx_completion_zone_was_there(ngx_str_t *name)
+{
+    ngx_completion_zone_known_t  *known;
+
+    for (known = ngx_completion_zones_known; known; known = known->next) {
+
+        if (known->name.len == name->len
+            && ngx_strncmp(known->name.data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_completion_zone_remember(ngx_str_t *name, ngx_log_t *log)
+{
+    ngx_completion_zone_known_t  *known;
+
+    if (ngx_completion_zone_was_there(name)) {
+        return;
+    }
+
+    known = ngx_alloc(sizeof(ngx_completion_zone_known_t) + name->len, log);
+    if (known == NULL) {
+        return;
+    }
+
+    known->name.len = name->len;
+    known->name.data = (u_char *) (known + 1);
+    ngx_memcpy(known->name.data, name->data, name->len);
+
+    known->next = ngx_completion_zones_known;
+    ngx_completion_zones_known = known;
 }
 
 

@@ -243,21 +243,32 @@ ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
 
 /*
+ * Where there was no room: ms until the first of what must not go for another
+ * may, as far as the heads of lists tell; an hour at most.
+ */
+ngx_msec_t ngx_completion_zone_room(ngx_completion_zone_t *zone);
+
+/*
  * The submit was refused, or nobody knows: its record goes, and those who
- * joined it are told (found->state, outcome, retry_after).  NGX_OK: another
- * one was called, as by _call(); or NGX_DONE.
+ * joined it are told (found->state, outcome, retry_after).  The keys (may be
+ * NULL) are those that it was reserved with: if its lease has ended meanwhile,
+ * what they came to is not unknown any more.  NGX_OK: another one was called,
+ * as by _call(); or NGX_DONE.
  */
 ngx_int_t ngx_completion_zone_release(ngx_completion_zone_t *zone,
-    uint64_t lease, ngx_completion_found_t *found);
+    uint64_t lease, ngx_completion_keys_t *keys,
+    ngx_completion_found_t *found);
 
 /*
  * The submit was accepted under this id: its record is found by it from now
  * on, pending, and leased to the caller who is to _store() what upstream
  * said.  If the id is known already, that record is the one.  NGX_OK;
  * NGX_DECLINED: no room; NGX_BUSY: leased to somebody else, all is well.
+ * The keys are as above.
  */
 ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
-    uint64_t lease, ngx_completion_id_t *id, ngx_uint_t model);
+    uint64_t lease, ngx_completion_keys_t *keys, ngx_completion_id_t *id,
+    ngx_uint_t model);
 
 
 /* The hold of a request on what it may leave behind as an orphan. */

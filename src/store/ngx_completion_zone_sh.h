@@ -195,7 +195,8 @@ struct ngx_completion_key_sh_s {
     u_char                       name[NGX_COMPLETION_KEY_DIGEST];
     u_char                       request[NGX_COMPLETION_KEY_DIGEST];
     ngx_queue_t                  queue;     /* of the cache: the least recently
-                                               used first; of followers: the
+                                               used first; of followers, and
+                                               of those that are kept: the
                                                oldest first */
     ngx_rbtree_node_t            node;      /* of a follower, the key: its
                                                owner; of the cache, of one
@@ -227,7 +228,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_CACHE         0x01   /* and an index of counts */
 #define NGX_COMPLETION_KEY_SHARED        0x02
 #define NGX_COMPLETION_KEY_JOINED        0x04   /* somebody is to be told */
-#define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays */
+#define NGX_COMPLETION_KEY_FOLLOWER      0x08   /* another request pays, or
+                                                   nobody does */
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
@@ -318,6 +320,7 @@ struct ngx_completion_zone_sh_s {
     uint32_t                     mask;      /* of both */
     uint32_t                     sweep;     /* the bucket of keys to sweep */
     ngx_queue_t                  deleted;   /* records; they never make room */
+    ngx_queue_t                  kept;      /* keys that were paid for */
     ngx_queue_t                  followers; /* these before all lists */
     ngx_rbtree_t                 owners;    /* of followers; an owner's
                                                oldest stands first */
@@ -373,6 +376,9 @@ void *ngx_completion_room_asked(ngx_completion_zone_t *zone);
 void *ngx_completion_room_follower(ngx_completion_zone_t *zone,
     uint32_t owner);
 
+/* In how many ms there may be some, where there is none. */
+ngx_msec_t ngx_completion_room_comes(ngx_completion_zone_t *zone);
+
 /* Drops what has outlived its time, a few records a call. */
 void ngx_completion_room_expire(ngx_completion_zone_t *zone);
 
@@ -401,6 +407,15 @@ void ngx_completion_keys_link(ngx_completion_zone_t *zone,
 /* How it ended, for all that go by it; NGX_COMPLETION_KEY_NONE forgets them. */
 void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_found_t *end);
+
+/*
+ * The same of one that was given up, as its sender was thought to be dead, and
+ * now knows better: those that are in doubt.  The chunk, or NULL, is for an
+ * entry of the cache that is gone.
+ */
+void ngx_completion_keys_late(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
+    void *chunk);
 
 /*
  * How the operation of a record ended: entries of the cache that lead to it

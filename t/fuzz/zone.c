@@ -35,6 +35,7 @@ typedef struct {
     uint64_t     lease;
     ngx_msec_t   end;          /* of the lease */
     ngx_uint_t   key;
+    ngx_completion_keys_t  by;
 } slot_t;
 
 typedef struct {
@@ -175,6 +176,7 @@ reserve(slot_t *slot, u_char with)
     if (rc == NGX_OK) {
         slot->state = RESERVED;
         slot->key = n;
+        slot->by = by;
         slot->end = ngx_current_msec + LEASE + GRACE
                     + (delay ? zone->submit_queue_time : 0);
         HOLDS(delay <= zone->submit_queue_time);
@@ -220,7 +222,8 @@ submit_step(slot_t *slot, u_char what, u_char with)
         }
 
     } else if (what == 2 && slot->state == SENT) {
-        rc = ngx_completion_zone_accept(zone, slot->lease, &id, with);
+        rc = ngx_completion_zone_accept(zone, slot->lease, &slot->by, &id,
+                                        with);
         HOLDS(rc == NGX_OK || rc == NGX_BUSY || rc == NGX_DECLINED);
 
         if (rc == NGX_OK) {
@@ -240,7 +243,7 @@ submit_step(slot_t *slot, u_char what, u_char with)
                       ? NGX_COMPLETION_OUTCOME_UNKNOWN
                       : NGX_COMPLETION_QUOTA_EXCEEDED;
 
-        ngx_completion_zone_release(zone, slot->lease, &end);
+        ngx_completion_zone_release(zone, slot->lease, &slot->by, &end);
 
         if (slot->key < KEYS && slot->state == SENT
             && end.outcome == NGX_COMPLETION_QUOTA_EXCEEDED)

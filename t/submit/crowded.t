@@ -20,6 +20,9 @@ $t->run($t->http_conf(<<'EOC'));
 completion_async_provider crowded {
     zone crowded 256k; poll_interval 100ms 200ms; poll_rate 1000r/s; %%PROVIDER%%
 }
+completion_async_provider full {
+    zone full 64k; poll_interval 100ms 200ms; poll_rate 1000r/s; %%PROVIDER%%
+}
 completion_async_provider endless { zone endless 1m; deadline 1s; %%PROVIDER%% }
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -28,6 +31,7 @@ server {
     completion_async_cache 1h shared;
 
     location /crowded { completion_async crowded; }
+    location /full    { completion_async full; completion_async_cache off; }
     location /endless { completion_async endless; }
 }
 EOC
@@ -70,6 +74,20 @@ subtest 'the cache, in a full zone' => sub {
     $r = $t->poll_until_done($r->header('Location'));
     is $r->json->{response}{alternatives}[0]{message}{text}, "echo: $texts[0]",
         'and have their result, by a poll';
+};
+
+
+subtest 'a zone full of keys says for how long it is' => sub {
+    my ($n, $r) = (0);
+    my @headers = ('Content-Type' => 'text/plain', 'Idempotency-Key');
+
+    # the last of what may go goes first
+    ok wait_until(sub {
+        $r = $t->request(POST => '/full', headers => { @headers, 'key-' . ++$n }, body => 'text');
+        return $r->{status} != 202 && $r->header('Retry-After') > 60;
+    }, 20), 'not for a second only';
+    is $r->json->{code}, 'zone_full', 'there is no room';
+    cmp_ok $r->header('Retry-After'), '<=', 3600, 'an hour at most';
 };
 
 

@@ -67,7 +67,7 @@ changes(const char *name, ngx_uint_t now)
         ngx_completion_zone_decide(zone, &text, NGX_COMPLETION_CANCELLED);
 
     } else {
-        ngx_completion_zone_accept(zone, 999, &id, 1);
+        ngx_completion_zone_accept(zone, 999, NULL, &id, 1);
     }
 
     return ngx_completion_zone_hash(&text);

@@ -688,6 +688,21 @@ test_joined_anew(void)
     ok(is_told(&b, NGX_COMPLETION_OUTCOME_UNKNOWN,
                NGX_COMPLETION_SOURCE_JOINED),
        "what may have been sent is not sent again");
+
+    stub_answers(post(), 200, PENDING("d7q1"));
+    starts_keyed(&b, "k", "text");
+    ok(b.rc == NGX_DONE && is_told(&b, NGX_COMPLETION_OK,
+                                   NGX_COMPLETION_SOURCE_REPLAYED),
+       "unless it comes back, and knows what became of it");
+
+    starts_keyed(&a, "l", "text");
+    stub_sends(post());
+    starts_keyed(&b, "l", "text");
+    ngx_current_msec += 16000;
+    shim_passes(1000);
+    stub_answers(post(), 503, "{}");
+    starts_keyed(&b, "l", "text");
+    is_int(b.rc, NGX_OK, "or that nothing did");
     ok(service_ended(), "nothing is left");
 }
 

@@ -72,7 +72,7 @@ begins(ngx_uint_t adopted)
     pool = ngx_create_pool(1024, &shim_log);
 
     if (!adopted) {
-        ngx_completion_zone_accept(zone, 999, &id, 1);
+        ngx_completion_zone_accept(zone, 999, NULL, &id, 1);
         ngx_completion_zone_yield(zone, &id.upstream, 999);
     }
 

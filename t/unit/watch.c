@@ -275,7 +275,7 @@ static void
 test_cancel(void)
 {
     begins(0);
-    ngx_completion_zone_accept(zone, 999, &id, 1);
+    ngx_completion_zone_accept(zone, 999, NULL, &id, 1);
 
     is_int(ngx_completion_operation_cancel(&service, &id, pool, &view), NGX_OK,
            "our word stands at once");
@@ -292,7 +292,7 @@ test_cancel(void)
     ends();
 
     begins(0);
-    ngx_completion_zone_accept(zone, 999, &id, 1);
+    ngx_completion_zone_accept(zone, 999, NULL, &id, 1);
     shim_cut();
     ngx_completion_operation_cancel(&service, &id, pool, &view);
     ok(get("d7q1:cancel") == NULL, "cut: nobody is asked");

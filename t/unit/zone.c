@@ -270,7 +270,7 @@ test_cache(void)
     ok(found.lease == lease && found.replayed, "goes by the same submit");
 
     ngx_completion_zone_fence(zone, lease);
-    ngx_completion_zone_accept(zone, lease, &id, 0);
+    ngx_completion_zone_accept(zone, lease, NULL, &id, 0);
 
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "a later one");
     ok(found.state == NGX_COMPLETION_KEY_ENDED
@@ -334,7 +334,7 @@ test_room(void)
         sprintf(text, "op%d", (int) i);
         id.upstream = str(text);
         id.submitted = ngx_time();
-        ngx_completion_zone_accept(zone, ++lease, &id, 0);
+        ngx_completion_zone_accept(zone, ++lease, NULL, &id, 0);
 
         memset(&update, 0, sizeof(update));
         update.state = NGX_COMPLETION_COMPLETED;
@@ -399,7 +399,7 @@ accepted(uint64_t lease, const char *name)
 {
     ngx_completion_id_t  id = { str(name), ngx_time(), 0 };
 
-    ngx_completion_zone_accept(zone, lease, &id, 0);
+    ngx_completion_zone_accept(zone, lease, NULL, &id, 0);
 }
 
 
@@ -407,6 +407,40 @@ static ngx_uint_t
 evicted(ngx_completion_metrics_eviction_e kind)
 {
     return zone->metrics->evictions[kind];
+}
+
+
+/* one that has gone is asked for, and found so */
+
+static void
+adopt(ngx_completion_id_t *id, found_e found)
+{
+    char                  name[8];
+    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due;
+
+    id->submitted = ngx_time();
+    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_want(zone, &id->upstream, 1000);
+    ngx_completion_zone_take(zone, &due, &wait);
+
+    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
+    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
+}
+
+
+/* as if it had been evicted */
+
+static void
+forget(const char *name)
+{
+    ngx_str_t  id = str(name);
+
+    ngx_shmtx_lock(&shim_slab.mutex);
+    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
+                                               ngx_completion_zone_hash(&id)));
+    ngx_shmtx_unlock(&shim_slab.mutex);
 }
 
 
@@ -452,7 +486,7 @@ test_full(void)
     is_int(reserve(0, 0, &lease, &found), NGX_OK, "nothing was kept of it");
 
     id.submitted = ngx_time();
-    is_int(ngx_completion_zone_accept(zone, 77, &id, 0), NGX_DECLINED,
+    is_int(ngx_completion_zone_accept(zone, 77, NULL, &id, 0), NGX_DECLINED,
            "nor for what an older zone had sent");
 
     /* an adopted one that upstream does not know goes, and is counted */
@@ -510,15 +544,15 @@ test_full(void)
     is_int(ngx_completion_zone_known(zone, &keys, 0, &found), NGX_OK,
            "and which is not known then");
 
-    /* who joined it and was refused is told, however full it is */
+    /* who joined what may have been paid is told, however full it is */
 
     make(65536, 50);
     reserve(0, 1, &lease, &found);
     reserve(2, 1, &other, &found);
     memset(&found, 0, sizeof(found));
     found.state = NGX_COMPLETION_KEY_ENDED;
-    found.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
-    ngx_completion_zone_release(zone, lease, &found);
+    found.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
+    ngx_completion_zone_release(zone, lease, NULL, &found);
     reserve(0, 1, &other, &found);
     fill(0);
     is_int(reserve(0, 0, &other, &found), NGX_OK, "a key that followed goes");
@@ -712,6 +746,156 @@ test_followers(void)
 }
 
 
+/* when it may be worth while to come again */
+
+static void
+test_until(void)
+{
+    uint64_t                lease;
+    ngx_completion_id_t     id = { str("asked"), 0, 0 };
+    ngx_completion_found_t  found;
+
+    make(65536, 50);
+    is_int(ngx_completion_zone_room(zone), 3600000,
+           "where nothing can go there is room in an hour, if at all");
+
+    reserve(1, 0, &lease, &found);
+    is_int(ngx_completion_zone_room(zone), 35000,
+           "a submit on its way goes with its lease");
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q1");
+    is_int(ngx_completion_zone_room(zone), zone->poll_lease,
+           "an operation with that of its poll");
+    update("d7q1", lease, PENDING, NULL);
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 1, "or at once");
+
+    id.submitted = ngx_time();
+    forget("d7q1");
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 60000,
+           "what somebody waits for when nobody does");
+    ngx_current_msec += 3600000 - 45000;
+    ngx_completion_zone_want(zone, &id.upstream, 60000);
+    is_int(ngx_completion_zone_room(zone), 45000,
+           "a key that was paid for when it ends");
+    fill(0);
+    is_int(reserve(0, 0, &lease, &found), NGX_DECLINED, "not before");
+    ngx_current_msec += 45000;
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, "and then there is room");
+}
+
+
+/* a submit that another request joined, and that nobody pays for */
+
+static void
+refuse(u_char key, u_char cache)
+{
+    uint64_t                lease, other;
+    ngx_completion_found_t  found;
+
+    memset(&found, 0, sizeof(found));
+    reserve(key, cache, &lease, &found);
+    reserve(key, cache, &other, &found);
+
+    memset(&found, 0, sizeof(found));
+    found.state = NGX_COMPLETION_KEY_ENDED;
+    found.outcome = NGX_COMPLETION_INVALID_REQUEST;
+    ngx_completion_zone_release(zone, lease, NULL, &found);
+}
+
+
+/* nothing that nobody pays for may keep another's, or a submit, out */
+
+static void
+is_free(const char *kind)
+{
+    char                    text[80];
+    uint64_t                lease;
+    ngx_str_t               id = ngx_string("paid");
+    ngx_completion_view_t   view;
+    ngx_completion_found_t  found;
+
+    sprintf(text, "%s: somebody's result is there", kind);
+    ok(ngx_completion_zone_read(zone, &id, 0, NULL, &view) == NGX_OK
+       && view.document.len == 2, text);
+
+    fill(0);
+    sprintf(text, "%s: a submit finds room", kind);
+    is_int(reserve(0, 0, &lease, &found), NGX_OK, text);
+}
+
+
+static void
+paid(size_t size)
+{
+    ngx_str_t  document = ngx_string("{}");
+
+    make(size, 50);
+    zone->poll_rate.n = 0;
+    ngx_completion_zone_apply(zone);
+    accepted(1000, "paid");
+    update("paid", 1000, FINAL, &document);
+}
+
+
+static void
+test_free(void)
+{
+    char                  text[16];
+    uint32_t              max;
+    ngx_uint_t            i;
+    ngx_completion_id_t   id;
+
+    /* refusals, which are news for ten seconds */
+
+    paid(65536);
+    max = zone->sh->capacity / 3 / 256;
+
+    for (i = 1; i < 4 * max && i < 250; i++) {
+        refuse(i, 0);
+    }
+
+    is_int(zone->sh->nfollowers, max + 1, "refusals take a quarter");
+    is_free("refused keys");
+
+    paid(24576);
+
+    for (i = 1; i < 128; i++) {
+        refuse(0, i);
+    }
+
+    is_free("refused requests that are equal");
+
+    /* what upstream does not know, for a minute */
+
+    paid(65536);
+
+    for (i = 0; i < 500; i++) {
+        sprintf(text, "miss%d", (int) i);
+        id.upstream = str(text);
+        adopt(&id, NOT_FOUND);
+    }
+
+    is_free("misses");
+
+    /* what was cancelled */
+
+    paid(65536);
+
+    for (i = 0; i < 100; i++) {
+        sprintf(text, "mark%d", (int) i);
+        accepted(i + 1, text);
+        id.upstream = str(text);
+        ngx_completion_zone_decide(zone, &id.upstream,
+                                   NGX_COMPLETION_CANCELLED);
+    }
+
+    is_free("cancels");
+}
+
+
 /* the quotas of a reload, for which nothing has to go */
 
 static void
@@ -723,6 +907,9 @@ test_quotas(void)
     ngx_completion_rate_t  rate = { 100000, 3600000 };
 
     make(65536, 50);
+    ok(logged("starts empty because an earlier reload took its provider away"),
+       "one that was in use once");
+    shim_log_lines = 0;
     memset(large, 'x', sizeof(large));
     accepted(1, "d7q1");
     update("d7q1", 1, FINAL, &document);
@@ -780,40 +967,6 @@ test_asked(void)
     fill(0);
     is_int(ngx_completion_zone_adopt(zone, &third), NGX_DECLINED,
            "one that is to be asked for stays");
-}
-
-
-/* one that has gone is asked for, and found so */
-
-static void
-adopt(ngx_completion_id_t *id, found_e found)
-{
-    char                  name[8];
-    ngx_str_t             document = ngx_string("{\"id\":\"\"}");
-    ngx_msec_t            wait;
-    ngx_completion_due_t  due;
-
-    id->submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, id);
-    ngx_completion_zone_want(zone, &id->upstream, 1000);
-    ngx_completion_zone_take(zone, &due, &wait);
-
-    sprintf(name, "%.*s", (int) id->upstream.len, id->upstream.data);
-    update(name, due.lease, found, (found == FINAL) ? &document : NULL);
-}
-
-
-/* as if it had been evicted */
-
-static void
-forget(const char *name)
-{
-    ngx_str_t  id = str(name);
-
-    ngx_shmtx_lock(&shim_slab.mutex);
-    ngx_completion_record_delete(zone, ngx_completion_record_find(zone, &id,
-                                               ngx_completion_zone_hash(&id)));
-    ngx_shmtx_unlock(&shim_slab.mutex);
 }
 
 
@@ -1405,7 +1558,7 @@ test_refused(void)
     end.state = NGX_COMPLETION_KEY_ENDED;
     end.outcome = NGX_COMPLETION_QUOTA_EXCEEDED;
     end.retry_after = 3000;
-    ngx_completion_zone_release(zone, lease, &end);
+    ngx_completion_zone_release(zone, lease, NULL, &end);
 
     memset(&found, 0, sizeof(found));
     is_int(reserve(1, 0, &other, &found), NGX_OK,
@@ -1417,7 +1570,7 @@ test_refused(void)
     reserve(1, 0, &lease, &found);
     reserve(1, 0, &other, &found);
     ok(found.lease == lease, "one joined, and stalls");
-    ngx_completion_zone_release(zone, lease, &end);
+    ngx_completion_zone_release(zone, lease, NULL, &end);
     is_int(reserve(1, 0, &other, &end), NGX_OK, "another pays under the key");
     ngx_completion_zone_fence(zone, other);
     accepted(other, "d7q1");
@@ -1430,6 +1583,124 @@ test_refused(void)
            NGX_DONE,
            "what was paid meanwhile");
     is_str(&found.id.upstream, "d7q1", "is not paid again");
+}
+
+
+/* what a submit was reserved with, as reserve() has it */
+
+static void
+truth(uint64_t lease, u_char key, u_char cache, const char *name)
+{
+    ngx_completion_id_t     id = { str(name ? name : ""), ngx_time(), 0 };
+    ngx_completion_keys_t   keys;
+    ngx_completion_found_t  end;
+
+    memset(&keys, 0, sizeof(keys));
+    keys.idempotency.ttl = key ? 3600 : 0;
+    keys.idempotency.name[0] = key;
+    keys.cache.ttl = cache ? 60 : 0;
+    keys.cache.name[0] = 0x80 + cache;
+
+    if (name) {
+        ngx_completion_zone_accept(zone, lease, &keys, &id, 0);
+        return;
+    }
+
+    memset(&end, 0, sizeof(end));
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.outcome = NGX_COMPLETION_UPSTREAM_UNAVAILABLE;
+    ngx_completion_zone_release(zone, lease, &keys, &end);
+}
+
+
+static void
+stalls(u_char key, u_char cache, uint64_t *lease)
+{
+    ngx_msec_t              wait;
+    ngx_completion_due_t    due;
+    ngx_completion_found_t  found;
+
+    memset(&found, 0, sizeof(found));
+    reserve(key, cache, lease, &found);
+    ngx_completion_zone_fence(zone, *lease);
+
+    if (key == 9) {
+        follow(1, 5, 0, &found);
+    }
+
+    ngx_current_msec += 36000;
+    ngx_completion_zone_take(zone, &due, &wait);
+}
+
+
+/* a worker that stood still behind its fence, and then hears of its submit */
+
+static void
+test_late(void)
+{
+    size_t                  used;
+    uint64_t                lease, other;
+    ngx_completion_found_t  found;
+
+    make(65536, 50);
+    memset(&found, 0, sizeof(found));
+
+    stalls(1, 0, &lease);
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "of one that stands still");
+    is_int(found.outcome, NGX_COMPLETION_OUTCOME_UNKNOWN, "nobody knows");
+    truth(lease + 1, 1, 0, "wrong");
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "but its sender");
+    is_int(found.outcome, NGX_COMPLETION_OUTCOME_UNKNOWN, "alone");
+    truth(lease, 1, 0, "d7q1");
+    is_int(reserve(1, 0, &other, &found), NGX_DONE, "which hears the truth");
+    ok(is_accepted(&found) && found.replayed, "it was accepted");
+    is_str(&found.id.upstream, "d7q1", "under an id");
+
+    stalls(2, 0, &lease);
+    truth(lease, 2, 0, NULL);
+    is_int(reserve(2, 0, &other, &found), NGX_OK,
+           "or it was not, and may be sent");
+    used = shim_slab_used;
+    truth(lease, 2, 0, "d7q2");
+    is_int(reserve(2, 0, &lease, &found), NGX_DONE, "what is sent since then");
+    ok(found.state == NGX_COMPLETION_KEY_UNDERWAY && found.lease == other,
+       "is none of its business");
+    is_int(shim_slab_used, used + 256, "but its operation is watched");
+
+    /* by the cache alone */
+
+    stalls(0, 1, &lease);
+    truth(lease, 0, 1, "d7q3");
+    is_int(reserve(0, 1, &other, &found), NGX_DONE,
+           "an equal request finds it");
+    is_str(&found.id.upstream, "d7q3", "again");
+
+    stalls(0, 2, &lease);
+    is_int(reserve(0, 2, &other, &found), NGX_OK, "one that did not wait");
+    used = shim_slab_used;
+    truth(lease, 0, 2, "d7q4");
+    is_int(shim_slab_used, used + 256, "is the one to share");
+    is_int(reserve(0, 2, &lease, &found), NGX_DONE, "by others");
+    is_int(found.lease == other, 1, "from then on");
+
+    /* a key that had joined by it */
+
+    make(65536, 50);
+    stalls(9, 1, &lease);
+    ok(ngx_completion_zone_known(zone, &(ngx_completion_keys_t) {
+           .idempotency = { { 5, 0, 0, 0, 1 }, { 0 }, 3600 } }, 0, &found) == NGX_DONE
+       && found.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN,
+       "who joined by the cache does not know");
+    truth(lease, 9, 1, "d7q5");
+    ok(ngx_completion_zone_known(zone, &(ngx_completion_keys_t) {
+           .idempotency = { { 5, 0, 0, 0, 1 }, { 0 }, 3600 },
+           .cache = { { 0x81 }, { 0 }, 60 } }, 0, &found) == NGX_DONE
+       && is_accepted(&found) && found.replayed, "until it does");
+
+    stalls(0, 4, &lease);
+    fill(0);
+    truth(lease, 0, 4, "d7q6");
+    ok(!zone->sh->busy, "without room for it nothing is to be done");
 }
 
 
@@ -1476,10 +1747,13 @@ main(void)
     test_cache();
     test_room();
     test_refused();
+    test_late();
     test_adopted();
     test_full();
     test_followers();
     test_asked();
+    test_free();
+    test_until();
     test_quotas();
     test_gone();
     test_documents();
