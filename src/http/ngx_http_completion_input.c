@@ -152,6 +152,7 @@ ngx_http_completion_input_drop(ngx_http_completion_ctx_t *ctx)
 
     ngx_str_null(&ctx->input.body);
     ngx_str_null(&ctx->input.detail);
+    ngx_str_null(&ctx->input.param);
     ctx->input.members = NULL;
     ctx->dropped = 1;
 }
