@@ -320,8 +320,14 @@ ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     p = w->data + w->len;
 
     *p++ = '"';
-    p = escapes ? (u_char *) ngx_escape_json(p, value->data, value->len)
-                : ngx_cpymem(p, value->data, value->len);
+
+    if (escapes) {
+        p = (u_char *) ngx_escape_json(p, value->data, value->len);
+
+    } else if (value->len) {
+        p = ngx_cpymem(p, value->data, value->len);
+    }
+
     *p++ = '"';
 
     if (key) {
