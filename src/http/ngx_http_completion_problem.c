@@ -74,7 +74,7 @@ ngx_http_completion_problem(ngx_http_request_t *r,
     }
 
     if (answer.status == NGX_HTTP_UNAUTHORIZED
-        && ngx_http_completion_add_header(r, "WWW-Authenticate", "Bearer")
+        && ngx_http_completion_add_text(r, "WWW-Authenticate", "Bearer")
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -8,8 +8,6 @@
 
 static ngx_int_t ngx_http_completion_reply_late(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
-
-
 static ngx_table_elt_t *ngx_http_completion_reply_etag(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx);
 
@@ -138,8 +136,8 @@ ngx_http_completion_reply_headers(ngx_http_request_t *r,
 
     if (submitted && ctx->conf->face->negotiates) {
         failed |= !ngx_http_completion_add_joined(r, "Location",
-                                       &ctx->conf->uri, &ctx->capability,
-                                       &ngx_http_completion_nothing);
+                                             &ctx->conf->uri, &ctx->capability,
+                                             &ngx_http_completion_nothing);
     }
 
     if (shown && ctx->prefer.wait) {

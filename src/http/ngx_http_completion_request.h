@@ -270,17 +270,17 @@ ngx_table_elt_t *ngx_http_completion_add_header(ngx_http_request_t *r,
 ngx_table_elt_t *ngx_http_completion_push_header(ngx_http_request_t *r,
     const char *name, size_t len, ngx_str_t *value);
 
-/* Of three parts, or of a number between two; any of them may be nothing. */
+#define ngx_http_completion_add_text(r, name, text)                           \
+    ngx_http_completion_push_header(r, name, sizeof(name) - 1,                \
+                                    &(ngx_str_t) ngx_string(text))
+
+/* Of three parts that are put together; printing them costs more. */
+extern ngx_str_t  ngx_http_completion_nothing;
+
 ngx_table_elt_t *ngx_http_completion_add_joined(ngx_http_request_t *r,
     const char *name, ngx_str_t *before, ngx_str_t *text, ngx_str_t *after);
 ngx_table_elt_t *ngx_http_completion_add_number(ngx_http_request_t *r,
     const char *name, ngx_str_t *before, ngx_uint_t n, ngx_str_t *after);
-
-extern ngx_str_t  ngx_http_completion_nothing;
-
-#define ngx_http_completion_add_text(r, name, text)                           \
-    ngx_http_completion_push_header(r, name, sizeof(name) - 1,                \
-                                    &(ngx_str_t) ngx_string(text))
 
 /*
  * Of a Cache-Control that was added, or NULL: nginx's other modules find it

@@ -91,9 +91,9 @@ ngx_http_completion_send(ngx_http_request_t *r,
 
     if (retry_after
         && ngx_http_completion_add_number(r, "Retry-After",
-                                        &ngx_http_completion_nothing,
-                                        (retry_after + 999) / 1000,
-                                        &ngx_http_completion_nothing)
+                                          &ngx_http_completion_nothing,
+                                          (retry_after + 999) / 1000,
+                                          &ngx_http_completion_nothing)
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -200,51 +200,6 @@ ngx_http_completion_send_empty(ngx_http_request_t *r)
 }
 
 
-/* printing them costs more than all the rest of a header */
-
-ngx_table_elt_t *
-ngx_http_completion_add_joined(ngx_http_request_t *r, const char *name,
-    ngx_str_t *before, ngx_str_t *text, ngx_str_t *after)
-{
-    u_char     *p;
-    ngx_str_t   value;
-
-    value.len = before->len + text->len + after->len;
-    value.data = ngx_pnalloc(r->pool, value.len);
-
-    if (value.data == NULL) {
-        return NULL;
-    }
-
-    p = ngx_cpymem(value.data, before->data, before->len);
-    p = ngx_cpymem(p, text->data, text->len);
-    ngx_memcpy(p, after->data, after->len);
-
-    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
-}
-
-
-ngx_table_elt_t *
-ngx_http_completion_add_number(ngx_http_request_t *r, const char *name,
-    ngx_str_t *before, ngx_uint_t n, ngx_str_t *after)
-{
-    u_char     *p, digits[NGX_INT64_LEN];
-    ngx_str_t   number;
-
-    p = digits + NGX_INT64_LEN;
-
-    do {
-        *--p = (u_char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
-
-    number.data = p;
-    number.len = digits + NGX_INT64_LEN - p;
-
-    return ngx_http_completion_add_joined(r, name, before, &number, after);
-}
-
-
 ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     const char *fmt, ...)
@@ -296,6 +251,49 @@ ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
     h->value = *value;
 
     return h;
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_add_joined(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_str_t *text, ngx_str_t *after)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    value.len = before->len + text->len + after->len;
+    value.data = ngx_pnalloc(r->pool, value.len);
+
+    if (value.data == NULL) {
+        return NULL;
+    }
+
+    p = ngx_cpymem(value.data, before->data, before->len);
+    p = ngx_cpymem(p, text->data, text->len);
+    ngx_memcpy(p, after->data, after->len);
+
+    return ngx_http_completion_push_header(r, name, ngx_strlen(name), &value);
+}
+
+
+ngx_table_elt_t *
+ngx_http_completion_add_number(ngx_http_request_t *r, const char *name,
+    ngx_str_t *before, ngx_uint_t n, ngx_str_t *after)
+{
+    u_char     *p, digits[NGX_INT64_LEN];
+    ngx_str_t   number;
+
+    p = digits + NGX_INT64_LEN;
+
+    do {
+        *--p = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    number.data = p;
+    number.len = digits + NGX_INT64_LEN - p;
+
+    return ngx_http_completion_add_joined(r, name, before, &number, after);
 }
 
 

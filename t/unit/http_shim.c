@@ -60,6 +60,15 @@ shim_http_header(ngx_http_request_t *r, const char *name, const char *value)
 
 
 ngx_table_elt_t *
+ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
+    size_t len, ngx_str_t *value)
+{
+    return ngx_http_completion_add_header(r, name, "%.*s", (int) value->len,
+                                          value->data);
+}
+
+
+ngx_table_elt_t *
 ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
     const char *fmt, ...)
 {
