@@ -462,24 +462,13 @@ ngx_completion_record_unusable(ngx_completion_zone_t *zone,
 {
     ngx_int_t  rc;
 
-    if (record->state == NGX_COMPLETION_RECORD_FINAL) {
-        return ngx_completion_record_failed(zone, record, update);
-    }
-
-    rc = NGX_DONE;
-
-    if (record->state == NGX_COMPLETION_RECORD_UNKNOWN) {
-        ngx_completion_record_begin(zone, record);
-        rc = ngx_completion_record_changed(zone, record);
-    }
-
     /* one that is longer than may be does not become shorter */
 
-    if (!ngx_completion_record_doubted(record, update->state)
-        && update->state != NGX_COMPLETION_TOO_LARGE)
+    if (record->state == NGX_COMPLETION_RECORD_FINAL
+        || (!ngx_completion_record_doubted(record, update->state)
+            && update->state != NGX_COMPLETION_TOO_LARGE))
     {
-        (void) ngx_completion_record_failed(zone, record, update);
-        return rc;
+        return ngx_completion_record_failed(zone, record, update);
     }
 
     update->ended = 1;
@@ -501,7 +490,7 @@ static ngx_uint_t
 ngx_completion_record_doubted(ngx_completion_record_sh_t *record,
     ngx_completion_state_e verdict)
 {
-    if (record->state == NGX_COMPLETION_RECORD_PENDING
+    if (record->state != NGX_COMPLETION_RECORD_FINAL
         && record->verdict != verdict)
     {
         record->verdict = verdict;

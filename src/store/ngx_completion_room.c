@@ -363,8 +363,12 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
     }
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+
+        /* a doubt takes a minute to be believed */
+
         return -ngx_completion_left(record->created)
-               > NGX_COMPLETION_PASSING_TIME;
+               > NGX_COMPLETION_PASSING_TIME
+                 + (record->doubts ? NGX_COMPLETION_DOUBT_TIME : 0);
     }
 
     /* whoever it was fetched again for is still to read it */

@@ -163,7 +163,7 @@ ends(uint64_t lease)
     ngx_completion_found_t  end;
 
     memset(&end, 0, sizeof(end));
-    (void) ngx_completion_zone_release(zone, lease, &end);
+    (void) ngx_completion_zone_release(zone, lease, NULL, &end);
 }
 
 
