@@ -93,15 +93,6 @@ ngx_http_completion_add_header(ngx_http_request_t *r, const char *name,
 
 
 ngx_table_elt_t *
-ngx_http_completion_push_header(ngx_http_request_t *r, const char *name,
-    size_t len, ngx_str_t *value)
-{
-    return ngx_http_completion_add_header(r, name, "%.*s", (int) value->len,
-                                          value->data);
-}
-
-
-ngx_table_elt_t *
 ngx_http_completion_cache_control(ngx_http_request_t *r, ngx_table_elt_t *h)
 {
     return h;
