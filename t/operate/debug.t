@@ -232,7 +232,7 @@ subtest 'one that joins another' => sub {
 
 subtest 'a place in the line' => sub {
     accepted($_) for map { post_read('/slow') } 1, 2;
-    traced('the second', submit(qw(known starts quota)), submit(qw(quota time call)));
+    traced('the second', submit(qw(known starts quota)), submit(qw(quota news call)));
 };
 
 
