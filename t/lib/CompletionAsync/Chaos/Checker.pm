@@ -262,7 +262,9 @@ sub _submits ($self) {
         my $failed = $sent->[0]{cached} ? grep { _unclear($_) } @taken : 0;
         my $reruns = $sent->[0]{cached} ? $self->_outlived($sent, \@taken) : 0;
 
-        $self->_broken(twice => $text, scalar(@taken), 'times,', "$lives lives ended")
+        $self->_broken(twice => $text, scalar(@taken), 'times,', "$lives lives ended:",
+            map({ sprintf '%.2f %s %s,', $_->{time}, $_->{status} // '-', $_->{fault} // 'kept' } @sent),
+            'by', map { sprintf '%s at %.2f to %.2f', _name($_), $_->{start}, $_->{end} } @$sent)
             if @taken > $once * (1 + $lives) + $failed + $reruns || @sent > @$sent;
     }
 }
