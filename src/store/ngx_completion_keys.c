@@ -227,7 +227,8 @@ ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
     }
 
     return key->verdict == NGX_COMPLETION_PENDING
-           || ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
+           || ngx_completion_since(key->ended)
+           <= (ngx_msec_int_t) ngx_completion_ms(ttl);
 }
 
 
@@ -666,7 +667,7 @@ ngx_completion_key_awaited(ngx_completion_key_sh_t *key)
     }
 
     return (key->flags & NGX_COMPLETION_KEY_JOINED)
-           && ngx_current_msec - key->known <= NGX_COMPLETION_KEY_NEWS;
+           && ngx_completion_since(key->known) <= NGX_COMPLETION_KEY_NEWS;
 }
 
 
@@ -917,12 +918,12 @@ static ngx_uint_t
 ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl)
 {
-    ngx_msec_t  since;
+    ngx_msec_int_t  since;
 
-    since = ngx_current_msec - key->known;
+    since = ngx_completion_since(key->known);
 
     if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        return since < zone->deadline;
+        return since < (ngx_msec_int_t) zone->deadline;
     }
 
     if (key->outcome != NGX_COMPLETION_OK) {
@@ -930,10 +931,11 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
     }
 
     if (key->verdict == NGX_COMPLETION_PENDING) {
-        return since < zone->deadline;
+        return since < (ngx_msec_int_t) zone->deadline;
     }
 
     return (key->verdict == NGX_COMPLETION_COMPLETED
             || key->verdict == NGX_COMPLETION_TOOL_CALLS)
-           && ngx_current_msec - key->ended <= ngx_completion_ms(ttl);
+           && ngx_completion_since(key->ended)
+           <= (ngx_msec_int_t) ngx_completion_ms(ttl);
 }

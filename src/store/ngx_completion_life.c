@@ -506,7 +506,8 @@ ngx_completion_record_doubted(ngx_completion_record_sh_t *record,
     }
 
     return record->doubts == NGX_COMPLETION_DOUBTS
-           && ngx_current_msec - record->doubted >= NGX_COMPLETION_DOUBT_TIME;
+           && ngx_completion_since(record->doubted)
+              >= NGX_COMPLETION_DOUBT_TIME;
 }
 
 

@@ -373,8 +373,8 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     /* whoever it was fetched again for is still to read it */
 
-    return ngx_current_msec - record->ended
-           > ngx_completion_ms(zone->retention)
+    return ngx_completion_since(record->ended)
+           > (ngx_msec_int_t) ngx_completion_ms(zone->retention)
            && -ngx_completion_left(record->not_before)
               > NGX_COMPLETION_READING_TIME;
 }

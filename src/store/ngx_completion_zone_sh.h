@@ -275,6 +275,9 @@ typedef struct {
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
 
+/* ms since then: below 0 if another worker's clock was ahead of this one's. */
+#define ngx_completion_since(at)       (-ngx_completion_left(at))
+
 /* A lifetime as directives have it. */
 #define ngx_completion_ms(seconds)     ((ngx_msec_t) (seconds) * 1000)
 
@@ -516,7 +519,8 @@ void ngx_completion_record_place(ngx_completion_zone_t *zone,
 /* Whether polls have been refused for so long that clients are told. */
 #define ngx_completion_zone_is_refused(zone)                                  \
     ((zone)->sh->refusals                                                     \
-     && ngx_current_msec - (zone)->sh->refused >= NGX_COMPLETION_DOUBT_TIME)
+     && ngx_completion_since((zone)->sh->refused)                             \
+        >= NGX_COMPLETION_DOUBT_TIME)
 
 /* Whether nothing more is to be learned from upstream. */
 ngx_uint_t ngx_completion_record_is_complete(

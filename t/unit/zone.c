@@ -1081,6 +1081,22 @@ test_gone(void)
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "is joined until then");
     ngx_current_msec++;
     is_int(reserve(0, 1, &other, &found), NGX_OK, "as well");
+
+    /* a worker's clock is behind that of another one */
+
+    make(65536, 50);
+    reserve(0, 1, &lease, &found);
+    ngx_current_msec -= 20;
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "joined from before");
+    ngx_current_msec += 20;
+    ngx_completion_zone_fence(zone, lease);
+    accepted(lease, "d7q6");
+    ngx_current_msec -= 20;
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "found from before");
+    ngx_current_msec += 20;
+    update("d7q6", lease, FINAL, &document);
+    ngx_current_msec -= 20;
+    is_int(reserve(0, 1, &other, &found), NGX_DONE, "and so when it ended");
 }
 
 
