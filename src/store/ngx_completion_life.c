@@ -374,13 +374,16 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         ngx_completion_pace_learn(&zone->sh->paces[record->model],
-                                  record->asked - record->created,
-                                  record->sent - record->created);
+                                  ngx_completion_record_age(record,
+                                                            record->asked),
+                                  ngx_completion_record_age(record,
+                                                            record->sent));
 
         if (record->flags & NGX_COMPLETION_RECORD_OURS) {
             ngx_completion_metrics_observe(&zone->metrics->operation,
                                          ngx_completion_metrics_operation,
-                                         ngx_current_msec - record->created);
+                                         ngx_completion_record_age(record,
+                                                           ngx_current_msec));
         }
     }
 

@@ -15,7 +15,7 @@
 
 /* no id of it verifies any more */
 #define ngx_completion_record_outlived(zone, record)                          \
-    (-ngx_completion_left((record)->created)                                  \
+    (ngx_completion_since((record)->created)                                  \
      > (ngx_msec_int_t) ngx_completion_ms((zone)->lifetime                    \
                                           + NGX_COMPLETION_ID_SKEW))
 
@@ -366,7 +366,7 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
         /* a doubt takes a minute to be believed */
 
-        return -ngx_completion_left(record->created)
+        return ngx_completion_since(record->created)
                > NGX_COMPLETION_PASSING_TIME
                  + (record->doubts ? NGX_COMPLETION_DOUBT_TIME : 0);
     }
@@ -375,7 +375,7 @@ ngx_completion_record_expired(ngx_completion_zone_t *zone,
 
     return ngx_completion_since(record->ended)
            > (ngx_msec_int_t) ngx_completion_ms(zone->retention)
-           && -ngx_completion_left(record->not_before)
+           && ngx_completion_since(record->not_before)
               > NGX_COMPLETION_READING_TIME;
 }
 

@@ -161,7 +161,7 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
 {
     ngx_msec_t  at, age;
 
-    age = from - record->created;
+    age = ngx_completion_record_age(record, from);
 
     if (age >= zone->deadline) {
         ngx_completion_record_unschedule(zone, record);

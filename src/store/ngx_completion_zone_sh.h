@@ -278,6 +278,10 @@ typedef struct {
 /* ms since then: below 0 if another worker's clock was ahead of this one's. */
 #define ngx_completion_since(at)       (-ngx_completion_left(at))
 
+/* Of a record at a time, which another worker's clock may have told. */
+#define ngx_completion_record_age(record, at)                                 \
+    ngx_max((ngx_msec_int_t) ((at) - (record)->created), 0)
+
 /* A lifetime as directives have it. */
 #define ngx_completion_ms(seconds)     ((ngx_msec_t) (seconds) * 1000)
 

@@ -1364,6 +1364,16 @@ test_deadline(void)
     ngx_current_msec += 24 * 3600000;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
            "and not when nobody has asked since");
+
+    /* told by a worker whose clock is behind that of the one it was sent by */
+
+    make(65536, 50);
+    accepted(1, "d7q1");
+    ngx_current_msec -= 20;
+    update("d7q1", 1, PENDING, NULL);
+    ngx_current_msec += zone->poll_max;
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK,
+           "one that is younger than nothing is polled");
 }
 
 
