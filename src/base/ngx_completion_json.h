@@ -155,6 +155,16 @@ void ngx_completion_json_integer(ngx_completion_json_writer_t *w,
 void ngx_completion_json_boolean(ngx_completion_json_writer_t *w,
     ngx_uint_t value);
 
+/* A member: its key and its value. */
+void ngx_completion_json_key_string(ngx_completion_json_writer_t *w,
+    const char *name, ngx_str_t *value);
+void ngx_completion_json_key_cstring(ngx_completion_json_writer_t *w,
+    const char *name, const char *value);
+void ngx_completion_json_key_integer(ngx_completion_json_writer_t *w,
+    const char *name, int64_t value);
+void ngx_completion_json_key_boolean(ngx_completion_json_writer_t *w,
+    const char *name, ngx_uint_t value);
+
 /* A value as it is: JSON that was checked before, or a number's spelling. */
 void ngx_completion_json_raw(ngx_completion_json_writer_t *w,
     ngx_str_t *value);

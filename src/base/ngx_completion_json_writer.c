@@ -190,6 +190,42 @@ ngx_completion_json_boolean(ngx_completion_json_writer_t *w, ngx_uint_t value)
 
 
 void
+ngx_completion_json_key_string(ngx_completion_json_writer_t *w,
+    const char *name, ngx_str_t *value)
+{
+    ngx_completion_json_key(w, name);
+    ngx_completion_json_string(w, value);
+}
+
+
+void
+ngx_completion_json_key_cstring(ngx_completion_json_writer_t *w,
+    const char *name, const char *value)
+{
+    ngx_completion_json_key(w, name);
+    ngx_completion_json_cstring(w, value);
+}
+
+
+void
+ngx_completion_json_key_integer(ngx_completion_json_writer_t *w,
+    const char *name, int64_t value)
+{
+    ngx_completion_json_key(w, name);
+    ngx_completion_json_integer(w, value);
+}
+
+
+void
+ngx_completion_json_key_boolean(ngx_completion_json_writer_t *w,
+    const char *name, ngx_uint_t value)
+{
+    ngx_completion_json_key(w, name);
+    ngx_completion_json_boolean(w, value);
+}
+
+
+void
 ngx_completion_json_raw(ngx_completion_json_writer_t *w, ngx_str_t *value)
 {
     if (!ngx_completion_json_writer_next(w, 0, value->len)) {

@@ -405,16 +405,11 @@ ngx_completion_native_error(ngx_pool_t *pool,
     w = ngx_completion_json_writer_create(pool);
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "type");
-    ngx_completion_json_string(w, &type);
-    ngx_completion_json_key(w, "title");
-    ngx_completion_json_cstring(w, problem->title);
-    ngx_completion_json_key(w, "status");
-    ngx_completion_json_integer(w, problem->status);
-    ngx_completion_json_key(w, "detail");
-    ngx_completion_json_string(w, &said);
-    ngx_completion_json_key(w, "code");
-    ngx_completion_json_cstring(w, problem->code);
+    ngx_completion_json_key_string(w, "type", &type);
+    ngx_completion_json_key_cstring(w, "title", problem->title);
+    ngx_completion_json_key_integer(w, "status", problem->status);
+    ngx_completion_json_key_string(w, "detail", &said);
+    ngx_completion_json_key_cstring(w, "code", problem->code);
     ngx_completion_json_end(w);
 
     return ngx_completion_json_writer_finish(w, &to->body);

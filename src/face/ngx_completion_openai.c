@@ -156,8 +156,7 @@ ngx_completion_openai_models(ngx_pool_t *pool, ngx_str_t *names, ngx_uint_t n,
     }
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "object");
-    ngx_completion_json_cstring(w, "list");
+    ngx_completion_json_key_cstring(w, "object", "list");
     ngx_completion_json_key(w, "data");
     ngx_completion_json_array(w);
 
@@ -178,13 +177,9 @@ static void
 ngx_completion_openai_listed(ngx_completion_json_writer_t *w, ngx_str_t *name)
 {
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "id");
-    ngx_completion_json_string(w, name);
-    ngx_completion_json_key(w, "object");
-    ngx_completion_json_cstring(w, "model");
-    ngx_completion_json_key(w, "created");
-    ngx_completion_json_integer(w, 0);
-    ngx_completion_json_key(w, "owned_by");
-    ngx_completion_json_cstring(w, "nginx");
+    ngx_completion_json_key_string(w, "id", name);
+    ngx_completion_json_key_cstring(w, "object", "model");
+    ngx_completion_json_key_integer(w, "created", 0);
+    ngx_completion_json_key_cstring(w, "owned_by", "nginx");
     ngx_completion_json_end(w);
 }

@@ -118,6 +118,8 @@ void ngx_completion_openai_output(ngx_completion_json_writer_t *w,
 u_char *ngx_completion_openai_item_id(u_char *p,
     ngx_completion_face_view_t *view, ngx_uint_t index);
 
+void ngx_completion_openai_empty(ngx_completion_json_writer_t *w,
+    const char *name);
 void ngx_completion_openai_part(ngx_completion_json_writer_t *w,
     ngx_str_t *text);
 void ngx_completion_openai_model(ngx_completion_json_writer_t *w,

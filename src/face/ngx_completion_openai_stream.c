@@ -197,8 +197,7 @@ ngx_completion_openai_told_call(ngx_completion_openai_script_t *script,
     w = ngx_completion_openai_begin_item(script, type, index);
 
     if (w) {
-        ngx_completion_json_key(w, "delta");
-        ngx_completion_json_string(w, &call->value);
+        ngx_completion_json_key_string(w, "delta", &call->value);
         ngx_completion_openai_end(script, w, type);
     }
 
@@ -206,10 +205,8 @@ ngx_completion_openai_told_call(ngx_completion_openai_script_t *script,
     w = ngx_completion_openai_begin_item(script, type, index);
 
     if (w) {
-        ngx_completion_json_key(w, "name");
-        ngx_completion_json_string(w, &call->name);
-        ngx_completion_json_key(w, "arguments");
-        ngx_completion_json_string(w, &call->value);
+        ngx_completion_json_key_string(w, "name", &call->name);
+        ngx_completion_json_key_string(w, "arguments", &call->value);
         ngx_completion_openai_end(script, w, type);
     }
 }
@@ -224,8 +221,7 @@ ngx_completion_openai_told_item(ngx_completion_openai_script_t *script,
     w = ngx_completion_openai_begin(script, type);
 
     if (w) {
-        ngx_completion_json_key(w, "output_index");
-        ngx_completion_json_integer(w, index);
+        ngx_completion_json_key_integer(w, "output_index", index);
         ngx_completion_json_key(w, "item");
         ngx_completion_openai_output(w, script->view, index, begins);
         ngx_completion_openai_end(script, w, type);
@@ -242,8 +238,7 @@ ngx_completion_openai_told_part(ngx_completion_openai_script_t *script,
     w = ngx_completion_openai_begin_item(script, type, index);
 
     if (w) {
-        ngx_completion_json_key(w, "content_index");
-        ngx_completion_json_integer(w, 0);
+        ngx_completion_json_key_integer(w, "content_index", 0);
         ngx_completion_json_key(w, "part");
         ngx_completion_openai_part(w, text);
         ngx_completion_openai_end(script, w, type);
@@ -260,13 +255,9 @@ ngx_completion_openai_told_text(ngx_completion_openai_script_t *script,
     w = ngx_completion_openai_begin_item(script, type, index);
 
     if (w) {
-        ngx_completion_json_key(w, "content_index");
-        ngx_completion_json_integer(w, 0);
-        ngx_completion_json_key(w, member);
-        ngx_completion_json_string(w, &script->view->result->text);
-        ngx_completion_json_key(w, "logprobs");
-        ngx_completion_json_array(w);
-        ngx_completion_json_end(w);
+        ngx_completion_json_key_integer(w, "content_index", 0);
+        ngx_completion_json_key_string(w, member, &script->view->result->text);
+        ngx_completion_openai_empty(w, "logprobs");
         ngx_completion_openai_end(script, w, type);
     }
 }
@@ -295,10 +286,8 @@ ngx_completion_openai_begin(ngx_completion_openai_script_t *script,
     }
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "type");
-    ngx_completion_json_cstring(w, type);
-    ngx_completion_json_key(w, "sequence_number");
-    ngx_completion_json_integer(w, number);
+    ngx_completion_json_key_cstring(w, "type", type);
+    ngx_completion_json_key_integer(w, "sequence_number", number);
 
     return w;
 }
@@ -319,10 +308,8 @@ ngx_completion_openai_begin_item(ngx_completion_openai_script_t *script,
         value.len = ngx_completion_openai_item_id(id, script->view, index)
                     - id;
 
-        ngx_completion_json_key(w, "item_id");
-        ngx_completion_json_string(w, &value);
-        ngx_completion_json_key(w, "output_index");
-        ngx_completion_json_integer(w, index);
+        ngx_completion_json_key_string(w, "item_id", &value);
+        ngx_completion_json_key_integer(w, "output_index", index);
     }
 
     return w;
@@ -392,10 +379,8 @@ ngx_completion_openai_chunks(ngx_completion_openai_script_t *script)
 
     if (script->last < 0) {
         w = ngx_completion_openai_chunk(script, 1);
-        ngx_completion_json_key(w, "role");
-        ngx_completion_json_cstring(w, "assistant");
-        ngx_completion_json_key(w, "content");
-        ngx_completion_json_cstring(w, "");
+        ngx_completion_json_key_cstring(w, "role", "assistant");
+        ngx_completion_json_key_cstring(w, "content", "");
         ngx_completion_openai_chunk_end(script, w, NULL);
     }
 
@@ -426,8 +411,7 @@ ngx_completion_openai_chunks(ngx_completion_openai_script_t *script)
     w = ngx_completion_openai_chunk(script, 1);
 
     if (ngx_completion_openai_said(view)) {
-        ngx_completion_json_key(w, "content");
-        ngx_completion_json_string(w, &view->result->text);
+        ngx_completion_json_key_string(w, "content", &view->result->text);
     }
 
     ngx_completion_openai_calls(w, view, 1);
@@ -458,10 +442,8 @@ ngx_completion_openai_chunk(ngx_completion_openai_script_t *script,
 
     ngx_completion_json_object(w);
     ngx_completion_openai_id(w, "chatcmpl-", &script->view->id);
-    ngx_completion_json_key(w, "object");
-    ngx_completion_json_cstring(w, "chat.completion.chunk");
-    ngx_completion_json_key(w, "created");
-    ngx_completion_json_integer(w, script->view->submitted);
+    ngx_completion_json_key_cstring(w, "object", "chat.completion.chunk");
+    ngx_completion_json_key_integer(w, "created", script->view->submitted);
     ngx_completion_openai_model(w, script->view);
     ngx_completion_json_key(w, "choices");
     ngx_completion_json_array(w);
@@ -472,8 +454,7 @@ ngx_completion_openai_chunk(ngx_completion_openai_script_t *script,
     }
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "index");
-    ngx_completion_json_integer(w, 0);
+    ngx_completion_json_key_integer(w, "index", 0);
     ngx_completion_json_key(w, "delta");
     ngx_completion_json_object(w);
 

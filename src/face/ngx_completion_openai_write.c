@@ -21,8 +21,6 @@ static void ngx_completion_openai_error(ngx_completion_json_writer_t *w,
     ngx_completion_face_view_t *view);
 static void ngx_completion_openai_null(ngx_completion_json_writer_t *w,
     const char *name);
-static void ngx_completion_openai_empty(ngx_completion_json_writer_t *w,
-    const char *name);
 static void ngx_completion_openai_count(ngx_completion_json_writer_t *w,
     const char *name, int64_t tokens);
 
@@ -44,10 +42,8 @@ ngx_completion_openai_write(ngx_pool_t *pool,
     if (view->deleted) {
         ngx_completion_json_object(w);
         ngx_completion_openai_id(w, "resp_", &view->id);
-        ngx_completion_json_key(w, "object");
-        ngx_completion_json_cstring(w, "response");
-        ngx_completion_json_key(w, "deleted");
-        ngx_completion_json_boolean(w, 1);
+        ngx_completion_json_key_cstring(w, "object", "response");
+        ngx_completion_json_key_boolean(w, "deleted", 1);
         ngx_completion_json_end(w);
 
     } else if (view->input->shape != NGX_COMPLETION_OPENAI_CHAT) {
@@ -92,17 +88,15 @@ ngx_completion_openai_response(ngx_completion_json_writer_t *w,
     ngx_completion_json_object(w);
 
     ngx_completion_openai_id(w, "resp_", &view->id);
-    ngx_completion_json_key(w, "object");
-    ngx_completion_json_cstring(w, "response");
-    ngx_completion_json_key(w, "created_at");
-    ngx_completion_json_integer(w, view->submitted);
+    ngx_completion_json_key_cstring(w, "object", "response");
+    ngx_completion_json_key_integer(w, "created_at", view->submitted);
     ngx_completion_json_key(w, "status");
     ngx_completion_json_cstring(w, status ? status
                                           : ngx_completion_openai_status(view));
 
     if (view->input->model.len) {
-        ngx_completion_json_key(w, "background");
-        ngx_completion_json_boolean(w, view->input->background);
+        ngx_completion_json_key_boolean(w, "background",
+                                        view->input->background);
 
     } else {
         ngx_completion_openai_null(w, "background");
@@ -157,31 +151,26 @@ ngx_completion_openai_response(ngx_completion_json_writer_t *w,
 
     ngx_completion_json_end(w);
 
-    ngx_completion_json_key(w, "parallel_tool_calls");
-    ngx_completion_json_boolean(w, 1);
+    ngx_completion_json_key_boolean(w, "parallel_tool_calls", 1);
     ngx_completion_openai_null(w, "previous_response_id");
     ngx_completion_json_key(w, "reasoning");
     ngx_completion_json_object(w);
     ngx_completion_openai_null(w, "effort");
     ngx_completion_openai_null(w, "summary");
     ngx_completion_json_end(w);
-    ngx_completion_json_key(w, "store");
-    ngx_completion_json_boolean(w, 1);
+    ngx_completion_json_key_boolean(w, "store", 1);
     ngx_completion_openai_null(w, "temperature");
     ngx_completion_json_key(w, "text");
     ngx_completion_json_object(w);
     ngx_completion_json_key(w, "format");
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "type");
-    ngx_completion_json_cstring(w, "text");
+    ngx_completion_json_key_cstring(w, "type", "text");
     ngx_completion_json_end(w);
     ngx_completion_json_end(w);
-    ngx_completion_json_key(w, "tool_choice");
-    ngx_completion_json_cstring(w, "auto");
+    ngx_completion_json_key_cstring(w, "tool_choice", "auto");
     ngx_completion_openai_empty(w, "tools");
     ngx_completion_openai_null(w, "top_p");
-    ngx_completion_json_key(w, "truncation");
-    ngx_completion_json_cstring(w, "disabled");
+    ngx_completion_json_key_cstring(w, "truncation", "disabled");
 
     if (ended) {
         ngx_completion_openai_usage(w, view);
@@ -232,8 +221,7 @@ ngx_completion_openai_error(ngx_completion_json_writer_t *w,
                                     || view->result->failure
                                        == NGX_COMPLETION_FAILURE_FILTERED)
                                        ? "invalid_prompt" : "server_error");
-    ngx_completion_json_key(w, "message");
-    ngx_completion_json_string(w, &view->result->message);
+    ngx_completion_json_key_string(w, "message", &view->result->message);
     ngx_completion_json_end(w);
 }
 
@@ -282,8 +270,7 @@ ngx_completion_openai_output(ngx_completion_json_writer_t *w,
 
     if (index < said) {
         ngx_completion_json_cstring(w, "message");
-        ngx_completion_json_key(w, "role");
-        ngx_completion_json_cstring(w, "assistant");
+        ngx_completion_json_key_cstring(w, "role", "assistant");
         ngx_completion_json_key(w, "content");
         ngx_completion_json_array(w);
 
@@ -301,8 +288,7 @@ ngx_completion_openai_output(ngx_completion_json_writer_t *w,
         ngx_completion_json_key(w, "call_id");
         ngx_memcpy(id, "call", 4);
         ngx_completion_json_string(w, &value);
-        ngx_completion_json_key(w, "name");
-        ngx_completion_json_string(w, &call->name);
+        ngx_completion_json_key_string(w, "name", &call->name);
         ngx_completion_json_key(w, "arguments");
 
         if (begins) {
@@ -348,10 +334,8 @@ void
 ngx_completion_openai_part(ngx_completion_json_writer_t *w, ngx_str_t *text)
 {
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "type");
-    ngx_completion_json_cstring(w, "output_text");
-    ngx_completion_json_key(w, "text");
-    ngx_completion_json_string(w, text);
+    ngx_completion_json_key_cstring(w, "type", "output_text");
+    ngx_completion_json_key_string(w, "text", text);
     ngx_completion_openai_empty(w, "annotations");
     ngx_completion_openai_empty(w, "logprobs");
     ngx_completion_json_end(w);
@@ -388,8 +372,7 @@ ngx_completion_openai_id(ngx_completion_json_writer_t *w, const char *prefix,
     value.data = text;
     value.len = ngx_snprintf(text, sizeof(text), "%s%V", prefix, id) - text;
 
-    ngx_completion_json_key(w, "id");
-    ngx_completion_json_string(w, &value);
+    ngx_completion_json_key_string(w, "id", &value);
 }
 
 
@@ -400,26 +383,21 @@ ngx_completion_openai_completion(ngx_completion_json_writer_t *w,
     ngx_completion_json_object(w);
 
     ngx_completion_openai_id(w, "chatcmpl-", &view->id);
-    ngx_completion_json_key(w, "object");
-    ngx_completion_json_cstring(w, "chat.completion");
-    ngx_completion_json_key(w, "created");
-    ngx_completion_json_integer(w, view->submitted);
+    ngx_completion_json_key_cstring(w, "object", "chat.completion");
+    ngx_completion_json_key_integer(w, "created", view->submitted);
     ngx_completion_openai_model(w, view);
 
     ngx_completion_json_key(w, "choices");
     ngx_completion_json_array(w);
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "index");
-    ngx_completion_json_integer(w, 0);
+    ngx_completion_json_key_integer(w, "index", 0);
 
     ngx_completion_json_key(w, "message");
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "role");
-    ngx_completion_json_cstring(w, "assistant");
+    ngx_completion_json_key_cstring(w, "role", "assistant");
 
     if (ngx_completion_openai_said(view)) {
-        ngx_completion_json_key(w, "content");
-        ngx_completion_json_string(w, &view->result->text);
+        ngx_completion_json_key_string(w, "content", &view->result->text);
 
     } else {
         ngx_completion_openai_null(w, "content");
@@ -430,8 +408,8 @@ ngx_completion_openai_completion(ngx_completion_json_writer_t *w,
     ngx_completion_json_end(w);
 
     ngx_completion_openai_null(w, "logprobs");
-    ngx_completion_json_key(w, "finish_reason");
-    ngx_completion_json_cstring(w, ngx_completion_openai_reason(view));
+    ngx_completion_json_key_cstring(w, "finish_reason",
+                                    ngx_completion_openai_reason(view));
     ngx_completion_json_end(w);
     ngx_completion_json_end(w);
 
@@ -470,22 +448,18 @@ ngx_completion_openai_calls(ngx_completion_json_writer_t *w,
         ngx_completion_json_object(w);
 
         if (streamed) {
-            ngx_completion_json_key(w, "index");
-            ngx_completion_json_integer(w, i);
+            ngx_completion_json_key_integer(w, "index", i);
         }
 
         ngx_completion_json_key(w, "id");
         value.len = ngx_completion_openai_item_id(id, view, said + i) - id;
         ngx_memcpy(id, "call", 4);
         ngx_completion_json_string(w, &value);
-        ngx_completion_json_key(w, "type");
-        ngx_completion_json_cstring(w, "function");
+        ngx_completion_json_key_cstring(w, "type", "function");
         ngx_completion_json_key(w, "function");
         ngx_completion_json_object(w);
-        ngx_completion_json_key(w, "name");
-        ngx_completion_json_string(w, &call[i].name);
-        ngx_completion_json_key(w, "arguments");
-        ngx_completion_json_string(w, &call[i].value);
+        ngx_completion_json_key_string(w, "name", &call[i].name);
+        ngx_completion_json_key_string(w, "arguments", &call[i].value);
         ngx_completion_json_end(w);
         ngx_completion_json_end(w);
     }
@@ -575,8 +549,7 @@ ngx_completion_openai_problem(ngx_pool_t *pool, ngx_uint_t status,
     ngx_completion_json_object(w);
     ngx_completion_json_key(w, "error");
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "message");
-    ngx_completion_json_string(w, message);
+    ngx_completion_json_key_string(w, "message", message);
     ngx_completion_json_key(w, "type");
     ngx_completion_json_cstring(w, status == 401 ? "authentication_error"
                                    : status == 429 ? "rate_limit_error"
@@ -584,15 +557,13 @@ ngx_completion_openai_problem(ngx_pool_t *pool, ngx_uint_t status,
                                                   : "server_error");
 
     if (param->len) {
-        ngx_completion_json_key(w, "param");
-        ngx_completion_json_string(w, param);
+        ngx_completion_json_key_string(w, "param", param);
 
     } else {
         ngx_completion_openai_null(w, "param");
     }
 
-    ngx_completion_json_key(w, "code");
-    ngx_completion_json_cstring(w, code);
+    ngx_completion_json_key_cstring(w, "code", code);
     ngx_completion_json_end(w);
     ngx_completion_json_end(w);
 
@@ -610,7 +581,7 @@ ngx_completion_openai_null(ngx_completion_json_writer_t *w, const char *name)
 }
 
 
-static void
+void
 ngx_completion_openai_empty(ngx_completion_json_writer_t *w, const char *name)
 {
     ngx_completion_json_key(w, name);
@@ -623,6 +594,5 @@ static void
 ngx_completion_openai_count(ngx_completion_json_writer_t *w, const char *name,
     int64_t tokens)
 {
-    ngx_completion_json_key(w, name);
-    ngx_completion_json_integer(w, ngx_max(tokens, 0));
+    ngx_completion_json_key_integer(w, name, ngx_max(tokens, 0));
 }

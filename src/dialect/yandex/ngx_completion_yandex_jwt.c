@@ -205,12 +205,9 @@ ngx_completion_jwt_sign(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     w = ngx_completion_json_writer_create(pool);
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "typ");
-    ngx_completion_json_cstring(w, "JWT");
-    ngx_completion_json_key(w, "alg");
-    ngx_completion_json_cstring(w, "PS256");
-    ngx_completion_json_key(w, "kid");
-    ngx_completion_json_string(w, &key->id);
+    ngx_completion_json_key_cstring(w, "typ", "JWT");
+    ngx_completion_json_key_cstring(w, "alg", "PS256");
+    ngx_completion_json_key_string(w, "kid", &key->id);
     ngx_completion_json_end(w);
 
     if (ngx_completion_json_writer_finish(w, &header) != NGX_OK) {
@@ -220,14 +217,11 @@ ngx_completion_jwt_sign(ngx_pool_t *pool, ngx_completion_jwt_key_t *key,
     w = ngx_completion_json_writer_create(pool);
 
     ngx_completion_json_object(w);
-    ngx_completion_json_key(w, "iss");
-    ngx_completion_json_string(w, &key->account);
-    ngx_completion_json_key(w, "aud");
-    ngx_completion_json_cstring(w, NGX_COMPLETION_JWT_AUDIENCE);
-    ngx_completion_json_key(w, "iat");
-    ngx_completion_json_integer(w, now);
-    ngx_completion_json_key(w, "exp");
-    ngx_completion_json_integer(w, now + NGX_COMPLETION_JWT_LIFETIME);
+    ngx_completion_json_key_string(w, "iss", &key->account);
+    ngx_completion_json_key_cstring(w, "aud", NGX_COMPLETION_JWT_AUDIENCE);
+    ngx_completion_json_key_integer(w, "iat", now);
+    ngx_completion_json_key_integer(w, "exp",
+                                    now + NGX_COMPLETION_JWT_LIFETIME);
     ngx_completion_json_end(w);
 
     if (ngx_completion_json_writer_finish(w, &claims) != NGX_OK) {

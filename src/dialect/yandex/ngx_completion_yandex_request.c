@@ -343,8 +343,7 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
                                                + native->text.len + 1024);
     ngx_completion_json_object(w);
 
-    ngx_completion_json_key(w, "modelUri");
-    ngx_completion_json_string(w, uri);
+    ngx_completion_json_key_string(w, "modelUri", uri);
 
     ngx_completion_yandex_options(w, prompt, native);
     ngx_completion_yandex_messages(w, prompt, native);
@@ -352,8 +351,7 @@ ngx_completion_yandex_write(ngx_pool_t *pool,
     switch (prompt->format) {
 
     case NGX_COMPLETION_FORMAT_JSON:
-        ngx_completion_json_key(w, "jsonObject");
-        ngx_completion_json_boolean(w, 1);
+        ngx_completion_json_key_boolean(w, "jsonObject", 1);
         break;
 
     case NGX_COMPLETION_FORMAT_SCHEMA:
@@ -419,8 +417,7 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
     ngx_completion_yandex_part(w, "temperature", temperature);
 
     if (prompt->max_tokens.len) {
-        ngx_completion_json_key(w, "maxTokens");
-        ngx_completion_json_string(w, &prompt->max_tokens);
+        ngx_completion_json_key_string(w, "maxTokens", &prompt->max_tokens);
 
     } else {
         ngx_completion_yandex_part(w, "maxTokens", max_tokens);
@@ -505,8 +502,7 @@ ngx_completion_yandex_turns(ngx_completion_json_writer_t *w,
 
     for (i = 0; i < turns->nelts; i++) {
         ngx_completion_json_object(w);
-        ngx_completion_json_key(w, "role");
-        ngx_completion_json_string(w, &message[i].role);
+        ngx_completion_json_key_string(w, "role", &message[i].role);
 
         if (message[i].calls) {
             ngx_completion_yandex_functions(w, message[i].calls, 1);
@@ -515,8 +511,7 @@ ngx_completion_yandex_turns(ngx_completion_json_writer_t *w,
             ngx_completion_yandex_functions(w, message[i].results, 0);
 
         } else {
-            ngx_completion_json_key(w, "text");
-            ngx_completion_json_string(w, &message[i].text);
+            ngx_completion_json_key_string(w, "text", &message[i].text);
         }
 
         ngx_completion_json_end(w);
@@ -544,16 +539,14 @@ ngx_completion_yandex_functions(ngx_completion_json_writer_t *w,
         ngx_completion_json_object(w);
         ngx_completion_json_key(w, calls ? "functionCall" : "functionResult");
         ngx_completion_json_object(w);
-        ngx_completion_json_key(w, "name");
-        ngx_completion_json_string(w, &function[i].name);
+        ngx_completion_json_key_string(w, "name", &function[i].name);
 
         if (calls) {
             ngx_completion_json_key(w, "arguments");
             ngx_completion_json_raw(w, &function[i].value);
 
         } else {
-            ngx_completion_json_key(w, "content");
-            ngx_completion_json_string(w, &function[i].value);
+            ngx_completion_json_key_string(w, "content", &function[i].value);
         }
 
         ngx_completion_json_end(w);
@@ -583,19 +576,17 @@ ngx_completion_yandex_tools(ngx_completion_json_writer_t *w,
         ngx_completion_json_object(w);
         ngx_completion_json_key(w, "function");
         ngx_completion_json_object(w);
-        ngx_completion_json_key(w, "name");
-        ngx_completion_json_string(w, &tool[i].name);
+        ngx_completion_json_key_string(w, "name", &tool[i].name);
 
         if (tool[i].description.len) {
-            ngx_completion_json_key(w, "description");
-            ngx_completion_json_string(w, &tool[i].description);
+            ngx_completion_json_key_string(w, "description",
+                                           &tool[i].description);
         }
 
         ngx_completion_yandex_part(w, "parameters", &tool[i].parameters);
 
         if (tool[i].strict) {
-            ngx_completion_json_key(w, "strict");
-            ngx_completion_json_boolean(w, 1);
+            ngx_completion_json_key_boolean(w, "strict", 1);
         }
 
         ngx_completion_json_end(w);
@@ -611,8 +602,8 @@ ngx_completion_yandex_tools(ngx_completion_json_writer_t *w,
         ngx_completion_json_object(w);
 
         if (prompt->choice == NGX_COMPLETION_CHOICE_FUNCTION) {
-            ngx_completion_json_key(w, "functionName");
-            ngx_completion_json_string(w, &prompt->function);
+            ngx_completion_json_key_string(w, "functionName",
+                                           &prompt->function);
 
         } else {
             ngx_completion_json_key(w, "mode");
