@@ -530,3 +530,13 @@ ngx_completion_json_free(void *data, void *p)
         ngx_free(old);
     }
 }
+
+
+ngx_int_t
+ngx_completion_json_keep(ngx_pool_t *pool, ngx_str_t *value, ngx_str_t *kept)
+{
+    kept->len = value->len;
+    kept->data = ngx_pstrdup(pool, value);
+
+    return kept->data ? NGX_OK : NGX_ERROR;
+}

@@ -112,6 +112,10 @@ ngx_int_t ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     const ngx_completion_json_path_t *paths,
     ngx_completion_json_handler_pt handler, void *data, const char **reason);
 
+/* A copy of what an event told, which goes with it: NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_completion_json_keep(ngx_pool_t *pool, ngx_str_t *value,
+    ngx_str_t *kept);
+
 /* All of an object in the pool, 65536 values at most.  Returns as above. */
 ngx_int_t ngx_completion_json_tree(ngx_pool_t *pool, ngx_str_t *text,
     ngx_completion_json_node_t **root, const char **reason);

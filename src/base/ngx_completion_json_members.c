@@ -13,8 +13,8 @@ typedef struct {
 
 static ngx_int_t ngx_completion_json_member(void *data,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_json_keep(ngx_completion_json_members_t *ctx,
-    ngx_str_t *value, ngx_str_t *kept);
+static ngx_int_t ngx_completion_json_member_text(
+    ngx_completion_json_members_t *ctx, ngx_str_t *value, ngx_str_t *text);
 
 
 ngx_int_t
@@ -66,8 +66,8 @@ ngx_completion_json_member(void *data, ngx_completion_json_event_t *event)
 
         ngx_memzero(ctx->member, sizeof(ngx_completion_json_member_t));
 
-        return ngx_completion_json_keep(ctx, &event->value,
-                                        &ctx->member->name);
+        return ngx_completion_json_member_text(ctx, &event->value,
+                                               &ctx->member->name);
 
     case NGX_COMPLETION_JSON_END:
         return NGX_OK;
@@ -75,8 +75,8 @@ ngx_completion_json_member(void *data, ngx_completion_json_event_t *event)
     case NGX_COMPLETION_JSON_STRING:
         ctx->member->type = event->type;
 
-        return ngx_completion_json_keep(ctx, &event->value,
-                                        &ctx->member->value);
+        return ngx_completion_json_member_text(ctx, &event->value,
+                                               &ctx->member->value);
 
     default:
         ctx->member->type = event->type;
@@ -86,24 +86,19 @@ ngx_completion_json_member(void *data, ngx_completion_json_event_t *event)
 
 
 static ngx_int_t
-ngx_completion_json_keep(ngx_completion_json_members_t *ctx, ngx_str_t *value,
-    ngx_str_t *kept)
+ngx_completion_json_member_text(ngx_completion_json_members_t *ctx,
+    ngx_str_t *value, ngx_str_t *text)
 {
     u_char  *start;
 
     start = ctx->text->data;
-    *kept = *value;
 
     /* strings without escapes are told in place */
 
     if (value->data >= start && value->data <= start + ctx->text->len) {
+        *text = *value;
         return NGX_OK;
     }
 
-    kept->data = ngx_pstrdup(ctx->pool, value);
-    if (kept->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_completion_json_keep(ctx->pool, value, text);
 }

@@ -24,8 +24,6 @@ typedef struct {
 
 static ngx_int_t ngx_completion_json_tree_event(void *data,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_json_tree_keep(ngx_pool_t *pool,
-    ngx_str_t *value, ngx_str_t *kept);
 
 
 ngx_int_t
@@ -61,8 +59,8 @@ ngx_completion_json_tree_event(void *data, ngx_completion_json_event_t *event)
     switch (event->type) {
 
     case NGX_COMPLETION_JSON_KEY:
-        return ngx_completion_json_tree_keep(tree->pool, &event->value,
-                                             &tree->name);
+        return ngx_completion_json_keep(tree->pool, &event->value,
+                                        &tree->name);
 
     case NGX_COMPLETION_JSON_END:
         tree->next = &tree->parent->next;
@@ -103,25 +101,7 @@ ngx_completion_json_tree_event(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
     }
 
-    return ngx_completion_json_tree_keep(tree->pool, &event->value,
-                                         &node->value);
-}
-
-
-static ngx_int_t
-ngx_completion_json_tree_keep(ngx_pool_t *pool, ngx_str_t *value,
-    ngx_str_t *kept)
-{
-    kept->len = value->len;
-    kept->data = ngx_pnalloc(pool, ngx_max(value->len, 1));
-
-    if (kept->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(kept->data, value->data, value->len);
-
-    return NGX_OK;
+    return ngx_completion_json_keep(tree->pool, &event->value, &node->value);
 }
 
 

@@ -157,9 +157,6 @@ static ngx_int_t ngx_completion_yandex_read_call(
 static ngx_int_t ngx_completion_yandex_read_arguments(
     ngx_completion_yandex_reader_t *reader,
     ngx_completion_json_event_t *event);
-static ngx_int_t ngx_completion_yandex_keep(
-    ngx_completion_yandex_reader_t *reader, ngx_str_t *value,
-    ngx_str_t *kept);
 static ngx_int_t ngx_completion_yandex_write(void *data,
     ngx_completion_json_event_t *event);
 static ngx_int_t ngx_completion_yandex_write_value(
@@ -601,19 +598,8 @@ ngx_completion_yandex_read(void *data, ngx_completion_json_event_t *event)
     }
 
     return (place->type == NGX_COMPLETION_FACT_IS_STRING)
-               ? ngx_completion_yandex_keep(reader, &event->value, kept)
+               ? ngx_completion_json_keep(reader->pool, &event->value, kept)
                : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_completion_yandex_keep(ngx_completion_yandex_reader_t *reader,
-    ngx_str_t *value, ngx_str_t *kept)
-{
-    kept->len = value->len;
-    kept->data = ngx_pstrdup(reader->pool, value);
-
-    return kept->data ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -677,8 +663,8 @@ ngx_completion_yandex_read_call(ngx_completion_yandex_reader_t *reader,
 
         call = calls->elts;
 
-        return ngx_completion_yandex_keep(reader, &event->value,
-                                          &call[calls->nelts - 1].name);
+        return ngx_completion_json_keep(reader->pool, &event->value,
+                                        &call[calls->nelts - 1].name);
 
     case NGX_COMPLETION_FACT_ARGUMENTS:
         reader->arguments = ngx_completion_json_writer_create(reader->pool);

@@ -134,14 +134,7 @@ ngx_completion_jwt_id(ngx_completion_jwt_reader_t *reader, ngx_str_t *value,
         return NGX_DECLINED;
     }
 
-    id->data = ngx_pstrdup(reader->pool, value);
-    if (id->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    id->len = value->len;
-
-    return NGX_OK;
+    return ngx_completion_json_keep(reader->pool, value, id);
 }
 
 

@@ -717,10 +717,8 @@ ngx_completion_native_event(void *data, ngx_completion_json_event_t *event)
         return NGX_OK;
 
     case NGX_COMPLETION_NATIVE_MODEL:
-        native->model.len = event->value.len;
-        native->model.data = ngx_pstrdup(native->pool, &event->value);
-
-        return native->model.data ? NGX_OK : NGX_ERROR;
+        return ngx_completion_json_keep(native->pool, &event->value,
+                                        &native->model);
     }
 
     native->part = event->node;
