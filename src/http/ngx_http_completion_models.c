@@ -97,7 +97,7 @@ ngx_http_completion_models(ngx_http_request_t *r,
 
     if (ctx->conf->face->models(r->pool, names, n, name, &answer) != NGX_OK
         || ngx_http_completion_cache_control(r,
-               ngx_http_completion_add_header(r, "Cache-Control", "no-store"))
+               ngx_http_completion_add_text(r, "Cache-Control", "no-store"))
            == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

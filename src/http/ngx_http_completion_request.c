@@ -181,3 +181,24 @@ ngx_http_completion_cleanup(void *data)
         ngx_destroy_pool(ctx->input_pool);
     }
 }
+
+
+ngx_int_t
+ngx_http_completion_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_http_variable_value_t        *vv;
+    ngx_http_completion_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
+
+    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
+
+    if (vv == NULL || vv->not_found) {
+        return NGX_ERROR;
+    }
+
+    id->data = vv->data;
+    id->len = vv->len;
+
+    return NGX_OK;
+}

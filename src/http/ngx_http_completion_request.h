@@ -119,6 +119,9 @@ typedef struct {
 ngx_http_completion_ctx_t *ngx_http_completion_create_ctx(
     ngx_http_request_t *r);
 
+/* nginx's $request_id, made when it is first asked for: NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_completion_request_id(ngx_http_request_t *r, ngx_str_t *id);
+
 /*
  * Whether the request is still the context's: a "post_action" after the client
  * has left, or an "error_page", leads it elsewhere and takes our reference.

@@ -135,26 +135,24 @@ ngx_int_t
 ngx_http_completion_face_headers(ngx_http_request_t *r,
     ngx_msec_t *retry_after)
 {
-    ngx_uint_t                        failed;
-    ngx_http_variable_value_t        *vv;
-    ngx_http_completion_ctx_t        *ctx;
-    const ngx_completion_face_t      *face;
-    ngx_http_completion_main_conf_t  *cmcf;
+    ngx_str_t                     id;
+    ngx_uint_t                    failed;
+    ngx_http_completion_ctx_t    *ctx;
+    const ngx_completion_face_t  *face;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_completion_async_module);
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
     face = ctx->conf->face;
     failed = 0;
 
     if (face->request_id) {
-        vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
 
-        if (vv == NULL || vv->not_found) {
+        if (ngx_http_completion_request_id(r, &id) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        failed |= !ngx_http_completion_add_header(r, face->request_id, "%v",
-                                                  vv);
+        failed |= !ngx_http_completion_push_header(r, face->request_id,
+                                                ngx_strlen(face->request_id),
+                                                &id);
     }
 
     if (face->retry_max) {

@@ -321,22 +321,18 @@ ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_completion_submit_request_id(void *data, u_char *id)
 {
-    ngx_http_request_t               *r;
-    ngx_http_completion_ctx_t        *ctx;
-    ngx_http_variable_value_t        *vv;
-    ngx_http_completion_main_conf_t  *cmcf;
+    ngx_str_t                   value;
+    ngx_http_completion_ctx_t  *ctx;
 
     ctx = data;
-    r = ctx->request;
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
-    vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
-
-    if (vv == NULL || vv->not_found || vv->len != 32) {
+    if (ngx_http_completion_request_id(ctx->request, &value) != NGX_OK
+        || value.len != 32)
+    {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(id, vv->data, vv->len);
+    ngx_memcpy(id, value.data, value.len);
 
     return NGX_OK;
 }
