@@ -5,14 +5,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* for which a call is good: a connection is opened meanwhile, ms */
-#define NGX_COMPLETION_TURN_CALL   1000
-
 /* a worker with somebody in line asks more often than that, ms */
-#define NGX_COMPLETION_TURN_GONE   2500
-
-/* looked at under one lock */
-#define NGX_COMPLETION_TURN_LOOKS  64
+#define NGX_COMPLETION_TURN_GONE  2500
 
 
 static void ngx_completion_turn_seen(ngx_completion_zone_t *zone);

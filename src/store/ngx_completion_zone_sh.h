@@ -140,6 +140,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
 #define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
 #define NGX_COMPLETION_RECORD_DELETED    0x10   /* by a client, for all */
+#define NGX_COMPLETION_RECORD_CALLED     0x20   /* leased, not yet sent */
 
 
 /*
@@ -163,6 +164,12 @@ typedef enum {
     NGX_COMPLETION_TURN_SENT           /* upstream may have it */
 } ngx_completion_turn_e;
 
+
+/* for which a call is good: a connection is opened meanwhile, ms */
+#define NGX_COMPLETION_TURN_CALL     1000
+
+/* looked at under one lock */
+#define NGX_COMPLETION_TURN_LOOKS    64
 
 /* what a lease may outlive its submit, ms */
 #define NGX_COMPLETION_SUBMIT_GRACE  5000
@@ -267,11 +274,14 @@ typedef struct {
 /* the trees of the schedule */
 #define NGX_COMPLETION_TREE_DUE     0
 #define NGX_COMPLETION_TREE_URGENT  1       /* somebody waits */
-#define NGX_COMPLETION_TREES        2
+#define NGX_COMPLETION_TREE_CALLED  2       /* until the call is void */
+#define NGX_COMPLETION_TREES        3
 
 /* That which a record is in, if it is in one. */
 #define ngx_completion_record_tree(zone, record)                              \
-    (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
+    (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_CALLED)      \
+                        ? NGX_COMPLETION_TREE_CALLED                          \
+                        : ((record)->flags & NGX_COMPLETION_RECORD_URGENT)    \
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
 
@@ -311,6 +321,7 @@ struct ngx_completion_zone_sh_s {
 
     ngx_rbtree_t                 trees[NGX_COMPLETION_TREES];
     ngx_rbtree_node_t            sentinels[NGX_COMPLETION_TREES];
+    ngx_uint_t                   ncalled;   /* in the tree of these */
     ngx_queue_t                  lists[NGX_COMPLETION_METRICS_EVICTIONS];
                                             /* in the order in which room is
                                                made, the first to go first */
@@ -534,6 +545,10 @@ ngx_uint_t ngx_completion_record_is_complete(
 void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t at);
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
+/* It is leased, and counts among those who are to take a start. */
+void ngx_completion_record_call(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
 /* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */

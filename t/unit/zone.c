@@ -1426,6 +1426,64 @@ test_turns(void)
 }
 
 
+/* a poll takes its start at its fence, however long it was on its way */
+
+static void
+test_asked_for(void)
+{
+    int                   i;
+    char                  text[16];
+    uint64_t              retries;
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due[4];
+
+    make(65536, 2);
+
+    for (i = 0; i < 4; i++) {
+        sprintf(text, "op%d", i);
+        accepted(i + 1, text);
+        update(text, i + 1, PENDING, NULL);
+        ngx_current_msec++;
+    }
+
+    ngx_current_msec += zone->poll_max;
+    ngx_completion_zone_want(zone, &(ngx_str_t) { 3, (u_char *) "op2" }, 60000);
+    ngx_completion_zone_want(zone, &(ngx_str_t) { 3, (u_char *) "op3" }, 60000);
+
+    is_int(ngx_completion_zone_take(zone, &due[0], &wait), NGX_OK, "a poll");
+    is_int(ngx_completion_zone_take(zone, &due[1], &wait), NGX_OK, "another");
+    is_int(ngx_completion_zone_take(zone, &due[2], &wait), NGX_AGAIN,
+           "they count before they are sent");
+    is_int(wait, NGX_COMPLETION_TURN_CALL, "for as long as they are called");
+    ngx_current_msec += wait;
+    is_int(ngx_completion_zone_take(zone, &due[2], &wait), NGX_OK,
+           "who takes too long is passed by");
+    is_int(zone->sh->ncalled, 1, "one is called");
+
+    is_int(ngx_completion_zone_ask(zone, &due[2].id, due[2].lease), NGX_OK,
+           "the first at the fence takes a start");
+    is_int(zone->sh->ncalled, 0, "none is called");
+    is_int(ngx_completion_zone_ask(zone, &due[0].id, due[0].lease), NGX_OK,
+           "so does who was passed by");
+    is_int(ngx_completion_zone_ask(zone, &due[1].id, due[1].lease), NGX_AGAIN,
+           "and then there is none");
+    ngx_completion_zone_yield(zone, &due[1].id, due[1].lease);
+    is_int(ngx_completion_zone_take(zone, &due[3], &wait), NGX_AGAIN,
+           "for nobody");
+
+    ngx_current_msec += 1000 + NGX_COMPLETION_QUOTA_SLACK;
+    is_int(ngx_completion_zone_ask(zone, &due[1].id, due[1].lease), NGX_AGAIN,
+           "whose lease has gone back asks no more");
+
+    retries = zone->metrics->retries[NGX_COMPLETION_KIND_POLL];
+    update("op0", due[0].lease, FAILED, NULL);
+    ngx_current_msec += zone->poll_max;
+    is_int(ngx_completion_zone_take(zone, &due[0], &wait), NGX_OK, "the next");
+    is_int(zone->metrics->retries[NGX_COMPLETION_KIND_POLL], retries,
+           "which is no repeat before it is sent");
+}
+
+
 static void
 test_woken(void)
 {
@@ -1786,6 +1844,7 @@ main(void)
     test_unanswered();
     test_deadline();
     test_turns();
+    test_asked_for();
     test_woken();
     test_died();
     test_census();
