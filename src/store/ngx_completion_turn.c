@@ -95,7 +95,7 @@ ngx_completion_turn_lapse(ngx_completion_zone_t *zone)
         submit = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (submit == NULL
-            || ngx_completion_left(submit->called
+            || ngx_completion_left(submit->place.key
                                    + NGX_COMPLETION_TURN_CALL) > 0)
         {
             break;
@@ -144,7 +144,7 @@ ngx_completion_zone_call(ngx_completion_zone_t *zone, ngx_msec_t *wait)
         called = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (called) {
-            left = ngx_completion_left(called->called
+            left = ngx_completion_left(called->place.key
                                        + NGX_COMPLETION_TURN_CALL);
             *wait = ngx_min(*wait, (ngx_msec_t) ngx_max(left, 1));
         }

@@ -181,13 +181,13 @@ typedef enum {
 /* its chunk becomes the record of the operation that is accepted */
 struct ngx_completion_submit_sh_s {
     ngx_rbtree_node_t            node;      /* the key: its lease */
-    ngx_queue_t                  queue;     /* of a line */
+    ngx_rbtree_node_t            place;     /* in a line, the key: its ticket,
+                                               or when it was called */
 
     ngx_completion_key_sh_t     *keys;      /* that go by it */
     uint64_t                     lease;
     ngx_msec_t                   lease_end;
     uint64_t                     ticket;
-    ngx_msec_t                   called;
     ngx_completion_metrics_worker_sh_t
                                 *worker;    /* NULL: not counted */
     uint32_t                     pid;       /* of it */
@@ -330,7 +330,8 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_node_t            submits_sentinel;
     uint64_t                     swept;     /* the lease of the last one */
     uint64_t                     tickets;   /* given out */
-    ngx_queue_t                  lines[NGX_COMPLETION_TURN_LINES];
+    ngx_rbtree_t                 lines[NGX_COMPLETION_TURN_LINES];
+    ngx_rbtree_node_t            line_sentinels[NGX_COMPLETION_TURN_LINES];
     ngx_uint_t                   nlines[NGX_COMPLETION_TURN_LINES];
 
     ngx_completion_record_sh_t **buckets;
