@@ -41,8 +41,11 @@
 #define NGX_COMPLETION_CHUNK_DATA                                             \
     (NGX_COMPLETION_CHUNK - sizeof(ngx_completion_chunk_sh_t *))
 
-/* copied under one lock at most, a whole number of chunks */
-#define NGX_COMPLETION_COPY_MAX      (256 * NGX_COMPLETION_CHUNK_DATA)
+/* of them, copied or freed under one lock at most */
+#define NGX_COMPLETION_CHUNKS_MAX    256
+
+#define NGX_COMPLETION_COPY_MAX                                               \
+    (NGX_COMPLETION_CHUNKS_MAX * NGX_COMPLETION_CHUNK_DATA)
 
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
@@ -348,6 +351,10 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 led;       /* entries of the cache */
     ngx_rbtree_node_t            led_sentinel;
 
+    ngx_completion_chunk_sh_t   *waste;     /* lists of chunks that are still
+                                               to be freed; the next one in
+                                               the data of the first chunk */
+
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
     ngx_completion_token_sh_t    token;
@@ -581,8 +588,13 @@ ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
 ngx_completion_chunk_sh_t *ngx_completion_chunks_read(
     ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
+/* Of a long list the rest is waste, which goes bit by bit. */
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
+
+/* Some of the waste: NGX_OK, or NGX_DONE, there is none. */
+ngx_int_t ngx_completion_chunks_collect(ngx_completion_zone_t *zone);
+
 void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 

@@ -1426,6 +1426,75 @@ test_turns(void)
 }
 
 
+static size_t  freed, freed_most;
+
+
+static void
+frees(u_char *data, size_t size)
+{
+    freed++;
+    freed_most = ngx_max(freed_most, freed);
+}
+
+
+static void
+frees_no_more(void)
+{
+    freed = 0;
+}
+
+
+/* what goes of a long document goes bit by bit, and is room meanwhile */
+
+static void
+test_waste(void)
+{
+    size_t                used;
+    ngx_uint_t            i, gone;
+    ngx_str_t             document, large = ngx_string("large");
+    ngx_msec_t            wait;
+    ngx_pool_t           *pool = ngx_create_pool(1024, &shim_log);
+    ngx_completion_due_t  due;
+
+    document.len = 2 * NGX_COMPLETION_COPY_MAX + 1000;
+    document.data = ngx_pcalloc(pool, document.len);
+
+    make(1 << 18, 50);
+    zone->sh->capacity = 1 << 18;
+    accepted(1, "large");
+    used = shim_slab_used;
+    update("large", 1, FINAL, &document);
+
+    shim_on_free = frees;
+    shim_on_unlock = frees_no_more;
+    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "deleted");
+    ok(freed_most <= NGX_COMPLETION_CHUNKS_MAX,
+       "no more of it is freed under one lock than is copied");
+    ok(shim_slab_used > used, "the rest still stands there");
+
+    for (i = 0; i < 2; i++) {
+        ngx_completion_zone_take(zone, &due, &wait);
+    }
+
+    is_int(shim_slab_used, used, "and goes with the next looks");
+
+    accepted(2, "second");
+    update("second", 2, FINAL, &document);
+    large = str("second");
+    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "another");
+    accepted(3, "third");
+    gone = evicted(NGX_COMPLETION_METRICS_FINISHED)
+           + evicted(NGX_COMPLETION_METRICS_PENDING);
+    update("third", 3, FINAL, &document);
+    is_int(evicted(NGX_COMPLETION_METRICS_FINISHED)
+           + evicted(NGX_COMPLETION_METRICS_PENDING), gone,
+           "what is to be freed is taken before anything goes");
+    shim_on_free = NULL;
+    shim_on_unlock = NULL;
+    ngx_destroy_pool(pool);
+}
+
+
 /* a poll takes its start at its fence, however long it was on its way */
 
 static void
@@ -1844,6 +1913,7 @@ main(void)
     test_unanswered();
     test_deadline();
     test_turns();
+    test_waste();
     test_asked_for();
     test_woken();
     test_died();
