@@ -23,6 +23,9 @@ let on;
 let ticking = null;
 let source = null;
 
+// Why the text is not submitted: the name of a text, and its values.
+let fault = null;
+
 
 export function start(handlers) {
     on = handlers;
@@ -105,7 +108,7 @@ function translate() {
         : "placeholder");
     set("keys", text(/Mac|iPhone|iPad/.test(navigator.platform) ? "keys_mac" : "keys"));
     languages.forEach(sort);
-    drafted();
+    show_form();
 }
 
 
@@ -171,16 +174,38 @@ function remember(select) {
 }
 
 
+// A failure of another text goes: its button would send that one.
 function drafted() {
+    fault = null;
+    show_form();
+    on.onDraft(ask());
+    if (source && !is_shown() && ["failed", "cancelled", "expired"].includes(source.state)) {
+        on.onErase();
+    }
+}
+
+
+function show_form() {
     const count = input.value.length;
     const excess = count - limit;
 
     set("counter", text("counter", { count: texts.number(count), limit: texts.number(limit) }));
     element("counter").classList.toggle("bad", excess > 0);
-    invalid(excess > 0 ? text("too_long", { count: texts.number(excess) }) : "");
     element("erase").hidden = count === 0;
     show_edited();
-    on.onDraft(ask());
+
+    if (fault) {
+        complain(...fault);
+    } else {
+        invalid(excess > 0 ? text("too_long", { count: texts.number(excess) }) : "");
+    }
+}
+
+
+function complain(name, values) {
+    fault = [name, values];
+    invalid(text(name, values));
+    input.focus();
 }
 
 
@@ -193,15 +218,19 @@ function invalid(message) {
 function submit() {
     const asked = ask();
 
-    const fault = asked.text.trim() === "" ? "empty_text" : asked.from === asked.to ? "same" : "";
-
-    if (fault !== "" || asked.text.length > limit) {
-        if (fault !== "") {
-            invalid(text(fault));
-        }
+    if (asked.text.trim() === "") {
+        complain("empty_text");
+        return;
+    }
+    if (asked.from === asked.to) {
+        complain("same");
+        return;
+    }
+    if (asked.text.length > limit) {
         input.focus();
         return;
     }
+    fault = null;
     invalid("");
     on.onSubmit(asked);
     if (matchMedia("(max-width: 759px)").matches) {
@@ -281,10 +310,10 @@ async function read(file) {
         fill({ ...ask(), text: value.replace(/\r\n?/g, "\n") });
         on.onAsk(ask());
         input.setSelectionRange(0, 0);
+        input.focus();
     } catch {
-        invalid(text("not_text", { name: file.name }));
+        complain("not_text", { name: file.name });
     }
-    input.focus();
 }
 
 

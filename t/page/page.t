@@ -173,9 +173,13 @@ sub look ($state) {
     my @all    = ($first, $second);
     my $both   = $ENV{TEST_NGINX_SCREENSHOTS};
 
+    my $panel  = 'document.getElementById("panel").dataset.state';
+    my $shown  = $b->js($panel);
+
     see($state, $_, 'desk') for $both ? @all : $first;
     phone(sub { see($state, $_, 'phone') for $both ? @all : $second });
     speak($first);
+    ok $b->wait_for("$panel === '$shown'"), "it was $state all the while";
 }
 
 
@@ -270,6 +274,28 @@ subtest 'headers' => sub {
     my $files  = join '', map { CompletionAsync::Example::slurp($_) } glob "$examples/translate/*";
     my @unfit = $files =~ m{(?!.*www\.w3\.org/2000/svg)https?://|innerHTML|<style|\bstyle=|\son\w+=}g;
     is_deeply \@unfit, [], 'no foreign host, no inline code';
+};
+
+
+subtest 'what a visit costs' => sub {
+    my $cost = sub {
+        return $b->js('[...performance.getEntriesByType("navigation"),'
+            . ' ...performance.getEntriesByType("resource")]'
+            . '.reduce((sum, { transferSize }) => sum + transferSize, 0)');
+    };
+    my $painted = 'performance.getEntriesByName("first-contentful-paint").length === 1';
+
+    $b->go($url);
+    ok $b->wait_for($painted), 'something is seen';
+    my $first = $cost->();
+    ok $first > 10_000 && $first < 30_000, "the first one takes $first bytes";
+    $b->go('about:blank');
+    $b->go($url);
+    ok $b->wait_for($painted), 'something is seen again';
+    my $later = $cost->();
+    ok $later > 0 && $later < 4000, "the next one $later";
+    note('painted after ' . int $b->js('performance.getEntriesByName("first-contentful-paint")[0]'
+        . '.startTime') . ' ms');
 };
 
 
@@ -472,6 +498,7 @@ on_page 'failures of an operation' => sub {
     submit("$text [outcome=filter]");
     ok $b->wait_for(says('content filter')), 'a content filter';
     is $b->js('document.getElementById("panel").dataset.state'), 'failed', 'is a failure';
+    is $b->js('document.title'), 'Failed – Translate', 'which one hears of in another tab';
     look('filtered');
 
     submit("$text [outcome=failed:8:busy today]");
@@ -486,23 +513,47 @@ on_page 'failures of an operation' => sub {
 
 on_page 'refused submits' => sub {
     my %case = (
-        'a request at fault'  => [ qr/does not accept/ => status => 400 ],
-        'a wrong credential'  => [ qr/refused the request/ => status => 401 ],
-        'no readable answer'  => [ qr/charged twice/ => status => 500 ],
+        'a request at fault' => [ refused => 'Not accepted', qr/does not accept/ => status => 400 ],
+        'a wrong credential' => [ refused => 'Not accepted', qr/refused the/ => status => 401 ],
+        'no readable answer' => [ uncertain => 'Failed', qr/charged twice/ => status => 500 ],
     );
     for my $name (sort keys %case) {
-        my ($says, @fault) = @{ $case{$name} };
+        my ($state, $status, $says, @fault) = @{ $case{$name} };
         $t->emulator->fault(submit => 'every', @fault);
         submit("$text $name");
         ok $b->wait_for(says('.') . ' && ' . visible('retry')), $name;
         like $b->text('#note'), $says, 'is told in words';
+        is $b->text('#status'), $status, 'in one';
+        is $b->js('document.getElementById("panel").dataset.state'), $state, 'for the eye, too';
+        look($state) if $name ne 'a request at fault';
         $t->emulator->clear_faults;
     }
-    look('refused');
+    is $b->text('#retry'), 'Send it all the same', 'what may be paid for twice says so';
     $b->click('#retry');
     ok $b->wait_for(status('^Done$')), 'trying again sends it again';
+
+    $t->emulator->fault(submit => 'every', status => 400);
+    submit('refused');
+    ok $b->wait_for(visible('retry')), 'another';
+    $b->type('#text', ' no more');
+    ok !$b->js(visible('retry')), 'a failure does not stand beside another text';
+    is $b->js('document.querySelectorAll("#entries li").length'), 4, 'but in the history';
 }, failures => 1;
 
+
+# The page's pauses end when it is let go, so that what it says meanwhile can be looked at.
+my $held = <<'EOJ';
+const later = window.setTimeout;
+let held = [];
+window.setTimeout = (call, ms) => held && ms >= 1000 && ms <= 20000
+    ? (held.push(call), undefined)
+    : later(call, ms);
+window.let_go = () => {
+    const calls = held;
+    held = null;
+    calls.forEach((call) => call());
+};
+EOJ
 
 # A refusal of nginx's, made here, as reaching a quota takes thousands of submits.
 my $refuse_once = <<'EOJ';
@@ -519,11 +570,24 @@ on_page 'a quota: again by itself' => sub {
     submit();
     ok $b->wait_for(says('^Too many requests')), 'told';
     like $b->text('#timer'), qr/^Again in [0-5] s$/, 'counted down';
+    is $b->text('#status'), 'Waiting for its turn', 'that it is in a line';
     is submits, 0, 'not sent yet';
     look('quota');
+    $b->js('window.let_go()');
     ok $b->wait_for(status('^Done$')), 'sent when it is time';
     is submits, 1, 'once';
-}, preload => $refuse_once;
+}, preload => $held . $refuse_once;
+
+
+on_page 'a submit that waits in the line' => sub {
+    submit();
+    is $b->text('#status'), 'Sending…', 'on its way';
+    is $b->text('#note'), '', 'as usual';
+    $b->js('(Date.now = ((now) => () => now() + 4000)(Date.now))');
+    ok $b->wait_for(says('^Not accepted yet')), 'in a while that is said';
+    look('in line');
+    $b->js('localStorage.clear()');
+}, preload => 'window.fetch = () => new Promise(() => {});';
 
 
 my $lose_answer = <<'EOJ';
@@ -543,9 +607,10 @@ on_page 'an answer that is lost is not paid for twice' => sub {
     ok $b->wait_for(says('^No connection')), 'told';
     is submits, 1, 'it had arrived';
     look('no-connection');
+    $b->js('window.let_go()');
     ok $b->wait_for(status('^Done$')), 'the repeat gets the operation';
     is submits, 1, 'of the first submit';
-}, preload => $lose_answer;
+}, preload => $held . $lose_answer;
 
 
 on_page 'offline' => sub {
@@ -793,6 +858,7 @@ on_page 'the history after a reload' => sub {
 
     $b->type('#text', ' more');
     ok $b->js(visible('stale')), 'beside another text the translation says so';
+    is $b->js('document.getElementById("panel").className'), 'pane stale', 'and is fainter';
     look('stale');
     $b->click('#entries .open');
     ok !$b->js(visible('stale')), 'its own is back';
@@ -953,6 +1019,7 @@ on_page 'a text file' => sub {
     $drop->('two.bin', "\xff\xfe\x00");
     ok $b->wait_for('/two.bin/.test(document.getElementById("invalid").textContent)'), 'another is not';
     look('no-text');
+    like $b->text('#invalid'), qr/two.bin/, 'in whichever language that is said';
     is_deeply chosen(), [ '', 'ru', "Быть\nили" ], 'what stood there stays';
     $drop->('three.txt', 'word ' x 2000);
     ok $b->wait_for('/too many: 5,000/.test(document.getElementById("invalid").textContent)'),
