@@ -502,7 +502,7 @@ function fill_row(row, entry, shown) {
     row.dataset.state = entry.state;
     row.querySelector(".excerpt").textContent = excerpt(entry.text);
     outcome.textContent = entry.result === undefined
-        ? text(`state_${entry.state}`)
+        ? model(entry).status
         : excerpt(entry.result);
     outcome.lang = entry.result === undefined ? texts.current() : entry.to;
     row.querySelector(".about").textContent = `${pair(entry)} · ${texts.time(entry.submitted)}`;

@@ -529,6 +529,7 @@ on_page 'refused submits' => sub {
         $t->emulator->clear_faults;
     }
     is $b->text('#retry'), 'Send it all the same', 'what may be paid for twice says so';
+    is $b->text('#entries li:last-child .outcome'), 'Not accepted', 'the history knows the others';
     $b->click('#retry');
     ok $b->wait_for(status('^Done$')), 'trying again sends it again';
 
