@@ -55,7 +55,8 @@ const { text } = texts;
 // `wait` is what the entry waits for, `progress` how far it is; both may be missing.
 export function model(entry, wait, progress) {
     const name = state(entry, wait, progress);
-    const { status = `state_${name}`, bar = false, copy = false, cancel = false, retry } = SHOWN[name];
+    const { status = `state_${name}`, bar = false, copy = false, cancel = false, retry }
+        = SHOWN[name];
     const partial = name === "streaming";
     const parts = progress?.parts > 1 && entry.state === "pending" && bar;
 
