@@ -28,7 +28,8 @@ same(record_t *r)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_DELETED) == !r->deleted)
     AGREE(!real->chunks == !r->kept)
     AGREE(!r->kept || real->length == r->length)
-    AGREE(real->draft == NULL && real->draft_length == 0)
+    AGREE(!real->draft == !r->draft)
+    AGREE(real->draft_length <= r->draft)
     AGREE(real->version == r->version)
     AGREE(real->lease == r->lease)
     AGREE(r->lease == 0 || real->lease_end == r->end)
@@ -207,6 +208,10 @@ done(void)
     for (i = 0; i < LISTS; i++) {
         AGREE(zone->metrics->evictions[i] == evicted[i])
     }
+
+    for (i = 0; i < NGX_COMPLETION_STATES; i++) {
+        AGREE(zone->metrics->finished[i] == finished[i])
+    }
 }
 
 
@@ -252,6 +257,7 @@ static void
 audit_entry(entry_t *e)
 {
     ngx_str_t                 id;
+    ngx_uint_t                i, n;
     ngx_completion_key_sh_t  *real = e->real;
 
     AGREE(real == real_entry(e))
@@ -266,6 +272,16 @@ audit_entry(entry_t *e)
     AGREE(real->expires == e->expires)
     AGREE(real->known == e->known)
     AGREE(real->lease == (uint32_t) e->lease)
+
+    /* who holds what may become an orphan */
+
+    for (n = e->lost, i = 0; i < REQUESTS; i++) {
+        n += (requests[i].phase != FREE
+              && requests[i].hold.lease == (uint32_t) e->lease
+              && requests[i].names[ORPHAN] == e->name);
+    }
+
+    AGREE(e->kind != ORPHAN || e->holders == n)
 
     if (e->state == NGX_COMPLETION_KEY_UNDERWAY) {
         AGREE(submit_of(e->lease) && real->u.lease == e->lease && real->link)
@@ -316,6 +332,12 @@ audit(void)
         }
 
         same(r);
+
+        /* it is asked for until it ends, or the shortest deadline has passed */
+
+        AGREE(r->state != NGX_COMPLETION_RECORD_PENDING || r->scheduled
+              || (ngx_msec_int_t) (truth - r->created) >= 20000)
+
         lists[list_of(r)]++;
         counts[state_of(r)]++;
 

@@ -96,9 +96,18 @@ forget_text(record_t *r)
 
 
 void
+forget_draft(record_t *r)
+{
+    ref.used -= r->draft;
+    r->draft = 0;
+}
+
+
+void
 remove_record(record_t *r)
 {
     forget_text(r);
+    forget_draft(r);
     gone(&r->real);
 }
 
@@ -247,6 +256,8 @@ end_record(record_t *r, ngx_completion_state_e verdict)
     ended(r, verdict);
     forget_text(r);
 
+    finished[verdict] += (first && r->ours);
+
     return first && r->ours;
 }
 
@@ -255,6 +266,7 @@ ngx_int_t
 settle_record(record_t *r)
 {
     r->lease = 0;
+    forget_draft(r);
     r->decided = 1;
     r->scheduled = 0;
     r->urgent = 0;
@@ -403,7 +415,8 @@ keep(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
         r->kept = 1;
         r->length = u->document.len;
         r->digest = u->digest;
-        ref.used += text_size(r->length);
+        ref.used += text_size(r->length) - r->draft;
+        r->draft = 0;
     }
 }
 
@@ -464,6 +477,8 @@ final(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
 ngx_int_t
 publish(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
 {
+    ngx_int_t  rc;
+
     r->lease = 0;
 
     if (u->refused) {
@@ -487,20 +502,25 @@ publish(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
     }
 
     if (u->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND) {
-        return not_found(r, u);
+        rc = not_found(r, u);
+
+    } else if (u->outcome != NGX_COMPLETION_OK) {
+        rc = (u->state != NGX_COMPLETION_PENDING) ? unusable(r, u)
+                                                  : failed(r, u);
+
+    } else if (u->state != NGX_COMPLETION_PENDING) {
+        rc = final(r, u, drafted);
+
+    } else if (r->state != NGX_COMPLETION_RECORD_FINAL) {
+        rc = pending(r, u, drafted);
+
+    } else {
+        rc = failed(r, u);
     }
 
-    if (u->outcome != NGX_COMPLETION_OK) {
-        return (u->state != NGX_COMPLETION_PENDING) ? unusable(r, u)
-                                                    : failed(r, u);
-    }
+    forget_draft(r);
 
-    if (u->state != NGX_COMPLETION_PENDING) {
-        return final(r, u, drafted);
-    }
-
-    return (r->state != NGX_COMPLETION_RECORD_FINAL) ? pending(r, u, drafted)
-                                                     : failed(r, u);
+    return rc;
 }
 
 
