@@ -25,7 +25,6 @@
 
 
 ngx_completion_zone_t  *zone;       /* as the acting worker has it */
-ngx_completion_zone_t  *master;     /* as it was configured last */
 ngx_msec_t              truth;      /* the clock of all */
 worker_t                workers[WORKERS];
 ngx_uint_t              acting;
@@ -55,6 +54,7 @@ uint32_t                told[4 * THINGS];
 ngx_uint_t              ntold;
 uint64_t                changes;
 
+static ngx_completion_zone_t  *master;     /* as it was configured last */
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
 static ngx_uint_t              nworkers, live[LIVE];
@@ -310,7 +310,7 @@ rates(void)
     master->poll_min = 200;
     master->poll_max = 5000;
     master->poll_lease = 5000;
-    master->deadline = chance(50) ? 20000 : 120000;
+    master->deadline = chance(50) ? DEADLINE : 120000;
     master->retention = chance(50) ? 5 : 60;
 }
 

@@ -335,10 +335,10 @@ audit(void)
 
         same(r);
 
-        /* it is asked for until it ends, or the shortest deadline has passed */
+        /* it is asked for until it ends, or the deadline has passed */
 
         AGREE(r->state != NGX_COMPLETION_RECORD_PENDING || r->scheduled
-              || (ngx_msec_int_t) (truth - r->created) >= 20000)
+              || (ngx_msec_int_t) (truth - r->created) >= DEADLINE)
 
         lists[list_of(r)]++;
         counts[state_of(r)]++;

@@ -45,6 +45,9 @@
 #define GRACE        5000
 #define SKEW         60000
 
+/* the shortest that a worker may have been configured with */
+#define DEADLINE     20000
+
 #define LOOKS        256
 #define CALLS        64
 
@@ -204,7 +207,6 @@ typedef struct {
 
 
 extern ngx_completion_zone_t  *zone;       /* as the acting worker has it */
-extern ngx_completion_zone_t  *master;     /* as it was configured last */
 extern ngx_msec_t              truth;      /* the clock of all */
 extern worker_t                workers[WORKERS];
 extern ngx_uint_t              acting;

@@ -501,11 +501,13 @@ deletes(ngx_uint_t worker, ngx_uint_t op)
 
     if (r && !r->deleted && r->state == NGX_COMPLETION_RECORD_PENDING) {
         r->deleted = 1;
+        r->created = ngx_current_msec;
         (void) decide(r, NGX_COMPLETION_CANCELLED);
         expected = NGX_OK;
 
     } else if (r && !r->deleted && r->state == NGX_COMPLETION_RECORD_FINAL) {
         r->deleted = 1;
+        r->created = ngx_current_msec;
         r->verdict = NGX_COMPLETION_CANCELLED;
         forget_text(r);
         (void) settle_record(r);

@@ -237,7 +237,7 @@ pays(request_t *q)
             AGREE(s == NULL || s->turn != NGX_COMPLETION_TURN_SENT
                   || !submit_leased(s)
                   || (ngx_msec_int_t) (q->began - p->began)
-                     >= (ngx_msec_int_t) master->deadline)
+                     >= DEADLINE)
         }
 
         p->lease = q->lease;
