@@ -164,7 +164,7 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
 {
     u_char       tag[NGX_COMPLETION_ID_TAG], *p;
     ngx_int_t    seconds;
-    ngx_str_t    claim, *key;
+    ngx_str_t    upstream, claim, *key;
     ngx_uint_t   i, valid;
 
     if (capability->len <= NGX_COMPLETION_ID_TAIL
@@ -173,12 +173,12 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
         return NGX_DECLINED;
     }
 
-    id->upstream.data = capability->data;
-    id->upstream.len = capability->len - NGX_COMPLETION_ID_TAIL;
+    upstream.data = capability->data;
+    upstream.len = capability->len - NGX_COMPLETION_ID_TAIL;
 
-    p = capability->data + id->upstream.len;
+    p = capability->data + upstream.len;
 
-    if (ngx_completion_id_read(&id->upstream, *p) != NGX_OK) {
+    if (ngx_completion_id_read(&upstream, *p) != NGX_OK) {
         return NGX_DECLINED;
     }
 
@@ -214,6 +214,7 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
         return NGX_DECLINED;
     }
 
+    id->upstream = upstream;
     id->shared = (*p == 's' || *p == 'd');
     id->submitted = seconds;
 

@@ -9,10 +9,11 @@
  *
  *     <upstream id> <joint: 1 or 2> <upstream id> <joint> ... <kind> ...
  *
- * of the kinds "d", where one of them is shared, and "c".  The tag is an HMAC-SHA-256, cut to 18 bytes and spelled in base64url,
- * over the provider's name, the owner and all that stands before the tag.
- * Whoever holds the key can verify it; no table is needed.  Of several keys
- * the first signs, all verify, and the last is that of digests.
+ * of the kinds "d", where one of them is shared, and "c".  The tag is an
+ * HMAC-SHA-256, cut to 18 bytes and spelled in base64url, over the provider's
+ * name, the owner and all that stands before the tag.  Whoever holds the key
+ * can verify it; no table is needed.  Of several keys the first signs, all
+ * verify, and the last is that of digests.
  *
  * Keys are made while the configuration is read; sign and verify may be
  * called anywhere, allocate in the pool given and keep nothing.
