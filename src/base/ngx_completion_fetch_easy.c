@@ -25,6 +25,25 @@ typedef struct {
 } ngx_completion_fetch_spare_t;
 
 
+/*
+ * A header with a credential, in pages of its own, for all transfers that show
+ * the same one at once; the last of them takes it along.
+ */
+
+typedef struct ngx_completion_fetch_line_s  ngx_completion_fetch_line_t;
+
+struct ngx_completion_fetch_line_s {
+    ngx_completion_fetch_line_t  *next;
+    ngx_completion_secret_t      *secret;
+    ngx_uint_t                    transfers;
+    size_t                        len;
+    u_char                        text[1];
+};
+
+
+static ngx_completion_fetch_line_t *ngx_completion_fetch_line_get(
+    const char *scheme, ngx_str_t *credential, ngx_log_t *log);
+static void ngx_completion_fetch_line_release(void *data);
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_init(void);
@@ -51,6 +70,8 @@ static curl_socket_t ngx_completion_fetch_open_nowhere(void *data,
 static ngx_completion_fetch_spare_t
     ngx_completion_fetch_spares[NGX_COMPLETION_FETCH_SPARE];
 static ngx_uint_t  ngx_completion_fetch_nspares;
+
+static ngx_completion_fetch_line_t  *ngx_completion_fetch_lines;
 
 
 /* of every handle */
@@ -108,33 +129,101 @@ ngx_int_t
 ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     const char *scheme, ngx_str_t *credential)
 {
-    u_char                   *line, *last;
-    ngx_completion_secret_t  *secret;
+    ngx_pool_cleanup_t           *cln;
+    ngx_completion_fetch_line_t  *line;
 
     if (!ngx_completion_fetch_one_line(credential)) {
         return NGX_ERROR;
     }
 
-    /* it stands there while upstream is at work, and a worker may crash */
-
-    secret = ngx_completion_secret_create(sizeof("Authorization:  ")
-                                          + ngx_strlen(scheme)
-                                          + credential->len, f->log);
-    if (secret == NULL
-        || ngx_completion_secret_attach(f->pool, secret) != NGX_OK)
-    {
+    cln = ngx_pool_cleanup_add(f->pool, 0);
+    if (cln == NULL) {
         return NGX_ERROR;
     }
 
-    line = secret->value.data;
+    line = ngx_completion_fetch_line_get(scheme, credential, f->log);
+    if (line == NULL) {
+        return NGX_ERROR;
+    }
 
-    last = ngx_sprintf(line, "Authorization: %s %V", scheme, credential);
-    *last = '\0';
+    line->transfers++;
 
-    f->credential.data = last - credential->len;
+    cln->handler = ngx_completion_fetch_line_release;
+    cln->data = line;
+
+    f->credential.data = line->text + line->len - credential->len;
     f->credential.len = credential->len;
 
-    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f, line);
+    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f,
+                                       line->text);
+}
+
+
+/* it stands there while upstream is at work, and a worker may crash */
+
+static ngx_completion_fetch_line_t *
+ngx_completion_fetch_line_get(const char *scheme, ngx_str_t *credential,
+    ngx_log_t *log)
+{
+    size_t                        len;
+    ngx_completion_secret_t      *secret;
+    ngx_completion_fetch_line_t  *line;
+
+    len = sizeof("Authorization:  ") - 1 + ngx_strlen(scheme)
+          + credential->len;
+
+    for (line = ngx_completion_fetch_lines; line; line = line->next) {
+        if (line->len == len
+            && ngx_memcmp(line->text + len - credential->len,
+                          credential->data, credential->len)
+               == 0
+            && ngx_strncmp(line->text + sizeof("Authorization: ") - 1, scheme,
+                           ngx_strlen(scheme))
+               == 0)
+        {
+            return line;
+        }
+    }
+
+    secret = ngx_completion_secret_create(sizeof(ngx_completion_fetch_line_t)
+                                          + len, log);
+    if (secret == NULL) {
+        return NULL;
+    }
+
+    line = (ngx_completion_fetch_line_t *) secret->value.data;
+
+    line->secret = secret;
+    line->transfers = 0;
+    line->len = len;
+    (void) ngx_sprintf(line->text, "Authorization: %s %V%Z", scheme,
+                       credential);
+
+    line->next = ngx_completion_fetch_lines;
+    ngx_completion_fetch_lines = line;
+
+    return line;
+}
+
+
+static void
+ngx_completion_fetch_line_release(void *data)
+{
+    ngx_completion_fetch_line_t *line = data;
+
+    ngx_completion_fetch_line_t  **p;
+
+    if (--line->transfers) {
+        return;
+    }
+
+    for (p = &ngx_completion_fetch_lines; *p != line; p = &(*p)->next) {
+        /* void */
+    }
+
+    *p = line->next;
+
+    ngx_completion_secret_destroy(line->secret);
 }
 
 

@@ -378,16 +378,19 @@ look_at_lines(void)
 {
     uint64_t                     ticket;
     ngx_uint_t                   i, n;
-    ngx_queue_t                 *q, *line;
+    ngx_rbtree_t                *line;
+    ngx_rbtree_node_t           *node;
     ngx_completion_submit_sh_t  *submit;
 
     for (i = 0; i < NGX_COMPLETION_TURN_LINES; i++) {
         line = &zone->sh->lines[i];
+        node = (line->root == line->sentinel)
+                   ? NULL : ngx_rbtree_min(line->root, line->sentinel);
         ticket = 0;
         n = 0;
 
-        for (q = ngx_queue_head(line); q != line; q = ngx_queue_next(q)) {
-            submit = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
+        for ( /* void */ ; node; node = ngx_rbtree_next(line, node)) {
+            submit = ngx_rbtree_data(node, ngx_completion_submit_sh_t, place);
 
             HOLDS(submit->turn == i);
             HOLDS(i || n == 0 || submit->ticket > ticket);
