@@ -127,6 +127,9 @@ ngx_completion_json_node_t *ngx_completion_json_child(
 /* NGX_OK, or NGX_DECLINED: overlong forms, surrogates, beyond 10FFFF. */
 ngx_int_t ngx_completion_utf8_check(u_char *p, size_t len);
 
+/* Bytes of the white space that is this character of valid UTF-8, or 0. */
+ngx_uint_t ngx_completion_utf8_white(u_char *p);
+
 /* Whether valid UTF-8 is white space alone, or empty. */
 ngx_uint_t ngx_completion_utf8_blank(u_char *p, size_t len);
 

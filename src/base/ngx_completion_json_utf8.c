@@ -79,34 +79,46 @@ ngx_completion_utf8_check(u_char *p, size_t len)
 /* White_Space of Unicode, and the mark that is also called a space */
 
 ngx_uint_t
+ngx_completion_utf8_white(u_char *p)
+{
+    uint32_t    c;
+    ngx_uint_t  n;
+
+    c = *p;
+    n = 1;
+
+    if (c >= 0xf0) {
+        return 0;
+    }
+
+    if (c >= 0xe0) {
+        c = (c & 0x0f) << 12 | (p[1] & 0x3f) << 6 | (p[2] & 0x3f);
+        n = 3;
+
+    } else if (c >= 0xc0) {
+        c = (c & 0x1f) << 6 | (p[1] & 0x3f);
+        n = 2;
+    }
+
+    return (c == 0x20 || (c >= 0x09 && c <= 0x0d)
+            || c == 0x85 || c == 0xa0 || c == 0x1680
+            || (c >= 0x2000 && c <= 0x200a)
+            || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f
+            || c == 0x3000 || c == 0xfeff)
+           ? n : 0;
+}
+
+
+ngx_uint_t
 ngx_completion_utf8_blank(u_char *p, size_t len)
 {
-    u_char    *last;
-    uint32_t   c;
+    u_char      *last;
+    ngx_uint_t   n;
 
-    last = p + len;
+    for (last = p + len; p < last; p += n) {
+        n = ngx_completion_utf8_white(p);
 
-    while (p < last) {
-        c = *p++;
-
-        if (c >= 0xf0) {
-            return 0;
-        }
-
-        if (c >= 0xe0) {
-            c = (c & 0x0f) << 12 | (p[0] & 0x3f) << 6 | (p[1] & 0x3f);
-            p += 2;
-
-        } else if (c >= 0xc0) {
-            c = (c & 0x1f) << 6 | (*p++ & 0x3f);
-        }
-
-        if (!(c == 0x20 || (c >= 0x09 && c <= 0x0d)
-              || c == 0x85 || c == 0xa0 || c == 0x1680
-              || (c >= 0x2000 && c <= 0x200a)
-              || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f
-              || c == 0x3000 || c == 0xfeff))
-        {
+        if (n == 0) {
             return 0;
         }
     }

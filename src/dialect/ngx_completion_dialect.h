@@ -127,6 +127,22 @@ typedef struct {
 } ngx_completion_masks_t;
 
 
+/* What is told of a text in parts. */
+typedef struct {
+    time_t                           submitted;    /* seconds */
+    time_t                           modified;
+    ngx_uint_t                       parts;
+    ngx_uint_t                       done;         /* of them */
+    ngx_str_t                       *text;         /* of those without a gap
+                                                      from the first; NULL: is
+                                                      not told */
+    ngx_completion_result_t         *result;       /* joined, of all that have
+                                                      ended; NULL: not yet */
+    ngx_str_t                       *failed;       /* or the document of the
+                                                      part that has failed */
+} ngx_completion_joined_t;
+
+
 struct ngx_completion_dialect_s {
 
     /* the block of a provider: presets, and what the dialect adds to it */
@@ -240,6 +256,14 @@ struct ngx_completion_dialect_s {
     ngx_int_t                      (*decided)(ngx_pool_t *pool,
                                         ngx_completion_state_e state,
                                         time_t submitted, time_t decided,
+                                        ngx_completion_operation_t *operation);
+
+    /*
+     * The document of a text in parts, which result() reads as any other; its
+     * id stays empty, its state is the caller's.  NGX_OK or NGX_ERROR.
+     */
+    ngx_int_t                      (*joined)(ngx_pool_t *pool,
+                                        ngx_completion_joined_t *joined,
                                         ngx_completion_operation_t *operation);
 };
 

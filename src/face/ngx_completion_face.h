@@ -158,6 +158,9 @@ struct ngx_completion_face_s {
                                                            not delivered waits
                                                            for an equal
                                                            request; 0: not */
+    unsigned                             parts:1;       /* of long texts, whose
+                                                           events tell the text
+                                                           so far */
     unsigned                             results:1;     /* its views of what
                                                            has ended have the
                                                            result */

@@ -68,6 +68,7 @@ const ngx_completion_face_t  ngx_completion_native = {
     .types = ngx_string("text/*, application/json and "
                         "application/x-www-form-urlencoded are supported"),
     .negotiates = 1,
+    .parts = 1,
     .read = ngx_completion_native_read,
     .write = ngx_completion_native_write,
     .error = ngx_completion_native_error,

@@ -15,6 +15,8 @@
 
 #include "../face/ngx_completion_face.h"
 #include "../operation/ngx_completion_operation.h"
+#include "../operation/ngx_completion_parts.h"
+#include "../operation/ngx_completion_whole.h"
 
 
 /* as the changelog has it */
@@ -75,6 +77,9 @@ typedef struct {
     time_t                       idempotency;     /* seconds; 0: off */
     time_t                       cache;           /* seconds; 0: off */
     ngx_flag_t                   cache_shared;
+
+    size_t                       split;           /* bytes; 0: off */
+    ngx_uint_t                   split_max;       /* parts */
 } ngx_http_completion_loc_conf_t;
 
 

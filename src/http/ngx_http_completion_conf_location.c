@@ -4,8 +4,13 @@
 #include <ngx_http.h>
 
 #include "../base/ngx_completion_secret.h"
+#include "../model/ngx_completion_split.h"
 
 #include "ngx_http_completion_conf.h"
+
+
+/* parts of a text at most, unless more or less are asked for */
+#define NGX_HTTP_COMPLETION_SPLIT_MAX  64
 
 
 static ngx_int_t ngx_http_completion_merge_handler(ngx_conf_t *cf,
@@ -27,8 +32,12 @@ static char *ngx_http_completion_owner(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_completion_wait_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_completion_split(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_completion_check_split(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf);
 static char *ngx_http_completion_check_uri(ngx_conf_t *cf, void *post,
     void *data);
 static char *ngx_http_completion_check_temperature(ngx_conf_t *cf, void *post,
@@ -170,6 +179,13 @@ ngx_command_t  ngx_http_completion_commands[] = {
       0,
       NULL },
 
+    { ngx_string("completion_async_split"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE12,
+      ngx_http_completion_split,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("completion_async_intercept_errors"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -219,6 +235,8 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
     conf->idempotency = NGX_CONF_UNSET;
     conf->cache = NGX_CONF_UNSET;
     conf->cache_shared = NGX_CONF_UNSET;
+    conf->split = NGX_CONF_UNSET_SIZE;
+    conf->split_max = NGX_CONF_UNSET_UINT;
 
     return conf;
 }
@@ -262,6 +280,9 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              NGX_CONF_UNSET);
     ngx_conf_merge_sec_value(conf->cache, prev->cache, 0);
     ngx_conf_merge_value(conf->cache_shared, prev->cache_shared, 0);
+    ngx_conf_merge_size_value(conf->split, prev->split, 0);
+    ngx_conf_merge_uint_value(conf->split_max, prev->split_max,
+                              NGX_HTTP_COMPLETION_SPLIT_MAX);
     ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
 
     if (ngx_http_completion_merge_handler(cf, prev, conf) != NGX_OK) {
@@ -456,8 +477,15 @@ ngx_http_completion_check(ngx_conf_t *cf,
     ngx_conf_init_value(conf->idempotency, 24 * 3600);
     conf->idempotency = ngx_min(conf->idempotency, lifetime);
 
-    return conf->submits ? ngx_http_completion_check_settings(cf, conf)
-                         : NGX_CONF_OK;
+    if (!conf->submits) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_completion_check_split(cf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_completion_check_settings(cf, conf);
 }
 
 
@@ -861,6 +889,96 @@ ngx_http_completion_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     } else if (ngx_strcmp(value[2].data, "owner") != 0) {
         return "takes the scope \"owner\" or \"shared\"";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_completion_split(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_completion_loc_conf_t *ccf = conf;
+
+    ssize_t     size;
+    ngx_int_t   max;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ccf->split != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    ccf->split = 0;
+    ccf->split_max = NGX_HTTP_COMPLETION_SPLIT_MAX;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    size = ngx_parse_size(&value[1]);
+
+    if (size < NGX_COMPLETION_SPLIT_MIN) {
+        return "takes \"off\", or a size of 16 bytes or more, "
+               "for example \"3k max=64\"";
+    }
+
+    ccf->split = size;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    max = (ngx_strncmp(value[2].data, "max=", 4) == 0)
+              ? ngx_atoi(value[2].data + 4, value[2].len - 4) : NGX_ERROR;
+
+    if (max <= 0) {
+        return "takes \"max=\" and a number of parts above zero";
+    }
+
+    ccf->split_max = max;
+
+    return NGX_CONF_OK;
+}
+
+
+/* the id of as many parts has to be short enough for a URL */
+
+static char *
+ngx_http_completion_check_split(ngx_conf_t *cf,
+    ngx_http_completion_loc_conf_t *conf)
+{
+    size_t                           len;
+    ngx_uint_t                       most;
+    const ngx_completion_dialect_t  *dialect;
+
+    dialect = conf->service->provider.dialect;
+
+    if (conf->split == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (dialect->joined == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"completion_async_split\" cannot be had of the "
+                           "upstream of provider \"%V\", write \"off\"",
+                           &conf->provider);
+        return NGX_CONF_ERROR;
+    }
+
+    len = dialect->resource_id ? dialect->resource_id
+                               : NGX_COMPLETION_ID_UPSTREAM;
+    most = (NGX_COMPLETION_ID_WHOLE_MAX - NGX_COMPLETION_ID_TAIL)
+           / (len + NGX_COMPLETION_ID_JOINT);
+
+    if (conf->split_max > most) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the id of %ui parts would be longer than %d "
+                           "characters, write \"max=%ui\" or less in "
+                           "\"completion_async_split\"",
+                           conf->split_max, NGX_COMPLETION_ID_WHOLE_MAX, most);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

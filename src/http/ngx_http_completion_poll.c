@@ -121,11 +121,25 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_view_t *view)
 {
     ngx_int_t                  rc;
+    ngx_uint_t                 how;
     ngx_pool_t                *pool;
     ngx_completion_view_t     *known;
     ngx_completion_service_t  *service;
 
     service = ctx->conf->service;
+    how = 0;
+
+    if (ctx->asked_until
+        && ((ngx_msec_int_t) (ctx->asked_until - ngx_current_msec) <= 0
+            || ngx_exiting))
+    {
+        how |= NGX_COMPLETION_WHOLE_LATE;
+    }
+
+    if (ctx->format == NGX_COMPLETION_FACE_STREAM && ctx->conf->face->parts) {
+        how |= NGX_COMPLETION_WHOLE_TEXT;
+    }
+
     known = ngx_http_completion_is_known(ctx) ? &ctx->view : NULL;
     pool = r->pool;
 
@@ -142,16 +156,16 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
     switch (ctx->action) {
 
     case NGX_COMPLETION_FACE_CANCEL:
-        rc = ngx_completion_operation_cancel(service, &ctx->id, pool, view);
+        rc = ngx_completion_whole_cancel(service, &ctx->id, how, pool, view);
         break;
 
     case NGX_COMPLETION_FACE_DELETE:
-        rc = ngx_completion_operation_delete(service, &ctx->id, pool, view);
+        rc = ngx_completion_whole_delete(service, &ctx->id, pool, view);
         break;
 
     default:
-        rc = ngx_completion_operation_read(service, &ctx->id, known, pool,
-                                           view);
+        rc = ngx_completion_whole_read(service, &ctx->id, how, known, pool,
+                                       view);
     }
 
     if (rc == NGX_OK) {
@@ -188,6 +202,7 @@ static ngx_int_t
 ngx_http_completion_poll_missing(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_int_t rc, ngx_completion_view_t *view)
 {
+    ngx_str_t                  id;
     ngx_msec_int_t             left;
     ngx_completion_service_t  *service;
 
@@ -195,6 +210,7 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
                                           "up");
 
     service = ctx->conf->service;
+    id = ngx_completion_whole_first(&ctx->id);
 
     if (rc == NGX_DECLINED) {
         return ngx_http_completion_problem(r,
@@ -204,7 +220,7 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
     if (rc == NGX_ABORT) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "no room for operation \"%V\" in the zone of provider "
-                      "\"%V\"", &ctx->id.upstream, &service->name);
+                      "\"%V\"", &id, &service->name);
 
         return ngx_http_completion_problem(r, NGX_COMPLETION_ZONE_FULL, NULL,
                                            view->next);
@@ -228,7 +244,7 @@ ngx_http_completion_poll_missing(ngx_http_request_t *r,
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "operation \"%V\" of provider \"%V\" could not be looked up",
-                  &ctx->id.upstream, &service->name);
+                  &id, &service->name);
 
     return ngx_http_completion_problem(r, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
                                        &failed, ngx_max(view->next, 1000));
@@ -241,13 +257,28 @@ static ngx_int_t
 ngx_http_completion_poll_wait(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_msec_t ms)
 {
-    ngx_uint_t  held;
+    ngx_uint_t              held;
+    ngx_completion_wait_t  *wait;
 
-    ctx->wait.handler = ngx_http_completion_poll_news;
-    ctx->wait.data = ctx;
+    wait = &ctx->wait;
 
-    ngx_completion_operation_wait(ctx->conf->service, &ctx->id.upstream, ms,
-                                  &ctx->wait);
+    if (ngx_completion_id_is_whole(&ctx->id.upstream)) {
+
+        if (ctx->waits == NULL) {
+            ctx->waits = ngx_pcalloc(r->pool, sizeof(ngx_completion_wait_t)
+                                     * ngx_completion_whole_parts(&ctx->id));
+            if (ctx->waits == NULL) {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            }
+        }
+
+        wait = ctx->waits;
+    }
+
+    wait->handler = ngx_http_completion_poll_news;
+    wait->data = ctx;
+
+    ngx_completion_whole_wait(ctx->conf->service, &ctx->id, ms, wait);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "completion wait: %p for \"%V\", %M ms", ctx,
@@ -264,7 +295,7 @@ ngx_http_completion_poll_wait(ngx_http_request_t *r,
                                           : NGX_HTTP_COMPLETION_WAITS)
         != NGX_OK)
     {
-        ngx_completion_wait_end(&ctx->wait);
+        ngx_http_completion_wait_end(ctx);
         ngx_del_timer(&ctx->timer);
 
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -299,7 +330,7 @@ ngx_http_completion_poll_again(ngx_http_completion_ctx_t *ctx)
     ngx_int_t            rc;
     ngx_http_request_t  *r;
 
-    ngx_completion_wait_end(&ctx->wait);
+    ngx_http_completion_wait_end(ctx);
     ngx_completion_timer_stop(&ctx->timer);
 
     if (!ngx_http_completion_is_current(ctx)) {

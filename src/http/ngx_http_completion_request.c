@@ -168,6 +168,13 @@ ngx_http_completion_cleanup(void *data)
         ngx_completion_submit_detach(ctx->submit);
     }
 
+    if (ctx->parts) {
+        c = ctx->request->connection;
+
+        ngx_completion_parts_leave(ctx->parts, ctx->delivered && !c->error
+                                               && !c->timedout);
+    }
+
     if (ctx->hold.lease) {
         c = ctx->request->connection;
 
@@ -176,7 +183,7 @@ ngx_http_completion_cleanup(void *data)
                                    && !c->timedout);
     }
 
-    ngx_completion_wait_end(&ctx->wait);
+    ngx_http_completion_wait_end(ctx);
     ngx_completion_timer_stop(&ctx->timer);
 
     ngx_http_completion_become(ctx, NGX_HTTP_COMPLETION_ENDED);
@@ -187,6 +194,19 @@ ngx_http_completion_cleanup(void *data)
 
     if (ctx->input_pool) {
         ngx_destroy_pool(ctx->input_pool);
+    }
+}
+
+
+void
+ngx_http_completion_wait_end(ngx_http_completion_ctx_t *ctx)
+{
+    if (ctx->waits) {
+        ngx_completion_whole_wait_end(ctx->waits,
+                                      ngx_completion_whole_parts(&ctx->id));
+
+    } else {
+        ngx_completion_wait_end(&ctx->wait);
     }
 }
 

@@ -87,7 +87,10 @@ typedef struct {
     /* how it waits */
 
     ngx_completion_submit_t         *submit;        /* in SUBMITS */
+    ngx_completion_parts_t          *parts;         /* of a long text */
     ngx_completion_wait_t            wait;
+    ngx_completion_wait_t           *waits;         /* for each part; NULL: it
+                                                       is one */
     ngx_event_t                      timer;
     ngx_msec_t                       asked_until;   /* for upstream's answer;
                                                        0: it is not asked */
@@ -203,6 +206,10 @@ ngx_int_t ngx_http_completion_models(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *name);
 ngx_int_t ngx_http_completion_model(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *name, ngx_str_t *model);
+
+
+/* The wait that is under way, if one is. */
+void ngx_http_completion_wait_end(ngx_http_completion_ctx_t *ctx);
 
 
 /* submit, poll: answer now, or hold the request (NGX_DONE) */

@@ -21,6 +21,14 @@ static ngx_int_t ngx_http_completion_submit_again(void *data,
     ngx_completion_ask_t *ask);
 static void ngx_http_completion_submit_handler(
     ngx_completion_submit_t *submit);
+static ngx_int_t ngx_http_completion_submit_start(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    ngx_completion_submit_t **submit);
+static void ngx_http_completion_submit_parts(ngx_completion_parts_t *parts);
+static ngx_int_t ngx_http_completion_submit_whole(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static ngx_int_t ngx_http_completion_submit_signed(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
 static ngx_int_t ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_submit_t *submit);
 static ngx_int_t ngx_http_completion_submit_copy(ngx_pool_t *pool,
@@ -29,6 +37,15 @@ static ngx_int_t ngx_http_completion_submit_copy(ngx_pool_t *pool,
 
 static const ngx_completion_client_t  ngx_http_completion_submit_client = {
     ngx_http_completion_submit_handler,
+    ngx_http_completion_submit_request_id,
+    ngx_http_completion_submit_again
+};
+
+
+static const ngx_completion_parts_client_t
+    ngx_http_completion_submit_parts_client =
+{
+    ngx_http_completion_submit_parts,
     ngx_http_completion_submit_request_id,
     ngx_http_completion_submit_again
 };
@@ -89,9 +106,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_completion_submit_start(ctx->conf->service, &ask,
-                                         &ngx_http_completion_submit_client,
-                                         ctx, &submit);
+        rc = ngx_http_completion_submit_start(r, ctx, &ask, &submit);
         ctx->input.detail = ask.reason;
     }
 
@@ -111,10 +126,23 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
         /* it would answer a second time while the connection lingers */
 
-        ngx_completion_submit_detach(submit);
+        if (submit) {
+            ngx_completion_submit_detach(submit);
+
+        } else {
+            ngx_completion_parts_leave(ctx->parts, 0);
+            ctx->parts = NULL;
+        }
+
         break;
 
     case NGX_DONE:
+
+        if (submit == NULL) {
+            rc = ngx_http_completion_submit_whole(r, ctx);
+            break;
+        }
+
         rc = ngx_http_completion_submit_ended(r, ctx, submit);
         ngx_completion_submit_destroy(submit);
         break;
@@ -129,6 +157,33 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     }
 
     ngx_http_finalize_request(r, rc);
+}
+
+
+/* a text that is too long for one answer is asked for in parts */
+
+static ngx_int_t
+ngx_http_completion_submit_start(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_ask_t *ask,
+    ngx_completion_submit_t **submit)
+{
+    ngx_http_completion_loc_conf_t  *ccf;
+
+    ccf = ctx->conf;
+
+    if (ccf->split && ask->prompt.text.len > ccf->split && ccf->face->parts
+        && ask->prompt.native.len == 0
+        && ask->prompt.format == NGX_COMPLETION_FORMAT_UNSET)
+    {
+        return ngx_completion_parts_start(ccf->service, ask, ccf->split,
+                                     ccf->split_max,
+                                     &ngx_http_completion_submit_parts_client,
+                                     ctx, &ctx->parts);
+    }
+
+    return ngx_completion_submit_start(ccf->service, ask,
+                                       &ngx_http_completion_submit_client,
+                                       ctx, submit);
 }
 
 
@@ -419,11 +474,7 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     ctx->id = submit->id;
     ctx->replayed = submit->found.replayed;
 
-    if (ngx_http_completion_submit_copy(r->pool, &ctx->id.upstream) != NGX_OK
-        || ngx_completion_id_sign(r->pool, service->id_keys, &service->name,
-                                  &ctx->owner, &ctx->id, &ctx->capability)
-           != NGX_OK)
-    {
+    if (ngx_http_completion_submit_signed(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -452,6 +503,98 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     }
 
     return ngx_http_completion_poll(r, ctx);
+}
+
+
+/* the same of a text in parts */
+
+static void
+ngx_http_completion_submit_parts(ngx_completion_parts_t *parts)
+{
+    ngx_int_t                   rc;
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = parts->data;
+
+    if (!ngx_http_completion_is_current(ctx)) {
+        return;
+    }
+
+    ngx_http_completion_clock_start(ctx);
+
+    rc = ngx_http_completion_submit_whole(ctx->request, ctx);
+
+    ngx_http_completion_finalize(ctx, rc);
+}
+
+
+static ngx_int_t
+ngx_http_completion_submit_whole(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_completion_parts_t  *parts;
+
+    parts = ctx->parts;
+
+    ctx->source = parts->source;
+    ctx->upstream.tries = parts->tries;
+    ctx->upstream.status = parts->status;
+    ctx->upstream.time = parts->elapsed;
+    ctx->upstream.queued = parts->queued;
+    ctx->upstream.request_id = parts->request_id;
+
+    if (ngx_http_completion_submit_copy(r->pool, &ctx->upstream.request_id)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (parts->outcome != NGX_COMPLETION_OK) {
+        return ngx_http_completion_problem(r, parts->outcome,
+                        (parts->outcome == NGX_COMPLETION_INVALID_REQUEST
+                         || parts->outcome == NGX_COMPLETION_REQUEST_TOO_LARGE)
+                            ? &parts->reason : NULL,
+                        parts->retry_after);
+    }
+
+    ctx->id = parts->id;
+    ctx->replayed = parts->replayed;
+
+    if (ngx_http_completion_submit_signed(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_completion_poll(r, ctx);
+}
+
+
+/* what the client is to know it by */
+
+static ngx_int_t
+ngx_http_completion_submit_signed(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_completion_service_t  *service;
+
+    service = ctx->conf->service;
+
+    if (ngx_http_completion_submit_copy(r->pool, &ctx->id.upstream) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_completion_id_sign(r->pool, service->id_keys, &service->name,
+                                &ctx->owner, &ctx->id, &ctx->capability);
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "the ids of %ui parts are too long for one, provider "
+                      "\"%V\", lower the max of \"completion_async_split\"",
+                      ngx_completion_whole_parts(&ctx->id), &service->name);
+    }
+
+    return rc;
 }
 
 

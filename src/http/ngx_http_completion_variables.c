@@ -8,6 +8,8 @@
 
 static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_completion_variable_operation(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_completion_variable_version(ngx_http_request_t *r,
@@ -22,6 +24,7 @@ typedef enum {
     NGX_HTTP_COMPLETION_VAR_TIME,
     NGX_HTTP_COMPLETION_VAR_QUEUE_TIME,
     NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
+    NGX_HTTP_COMPLETION_VAR_PARTS,
     NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS,
     NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
     NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS,
@@ -58,6 +61,10 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
 
     { ngx_string("completion_async_upstream_request_id"), NULL,
       ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_parts"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_PARTS,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("completion_async_input_tokens"), NULL,
@@ -187,7 +194,10 @@ ngx_http_completion_variable(ngx_http_request_t *r,
     switch (data) {
 
     case NGX_HTTP_COMPLETION_VAR_OPERATION:
-        value = ctx->id.upstream;
+        if (ngx_http_completion_variable_operation(r, ctx, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_STATE:
@@ -220,6 +230,12 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_COMPLETION_VAR_REQUEST_ID:
         value = ctx->upstream.request_id;
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_PARTS:
+        if (ctx->id.upstream.len) {
+            number = ngx_completion_whole_parts(&ctx->id);
+        }
         break;
 
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
@@ -260,6 +276,37 @@ ngx_http_completion_variable(ngx_http_request_t *r,
     v->len = value.len;
     v->data = value.data;
     v->not_found = (value.len == 0);
+
+    return NGX_OK;
+}
+
+
+/* of a text in parts the first one's id, and how many more */
+
+static ngx_int_t
+ngx_http_completion_variable_operation(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_str_t   first;
+
+    *value = ctx->id.upstream;
+
+    if (!ngx_completion_id_is_whole(value)) {
+        return NGX_OK;
+    }
+
+    first = ngx_completion_whole_first(&ctx->id);
+
+    p = ngx_pnalloc(r->pool, first.len + 1 + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+    value->len = ngx_sprintf(p, "%V+%ui", &first,
+                             ngx_completion_whole_parts(&ctx->id) - 1)
+                 - p;
 
     return NGX_OK;
 }

@@ -17,14 +17,22 @@
 #define NGX_COMPLETION_ID_TAG_RAW     18
 
 
+static ngx_int_t ngx_completion_id_read(ngx_str_t *upstream,
+    ngx_uint_t kind);
 static ngx_int_t ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider,
     ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
+
+
+#define ngx_completion_id_takes(c)                                            \
+    (((c) >= '0' && (c) <= '9')                                               \
+     || ((c) >= 'a' && (c) <= 'z')                                            \
+     || ((c) >= 'A' && (c) <= 'Z')                                            \
+     || (c) == '_' || (c) == '-')
 
 
 ngx_int_t
 ngx_completion_id_check(ngx_str_t *upstream)
 {
-    u_char      c;
     ngx_uint_t  i;
 
     if (upstream->len == 0 || upstream->len > NGX_COMPLETION_ID_UPSTREAM) {
@@ -32,20 +40,80 @@ ngx_completion_id_check(ngx_str_t *upstream)
     }
 
     for (i = 0; i < upstream->len; i++) {
-        c = upstream->data[i];
-
-        if ((c >= '0' && c <= '9')
-            || (c >= 'a' && c <= 'z')
-            || (c >= 'A' && c <= 'Z')
-            || c == '_' || c == '-')
-        {
-            continue;
+        if (!ngx_completion_id_takes(upstream->data[i])) {
+            return NGX_DECLINED;
         }
-
-        return NGX_DECLINED;
     }
 
     return NGX_OK;
+}
+
+
+/* the last one has a joint as well, which no id ends with */
+
+ngx_uint_t
+ngx_completion_id_is_whole(ngx_str_t *upstream)
+{
+    return upstream->len
+           && !ngx_completion_id_takes(upstream->data[upstream->len - 1]);
+}
+
+
+u_char *
+ngx_completion_id_add(u_char *p, ngx_str_t *upstream,
+    ngx_completion_joint_e joint)
+{
+    const ngx_str_t  *written;
+
+    written = &ngx_completion_joints_of_ids[joint];
+
+    p = ngx_cpymem(p, upstream->data, upstream->len);
+
+    return ngx_cpymem(p, written->data, written->len);
+}
+
+
+ngx_int_t
+ngx_completion_id_next(ngx_str_t *rest, ngx_str_t *upstream,
+    ngx_completion_joint_e *joint)
+{
+    size_t            len;
+    u_char           *p, *last;
+    ngx_uint_t        i;
+    const ngx_str_t  *written;
+
+    p = rest->data;
+    last = p + rest->len;
+
+    if (p == last) {
+        return NGX_DONE;
+    }
+
+    while (p < last && ngx_completion_id_takes(*p)) {
+        p++;
+    }
+
+    upstream->data = rest->data;
+    upstream->len = p - rest->data;
+    len = 0;
+
+    /* the longest one that stands there */
+
+    for (i = 0; i < NGX_COMPLETION_JOINTS; i++) {
+        written = &ngx_completion_joints_of_ids[i];
+
+        if (written->len > len && written->len <= (size_t) (last - p)
+            && ngx_strncmp(p, written->data, written->len) == 0)
+        {
+            len = written->len;
+            *joint = i;
+        }
+    }
+
+    rest->data = p + len;
+    rest->len = last - rest->data;
+
+    return len ? ngx_completion_id_check(upstream) : NGX_DECLINED;
 }
 
 
@@ -54,8 +122,15 @@ ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
     ngx_str_t *provider, ngx_str_t *owner, ngx_completion_id_t *id,
     ngx_str_t *capability)
 {
-    u_char     *p;
-    ngx_str_t   claim;
+    u_char      *p;
+    ngx_str_t    claim;
+    const char  *kinds;
+
+    if (id->upstream.len + NGX_COMPLETION_ID_TAIL
+        > NGX_COMPLETION_ID_WHOLE_MAX)
+    {
+        return NGX_DECLINED;
+    }
 
     p = ngx_pnalloc(pool, id->upstream.len + NGX_COMPLETION_ID_TAIL);
     if (p == NULL) {
@@ -63,8 +138,9 @@ ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
     }
 
     claim.data = p;
+    kinds = ngx_completion_id_is_whole(&id->upstream) ? "cd" : "ps";
 
-    p = ngx_sprintf(p, "%V%c%08xD", &id->upstream, id->shared ? 's' : 'p',
+    p = ngx_sprintf(p, "%V%c%08xD", &id->upstream, kinds[id->shared],
                     (uint32_t) id->submitted);
 
     claim.len = p - claim.data;
@@ -88,12 +164,21 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
 {
     u_char       tag[NGX_COMPLETION_ID_TAG], *p;
     ngx_int_t    seconds;
-    ngx_str_t    claim, *key;
+    ngx_str_t    upstream, claim, *key;
     ngx_uint_t   i, valid;
 
     if (capability->len <= NGX_COMPLETION_ID_TAIL
-        || capability->len > NGX_COMPLETION_ID_MAX)
+        || capability->len > NGX_COMPLETION_ID_WHOLE_MAX)
     {
+        return NGX_DECLINED;
+    }
+
+    upstream.data = capability->data;
+    upstream.len = capability->len - NGX_COMPLETION_ID_TAIL;
+
+    p = capability->data + upstream.len;
+
+    if (ngx_completion_id_read(&upstream, *p) != NGX_OK) {
         return NGX_DECLINED;
     }
 
@@ -123,20 +208,14 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
         return NGX_DECLINED;
     }
 
-    id->upstream.data = capability->data;
-    id->upstream.len = capability->len - NGX_COMPLETION_ID_TAIL;
-
-    p = capability->data + id->upstream.len;
     seconds = ngx_hextoi(p + 1, 8);
 
-    if (ngx_completion_id_check(&id->upstream) != NGX_OK
-        || (*p != 'p' && *p != 's')
-        || seconds == NGX_ERROR)
-    {
+    if (seconds == NGX_ERROR) {
         return NGX_DECLINED;
     }
 
-    id->shared = (*p == 's');
+    id->upstream = upstream;
+    id->shared = (*p == 's' || *p == 'd');
     id->submitted = seconds;
 
     if (ngx_time() - id->submitted > lifetime + NGX_COMPLETION_ID_SKEW) {
@@ -144,6 +223,33 @@ ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
     }
 
     return NGX_OK;
+}
+
+
+/* whether it is what a capability of this kind begins with */
+
+static ngx_int_t
+ngx_completion_id_read(ngx_str_t *upstream, ngx_uint_t kind)
+{
+    ngx_int_t               rc;
+    ngx_str_t               rest, one;
+    ngx_completion_joint_e  joint;
+
+    if (kind == 'p' || kind == 's') {
+        return ngx_completion_id_check(upstream);
+    }
+
+    if (kind != 'c' && kind != 'd') {
+        return NGX_DECLINED;
+    }
+
+    rest = *upstream;
+
+    do {
+        rc = ngx_completion_id_next(&rest, &one, &joint);
+    } while (rc == NGX_OK);
+
+    return (rc == NGX_DONE) ? NGX_OK : NGX_DECLINED;
 }
 
 

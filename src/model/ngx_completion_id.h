@@ -5,10 +5,15 @@
  *     <upstream id> <kind: 1> <submitted: 8 hex digits> <tag: 24>
  *
  * where the kind is "s" of one given out under a shared cache, and "p" of any
- * other; the tag is an HMAC-SHA-256, cut to 18 bytes and spelled in base64url,
- * over the provider's name, the owner and all that stands before the tag.
- * Whoever holds the key can verify it; no table is needed.  Of several keys
- * the first signs, all verify, and the last is that of digests.
+ * other; that of a text in parts begins with all of their ids in order,
+ *
+ *     <upstream id> <joint: 1 or 2> <upstream id> <joint> ... <kind> ...
+ *
+ * of the kinds "d", where one of them is shared, and "c".  The tag is an
+ * HMAC-SHA-256, cut to 18 bytes and spelled in base64url, over the provider's
+ * name, the owner and all that stands before the tag.  Whoever holds the key
+ * can verify it; no table is needed.  Of several keys the first signs, all
+ * verify, and the last is that of digests.
  *
  * Keys are made while the configuration is read; sign and verify may be
  * called anywhere, allocate in the pool given and keep nothing.
@@ -30,9 +35,13 @@
 #define NGX_COMPLETION_ID_MAX                                                 \
     (NGX_COMPLETION_ID_UPSTREAM + NGX_COMPLETION_ID_TAIL)
 
+/* the same of a text in parts */
+#define NGX_COMPLETION_ID_WHOLE_MAX   3500
+#define NGX_COMPLETION_ID_JOINT       2
+
 
 typedef struct {
-    ngx_str_t    upstream;
+    ngx_str_t    upstream;         /* or several, each with its joint */
     time_t       submitted;        /* seconds */
     unsigned     shared:1;         /* given out under a shared cache */
 } ngx_completion_id_t;
@@ -44,7 +53,21 @@ typedef struct {
  */
 ngx_int_t ngx_completion_id_check(ngx_str_t *upstream);
 
-/* The first key signs.  NGX_OK with *capability in the pool, or NGX_ERROR. */
+/*
+ * Those of a text in parts: whether there are several, each with its joint;
+ * one more of them, written; and the next one, the rest moving on: NGX_OK,
+ * NGX_DONE: none is left, or NGX_DECLINED: it is none.
+ */
+ngx_uint_t ngx_completion_id_is_whole(ngx_str_t *upstream);
+u_char *ngx_completion_id_add(u_char *p, ngx_str_t *upstream,
+    ngx_completion_joint_e joint);
+ngx_int_t ngx_completion_id_next(ngx_str_t *rest, ngx_str_t *upstream,
+    ngx_completion_joint_e *joint);
+
+/*
+ * The first key signs.  NGX_OK with *capability in the pool; NGX_DECLINED: of
+ * too many parts; NGX_ERROR.
+ */
 ngx_int_t ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
     ngx_str_t *provider, ngx_str_t *owner, ngx_completion_id_t *id,
     ngx_str_t *capability);

@@ -70,6 +70,19 @@
 
 
 /*
+ * What stands behind a part of a text that was cut: in the text, and in the id
+ * of the whole, see ngx_completion_id.h.
+ */
+
+#define NGX_COMPLETION_JOINT_LIST(X)                                          \
+    X(NOTHING, "",     ".")                                                   \
+    X(SPACE,   " ",    "~")                                                   \
+    X(LINE,    "\n",   "..")                                                  \
+    /* an empty one */                                                        \
+    X(BREAK,   "\n\n", "~~")
+
+
+/*
  * Why an operation has no text, or less of it than was asked for, and the HTTP
  * status that says so: it was paid for, so none that is repeated unasked.
  */
@@ -87,6 +100,7 @@
 #define NGX_COMPLETION_SOURCE(name, label)  NGX_COMPLETION_SOURCE_##name,
 #define NGX_COMPLETION_KIND(name, label)  NGX_COMPLETION_KIND_##name,
 #define NGX_COMPLETION_FAILURE(name, status)  NGX_COMPLETION_FAILURE_##name,
+#define NGX_COMPLETION_JOINT(name, text, id)  NGX_COMPLETION_JOINT_##name,
 
 
 typedef enum {
@@ -117,6 +131,12 @@ typedef enum {
     NGX_COMPLETION_FAILURE_LIST(NGX_COMPLETION_FAILURE)
     NGX_COMPLETION_FAILURES
 } ngx_completion_failure_e;
+
+
+typedef enum {
+    NGX_COMPLETION_JOINT_LIST(NGX_COMPLETION_JOINT)
+    NGX_COMPLETION_JOINTS
+} ngx_completion_joint_e;
 
 
 /* a call of a function, or what one came to */
@@ -248,6 +268,8 @@ extern const ngx_completion_outcome_t
 extern ngx_str_t ngx_completion_states[NGX_COMPLETION_STATES];
 extern ngx_str_t ngx_completion_sources[NGX_COMPLETION_SOURCES];
 extern const ngx_uint_t ngx_completion_failures[NGX_COMPLETION_FAILURES];
+extern const ngx_str_t ngx_completion_joints[NGX_COMPLETION_JOINTS];
+extern const ngx_str_t ngx_completion_joints_of_ids[NGX_COMPLETION_JOINTS];
 
 
 #endif /* _NGX_COMPLETION_MODEL_H_INCLUDED_ */

@@ -20,8 +20,9 @@
  * holds none: it has its client tell it once more when it has to send.  What
  * all of them hold until they are sent is counted, see submit_memory.
  *
- * detach: JOINED has nothing to finish and ends, the others go on.  quit:
- * QUOTA beyond request_timeout ends.  cut: all end, JOINED after a last look.
+ * detach: JOINED has nothing to finish and ends, the others go on.  drop: all
+ * end that were not sent, and nobody is told; the others go on.  quit: QUOTA
+ * beyond request_timeout ends.  cut: all end, JOINED after a last look.
  */
 
 
@@ -32,8 +33,8 @@
 #include "../base/ngx_completion_timer.h"
 
 #include "ngx_completion_keep.h"
+#include "ngx_completion_operation.h"
 #include "ngx_completion_queue.h"
-#include "ngx_completion_submit.h"
 
 
 #define NGX_COMPLETION_SUBMIT_TRIES    4
@@ -55,6 +56,7 @@ typedef enum {
     NGX_COMPLETION_SUBMIT_TIME,
     NGX_COMPLETION_SUBMIT_CALLED,
     NGX_COMPLETION_SUBMIT_LEFT,        /* by the client */
+    NGX_COMPLETION_SUBMIT_DROPPED,     /* the same, and not to be sent */
     NGX_COMPLETION_SUBMIT_QUIT,
     NGX_COMPLETION_SUBMIT_CUT
 } ngx_completion_submit_event_e;
@@ -87,7 +89,10 @@ static ngx_completion_submit_state_e ngx_completion_submit_refused(
 static ngx_completion_submit_state_e ngx_completion_submit_ended(
     ngx_completion_submit_t *submit, ngx_completion_outcome_e outcome,
     ngx_msec_t retry_after);
-static void ngx_completion_submit_end(ngx_completion_submit_t *submit);
+static void ngx_completion_submit_end(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event);
+static void ngx_completion_submit_leaves(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event);
 static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
 
 static ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
@@ -107,6 +112,9 @@ static void ngx_completion_submit_timer(ngx_event_t *ev);
 static ngx_int_t ngx_completion_submit_fence(ngx_completion_call_t *call);
 static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
+
+#define ngx_completion_submit_dropped(submit)                                 \
+    ngx_completion_submit_ended(submit, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0)
 
 #define ngx_completion_submit_keyed(submit)                                   \
     ((submit)->keys.idempotency.ttl || (submit)->keys.cache.ttl               \
@@ -217,7 +225,8 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
         "known", "joined", "quota", "call", "pause", "ended"
     };
     static const char  *events[] = {
-        "starts", "news", "time", "called", "left", "quit", "cut"
+        "starts", "news", "time", "called", "left", "dropped", "quit",
+        "cut"
     };
 #endif
 
@@ -241,7 +250,8 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
         /* what has nobody to tell is not counted either */
 
-        state = (event == NGX_COMPLETION_SUBMIT_LEFT)
+        state = (event == NGX_COMPLETION_SUBMIT_LEFT
+                 || event == NGX_COMPLETION_SUBMIT_DROPPED)
                     ? NGX_COMPLETION_SUBMIT_HAS_ENDED
                     : ngx_completion_submit_again(submit);
         break;
@@ -252,6 +262,10 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
             || event == NGX_COMPLETION_SUBMIT_CUT)
         {
             state = ngx_completion_submit_late(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            ngx_completion_submit_leave(submit);
+            state = ngx_completion_submit_dropped(submit);
 
         } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
             state = ngx_completion_submit_turn(submit);
@@ -267,6 +281,12 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
         } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
             ngx_completion_call_abort(&submit->call);
             state = ngx_completion_submit_refused(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED
+                   && submit->call.state != NGX_COMPLETION_CALL_SENT)
+        {
+            ngx_completion_call_abort(&submit->call);
+            state = ngx_completion_submit_dropped(submit);
         }
 
         break;
@@ -279,6 +299,10 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
         } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
             ngx_completion_timer_stop(&submit->timer);
             state = ngx_completion_submit_refused(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            ngx_completion_timer_stop(&submit->timer);
+            state = ngx_completion_submit_dropped(submit);
         }
 
         break;
@@ -305,7 +329,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     }
 
     if (event != NGX_COMPLETION_SUBMIT_LEFT) {
-        ngx_completion_submit_end(submit);
+        ngx_completion_submit_end(submit, event);
     }
 
     return NGX_DONE;
@@ -570,13 +594,14 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
 {
     ngx_msec_t                 pause;
     ngx_completion_call_t     *call;
+    ngx_completion_hold_t      hold;
     ngx_completion_outcome_e   outcome;
     ngx_completion_service_t  *service;
 
     call = &submit->call;
     service = submit->call.service;
 
-    if (call->state == NGX_COMPLETION_CALL_TURN) {
+    if (call->state == NGX_COMPLETION_CALL_TURN && !submit->unwanted) {
         return ngx_completion_submit_turn(submit);
     }
 
@@ -591,10 +616,16 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
                                      &submit->keys, submit->model,
                                      &call->answer, &call->log);
 
+        if (submit->unwanted) {
+            ngx_completion_submit_hold(submit, &hold);
+            ngx_completion_submit_forget(service, &submit->id, &submit->keys,
+                                         &hold);
+        }
+
         return ngx_completion_submit_ended(submit, outcome, 0);
     }
 
-    if (call->failed
+    if (call->failed || submit->unwanted
         || (outcome != NGX_COMPLETION_QUOTA_EXCEEDED
             && outcome != NGX_COMPLETION_UPSTREAM_UNAVAILABLE
             && outcome != NGX_COMPLETION_UPSTREAM_TIMEOUT))
@@ -750,7 +781,8 @@ ngx_completion_submit_ended(ngx_completion_submit_t *submit,
 /* tells those who joined, and the counters */
 
 static void
-ngx_completion_submit_end(ngx_completion_submit_t *submit)
+ngx_completion_submit_end(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event)
 {
     ngx_int_t                     rc;
     ngx_completion_found_t        end;
@@ -766,7 +798,11 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
         if (submit->outcome != NGX_COMPLETION_OK) {
             ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-            end.state = NGX_COMPLETION_KEY_ENDED;
+            /* whoever goes by one that is dropped may send in its place */
+
+            end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED)
+                            ? NGX_COMPLETION_KEY_NONE
+                            : NGX_COMPLETION_KEY_ENDED;
             end.outcome = submit->outcome;
             end.retry_after = submit->retry_after;
 
@@ -781,6 +817,10 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit)
         if (submit->call.tries == 0) {
             submit->source = NGX_COMPLETION_SOURCE_ZONE;
         }
+    }
+
+    if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+        return;
     }
 
     ngx_completion_metrics_add(submit->outcome == NGX_COMPLETION_OK
@@ -998,13 +1038,55 @@ ngx_completion_submit_hold(ngx_completion_submit_t *submit,
 
 
 void
+ngx_completion_submit_forget(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_completion_keys_t *keys,
+    ngx_completion_hold_t *hold)
+{
+    ngx_pool_t             *pool;
+    ngx_completion_view_t   view;
+
+    ngx_completion_zone_forget(service->zone, keys);
+
+    if (hold->lease) {
+        ngx_completion_zone_unhold(service->zone, hold, 1);
+        hold->lease = 0;
+    }
+
+    pool = ngx_create_pool(NGX_COMPLETION_SUBMIT_SIZE, service->log);
+
+    if (pool) {
+        (void) ngx_completion_operation_cancel(service, id, pool, &view);
+        ngx_destroy_pool(pool);
+    }
+}
+
+
+void
 ngx_completion_submit_detach(ngx_completion_submit_t *submit)
+{
+    ngx_completion_submit_leaves(submit, NGX_COMPLETION_SUBMIT_LEFT);
+}
+
+
+void
+ngx_completion_submit_drop(ngx_completion_submit_t *submit,
+    ngx_uint_t unwanted)
+{
+    submit->unwanted = unwanted;
+
+    ngx_completion_submit_leaves(submit, NGX_COMPLETION_SUBMIT_DROPPED);
+}
+
+
+static void
+ngx_completion_submit_leaves(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event)
 {
     submit->client = NULL;
     submit->data = NULL;
     submit->log = &submit->call.log;
 
-    (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_LEFT);
+    (void) ngx_completion_submit_event(submit, event);
 }
 
 

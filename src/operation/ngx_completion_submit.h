@@ -26,6 +26,11 @@ typedef struct {
     time_t                             orphan;       /* seconds that one lives;
                                                         0: none is left */
     unsigned                           repeated:1;   /* as its client says */
+    unsigned                           part:1;       /* of a text: its orphans
+                                                        need no owner */
+    ngx_str_t                          request;      /* what an idempotency key
+                                                        stands for; empty: its
+                                                        own digest */
     size_t                             held;         /* bytes of it that the
                                                         client's request holds
                                                         while it waits */
@@ -85,6 +90,8 @@ struct ngx_completion_submit_s {
     ngx_log_t                         *log;          /* tells of a failure */
     ngx_uint_t                         model;        /* a hash of its name */
     size_t                             held;         /* by its client */
+    unsigned                           unwanted:1;   /* cancelled once it is
+                                                        accepted */
     size_t                             counted;      /* bytes, of the
                                                         worker's */
     u_char                             request_id[32];
@@ -112,6 +119,21 @@ ngx_int_t ngx_completion_submit_start(ngx_completion_service_t *service,
 
 /* Nobody waits for it any more; it goes on, and is recorded. */
 void ngx_completion_submit_detach(ngx_completion_submit_t *submit);
+
+/*
+ * The same, and if it was not sent it ends, as if it had never been there.
+ * What was sent goes on; if it is unwanted it is forgotten once it is accepted.
+ */
+void ngx_completion_submit_drop(ngx_completion_submit_t *submit,
+    ngx_uint_t unwanted);
+
+/*
+ * What came of one is cancelled, and neither its key nor an equal request
+ * leads to it any more.
+ */
+void ngx_completion_submit_forget(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_completion_keys_t *keys,
+    ngx_completion_hold_t *hold);
 
 /* Of one that is not under way. */
 void ngx_completion_submit_destroy(ngx_completion_submit_t *submit);

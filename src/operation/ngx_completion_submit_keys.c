@@ -51,7 +51,7 @@ ngx_completion_submit_keys(ngx_completion_service_t *service,
 
     /* what is shared by equality needs no other way to be found again */
 
-    if (key->ttl == 0 && cache->ttl == 0 && owner->len) {
+    if (key->ttl == 0 && cache->ttl == 0 && (owner->len || ask->part)) {
         keys->orphan.ttl = ask->orphan;
         keys->repeated = ask->repeated;
     }
@@ -67,7 +67,8 @@ ngx_completion_submit_keys(ngx_completion_service_t *service,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(key->request, digest, sizeof(digest));
+    ngx_memcpy(key->request, ask->request.len ? ask->request.data : digest,
+               sizeof(digest));
     ngx_memcpy(cache->name, digest, sizeof(digest));
 
     request.data = digest;

@@ -457,6 +457,22 @@ ngx_completion_keys_late(ngx_completion_zone_t *zone,
 }
 
 
+void
+ngx_completion_keys_forget(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys)
+{
+    ngx_completion_key_sh_t  *key;
+
+    key = ngx_completion_key_match(zone, &keys->idempotency, 0);
+
+    if (key && key->state == NGX_COMPLETION_KEY_ENDED
+        && key->outcome == NGX_COMPLETION_OK)
+    {
+        ngx_completion_key_delete(zone, key);
+    }
+}
+
+
 /* that of a submit whose sender was thought to be dead */
 
 static ngx_completion_key_sh_t *

@@ -172,6 +172,25 @@ ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now,
 }
 
 
+ngx_uint_t
+ngx_completion_quota_most(ngx_completion_rate_t *rates, ngx_msec_t within)
+{
+    ngx_uint_t  i, n, most;
+
+    most = NGX_MAX_INT32_VALUE;
+
+    for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
+        if (rates[i].n) {
+            n = rates[i].n
+                * (1 + within / ngx_completion_quota_window(rates[i].unit));
+            most = ngx_min(most, n);
+        }
+    }
+
+    return most;
+}
+
+
 void
 ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
 {

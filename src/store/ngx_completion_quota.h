@@ -83,6 +83,10 @@ ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
 ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
     ngx_msec_t now, ngx_uint_t ahead);
 
+/* How many of these rates may ever start within so long, 0: at once. */
+ngx_uint_t ngx_completion_quota_most(ngx_completion_rate_t *rates,
+    ngx_msec_t within);
+
 void ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at);
 
 

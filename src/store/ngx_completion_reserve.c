@@ -149,3 +149,34 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
 
     return rc;
 }
+
+
+void
+ngx_completion_zone_forget(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys)
+{
+    if (keys->idempotency.ttl == 0) {
+        return;
+    }
+
+    ngx_completion_zone_lock(zone);
+
+    ngx_completion_keys_forget(zone, keys);
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+/* those that start at once and those in line, the last of which is in time */
+
+ngx_uint_t
+ngx_completion_zone_most(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t  n, most;
+
+    n = ngx_completion_quota_most(zone->submit_rates, 0);
+    most = ngx_completion_quota_most(zone->submit_rates,
+                                     zone->submit_queue_time);
+
+    return ngx_min(most, n + zone->submit_queue);
+}

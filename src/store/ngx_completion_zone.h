@@ -206,6 +206,9 @@ ngx_int_t ngx_completion_zone_reserve(ngx_completion_zone_t *zone,
     ngx_msec_t ttl, ngx_completion_keys_t *keys, uint64_t joined,
     uint64_t *lease, ngx_msec_t *delay, ngx_completion_found_t *found);
 
+/* How many may ever be sent or in line together. */
+ngx_uint_t ngx_completion_zone_most(ngx_completion_zone_t *zone);
+
 /* The same look at the keys alone: NGX_DONE with *found, or NGX_OK. */
 ngx_int_t ngx_completion_zone_known(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t joined,
@@ -269,6 +272,11 @@ ngx_int_t ngx_completion_zone_release(ngx_completion_zone_t *zone,
 ngx_int_t ngx_completion_zone_accept(ngx_completion_zone_t *zone,
     uint64_t lease, ngx_completion_keys_t *keys, ngx_completion_id_t *id,
     ngx_uint_t model);
+
+
+/* An idempotency key that has led to an operation is forgotten. */
+void ngx_completion_zone_forget(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys);
 
 
 /* The hold of a request on what it may leave behind as an orphan. */

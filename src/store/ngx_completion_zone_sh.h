@@ -439,6 +439,8 @@ void ngx_completion_keys_settle(ngx_completion_zone_t *zone,
  * now knows better: those that are in doubt.  The chunk, or NULL, is for an
  * entry of the cache that is gone.
  */
+void ngx_completion_keys_forget(ngx_completion_zone_t *zone,
+    ngx_completion_keys_t *keys);
 void ngx_completion_keys_late(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
     void *chunk);

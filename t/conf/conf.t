@@ -391,12 +391,21 @@ for my $name ('$completion_async_input_x', '${completion_async_input_x}',
 refused('cache for the owner, without an owner', provider() . submits(
     'completion_async_cache 1h owner; #!'), 'completion_async_owner', qr/completion_async_cache/);
 
+for my $value ('', '0', '15', '3x', '3k max', '3k max=0', '3k max=-1', '3k 64', 'off max=3', 'max=3') {
+    refused("completion_async_split $value", provider() . submits(
+        "completion_async_split $value; #!"), 'completion_async_split',
+        $value eq '' ? qr/arguments/ : qr/for example|above zero/);
+}
+refused('parts whose id would be too long', provider() . submits(
+    'completion_async_split 3k max=158;'), 'completion_async_split', qr/3500/, qr/max=157/);
+
 for my $line (
     'completion_async yandex;', 'completion_async_model gpt://a/b;',
     'completion_async_temperature 0.1;', 'completion_async_max_tokens 1;',
     'completion_async_reasoning disabled;', 'completion_async_response_format json;',
     'completion_async_owner $remote_user;', 'completion_async_wait 1s;',
     'completion_async_idempotency 1h;', 'completion_async_cache 1h shared;',
+    'completion_async_split 3k;',
     'completion_async_operations_uri /o/;', 'completion_async_intercept_errors on;',
 ) {
     my ($directive) = $line =~ /^(\w+)/;

@@ -89,6 +89,7 @@ for my $line (
     'completion_async_wait 30s default=30s', 'completion_async_wait 5s default=0',
     'completion_async_idempotency 72h', 'completion_async_idempotency 0',
     'completion_async_cache 1h shared', 'completion_async_cache off',
+    'completion_async_split 3k', 'completion_async_split 16 max=157', 'completion_async_split off',
     'completion_async_operations_uri /operations/',
     'completion_async_operations_uri https://api.example.test/operations/',
     'completion_async_intercept_errors on', 'completion_async_intercept_errors off',

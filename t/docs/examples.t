@@ -27,6 +27,7 @@ my %test = (
     'cors.conf'          => \&cors,
     'languages.conf'     => \&languages,
     'limit.conf'         => \&limit,
+    'long-texts.conf'    => \&long_texts,
     'models.conf'        => \&models,
     'native.conf'        => \&native,
     'openai.conf'        => \&openai,
@@ -394,6 +395,24 @@ sub isolated ($t, $alice, $bob, $refused) {
     is $of[1]->header('Idempotency-Replayed'), 'true', 'a key is a user\'s own';
     is $of[2]->header('Idempotency-Replayed'), undef, '... and nothing to another one';
     isnt $of[2]->header('Location'), $of[0]->header('Location'), '... who gets an operation';
+}
+
+
+sub long_texts ($conf) {
+    my $t = start($conf);
+
+    CompletionAsync::Example::main_job($t, '/translate');
+
+    my $before = () = $t->emulator->submits;
+    my $text = join "\n\n", map { "Paragraph $_. " . 'word ' x 200 . 'end.' } 1 .. 12;
+    my $r = $t->request(POST => '/translate', body => $text,
+        headers => { Prefer => 'wait=60', Accept => 'text/plain' }, timeout => 70);
+    my @parts = $t->emulator->submits;
+
+    is $r->{status}, 200, 'a long text is waited for';
+    is scalar(@parts) - $before, 4, '... in parts';
+    is $r->{body} =~ s/echo: //gr, $text, '... and joined again';
+    $t->done;
 }
 
 

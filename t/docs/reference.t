@@ -136,7 +136,8 @@ sub defaults () {
 
         my $other = $default =~ s/=0;/=1;/r;
         $other =~ s{(https://\w+)}{$1-other} or $other =~ s/ off;/$name eq 'proxy'
-            ? ' http:\/\/127.0.0.1:1;' : $name eq 'completion_async_cache' ? ' 1h shared;' : ' on;'/e
+            ? ' http:\/\/127.0.0.1:1;' : $name eq 'completion_async_cache' ? ' 1h shared;' : $name eq 'completion_async_split'
+            ? ' 3k;' : ' on;'/e
             or $other =~ s/ on;/ off;/ or $other =~ s/([0-9]+)/$1 + 1/e;
 
         my %conf = conf($name, '', '', $default, $other);

@@ -179,6 +179,123 @@ test_kinds(void)
 }
 
 
+/* those of a text in parts, with what stood between them */
+
+static void
+test_whole(void)
+{
+    int                     i, n = 0, bad = 0;
+    size_t                  at;
+    u_char                 *p, buf[8192];
+    ngx_str_t               capability, other, rest, one;
+    ngx_completion_id_t     id;
+    ngx_completion_joint_e  joint, joints[5];
+
+    capability = sign("d7q1.d7q2~d7q3..d7q4~~d7q5.", 0, NOW - 5);
+
+    /* by another implementation: Python's hmac and base64 */
+
+    is_str(&capability, "d7q1.d7q2~d7q3..d7q4~~d7q5.c6553f0fb"
+           "PlduDO1kbwhqd6cri-RH1OTy", "a capability of parts, byte by byte");
+    is_int(ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
+                                    &capability, &id),
+           NGX_OK, "it verifies");
+    is_str(&id.upstream, "d7q1.d7q2~d7q3..d7q4~~d7q5.", "all ids of it");
+    ok(!id.shared && id.submitted == NOW - 5
+       && ngx_completion_id_is_whole(&id.upstream), "its kind and time");
+
+    for (rest = id.upstream; n < 5; n++) {
+        bad += (ngx_completion_id_next(&rest, &one, &joints[n]) != NGX_OK
+                || one.len != 4 || one.data[3] != '1' + n);
+    }
+
+    ok(!bad && ngx_completion_id_next(&rest, &one, &joint) == NGX_DONE,
+       "five of them, in order");
+    ok(joints[0] == NGX_COMPLETION_JOINT_NOTHING
+       && joints[1] == NGX_COMPLETION_JOINT_SPACE
+       && joints[2] == NGX_COMPLETION_JOINT_LINE
+       && joints[3] == NGX_COMPLETION_JOINT_BREAK
+       && joints[4] == NGX_COMPLETION_JOINT_NOTHING, "and their joints");
+
+    for (p = buf, n = 0; n < 5; n++) {
+        one.data[3] = '1' + n;
+        p = ngx_completion_id_add(p, &one, joints[n]);
+    }
+
+    other.data = buf;
+    other.len = p - buf;
+    is_str(&other, "d7q1.d7q2~d7q3..d7q4~~d7q5.", "the same when written");
+
+    capability = sign("d7q1~d7q2.", 1, NOW);
+    ok(ngx_completion_id_verify(&keys, &provider, &owner, LIFETIME,
+                                &capability, &id)
+       == NGX_OK && id.shared, "one with a part that is shared");
+    is_int(capability.data[10], 'd', "of a kind of its own");
+
+    for (at = 0; at < capability.len; at++) {
+        for (i = 1; i < 256; i <<= 1) {
+            capability.data[at] ^= i;
+            bad += (verify(&capability) != NGX_DECLINED);
+            capability.data[at] ^= i;
+        }
+
+        other = capability;
+        other.len = at;
+        bad += (verify(&other) != NGX_DECLINED);
+        other.data += at + 1;
+        other.len = capability.len - at - 1;
+        bad += (verify(&other) != NGX_DECLINED);
+    }
+
+    is_int(bad, 0, "no bit may change, and no end be cut");
+
+    ngx_memcpy(buf, capability.data, capability.len);
+    ngx_memcpy(buf, "d7q2~d7q1.", 10);
+    other.data = buf;
+    other.len = capability.len;
+    is_int(verify(&other), NGX_DECLINED, "nor the order");
+
+    /* signed, but none of ours */
+
+    other = sign("d7q1~", 0, NOW);
+    is_int(verify(&other), NGX_OK, "a single part");
+    other = sign("~d7q1.", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "a joint ahead of an id");
+    other = sign("d7q1...d7q2.", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "two joints");
+    other = sign("d7q1~.d7q2.", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "two of different kinds");
+    other = sign("d7q1,d7q2.", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "what is no joint");
+    other = sign("d7q1~d7q2", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "a last part without its joint");
+    other = sign("0123456789012345678901234567890123456789"
+                 "0123456789012345678901234~d7q2.", 0, NOW);
+    is_int(verify(&other), NGX_DECLINED, "an id of 65 bytes");
+
+    ngx_memset(buf, 'a', 3500 - NGX_COMPLETION_ID_TAIL);
+
+    for (at = 19; at < 3500 - NGX_COMPLETION_ID_TAIL; at += 20) {
+        buf[at] = '.';
+    }
+
+    id.upstream.data = buf;
+    id.upstream.len = 3500 - NGX_COMPLETION_ID_TAIL;
+    buf[id.upstream.len - 1] = '.';
+    id.shared = 0;
+    id.submitted = NOW;
+
+    is_int(ngx_completion_id_sign(pool, &keys, &provider, &owner, &id, &other),
+           NGX_OK, "3,500 characters");
+    is_int(verify(&other), NGX_OK, "... verify");
+
+    buf[id.upstream.len++] = 'b';
+    buf[id.upstream.len++] = '.';
+    is_int(ngx_completion_id_sign(pool, &keys, &provider, &owner, &id, &other),
+           NGX_DECLINED, "more are too many");
+}
+
+
 static void
 test_keys(void)
 {
@@ -284,6 +401,7 @@ main(void)
     test_round_trip();
     test_forged();
     test_kinds();
+    test_whole();
     test_keys();
     test_digests();
     test_time();

@@ -140,7 +140,8 @@ const ngx_completion_dialect_t  ngx_completion_yandex = {
     ngx_completion_yandex_patterns,        /* patterns */
     20,                                    /* resource_id */
     ngx_completion_yandex_result,          /* result */
-    ngx_completion_yandex_decided          /* decided */
+    ngx_completion_yandex_decided,         /* decided */
+    ngx_completion_yandex_joined           /* joined */
 };
 
 

@@ -63,6 +63,16 @@ ngx_int_t ngx_completion_yandex_reason(ngx_pool_t *pool, ngx_str_t *text,
     ngx_str_t *reason);
 ngx_int_t ngx_completion_yandex_result(ngx_pool_t *pool, ngx_str_t *document,
     ngx_completion_result_t *result);
+ngx_int_t ngx_completion_yandex_joined(ngx_pool_t *pool,
+    ngx_completion_joined_t *joined, ngx_completion_operation_t *operation);
+
+/* Of a time in seconds: its text, and what stands behind it. */
+u_char *ngx_completion_yandex_time(u_char *p, time_t time);
+
+/* The word for how a text ends. */
+const ngx_str_t *ngx_completion_yandex_status_of(
+    ngx_completion_result_t *result);
+
 ngx_int_t ngx_completion_yandex_decided(ngx_pool_t *pool,
     ngx_completion_state_e state, time_t submitted, time_t decided,
     ngx_completion_operation_t *operation);

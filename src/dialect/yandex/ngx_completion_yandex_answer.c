@@ -145,7 +145,6 @@ static ngx_uint_t ngx_completion_yandex_error(
 static ngx_int_t ngx_completion_yandex_made(ngx_pool_t *pool,
     ngx_str_t *created, time_t modified, ngx_uint_t code,
     const char *message, ngx_completion_operation_t *operation);
-static u_char *ngx_completion_yandex_time(u_char *p, time_t time);
 
 static ngx_int_t ngx_completion_yandex_read(void *data,
     ngx_completion_json_event_t *event);
@@ -442,7 +441,7 @@ ngx_completion_yandex_made(ngx_pool_t *pool, ngx_str_t *created,
 }
 
 
-static u_char *
+u_char *
 ngx_completion_yandex_time(u_char *p, time_t time)
 {
     ngx_tm_t  tm;
@@ -617,6 +616,25 @@ ngx_completion_yandex_status(ngx_completion_yandex_reader_t *reader,
             reader->result.failure = status->failure;
         }
     }
+}
+
+
+const ngx_str_t *
+ngx_completion_yandex_status_of(ngx_completion_result_t *result)
+{
+    const ngx_completion_yandex_status_t  *status;
+
+    static const ngx_str_t  complete = ngx_string("ALTERNATIVE_STATUS_FINAL");
+
+    for (status = ngx_completion_yandex_statuses; status->word.len; status++) {
+        if (status->state == result->state
+            && status->failure == result->failure)
+        {
+            return &status->word;
+        }
+    }
+
+    return &complete;
 }
 
 
