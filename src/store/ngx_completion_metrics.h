@@ -52,6 +52,10 @@
     X(OF_SUBMIT,    "submit")                                                 \
     X(OF_OPERATION, "operation")
 
+/* calls of the server that several nodes share */
+#define NGX_COMPLETION_REDIS_CALL_LIST(X)                                     \
+    X(REDIS_CONNECT, "connect")
+
 /*
  * What came of a request to upstream: of which outcome of a transfer, and
  * between which statuses; the first that fits.
@@ -93,6 +97,7 @@ NGX_COMPLETION_LIST(KEY, key)
 NGX_COMPLETION_LIST(RENEWAL, renewal)
 NGX_COMPLETION_LIST(OVERHEAD, overhead)
 NGX_COMPLETION_LIST(CODE, code)
+NGX_COMPLETION_LIST(REDIS_CALL, redis_call)
 
 
 /* What a member of the table is an array of, by its list of labels. */
