@@ -24,11 +24,12 @@
 #include <ngx_event.h>
 
 #include "../base/ngx_completion_fetch.h"
+#include "../base/ngx_completion_secret.h"
 #include "../store/ngx_completion_zone.h"
 
 
 /* of a value that is sealed: ahead of the value */
-#define NGX_COMPLETION_REDIS_TAG   24
+#define NGX_COMPLETION_REDIS_TAG   NGX_COMPLETION_ID_TAG
 
 /* of a call, the command's name and all else included */
 #define NGX_COMPLETION_REDIS_ARGS  64
@@ -48,6 +49,8 @@ typedef struct {
 
     ngx_str_t                         user;
     ngx_str_t                         password;  /* its file; empty: none */
+    ngx_completion_secret_t          *secret;    /* what it held, and when */
+    ngx_file_info_t                   info;
     ngx_str_t                         prefix;    /* ahead of the provider */
     ngx_str_t                         names;     /* ahead of every key: up to
                                                     and with the last colon */
@@ -108,6 +111,16 @@ typedef struct {
 } ngx_completion_redis_script_t;
 
 
+/*
+ * While the configuration is read: what a URL says, NULL or what is wrong with
+ * it, as a text for an [emerg].
+ */
+char *ngx_completion_redis_url(ngx_conf_t *cf, ngx_str_t *url,
+    ngx_completion_redis_conf_t *conf);
+
+/* A password is its file's one line: NULL, or what is wrong with it. */
+const char *ngx_completion_redis_password_line(ngx_str_t *value);
+
 /* A worker's; NULL: no memory.  The name is the provider's. */
 ngx_completion_redis_t *ngx_completion_redis_create(
     ngx_completion_redis_conf_t *conf, ngx_str_t *name,
@@ -146,6 +159,9 @@ void ngx_completion_redis_script_init(ngx_completion_redis_script_t *script);
  * call->slot is NULL, as it is in a zeroed one and behind the handler.
  */
 void ngx_completion_redis_cancel(ngx_completion_redis_call_t *call);
+
+/* Makes the connection if there is none: somebody is about to call. */
+void ngx_completion_redis_reach(ngx_completion_redis_t *redis);
 
 /* Whether a call would be declined now. */
 ngx_uint_t ngx_completion_redis_away(ngx_completion_redis_t *redis);
