@@ -23,7 +23,6 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include <openssl/crypto.h>
 #include <ngx_sha1.h>
 
 #include "ngx_completion_redis_wire.h"
@@ -39,88 +38,11 @@
 #define NGX_COMPLETION_REDIS_SAID       160
 
 
-typedef enum {
-    NGX_COMPLETION_REDIS_NOWHERE = 0,
-    NGX_COMPLETION_REDIS_OPENING,
-    NGX_COMPLETION_REDIS_GREETING,
-    NGX_COMPLETION_REDIS_READY
-} ngx_completion_redis_state_e;
-
-
-struct ngx_completion_redis_slot_s {
-    ngx_queue_t                          queue;
-    ngx_completion_redis_call_t         *call;      /* NULL: it has gone */
-    ngx_completion_redis_script_t       *script;    /* by its digest */
-    ngx_completion_metrics_redis_call_e  kind;
-
-    ngx_str_t                            command;
-    ngx_buf_t                            buf;       /* what is not sent yet */
-    ngx_chain_t                          link;
-
-    ngx_msec_t                           end;
-    uint64_t                             begun;     /* us */
-};
-
-
-/* what is said to a server first; the last one says that it is ready */
-typedef enum {
-    NGX_COMPLETION_REDIS_AUTH = 0,
-    NGX_COMPLETION_REDIS_SELECT,
-    NGX_COMPLETION_REDIS_INFO,
-    NGX_COMPLETION_REDIS_PING,
-    NGX_COMPLETION_REDIS_GREETINGS
-} ngx_completion_redis_greeting_e;
-
-
-struct ngx_completion_redis_s {
-    ngx_completion_redis_conf_t         *conf;
-    ngx_str_t                           *name;
-    ngx_completion_zone_t               *zone;
-    ngx_array_t                         *id_keys;
-    ngx_log_t                           *log;
-
-    ngx_completion_redis_link_t          link;
-    ngx_completion_redis_reader_t       *reader;
-    ngx_completion_redis_password_t      password;
-    ngx_completion_redis_state_e         state;
-
-    ngx_queue_t                          waiting;   /* slots, until READY */
-    ngx_queue_t                          sent;      /* for their replies */
-    ngx_chain_t                         *out;       /* not sent yet */
-    ngx_chain_t                        **last;
-
-    ngx_event_t                          work;      /* posted: there is some */
-    ngx_event_t                          timer;     /* of calls */
-    ngx_event_t                          attempt;   /* ends one, begins one */
-    ngx_msec_t                           pause;     /* before the next one */
-
-    ngx_completion_metrics_redis_call_e  doubted;   /* while told is set: what
-                                                       has to go well */
-    ngx_completion_redis_fault_e         fault;     /* the last one */
-    unsigned                             away:1;
-    unsigned                             told:1;
-
-    ngx_completion_redis_call_t      greetings[NGX_COMPLETION_REDIS_GREETINGS];
-
-    void                               (*on_reach)(void *data);
-    void                                *on_reach_data;
-};
-
-
-static ngx_completion_redis_slot_t *ngx_completion_redis_slot(
-    ngx_completion_redis_t *redis, ngx_completion_redis_call_t *call,
-    ngx_uint_t n, ngx_str_t *args);
-static void ngx_completion_redis_slot_free(ngx_completion_redis_slot_t *slot);
-static void ngx_completion_redis_send(ngx_completion_redis_t *redis,
-    ngx_completion_redis_slot_t *slot);
+static void ngx_completion_redis_wake(ngx_completion_redis_t *redis);
 static void ngx_completion_redis_work(ngx_event_t *ev);
 static void ngx_completion_redis_connect(ngx_completion_redis_t *redis);
-static void ngx_completion_redis_attempt(ngx_event_t *ev);
 static void ngx_completion_redis_opened(void *data);
-static ngx_int_t ngx_completion_redis_greet(ngx_completion_redis_t *redis,
-    ngx_completion_redis_greeting_e which, ngx_uint_t n, ngx_str_t *args);
-static void ngx_completion_redis_greeted(ngx_completion_redis_call_t *call);
-static void ngx_completion_redis_policy(ngx_completion_redis_call_t *call);
+static void ngx_completion_redis_attempt(ngx_event_t *ev);
 static void ngx_completion_redis_reached(ngx_completion_redis_call_t *call);
 static void ngx_completion_redis_back(ngx_completion_redis_t *redis);
 static void ngx_completion_redis_readable(void *data);
@@ -131,8 +53,6 @@ static void ngx_completion_redis_replied(ngx_completion_redis_t *redis,
     ngx_completion_reply_t *reply);
 static ngx_int_t ngx_completion_redis_refused(ngx_completion_redis_t *redis,
     ngx_completion_redis_slot_t *slot, ngx_str_t *text);
-static ngx_int_t ngx_completion_redis_eval(ngx_completion_redis_t *redis,
-    ngx_completion_redis_slot_t *slot);
 static void ngx_completion_redis_timeout(ngx_event_t *ev);
 static void ngx_completion_redis_failed(void *data,
     ngx_completion_redis_fault_e fault, ngx_err_t err, const char *text);
@@ -142,10 +62,6 @@ static void ngx_completion_redis_fail(ngx_completion_redis_t *redis,
 static void ngx_completion_redis_tell(ngx_completion_redis_t *redis,
     ngx_completion_redis_fault_e fault, ngx_err_t err, const char *text);
 static void ngx_completion_redis_close(ngx_completion_redis_t *redis);
-static ngx_uint_t ngx_completion_redis_rests(ngx_completion_redis_t *redis);
-static void ngx_completion_redis_count(ngx_completion_redis_t *redis,
-    ngx_completion_redis_fault_e fault);
-static uint64_t ngx_completion_redis_clock(void);
 
 
 ngx_completion_redis_t *
@@ -215,10 +131,8 @@ ngx_completion_redis_on_reach(ngx_completion_redis_t *redis,
 void
 ngx_completion_redis_reach(ngx_completion_redis_t *redis)
 {
-    if (redis->state == NGX_COMPLETION_REDIS_NOWHERE && !redis->away
-        && !redis->work.posted)
-    {
-        ngx_post_event(&redis->work, &ngx_posted_events);
+    if (redis->state == NGX_COMPLETION_REDIS_NOWHERE && !redis->away) {
+        ngx_completion_redis_wake(redis);
     }
 }
 
@@ -258,9 +172,7 @@ ngx_completion_redis_call(ngx_completion_redis_t *redis,
 
     /* what is called in one turn of the event loop goes out together */
 
-    if (!redis->work.posted) {
-        ngx_post_event(&redis->work, &ngx_posted_events);
-    }
+    ngx_completion_redis_wake(redis);
 
     return NGX_AGAIN;
 }
@@ -323,69 +235,12 @@ ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
 }
 
 
-static ngx_completion_redis_slot_t *
-ngx_completion_redis_slot(ngx_completion_redis_t *redis,
-    ngx_completion_redis_call_t *call, ngx_uint_t n, ngx_str_t *args)
-{
-    ngx_completion_redis_slot_t  *slot;
-
-    slot = ngx_calloc(sizeof(ngx_completion_redis_slot_t), redis->log);
-    if (slot == NULL) {
-        return NULL;
-    }
-
-    if (ngx_completion_redis_format(n, args, &slot->command) != NGX_OK) {
-        ngx_free(slot);
-        return NULL;
-    }
-
-    slot->call = call;
-    slot->kind = call->kind;
-    slot->end = ngx_current_msec + redis->conf->timeout;
-    slot->begun = ngx_completion_redis_clock();
-
-    call->slot = slot;
-    call->reply = NULL;
-    call->sent = 0;
-
-    return slot;
-}
-
-
 static void
-ngx_completion_redis_slot_free(ngx_completion_redis_slot_t *slot)
+ngx_completion_redis_wake(ngx_completion_redis_t *redis)
 {
-    /* some commands have a password in them */
-
-    OPENSSL_cleanse(slot->command.data, slot->command.len);
-
-    ngx_completion_redis_format_free(&slot->command);
-    ngx_free(slot);
-}
-
-
-static void
-ngx_completion_redis_send(ngx_completion_redis_t *redis,
-    ngx_completion_redis_slot_t *slot)
-{
-    ngx_buf_t  *b;
-
-    b = &slot->buf;
-
-    b->start = slot->command.data;
-    b->pos = b->start;
-    b->last = b->start + slot->command.len;
-    b->end = b->last;
-    b->memory = 1;
-    b->flush = 1;
-
-    slot->link.buf = b;
-    slot->link.next = NULL;
-
-    *redis->last = &slot->link;
-    redis->last = &slot->link.next;
-
-    ngx_queue_insert_tail(&redis->sent, &slot->queue);
+    if (!redis->work.posted) {
+        ngx_post_event(&redis->work, &ngx_posted_events);
+    }
 }
 
 
@@ -449,142 +304,17 @@ ngx_completion_redis_opened(void *data)
 {
     ngx_completion_redis_t *redis = data;
 
-    u_char                        db[NGX_INT_T_LEN];
-    ngx_int_t                     rc;
-    ngx_str_t                     args[3], *password;
-    ngx_completion_redis_conf_t  *conf;
-
-    conf = redis->conf;
     redis->state = NGX_COMPLETION_REDIS_GREETING;
 
-    rc = NGX_OK;
-
-    if (conf->password.len) {
-        password = ngx_completion_redis_password(&redis->password, redis->log);
-
-        ngx_str_set(&args[0], "AUTH");
-        args[1] = conf->user.len ? conf->user : *password;
-        args[2] = *password;
-
-        rc = ngx_completion_redis_greet(redis, NGX_COMPLETION_REDIS_AUTH,
-                                        conf->user.len ? 3 : 2, args);
-    }
-
-    if (rc == NGX_OK && conf->db) {
-        ngx_str_set(&args[0], "SELECT");
-        args[1].data = db;
-        args[1].len = ngx_sprintf(db, "%ui", conf->db) - db;
-
-        rc = ngx_completion_redis_greet(redis, NGX_COMPLETION_REDIS_SELECT, 2,
-                                        args);
-    }
-
-    if (rc == NGX_OK) {
-        ngx_str_set(&args[0], "INFO");
-        ngx_str_set(&args[1], "memory");
-
-        rc = ngx_completion_redis_greet(redis, NGX_COMPLETION_REDIS_INFO, 2,
-                                        args);
-    }
-
-    if (rc == NGX_OK) {
-        ngx_str_set(&args[0], "PING");
-
-        rc = ngx_completion_redis_greet(redis, NGX_COMPLETION_REDIS_PING, 1,
-                                        args);
-    }
-
-    if (rc != NGX_OK) {
+    if (ngx_completion_redis_greet(redis, ngx_completion_redis_reached)
+        != NGX_OK)
+    {
         ngx_completion_redis_failed(redis, NGX_COMPLETION_METRICS_REDIS_MEMORY,
                                     0, "no memory");
         return;
     }
 
     ngx_completion_redis_writable(redis);
-}
-
-
-static ngx_int_t
-ngx_completion_redis_greet(ngx_completion_redis_t *redis,
-    ngx_completion_redis_greeting_e which, ngx_uint_t n, ngx_str_t *args)
-{
-    ngx_completion_redis_call_t  *call;
-    ngx_completion_redis_slot_t  *slot;
-
-    static const ngx_completion_redis_handler_pt  handlers[] = {
-        ngx_completion_redis_greeted,
-        ngx_completion_redis_greeted,
-        ngx_completion_redis_policy,
-        ngx_completion_redis_reached
-    };
-
-    call = &redis->greetings[which];
-    call->handler = handlers[which];
-    call->data = redis;
-    call->kind = NGX_COMPLETION_METRICS_REDIS_CONNECT;
-
-    slot = ngx_completion_redis_slot(redis, call, n, args);
-    if (slot == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_completion_redis_send(redis, slot);
-
-    return NGX_OK;
-}
-
-
-/* an error is no reply to a greeting */
-
-static void
-ngx_completion_redis_greeted(ngx_completion_redis_call_t *call)
-{
-}
-
-
-static void
-ngx_completion_redis_policy(ngx_completion_redis_call_t *call)
-{
-    u_char                  *p, *last;
-    ngx_str_t                policy;
-    ngx_completion_redis_t  *redis;
-
-    static u_char  member[] = "maxmemory_policy:";
-
-    if (call->reply == NULL || call->reply->type != NGX_COMPLETION_REPLY_TEXT)
-    {
-        return;
-    }
-
-    redis = call->data;
-
-    p = call->reply->text.data;
-    last = p + call->reply->text.len;
-
-    p = ngx_strlcasestrn(p, last, member, sizeof(member) - 2);
-    if (p == NULL) {
-        return;
-    }
-
-    policy.data = p + sizeof(member) - 1;
-
-    for (p = policy.data; p < last && *p > ' ' && *p < 0x7f; p++) {
-        /* void */
-    }
-
-    policy.len = p - policy.data;
-
-    if ((policy.len == 10 && ngx_strncmp(policy.data, "noeviction", 10) == 0)
-        || !ngx_completion_zone_tell(redis->zone, NGX_COMPLETION_TOLD_POLICY))
-    {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, redis->log, 0,
-                  "redis \"%V\" of provider \"%V\" evicts keys, by its "
-                  "\"maxmemory-policy\" \"%V\", and what it forgets may be "
-                  "paid twice: set it to \"noeviction\"",
-                  &redis->conf->url, redis->name, &policy);
 }
 
 
@@ -642,9 +372,7 @@ ngx_completion_redis_reached(ngx_completion_redis_call_t *call)
         }
     }
 
-    if (redis->out && !redis->work.posted) {
-        ngx_post_event(&redis->work, &ngx_posted_events);
-    }
+    ngx_completion_redis_wake(redis);
 }
 
 
@@ -881,7 +609,17 @@ ngx_completion_redis_refused(ngx_completion_redis_t *redis,
     fault = ngx_completion_redis_fault(text);
 
     if (fault == NGX_COMPLETION_METRICS_REDIS_NOSCRIPT && slot->script) {
-        return ngx_completion_redis_eval(redis, slot);
+
+        if (ngx_completion_redis_eval(redis, slot) == NGX_OK) {
+            ngx_completion_redis_wake(redis);
+
+        } else {
+            ngx_completion_redis_failed(redis,
+                                        NGX_COMPLETION_METRICS_REDIS_MEMORY, 0,
+                                        "no memory");
+        }
+
+        return NGX_DONE;
     }
 
     if (fault == NGX_COMPLETION_METRICS_REDIS_COMMAND) {
@@ -902,68 +640,6 @@ ngx_completion_redis_refused(ngx_completion_redis_t *redis,
     said[i] = '\0';
 
     ngx_completion_redis_fail(redis, fault, 0, (char *) said, slot->kind);
-
-    return NGX_DONE;
-}
-
-
-/* once: the server does not know the script by its digest */
-
-static ngx_int_t
-ngx_completion_redis_eval(ngx_completion_redis_t *redis,
-    ngx_completion_redis_slot_t *slot)
-{
-    ngx_str_t                       args[NGX_COMPLETION_REDIS_ARGS], command;
-    ngx_int_t                       rc;
-    ngx_uint_t                      i;
-    ngx_completion_reply_t         *sent;
-    ngx_completion_redis_reader_t  *reader;
-
-    /* a command is spelled as a reply is */
-
-    rc = NGX_ERROR;
-    reader = ngx_completion_redis_reader_create(redis->log);
-
-    if (reader
-        && ngx_completion_redis_reader_feed(reader, slot->command.data,
-                                            slot->command.len)
-           == NGX_OK
-        && ngx_completion_redis_reader_next(reader, &sent) == NGX_OK)
-    {
-        for (i = 2; i < sent->n; i++) {
-            args[i] = sent->elements[i]->text;
-        }
-
-        ngx_str_set(&args[0], "EVAL");
-        args[1] = slot->script->text;
-
-        rc = ngx_completion_redis_format(sent->n, args, &command);
-    }
-
-    if (reader) {
-        ngx_completion_redis_reader_destroy(reader);
-    }
-
-    if (rc != NGX_OK) {
-        ngx_completion_redis_failed(redis, NGX_COMPLETION_METRICS_REDIS_MEMORY,
-                                    0, "no memory");
-        return NGX_DONE;
-    }
-
-    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, redis->log, 0,
-                   "completion redis: EVAL, as it does not know the script");
-
-    ngx_queue_remove(&slot->queue);
-
-    ngx_completion_redis_format_free(&slot->command);
-    slot->command = command;
-    slot->script = NULL;
-
-    ngx_completion_redis_send(redis, slot);
-
-    if (!redis->work.posted) {
-        ngx_post_event(&redis->work, &ngx_posted_events);
-    }
 
     return NGX_DONE;
 }
@@ -1124,77 +800,6 @@ ngx_completion_redis_close(ngx_completion_redis_t *redis)
     redis->out = NULL;
     redis->last = &redis->out;
     redis->state = NGX_COMPLETION_REDIS_NOWHERE;
-}
-
-
-static ngx_uint_t
-ngx_completion_redis_rests(ngx_completion_redis_t *redis)
-{
-    return ngx_queue_empty(&redis->sent) && ngx_queue_empty(&redis->waiting);
-}
-
-
-static void
-ngx_completion_redis_count(ngx_completion_redis_t *redis,
-    ngx_completion_redis_fault_e fault)
-{
-    ngx_completion_metrics_add(&redis->zone->metrics->redis_errors[fault], 1);
-}
-
-
-static uint64_t
-ngx_completion_redis_clock(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-
-ngx_int_t
-ngx_completion_redis_seal(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *value, u_char *sealed)
-{
-    ngx_memcpy(sealed + NGX_COMPLETION_REDIS_TAG, value->data, value->len);
-
-    return ngx_completion_id_seal(redis->id_keys, key, value, sealed);
-}
-
-
-ngx_int_t
-ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *sealed, ngx_str_t *value)
-{
-    u_char      tag[NGX_COMPLETION_REDIS_TAG];
-    ngx_uint_t  level;
-
-    if (sealed->len >= NGX_COMPLETION_REDIS_TAG) {
-        value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
-        value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
-
-        if (ngx_completion_id_seal(redis->id_keys, key, value, tag) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (CRYPTO_memcmp(tag, sealed->data, NGX_COMPLETION_REDIS_TAG) == 0) {
-            return NGX_OK;
-        }
-    }
-
-    ngx_completion_redis_count(redis, NGX_COMPLETION_METRICS_REDIS_FORGED);
-
-    level = ngx_completion_zone_tell(redis->zone, NGX_COMPLETION_TOLD_FORGED)
-                ? NGX_LOG_ERR : NGX_LOG_INFO;
-
-    ngx_log_error(level, redis->log, 0,
-                  "redis \"%V\" of provider \"%V\" has a value that no node "
-                  "with this \"id_key\" wrote, \"%V\" counts as absent",
-                  &redis->conf->url, redis->name, key);
-
-    return NGX_DECLINED;
 }
 
 
