@@ -339,9 +339,7 @@ ngx_completion_redis_reached(ngx_completion_redis_call_t *call)
     redis->state = NGX_COMPLETION_REDIS_READY;
     redis->away = 0;
 
-    if (redis->told
-        && redis->doubted == NGX_COMPLETION_METRICS_REDIS_CONNECT)
-    {
+    if (redis->told && redis->doubted == NGX_COMPLETION_REDIS_ITSELF) {
         ngx_completion_redis_back(redis);
     }
 
@@ -639,7 +637,9 @@ ngx_completion_redis_refused(ngx_completion_redis_t *redis,
 
     said[i] = '\0';
 
-    ngx_completion_redis_fail(redis, fault, 0, (char *) said, slot->kind);
+    ngx_completion_redis_fail(redis, fault, 0, (char *) said,
+                              greeting ? NGX_COMPLETION_REDIS_ITSELF
+                                       : slot->kind);
 
     return NGX_DONE;
 }
@@ -692,7 +692,7 @@ ngx_completion_redis_failed(void *data, ngx_completion_redis_fault_e fault,
     ngx_err_t err, const char *text)
 {
     ngx_completion_redis_fail(data, fault, err, text,
-                              NGX_COMPLETION_METRICS_REDIS_CONNECT);
+                              NGX_COMPLETION_REDIS_ITSELF);
 }
 
 

@@ -142,6 +142,10 @@ struct ngx_completion_redis_slot_s {
 };
 
 
+/* no call's kind: what was lost was the connection */
+#define NGX_COMPLETION_REDIS_ITSELF  NGX_COMPLETION_METRICS_REDIS_CALLS
+
+
 /* what is said to a server first; the last one says that it is ready */
 typedef enum {
     NGX_COMPLETION_REDIS_AUTH = 0,

@@ -347,11 +347,10 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         bit = (uint64_t) 1 << (32 + (cmd - own));
     }
 
-    if (n > NGX_CONF_MAX_ARGS
-        || (cmd->type & NGX_CONF_FLAG && n != 2)
+    if ((cmd->type & NGX_CONF_FLAG && n != 2)
         || (cmd->type & NGX_CONF_1MORE && n < 2)
         || (!(cmd->type & (NGX_CONF_FLAG|NGX_CONF_1MORE))
-            && !(cmd->type & (1 << (n - 1)))))
+            && (n > NGX_CONF_MAX_ARGS || !(cmd->type & (1 << (n - 1))))))
     {
         rv = "has an invalid number of arguments";
 
