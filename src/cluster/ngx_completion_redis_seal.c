@@ -30,21 +30,13 @@ ngx_int_t
 ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
     ngx_str_t *sealed, ngx_str_t *value)
 {
-    u_char      tag[NGX_COMPLETION_REDIS_TAG];
+    ngx_int_t   rc;
     ngx_uint_t  level;
 
-    if (sealed->len >= NGX_COMPLETION_REDIS_TAG) {
-        value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
-        value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
+    rc = ngx_completion_redis_check(redis, key, sealed, value);
 
-        if (ngx_completion_id_seal(redis->id_keys, key, value, tag) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (CRYPTO_memcmp(tag, sealed->data, NGX_COMPLETION_REDIS_TAG) == 0) {
-            return NGX_OK;
-        }
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     ngx_completion_redis_count(redis, NGX_COMPLETION_METRICS_REDIS_FORGED);
@@ -58,4 +50,26 @@ ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
                   &redis->conf->url, redis->name, key);
 
     return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_completion_redis_check(ngx_completion_redis_t *redis, ngx_str_t *key,
+    ngx_str_t *sealed, ngx_str_t *value)
+{
+    u_char  tag[NGX_COMPLETION_REDIS_TAG];
+
+    if (sealed->len < NGX_COMPLETION_REDIS_TAG) {
+        return NGX_DECLINED;
+    }
+
+    value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
+    value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
+
+    if (ngx_completion_id_seal(redis->id_keys, key, value, tag) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return (CRYPTO_memcmp(tag, sealed->data, NGX_COMPLETION_REDIS_TAG) == 0)
+               ? NGX_OK : NGX_DECLINED;
 }

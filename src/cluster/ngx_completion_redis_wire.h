@@ -220,6 +220,13 @@ void ngx_completion_redis_count(ngx_completion_redis_t *redis,
 uint64_t ngx_completion_redis_clock(void);
 
 
+/* redis_seal.c */
+
+/* As _open(), and nothing is counted or told. */
+ngx_int_t ngx_completion_redis_check(ngx_completion_redis_t *redis,
+    ngx_str_t *key, ngx_str_t *sealed, ngx_str_t *value);
+
+
 /* redis_greet.c */
 
 /* NGX_OK: it is to be sent; or NGX_ERROR: no memory. */

@@ -9,6 +9,21 @@ static ngx_pool_t  *pool;
 static ngx_conf_t   cf;
 
 
+/* an allocation of its own, so that a read beyond its end is seen */
+
+static ngx_str_t
+copied(const char *text)
+{
+    ngx_str_t  s;
+
+    s.len = strlen(text);
+    s.data = ngx_pnalloc(pool, s.len + !s.len);
+    memcpy(s.data, text, s.len);
+
+    return s;
+}
+
+
 /* what a URL says, in one line */
 
 static const char *
@@ -80,7 +95,7 @@ test_url(void)
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         ok(strncmp(url(cases[i].url), cases[i].is, strlen(cases[i].is)) == 0,
-           "\"%s\": %s", cases[i].url, cases[i].is);
+           cases[i].url);
     }
 
     memset(longest, 'x', sizeof(longest));
@@ -125,9 +140,9 @@ test_faults(void)
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        text = copy(pool, cases[i].text, strlen(cases[i].text));
-        ok(ngx_completion_redis_fault(&text) == cases[i].fault, "\"%s\"",
-           cases[i].text);
+        text = copied(cases[i].text);
+        is_int(ngx_completion_redis_fault(&text), cases[i].fault,
+               cases[i].text);
     }
 }
 
@@ -205,7 +220,7 @@ refused(const char *text, const char *name)
 
     reader = ngx_completion_redis_reader_create(&shim_log);
 
-    ok(take(reader, text, strlen(text), &r) == NGX_ERROR, "%s", name);
+    is_int(take(reader, text, strlen(text), &r), NGX_ERROR, name);
 
     ngx_completion_redis_reader_destroy(reader);
 }
@@ -240,7 +255,7 @@ test_refused(void)
         }
     }
 
-    ok(rc == NGX_ERROR && n < 263000, "a text beyond 256 KB");
+    ok(rc == NGX_ERROR && n <= 263000, "a text beyond 256 KB");
     ngx_completion_redis_reader_destroy(reader);
 
     /* one that fits comes, again and again */
@@ -310,7 +325,7 @@ line(const char *text, ngx_str_t *value)
 {
     const char  *fault;
 
-    *value = copy(pool, text, strlen(text));
+    *value = copied(text);
     fault = ngx_completion_redis_password_line(value);
 
     return fault ? fault : "";
@@ -326,23 +341,94 @@ test_password(void)
     ok(*line("secret\n", &value) == '\0' && value.len == 6, "... in a line");
     ok(*line("secret\r\n", &value) == '\0' && value.len == 6, "... of DOS");
     ok(*line(" a b ", &value) == '\0' && value.len == 5, "... as it is");
-    is_cstr(line("\n", &value), "is empty", "none");
-    is_cstr(line("a\nb\n", &value), "has more than one line", "two");
+    ok(strcmp(line("\n", &value), "is empty") == 0, "none");
+    ok(strcmp(line("a\nb\n", &value), "has more than one line") == 0, "two");
 }
 
 
 static void
 test_memory(void)
 {
+    ngx_uint_t                      i;
+    ngx_completion_reply_t         *r;
     ngx_completion_redis_reader_t  *reader;
 
-    for (shim_fail_at = 1; shim_fail_at < 3; ) {
+    for (i = 1; i <= 2; i++) {
+        shim_allocations = 0;
+        shim_fail_at = i;
+        ok(ngx_completion_redis_reader_create(&shim_log) == NULL,
+           "a reader without memory");
+    }
+
+    for (i = 1; i <= 4; i++) {
+        shim_fail_at = 0;
         reader = ngx_completion_redis_reader_create(&shim_log);
-        ok(reader == NULL, "a reader without memory");
-        break;
+
+        shim_allocations = 0;
+        shim_fail_at = i;
+        is_int(take(reader, "*1\r\n$1\r\nx\r\n", 100, &r), NGX_ERROR,
+               "a reply without memory");
+
+        ngx_completion_redis_reader_destroy(reader);
     }
 
     shim_fail_at = 0;
+}
+
+
+static void
+test_seal(void)
+{
+    u_char                  sealed[NGX_COMPLETION_REDIS_TAG + 5];
+    size_t                  i;
+    ngx_str_t               key, other, text, value, all[2];
+    ngx_array_t             keys, before;
+    ngx_completion_redis_t  redis;
+
+    all[0] = str("0123456789abcdef0123456789abcdef");
+    all[1] = str("fedcba9876543210fedcba9876543210");
+    keys.elts = all;
+    keys.nelts = 2;
+    before.elts = all;
+    before.nelts = 1;
+
+    memset(&redis, 0, sizeof(redis));
+    redis.id_keys = &keys;
+
+    key = str("completion:yandex:1:01234567:key");
+    other = str("completion:yandex:1:01234567:kez");
+    value = str("value");
+
+    ok(ngx_completion_redis_seal(&redis, &key, &value, sealed) == NGX_OK
+       && memcmp(sealed + NGX_COMPLETION_REDIS_TAG, "value", 5) == 0,
+       "a value with its tag ahead");
+
+    text.data = sealed;
+    text.len = sizeof(sealed);
+
+    ok(ngx_completion_redis_check(&redis, &key, &text, &value) == NGX_OK
+       && value.len == 5 && value.data == sealed + NGX_COMPLETION_REDIS_TAG,
+       "... opens");
+    is_int(ngx_completion_redis_check(&redis, &other, &text, &value),
+           NGX_DECLINED, "... under no other key");
+
+    for (i = 0; i < sizeof(sealed); i++) {
+        sealed[i] ^= 1;
+        is_int(ngx_completion_redis_check(&redis, &key, &text, &value),
+               NGX_DECLINED, "... nor changed");
+        sealed[i] ^= 1;
+    }
+
+    for (i = 0; i < sizeof(sealed); i++) {
+        text.len = i;
+        is_int(ngx_completion_redis_check(&redis, &key, &text, &value),
+               NGX_DECLINED, "... nor cut");
+    }
+
+    text.len = sizeof(sealed);
+    redis.id_keys = &before;
+    is_int(ngx_completion_redis_check(&redis, &key, &text, &value),
+           NGX_DECLINED, "the last key seals");
 }
 
 
@@ -360,8 +446,9 @@ main(void)
     test_format();
     test_password();
     test_memory();
+    test_seal();
 
     ngx_destroy_pool(pool);
 
-    return done();
+    return tap_done();
 }
