@@ -461,6 +461,10 @@ ngx_completion_submit_keep(ngx_completion_submit_t *submit)
 
     call = &submit->call;
 
+    if (call->service->redis) {
+        ngx_completion_redis_reach(call->service->redis);
+    }
+
     call->body.data = ngx_pstrdup(call->pool, &call->body);
 
     return call->body.data ? submit->client->request_id(submit->data,

@@ -26,8 +26,11 @@
 #include "ngx_completion_watch.h"
 
 
+static ngx_int_t ngx_completion_worker_share(
+    ngx_completion_service_t *service);
 static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
+static void ngx_completion_worker_unshare(ngx_completion_service_t *service);
 static void ngx_completion_worker_each(
     void (*handler)(ngx_completion_service_t *service));
 
@@ -51,7 +54,8 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
             || ngx_completion_news_init(service[i], ngx_completion_worker_look)
                != NGX_OK
             || ngx_completion_queue_init(service[i]) != NGX_OK
-            || ngx_completion_watch_init(service[i]) != NGX_OK)
+            || ngx_completion_watch_init(service[i]) != NGX_OK
+            || ngx_completion_worker_share(service[i]) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -60,6 +64,21 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
     ngx_completion_renewals_init(cycle, services);
 
     return ngx_completion_wake_listen(cycle, ngx_completion_worker_woken);
+}
+
+
+/* with other nodes, if it is configured */
+
+static ngx_int_t
+ngx_completion_worker_share(ngx_completion_service_t *service)
+{
+    if (service->shared) {
+        service->redis = ngx_completion_redis_create(service->shared,
+                                             &service->name, service->zone,
+                                             service->id_keys, service->log);
+    }
+
+    return (service->shared && service->redis == NULL) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -90,6 +109,7 @@ ngx_completion_worker_woken(ngx_uint_t cut)
 
     ngx_completion_worker_each(ngx_completion_watch_quit);
     ngx_completion_worker_each(ngx_completion_news_wake_all);
+    ngx_completion_worker_each(ngx_completion_worker_unshare);
 }
 
 
@@ -104,6 +124,10 @@ ngx_completion_worker_exit(void)
     service = ngx_completion_worker_services->elts;
 
     for (i = 0; i < ngx_completion_worker_services->nelts; i++) {
+        if (service[i]->redis) {
+            ngx_completion_redis_exit(service[i]->redis);
+        }
+
         ngx_completion_zone_leave(service[i]->zone);
     }
 
@@ -115,6 +139,17 @@ ngx_completion_worker_exit(void)
     ngx_completion_worker_each(ngx_completion_keep_exit);
 
     ngx_completion_fetch_exit();
+}
+
+
+/* once nobody waits for it any more */
+
+static void
+ngx_completion_worker_unshare(ngx_completion_service_t *service)
+{
+    if (service->redis) {
+        ngx_completion_redis_quit(service->redis);
+    }
 }
 
 

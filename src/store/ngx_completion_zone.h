@@ -420,6 +420,18 @@ ngx_int_t ngx_completion_zone_token_refused(ngx_completion_zone_t *zone,
 void ngx_completion_zone_enter(ngx_completion_zone_t *zone);
 void ngx_completion_zone_leave(ngx_completion_zone_t *zone);
 
+/*
+ * Whether this worker reaches the server that nodes share, which it says
+ * whenever it has found that out.  Not 0: that is news of the node: it is lost
+ * with the first worker that is away, and back with the last one.
+ */
+ngx_uint_t ngx_completion_zone_away(ngx_completion_zone_t *zone,
+    ngx_uint_t away);
+
+/* Whether this is to be told in the log, which a node does once an hour. */
+ngx_uint_t ngx_completion_zone_tell(ngx_completion_zone_t *zone,
+    ngx_completion_told_e what);
+
 /* What the zone holds now. */
 void ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census);
@@ -458,6 +470,8 @@ typedef struct {
     const ngx_completion_labels_t *labels[2];
     const ngx_uint_t              *bounds;     /* of a histogram */
     ngx_uint_t                     moment;     /* left out while it is 0 */
+    ngx_uint_t                     shared;     /* of a family: for who shares
+                                                  with other nodes */
 } ngx_completion_metric_t;
 
 

@@ -19,9 +19,10 @@ my %BELOW = (
     dialect          => [ 'model', 'base' ],
     'dialect/yandex' => [ 'model', 'base', 'dialect' ],
     store            => [ 'model', 'base' ],
+    cluster          => [ 'model', 'base', 'store' ],
     face             => [ 'model', 'base' ],
-    operation        => [ 'model', 'base', 'dialect', 'store' ],
-    http             => [ 'model', 'base', 'dialect', 'store', 'face', 'operation' ],
+    operation        => [ 'model', 'base', 'dialect', 'store', 'cluster' ],
+    http             => [ 'model', 'base', 'dialect', 'store', 'cluster', 'face', 'operation' ],
 );
 
 # The model's words know nobody; what checks and signs them may hash.
@@ -34,6 +35,7 @@ my @KNOWN_IN = (
     [ qr/\bcurl_\w+|\bCURL\w*|<curl\//,        'curl', 'base' ],
     [ qr/\byajl_\w+|<yajl\//,                  'yajl', 'base' ],
     [ qr/\bngx_slab_\w+/,                      'the slab', 'store' ],
+    [ qr{\bredis(?:Reader|Reply|Format|Free)\w*|<hiredis/}, 'hiredis', 'cluster' ],
 );
 
 # Words of one upstream, which nobody but its dialect may know, in comments neither.

@@ -79,8 +79,6 @@ ngx_create_pool(size_t size, ngx_log_t *log)
 void
 ngx_destroy_pool(ngx_pool_t *pool)
 {
-    shim_pool_t         *p = (shim_pool_t *) pool;
-    shim_block_t        *b, *next;
     ngx_pool_cleanup_t  *cln;
 
     for (cln = pool->cleanup; cln; cln = cln->next) {
@@ -89,6 +87,17 @@ ngx_destroy_pool(ngx_pool_t *pool)
         }
     }
 
+    ngx_reset_pool(pool);
+    free(pool);
+}
+
+
+void
+ngx_reset_pool(ngx_pool_t *pool)
+{
+    shim_pool_t   *p = (shim_pool_t *) pool;
+    shim_block_t  *b, *next;
+
     for (b = p->blocks; b; b = next) {
         next = b->next;
         shim_bytes -= b->size;
@@ -96,7 +105,7 @@ ngx_destroy_pool(ngx_pool_t *pool)
         free(b);
     }
 
-    free(p);
+    p->blocks = NULL;
 }
 
 

@@ -50,7 +50,8 @@ use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
-use Time::HiRes qw(sleep time);
+
+use CompletionAsync::Test qw(wait_until);
 
 my $ADMIN = 'test-admin';
 my $WAIT  = 10;                 # s, for a reply
@@ -181,15 +182,13 @@ sub _begin ($self) {
     }
     $self->{pid} = $pid;
 
-    my $end = time + $START;
-    while (time < $end) {
-        if (waitpid($pid, WNOHANG) == $pid) {
-            delete $self->{pid};
-            return 0;
-        }
-        return 1 if eval { $self->cli('PING') eq 'PONG' };
-        sleep 0.01;
-    }
+    my $ended;
+    return 1 if wait_until(sub {
+        $ended ||= waitpid($pid, WNOHANG) == $pid;
+        return $ended || eval { $self->cli('PING') eq 'PONG' };
+    }, $START) && !$ended;
+
+    delete $self->{pid} if $ended;
     $self->stop(kill => 1);
     return 0;
 }

@@ -1,0 +1,37 @@
+
+/*
+ * Connections to a server that nodes share: there are none, and nothing is
+ * asked of them.
+ */
+
+
+#include "ngx_shim.h"
+
+#include "../../src/cluster/ngx_completion_redis.h"
+
+
+ngx_completion_redis_t *
+ngx_completion_redis_create(ngx_completion_redis_conf_t *conf,
+    ngx_str_t *name, ngx_completion_zone_t *zone, ngx_array_t *id_keys,
+    ngx_log_t *log)
+{
+    return NULL;
+}
+
+
+void
+ngx_completion_redis_reach(ngx_completion_redis_t *redis)
+{
+}
+
+
+void
+ngx_completion_redis_quit(ngx_completion_redis_t *redis)
+{
+}
+
+
+void
+ngx_completion_redis_exit(ngx_completion_redis_t *redis)
+{
+}
