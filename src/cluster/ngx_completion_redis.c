@@ -407,8 +407,8 @@ ngx_completion_redis_readable(void *data)
 
     /* the worker quits, and nobody waits */
 
-    if (c->close) {
-        ngx_completion_redis_quit(redis);
+    if (c->close && ngx_completion_redis_rests(redis)) {
+        ngx_completion_redis_close(redis);
         return;
     }
 

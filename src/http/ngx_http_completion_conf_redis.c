@@ -291,14 +291,16 @@ ngx_http_completion_redis_done(ngx_conf_t *cf,
     }
 
     p = ngx_pnalloc(cf->pool, shared->prefix.len + name->len
-                              + sizeof("::1:01234567:") - 1);
+                              + sizeof(":{}:1:01234567:") - 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     shared->names.data = p;
 
-    p = ngx_sprintf(p, "%V:%V:1:", &shared->prefix, name);
+    /* of one slot, should the server be one of a cluster */
+
+    p = ngx_sprintf(p, "%V:{%V}:1:", &shared->prefix, name);
     p = ngx_hex_dump(p, block->service->zone->identity, 4);
     *p++ = ':';
 
