@@ -1,6 +1,7 @@
 -- Claims: what a request goes by (its idempotency key, the digest of what it asks) stands under
--- a key each, with a value of its holder's, who knows what it says; it begins with the holder's
--- token. One that stands under another's token is not touched, and what is written has a time.
+-- a key each, with a value of its holder's, who knows what it says; behind a seal it begins with
+-- the holder's token. One that stands under another's token is not touched, and what is written
+-- has a time.
 --
 -- KEYS  the claims of one submit, one or two
 -- ARGV  1    what to do:
@@ -13,6 +14,8 @@
 --
 -- Returns 1 if it was done, else 0 and of each claim its value and ms that it has left: 0, or -1
 -- where it has no end; false and 0 if there is none.
+
+local SEAL = 24
 
 local what, token = ARGV[1], ARGV[2]
 local claims, free, held = {}, 0, 0
@@ -27,7 +30,7 @@ for i, key in ipairs(KEYS) do
 
     local claim = { key = key, value = value, to = ARGV[i * 3], ms = ARGV[i * 3 + 1] }
 
-    if value and value:sub(1, #token) == token then
+    if value and value:sub(SEAL + 1, SEAL + #token) == token then
         claim.held = true
         held = held + 1
     elseif not value or value == ARGV[i * 3 + 2] then

@@ -14,7 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include "../cluster/ngx_completion_redis.h"
+#include "../cluster/ngx_completion_cluster.h"
 #include "../dialect/ngx_completion_dialect.h"
 #include "../store/ngx_completion_zone.h"
 
@@ -46,6 +46,7 @@ typedef struct {
 
     /* a worker's, each of the file of its name */
 
+    ngx_completion_cluster_t    *cluster;    /* NULL: it is alone */
     ngx_completion_held_t       *held;       /* its credential */
     ngx_completion_news_t       *news;
     ngx_completion_overflow_t   *overflow;   /* of what was to be kept */

@@ -31,6 +31,7 @@ static ngx_int_t ngx_completion_worker_share(
 static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
 static void ngx_completion_worker_unshare(ngx_completion_service_t *service);
+static void ngx_completion_worker_alone(ngx_completion_service_t *service);
 static void ngx_completion_worker_each(
     void (*handler)(ngx_completion_service_t *service));
 
@@ -72,13 +73,23 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
 static ngx_int_t
 ngx_completion_worker_share(ngx_completion_service_t *service)
 {
-    if (service->shared) {
-        service->redis = ngx_completion_redis_create(service->shared,
-                                             &service->name, service->zone,
-                                             service->id_keys, service->log);
+    if (service->shared == NULL) {
+        return NGX_OK;
     }
 
-    return (service->shared && service->redis == NULL) ? NGX_ERROR : NGX_OK;
+    service->redis = ngx_completion_redis_create(service->shared,
+                                             &service->name, service->zone,
+                                             service->id_keys, service->log);
+    if (service->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    service->cluster = ngx_completion_cluster_create(service->redis,
+                                             service->zone,
+                                             ngx_completion_queue_starts,
+                                             service, service->log);
+
+    return service->cluster ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -133,6 +144,7 @@ ngx_completion_worker_exit(void)
 
     ngx_completion_wake_close();
     ngx_completion_submits_exit();
+    ngx_completion_worker_each(ngx_completion_worker_alone);
     ngx_completion_renewals_exit();
 
     ngx_completion_worker_each(ngx_completion_credentials_exit);
@@ -147,8 +159,23 @@ ngx_completion_worker_exit(void)
 static void
 ngx_completion_worker_unshare(ngx_completion_service_t *service)
 {
-    if (service->redis) {
-        ngx_completion_redis_quit(service->redis);
+    if (service->redis == NULL) {
+        return;
+    }
+
+    if (!ngx_completion_submits_any()) {
+        ngx_completion_starts_quit(service->cluster->starts);
+    }
+
+    ngx_completion_redis_quit(service->redis);
+}
+
+
+static void
+ngx_completion_worker_alone(ngx_completion_service_t *service)
+{
+    if (service->cluster) {
+        ngx_completion_cluster_exit(service->cluster);
     }
 }
 

@@ -54,7 +54,9 @@
 
 /* calls of the server that several nodes share */
 #define NGX_COMPLETION_REDIS_CALL_LIST(X)                                     \
-    X(REDIS_CONNECT, "connect")
+    X(REDIS_CONNECT, "connect")                                               \
+    X(REDIS_STARTS,  "starts")                                                \
+    X(REDIS_CLAIM,   "claim")
 
 /* Why it is not reachable: what errors begin with, and what else. */
 #define NGX_COMPLETION_REDIS_WORD_LIST(X)                                     \

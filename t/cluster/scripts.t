@@ -208,15 +208,21 @@ sub ends ($key) {
 }
 
 
-# Claims: a value as this reads it is a token of three characters, and whatever follows
+# Claims: a value as this reads it is a seal, a token of three characters, and whatever follows
+
+my $SEAL = '-' x 24;
 
 sub claims ($what, $token, @claims) {
-    return [ @{ $redis->cli(EVALSHA => $sha{claims}, scalar @claims, map({ "$P:$_->[0]" } @claims), $what, $token,
-        map { ($_->[1] // '', $_->[2] // 60_000, $_->[3] // '') } @claims) } ];
+    my $reply = $redis->cli(EVALSHA => $sha{claims}, scalar @claims, map({ "$P:$_->[0]" } @claims), $what, $token,
+        map { ($SEAL . ($_->[1] // ''), $_->[2] // 60_000, defined $_->[3] ? "$SEAL$_->[3]" : '') } @claims);
+    return [ map { defined ? s/^$SEAL//r : undef } @$reply ];
 }
 
 
-sub value ($name) { $redis->cli(GET => "$P:$name") }
+sub value ($name) {
+    my $value = $redis->cli(GET => "$P:$name") // return undef;
+    return $value =~ s/^$SEAL//r;
+}
 
 
 sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
@@ -258,7 +264,7 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
 }
 
 {
-    $redis->cli(SET => "$P:c", 'xxx queued', PX => 60_000);
+    $redis->cli(SET => "$P:c", "${SEAL}xxx queued", PX => 60_000);
 
     my $other = claims(claim => 'aaa', [ 'k2', 'aaa queued' ], [ 'c', 'aaa queued' ]);
     is_deeply [ @$other[ 0 .. 3 ] ], [ 0, undef, 0, 'xxx queued' ], 'of two claims one is somebody else\'s';
@@ -269,7 +275,7 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
     is value('c'), 'aaa queued', '... by this one';
     is claims(claim => 'bbb', [ 'c', 'bbb queued', 60_000, 'xxx queued' ])->[0], 0, '... and not if it is another by now';
 
-    $redis->cli(SET => "$P:c", 'yyy queued', PX => 60_000);
+    $redis->cli(SET => "$P:c", "${SEAL}yyy queued", PX => 60_000);
     is claims(turn => 'aaa', [ 'k2', 'aaa sending' ], [ 'c', 'aaa sending' ])->[0], 0,
         'of two claims one is lost: none goes on';
     is value('k2'), 'aaa queued', '... not the other one either';
@@ -287,13 +293,13 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
     $redis->cli(LPUSH => "$P:list", 'x');
     is_deeply claims(claim => 'aaa', [ 'list', 'aaa queued' ]), [1], 'a key of another type is as none';
 
-    $redis->cli(SET => "$P:lasts", 'xxx queued');
+    $redis->cli(SET => "$P:lasts", "${SEAL}xxx queued");
     is_deeply claims(claim => 'aaa', [ 'lasts', 'aaa queued' ]), [ 0, 'xxx queued', -1 ],
         'one without an end is told to have none';
 
     claims(claim => 'aaa', [ 'ends', 'aaa queued', 50 ]);
     my $left;
-    sleep $left / 1000 while ($left = ttl('ends')) > 0;
+    sleep $left / 1000 while ($left = ttl('ends')) >= 0;
     is_deeply claims(claim => 'bbb', [ 'ends', 'bbb queued' ]), [1], 'what has ended is anybody\'s';
     is claims(turn => 'aaa', [ 'ends', 'aaa sending' ])->[0], 0, '... and its old holder\'s no more';
 }

@@ -207,6 +207,9 @@ for my $case (
     [ 'face/ngx_completion_a.c',      '#include "../dialect/ngx_completion_dialect.h"' ],
     [ 'face/ngx_completion_a.c',      '#include "../http/ngx_http_completion.h"' ],
     [ 'operation/ngx_completion_a.c', '#include "../face/ngx_completion_face.h"' ],
+    [ 'store/ngx_completion_a.c',     '#include "../cluster/ngx_completion_redis.h"' ],
+    [ 'cluster/ngx_completion_a.c',   '#include "../operation/ngx_completion_call.h"' ],
+    [ 'operation/ngx_completion_a.c', 'redisReader *reader;' ],
     [ 'ngx_completion_a.c',           '' ],
 ) {
     my ($path, $text) = @$case;

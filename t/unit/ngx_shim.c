@@ -514,11 +514,20 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
             break;
 
         case 'x':
-            if (*++fmt != 'D') {
+            fmt++;
+
+            if (*fmt == 'D') {
+                text.len = sprintf(number, "%0*x", width,
+                                   va_arg(args, uint32_t));
+
+            } else if (*fmt == 'L') {
+                text.len = sprintf(number, "%0*lx", width,
+                                   va_arg(args, uint64_t));
+
+            } else {
                 abort();
             }
 
-            text.len = sprintf(number, "%0*x", width, va_arg(args, uint32_t));
             break;
 
         case 'Z':
@@ -527,7 +536,7 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
             break;
 
         case 'u':
-            if (*++fmt != 'i' && *fmt != 'z') {
+            if (*++fmt != 'i' && *fmt != 'z' && *fmt != 'L') {
                 abort();
             }
 

@@ -35,3 +35,45 @@ void
 ngx_completion_redis_exit(ngx_completion_redis_t *redis)
 {
 }
+
+
+ngx_completion_redis_conf_t *
+ngx_completion_redis_conf(ngx_completion_redis_t *redis)
+{
+    return NULL;
+}
+
+
+void
+ngx_completion_redis_on_reach(ngx_completion_redis_t *redis,
+    void (*handler)(void *data), void *data)
+{
+}
+
+
+ngx_uint_t
+ngx_completion_redis_away(ngx_completion_redis_t *redis)
+{
+    return 1;
+}
+
+
+ngx_int_t
+ngx_completion_redis_script(ngx_completion_redis_t *redis,
+    ngx_completion_redis_call_t *call, ngx_completion_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t n, ngx_str_t *args)
+{
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_completion_redis_script_init(ngx_completion_redis_script_t *script)
+{
+}
+
+
+void
+ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
+{
+}
