@@ -5,14 +5,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* for which a call is good: a connection is opened meanwhile, ms */
-#define NGX_COMPLETION_TURN_CALL   1000
-
 /* a worker with somebody in line asks more often than that, ms */
-#define NGX_COMPLETION_TURN_GONE   2500
-
-/* looked at under one lock */
-#define NGX_COMPLETION_TURN_LOOKS  64
+#define NGX_COMPLETION_TURN_GONE  2500
 
 
 static void ngx_completion_turn_seen(ngx_completion_zone_t *zone);
@@ -108,7 +102,7 @@ ngx_completion_turn_lapse(ngx_completion_zone_t *zone)
         submit = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (submit == NULL
-            || ngx_completion_left(submit->called
+            || ngx_completion_left(submit->place.key
                                    + NGX_COMPLETION_TURN_CALL) > 0)
         {
             break;
@@ -157,7 +151,7 @@ ngx_completion_zone_call(ngx_completion_zone_t *zone, ngx_msec_t *wait)
         called = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (called) {
-            left = ngx_completion_left(called->called
+            left = ngx_completion_left(called->place.key
                                        + NGX_COMPLETION_TURN_CALL);
             *wait = ngx_min(*wait, (ngx_msec_t) ngx_max(left, 1));
         }
@@ -219,6 +213,7 @@ ngx_int_t
 ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_int_t                    rc;
+    ngx_msec_t                   called;
     ngx_uint_t                   free;
     ngx_completion_quota_sh_t   *quota;
     ngx_completion_submit_sh_t  *submit;
@@ -238,8 +233,14 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 
     if (submit && ngx_completion_line_leased(submit)) {
 
+        /* who is not called any more was too late */
+
+        called = (submit->turn == NGX_COMPLETION_TURN_CALLED)
+                     ? submit->place.key
+                     : ngx_current_msec - NGX_COMPLETION_TURN_CALL;
+
         free = ngx_completion_pool_rules(zone)
-                   ? ngx_completion_pool_take(zone, submit->called) == NGX_OK
+                   ? ngx_completion_pool_take(zone, called) == NGX_OK
                    : ngx_completion_quota_free(quota, ngx_current_msec);
 
         if (free) {
