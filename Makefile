@@ -27,8 +27,9 @@ all: $(MODULE)
 
 SOURCES = config $(wildcard $(foreach below,src/* src/*/*,$(below)/*.[ch] $(below)/*.def))
 
-# nginx's makefile is made anew when files come or go; it knows no more.
-$(BUILD)/Makefile: config $(wildcard src/*/ src/*/*/) Makefile
+# nginx's makefile is made anew when files come or go; it knows no more.  What
+# is configured with it are the scripts that run on a Redis server.
+$(BUILD)/Makefile: config $(wildcard src/*/ src/*/*/ src/*/*.lua) Makefile
 	@mkdir -p $(BUILD)
 	@test -f $(NGINX_SRC)/conf_flags || { \
 	    echo "there is no $(NGINX_SRC)/conf_flags: run \"make deps-build\"" >&2; \

@@ -124,6 +124,10 @@ char *ngx_completion_origin_parse(ngx_conf_t *cf, ngx_str_t *url,
 char *ngx_completion_origin_proxy(ngx_conf_t *cf, ngx_str_t *url,
     ngx_completion_origin_t *o);
 
+/* The same for "host[:port]" alone, where o->port is set to what it is else. */
+char *ngx_completion_origin_host(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_completion_origin_t *o);
+
 /*
  * To be called once all of the configuration is known: takes the resolver
  * (may be NULL) or resolves the name now, and checks trusted_certificate.

@@ -140,6 +140,29 @@ ngx_completion_origin_proxy(ngx_conf_t *cf, ngx_str_t *url,
 }
 
 
+char *
+ngx_completion_origin_host(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_completion_origin_t *o)
+{
+    char                         *err;
+    ngx_completion_origin_url_t   u;
+
+    ngx_memzero(&u, sizeof(ngx_completion_origin_url_t));
+    u.port = o->port;
+
+    err = ngx_completion_origin_authority(text->data, text->data + text->len,
+                                          &u);
+    if (err) {
+        return err;
+    }
+
+    o->port = u.port;
+
+    return (ngx_completion_origin_copy(cf, &o->host, &u.host) == NGX_OK)
+               ? NULL : "no memory";
+}
+
+
 ngx_int_t
 ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
     ngx_resolver_t *resolver, ngx_msec_t resolver_timeout)

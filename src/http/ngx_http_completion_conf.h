@@ -4,6 +4,7 @@
  *
  *     conf_location.c   a location's directives, and what it inherits
  *     conf_provider.c   the block of a provider
+ *     conf_redis.c      the server by which several nodes share
  *     conf_secret.c     the provider's secrets, and whether their files can
  *                       be read
  *
@@ -35,6 +36,7 @@ typedef struct {
     ngx_str_t                   submit_url;
     ngx_str_t                   operations_url;
     ngx_str_t                   proxy;
+    ngx_str_t                   redis_certificate;
     ngx_completion_origin_t     origin;        /* what all of them share */
 } ngx_http_completion_block_t;
 
@@ -65,6 +67,16 @@ ngx_completion_service_t *ngx_http_completion_find_service(
 /* Errors are of this place from now on, until it is called once more. */
 void ngx_http_completion_conf_place(ngx_conf_t *cf,
     ngx_completion_place_t *place);
+
+
+/* redis */
+
+char *ngx_http_completion_redis(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* Once the block, its keys and its zone are known: NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_completion_redis_done(ngx_conf_t *cf,
+    ngx_http_completion_block_t *block);
 
 
 /* secret */

@@ -150,6 +150,13 @@ ngx_command_t  ngx_http_completion_provider_commands[] = {
       0,
       NULL },
 
+    { ngx_string("redis"),
+      NGX_CONF_1MORE,
+      ngx_http_completion_redis,
+      0,
+      0,
+      NULL },
+
     { ngx_string("deadline"),
       NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
@@ -340,11 +347,10 @@ ngx_http_completion_directive(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         bit = (uint64_t) 1 << (32 + (cmd - own));
     }
 
-    if (n > NGX_CONF_MAX_ARGS
-        || (cmd->type & NGX_CONF_FLAG && n != 2)
+    if ((cmd->type & NGX_CONF_FLAG && n != 2)
         || (cmd->type & NGX_CONF_1MORE && n < 2)
         || (!(cmd->type & (NGX_CONF_FLAG|NGX_CONF_1MORE))
-            && !(cmd->type & (1 << (n - 1)))))
+            && (n > NGX_CONF_MAX_ARGS || !(cmd->type & (1 << (n - 1))))))
     {
         rv = "has an invalid number of arguments";
 
@@ -428,7 +434,8 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
                                             "operations_url", &p->operations)
            != NGX_CONF_OK
         || ngx_http_completion_block_credential(cf, block) != NGX_CONF_OK
-        || ngx_http_completion_block_zone(cf, block) != NGX_CONF_OK)
+        || ngx_http_completion_block_zone(cf, block) != NGX_CONF_OK
+        || ngx_http_completion_redis_done(cf, block) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -566,9 +573,9 @@ ngx_http_completion_init_providers(ngx_conf_t *cf,
     ngx_http_completion_main_conf_t *cmcf)
 {
     ngx_int_t                   rc;
-    ngx_uint_t                  i, n;
+    ngx_uint_t                  i, n, norigins;
     ngx_resolver_t             *resolver;
-    ngx_completion_origin_t    *origin[3];
+    ngx_completion_origin_t    *origin[4];
     ngx_completion_service_t  **service;
     ngx_http_core_loc_conf_t   *clcf;
     ngx_completion_provider_t  *p;
@@ -595,14 +602,23 @@ ngx_http_completion_init_providers(ngx_conf_t *cf,
 
         origin[0] = &p->submit;
         origin[1] = &p->operations;
-        origin[2] = ngx_completion_credential_renewed(&p->credential)
-                        ? &p->credential.service : NULL;
+        n = 2;
+
+        if (ngx_completion_credential_renewed(&p->credential)) {
+            origin[n++] = &p->credential.service;
+        }
+
+        if (service[i]->shared && service[i]->shared->path.len == 0) {
+            origin[n++] = &service[i]->shared->origin;
+        }
+
+        norigins = n;
 
         /* what is wrong is wrong in the provider's block */
 
         ngx_http_completion_conf_place(cf, &service[i]->place);
 
-        for (n = 0; n < 3 && origin[n] && rc == NGX_OK; n++) {
+        for (n = 0; n < norigins && rc == NGX_OK; n++) {
             rc = ngx_completion_origin_init(cf, origin[n], resolver,
                                             clcf->resolver_timeout);
         }

@@ -170,6 +170,12 @@ ngx_http_completion_check_files(ngx_cycle_t *cycle,
                                        &p->credential.file,
                                        "changes of it need a reload");
 
+        if (service[i]->shared) {
+            ngx_http_completion_check_file(cycle, &service[i]->place,
+                                           &service[i]->shared->password,
+                                           "changes of it need a reload");
+        }
+
         /* libcurl reads it, in a worker */
 
         ngx_http_completion_check_file(cycle, &service[i]->place,

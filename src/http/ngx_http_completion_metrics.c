@@ -20,6 +20,7 @@
 /* of one provider, at the time of the scrape */
 typedef struct {
     ngx_str_t                           provider;   /* escaped */
+    ngx_uint_t                          shared;     /* with other nodes */
     ngx_completion_sample_t             values;
 } ngx_http_completion_sample_t;
 
@@ -35,6 +36,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_completion_metrics_sample(ngx_pool_t *pool,
     ngx_completion_service_t *service, ngx_http_completion_sample_t *sample);
+static ngx_uint_t ngx_http_completion_metrics_any(ngx_array_t *samples);
 static ngx_int_t ngx_http_completion_metrics_page(ngx_array_t *page,
     ngx_array_t *samples);
 static ngx_int_t ngx_http_completion_metrics_family(ngx_array_t *page,
@@ -146,6 +148,16 @@ ngx_http_completion_metrics_sample(ngx_pool_t *pool,
         sample->values.counters.expiry = 0;
     }
 
+    sample->shared = 0;
+
+    if (service->shared) {
+        sample->shared = 1;
+
+        if (sample->values.counters.redis_nodes == 0) {
+            sample->values.counters.redis_nodes = service->shared->nodes;
+        }
+    }
+
     name = &service->name;
 
     p = ngx_pnalloc(pool, 2 * name->len);
@@ -181,6 +193,26 @@ ngx_http_completion_metrics_sample(ngx_pool_t *pool,
 }
 
 
+/* whether one of them shares with other nodes */
+
+static ngx_uint_t
+ngx_http_completion_metrics_any(ngx_array_t *samples)
+{
+    ngx_uint_t                     i;
+    ngx_http_completion_sample_t  *sample;
+
+    sample = samples->elts;
+
+    for (i = 0; i < samples->nelts; i++) {
+        if (sample[i].shared) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* all samples of a family stand together */
 
 static ngx_int_t
@@ -206,7 +238,9 @@ ngx_http_completion_metrics_page(ngx_array_t *page, ngx_array_t *samples)
 
     for (n = 0; n < ngx_completion_metrics_table_n; n++, family++) {
 
-        if (family->name == NULL) {
+        if (family->name == NULL
+            || (family->shared && !ngx_http_completion_metrics_any(samples)))
+        {
             continue;
         }
 
@@ -223,6 +257,10 @@ ngx_http_completion_metrics_page(ngx_array_t *page, ngx_array_t *samples)
         page->nelts = p - (u_char *) page->elts;
 
         for (i = 0; i < samples->nelts; i++) {
+            if (family->shared && !sample[i].shared) {
+                continue;
+            }
+
             if (ngx_http_completion_metrics_family(page, family, &sample[i])
                 != NGX_OK)
             {

@@ -55,6 +55,7 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         || outcome == NGX_COMPLETION_QUOTA_EXCEEDED
         || outcome == NGX_COMPLETION_UPSTREAM_UNAVAILABLE
         || outcome == NGX_COMPLETION_OVERLOADED
+        || outcome == NGX_COMPLETION_REDIS_UNAVAILABLE
         || outcome == NGX_COMPLETION_NOT_READY)
     {
         retry_after = ngx_max(retry_after, 1);

@@ -479,6 +479,18 @@ ngx_http_completion_submit_ended(ngx_http_request_t *r,
     }
 
     if (submit->source != NGX_COMPLETION_SOURCE_UPSTREAM) {
+
+        /* another node's, of which more is known by who asks for more */
+
+        if (submit->learned && submit->source != NGX_COMPLETION_SOURCE_CACHED
+            && ctx->format != NGX_COMPLETION_FACE_STREAM && !ctx->wait_until
+            && ngx_completion_operation_learn(service, &ctx->id, r->pool,
+                                              &ctx->view)
+               == NGX_OK)
+        {
+            return ngx_http_completion_reply(r, ctx);
+        }
+
         return ngx_http_completion_poll(r, ctx);
     }
 

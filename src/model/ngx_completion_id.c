@@ -12,8 +12,8 @@
 /* what a key is used for: the first byte of what it signs */
 #define NGX_COMPLETION_ID_USE_TAG     1
 #define NGX_COMPLETION_ID_USE_DIGEST  3
+#define NGX_COMPLETION_ID_USE_VALUE   4
 
-#define NGX_COMPLETION_ID_TAG         24
 #define NGX_COMPLETION_ID_TAG_RAW     18
 
 
@@ -21,6 +21,8 @@ static ngx_int_t ngx_completion_id_read(ngx_str_t *upstream,
     ngx_uint_t kind);
 static ngx_int_t ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider,
     ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
+static ngx_int_t ngx_completion_id_spell(ngx_str_t *key, u_char use,
+    ngx_str_t *parts, ngx_uint_t n, u_char *tag);
 
 
 #define ngx_completion_id_takes(c)                                            \
@@ -257,16 +259,25 @@ static ngx_int_t
 ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider, ngx_str_t *owner,
     ngx_str_t *claim, u_char *tag)
 {
-    u_char     md[NGX_COMPLETION_SHA256];
-    ngx_str_t  parts[3], raw, encoded;
+    ngx_str_t  parts[3];
 
     parts[0] = *provider;
     parts[1] = *owner;
     parts[2] = *claim;
 
-    if (ngx_completion_hmac(key, NGX_COMPLETION_ID_USE_TAG, parts, 3, md)
-        != NGX_OK)
-    {
+    return ngx_completion_id_spell(key, NGX_COMPLETION_ID_USE_TAG, parts, 3,
+                                   tag);
+}
+
+
+static ngx_int_t
+ngx_completion_id_spell(ngx_str_t *key, u_char use, ngx_str_t *parts,
+    ngx_uint_t n, u_char *tag)
+{
+    u_char     md[NGX_COMPLETION_SHA256];
+    ngx_str_t  raw, encoded;
+
+    if (ngx_completion_hmac(key, use, parts, n, md) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -290,4 +301,20 @@ ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts, ngx_uint_t n,
 
     return ngx_completion_hmac(&key[keys->nelts - 1],
                                NGX_COMPLETION_ID_USE_DIGEST, parts, n, md);
+}
+
+
+ngx_int_t
+ngx_completion_id_seal(ngx_array_t *keys, ngx_str_t *name, ngx_str_t *value,
+    u_char *tag)
+{
+    ngx_str_t  *key, parts[2];
+
+    key = keys->elts;
+
+    parts[0] = *name;
+    parts[1] = *value;
+
+    return ngx_completion_id_spell(&key[keys->nelts - 1],
+                                   NGX_COMPLETION_ID_USE_VALUE, parts, 2, tag);
 }

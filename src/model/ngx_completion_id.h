@@ -31,7 +31,8 @@
 
 
 #define NGX_COMPLETION_ID_KEY_MIN     32
-#define NGX_COMPLETION_ID_TAIL        (1 + 8 + 24)
+#define NGX_COMPLETION_ID_TAG         24
+#define NGX_COMPLETION_ID_TAIL        (1 + 8 + NGX_COMPLETION_ID_TAG)
 #define NGX_COMPLETION_ID_MAX                                                 \
     (NGX_COMPLETION_ID_UPSTREAM + NGX_COMPLETION_ID_TAIL)
 
@@ -88,6 +89,14 @@ ngx_int_t ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
  */
 ngx_int_t ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts,
     ngx_uint_t n, u_char *md);
+
+/*
+ * A tag, for what is kept where others may write, over the name that it is
+ * kept by and the value: by the last key, as digests are.  NGX_OK with
+ * NGX_COMPLETION_ID_TAG characters of base64url, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_completion_id_seal(ngx_array_t *keys, ngx_str_t *name,
+    ngx_str_t *value, u_char *tag);
 
 
 #endif /* _NGX_COMPLETION_ID_H_INCLUDED_ */

@@ -35,6 +35,14 @@ ngx_int_t ngx_completion_operation_read(ngx_completion_service_t *service,
     ngx_completion_view_t *view);
 
 /*
+ * The operation of another node's submit is this one's to watch, too: NGX_OK
+ * with what is true of any, that it may be pending; NGX_DECLINED: it is known,
+ * or has no room; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_completion_operation_learn(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
+
+/*
  * Declares the operation cancelled and asks upstream, once, to stop it.  The
  * same results; a finished operation is left as it is.
  */

@@ -53,6 +53,9 @@ ngx_completion_queue_enter(ngx_completion_service_t *service, uint64_t lease,
 
     if (service->queue->waiting++ == 0) {
         ngx_completion_queue_look(service);
+
+    } else if (service->cluster) {
+        ngx_completion_starts_look(service->cluster->starts);
     }
 }
 
@@ -91,6 +94,21 @@ ngx_completion_queue_look(ngx_completion_service_t *service)
 
     ngx_completion_timer_stop(&queue->timer);
     ngx_add_timer(&queue->timer, wait);
+
+    if (service->cluster) {
+        ngx_completion_starts_look(service->cluster->starts);
+    }
+}
+
+
+void
+ngx_completion_queue_starts(void *data, ngx_uint_t called)
+{
+    if (called) {
+        ngx_completion_news_changed(data);
+    }
+
+    ngx_completion_queue_look(data);
 }
 
 

@@ -26,5 +26,8 @@ void ngx_completion_queue_leave(ngx_completion_service_t *service,
 /* Calls who is due, with news of it to all workers. */
 void ngx_completion_queue_look(ngx_completion_service_t *service);
 
+/* The server has given starts to this service, or has not. */
+void ngx_completion_queue_starts(void *data, ngx_uint_t called);
+
 
 #endif /* _NGX_COMPLETION_QUEUE_H_INCLUDED_ */

@@ -107,6 +107,27 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
 }
 
 
+ngx_int_t
+ngx_completion_operation_learn(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
+{
+    if (ngx_completion_zone_read(service->zone, &id->upstream, 0, NULL, view)
+        != NGX_DECLINED
+        || ngx_completion_zone_adopt(service->zone, id) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(view, sizeof(ngx_completion_view_t));
+
+    view->submitted = id->submitted;
+    view->next = ngx_completion_zone_want(service->zone, &id->upstream, 0);
+
+    return ngx_completion_operation_composed(service, pool,
+                                             NGX_COMPLETION_PENDING, view);
+}
+
+
 /* a document is missing here that upstream may have */
 
 static ngx_int_t

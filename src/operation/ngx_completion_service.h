@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "../cluster/ngx_completion_cluster.h"
 #include "../dialect/ngx_completion_dialect.h"
 #include "../store/ngx_completion_zone.h"
 
@@ -40,14 +41,17 @@ typedef struct {
     ngx_array_t                 *id_keys;    /* of ngx_str_t */
     size_t                       submit_memory;  /* of those that wait, in
                                                     one worker */
+    ngx_completion_redis_conf_t *shared;     /* with other nodes; NULL: not */
     ngx_log_t                   *log;
 
     /* a worker's, each of the file of its name */
 
+    ngx_completion_cluster_t    *cluster;    /* NULL: it is alone */
     ngx_completion_held_t       *held;       /* its credential */
     ngx_completion_news_t       *news;
     ngx_completion_overflow_t   *overflow;   /* of what was to be kept */
     ngx_completion_queue_t      *queue;      /* for starts of submits */
+    ngx_completion_redis_t      *redis;      /* NULL: nothing is shared */
     ngx_completion_watch_t      *watch;
 } ngx_completion_service_t;
 

@@ -3,13 +3,18 @@
  *             known / cached / no room, no place in the quota's line
  *    +------------------------------------------------------------> ENDED
  *    |
- *  KNOWN ------> QUOTA --> CALL --> accepted -> keep -------------> ENDED
- *    |  ^         ^ ^       | | |   refused, or nobody knows
- *    |  |         | +-------+ | +-----------------------------------> ENDED
- *    |  |         |  its turn | 429, 503, not reached, time left
- *    |  |         +- PAUSE <--+
- *    |  |
+ *  KNOWN -> CLAIM -> QUOTA -> SENDING -> CALL -> accepted -> keep -> ENDED
+ *    |  ^    ^  |     ^ ^        |       | | |   refused, or nobody knows
+ *    |  |    |  |     | +-- lost +-------+ | +---------------------> ENDED
+ *    |  |    +--+     |    its turn, lost  | 429, 503, not reached,
+ *    |  |   another   +------- PAUSE <-----+ time left
+ *    |  |   node's
  *    +> JOINED: another one is under way; looks again at news, or in 1 s
+ *
+ * CLAIM: all nodes are asked for its keys, by way of the server that they
+ * share; another one that has them tells an id, or is looked at again.
+ * SENDING: from now on no other node may send it.  Both are passed by where
+ * there is no server.
  *
  * QUOTA is a place in the zone's line, from which any worker calls who is due,
  * by news; where a start is due it is passed by.  A pause and a call's turn (a
@@ -43,11 +48,11 @@
 /* how often one that joined looks by itself, ms */
 #define NGX_COMPLETION_SUBMIT_LOOK     1000
 
+/* and at another node's at first, ms */
+#define NGX_COMPLETION_SUBMIT_PAUSE    50
+
 /* what a start may come later than was told, ms */
 #define NGX_COMPLETION_SUBMIT_LATE     1000
-
-/* what one that waits holds beside texts, at least */
-#define NGX_COMPLETION_SUBMIT_SIZE     NGX_COMPLETION_CALL_SUBMIT_POOL
 
 
 typedef enum {
@@ -55,6 +60,7 @@ typedef enum {
     NGX_COMPLETION_SUBMIT_NEWS,
     NGX_COMPLETION_SUBMIT_TIME,
     NGX_COMPLETION_SUBMIT_CALLED,
+    NGX_COMPLETION_SUBMIT_CLAIMED,     /* the server has answered, or not */
     NGX_COMPLETION_SUBMIT_LEFT,        /* by the client */
     NGX_COMPLETION_SUBMIT_DROPPED,     /* the same, and not to be sent */
     NGX_COMPLETION_SUBMIT_QUIT,
@@ -74,6 +80,12 @@ static ngx_completion_submit_state_e ngx_completion_submit_again(
 static ngx_int_t ngx_completion_submit_keep(ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_found(
     ngx_completion_submit_t *submit, ngx_uint_t replayed);
+static ngx_completion_submit_state_e ngx_completion_submit_claim(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_claimed(
+    ngx_completion_submit_t *submit);
+static ngx_completion_submit_state_e ngx_completion_submit_learned(
+    ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_line(
     ngx_completion_submit_t *submit, ngx_msec_t delay);
 static ngx_completion_submit_state_e ngx_completion_submit_call(
@@ -93,12 +105,6 @@ static void ngx_completion_submit_end(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event);
 static void ngx_completion_submit_leaves(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event);
-static void ngx_completion_submit_report(ngx_completion_submit_t *submit);
-
-static ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
-    size_t text);
-static void ngx_completion_submit_count(ngx_completion_submit_t *submit,
-    ngx_uint_t waits);
 
 static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
     ngx_msec_t deadline);
@@ -109,6 +115,7 @@ static void ngx_completion_submit_leave(ngx_completion_submit_t *submit);
 
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
 static void ngx_completion_submit_timer(ngx_event_t *ev);
+static void ngx_completion_submit_answered(ngx_completion_claim_t *claim);
 static ngx_int_t ngx_completion_submit_fence(ngx_completion_call_t *call);
 static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
@@ -170,6 +177,13 @@ ngx_completion_submit_start(ngx_completion_service_t *service,
     submit->wait.handler = ngx_completion_submit_woken;
     submit->wait.data = submit;
 
+    submit->claim.claims = service->cluster ? service->cluster->claims : NULL;
+    submit->claim.keys = &submit->keys;
+    submit->claim.pool = call->pool;
+    submit->claim.queue = service->zone->submit_queue_time;
+    submit->claim.sending = service->provider.request_timeout;
+    submit->claim.handler = ngx_completion_submit_answered;
+
     call->request_id = submit->request_id;
     call->paced = 1;
     call->fence = ngx_completion_submit_fence;
@@ -222,11 +236,12 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
 #if (NGX_DEBUG)
     static const char  *states[] = {
-        "known", "joined", "quota", "call", "pause", "ended"
+        "known", "joined", "claim", "quota", "sending", "call", "pause",
+        "ended"
     };
     static const char  *events[] = {
-        "starts", "news", "time", "called", "left", "dropped", "quit",
-        "cut"
+        "starts", "news", "time", "called", "claimed", "left", "dropped",
+        "quit", "cut"
     };
 #endif
 
@@ -254,6 +269,40 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
                  || event == NGX_COMPLETION_SUBMIT_DROPPED)
                     ? NGX_COMPLETION_SUBMIT_HAS_ENDED
                     : ngx_completion_submit_again(submit);
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_CLAIM:
+
+        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
+            state = ngx_completion_submit_claimed(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_TIME) {
+            state = ngx_completion_submit_claim(submit);
+
+        } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
+
+            /* it would outlast the worker to wait for another node's */
+
+            ngx_completion_timer_stop(&submit->timer);
+            state = ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_SENDING:
+
+        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
+            state = ngx_completion_submit_call(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            state = ngx_completion_submit_late(submit);
+
+        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            state = ngx_completion_submit_dropped(submit);
+        }
+
         break;
 
     case NGX_COMPLETION_SUBMIT_IN_QUOTA:
@@ -386,11 +435,13 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
     switch (rc) {
 
     case NGX_OK:
+    case NGX_AGAIN:
         kept = (submit->lease != 0);
 
         submit->lease = lease;
         submit->source = NGX_COMPLETION_SOURCE_UPSTREAM;
-        submit->until = ngx_current_msec + service->zone->submit_queue_time
+        submit->until = ngx_current_msec
+                        + (rc == NGX_OK ? service->zone->submit_queue_time : 0)
                         + NGX_COMPLETION_SUBMIT_LATE;
 
         if (!kept && ngx_completion_submit_keep(submit) != NGX_OK) {
@@ -400,6 +451,10 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
         }
 
         ngx_completion_submit_deadline(submit, submit->until + timeout);
+
+        if (submit->claim.claims && keyed) {
+            return ngx_completion_submit_claim(submit);
+        }
 
         return delay ? ngx_completion_submit_line(submit, delay)
                      : ngx_completion_submit_call(submit);
@@ -485,6 +540,10 @@ ngx_completion_submit_keep(ngx_completion_submit_t *submit)
 
     call = &submit->call;
 
+    if (call->service->redis) {
+        ngx_completion_redis_reach(call->service->redis);
+    }
+
     call->body.data = ngx_pstrdup(call->pool, &call->body);
 
     return call->body.data ? submit->client->request_id(submit->data,
@@ -506,6 +565,11 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
     found = &submit->found;
     joined = (submit->source == NGX_COMPLETION_SOURCE_JOINED);
     submit->lease = 0;
+
+    /* another one of this node asks for it, if it was not found in time */
+
+    ngx_completion_claim_end(&submit->claim, NGX_COMPLETION_QUOTA_EXCEEDED,
+                             NULL);
 
     /* by the one that it was found by: the other may not have been kept */
 
@@ -545,6 +609,119 @@ ngx_completion_submit_found(ngx_completion_submit_t *submit,
 }
 
 
+/* is it this node's to send? */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_claim(ngx_completion_submit_t *submit)
+{
+    if (ngx_completion_claim_start(&submit->claim) == NGX_AGAIN) {
+        return NGX_COMPLETION_SUBMIT_IN_CLAIM;
+    }
+
+    return ngx_completion_submit_claimed(submit);
+}
+
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_claimed(ngx_completion_submit_t *submit)
+{
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+
+    switch (submit->claim.state) {
+
+    case NGX_COMPLETION_CLAIM_UNDERWAY:
+        submit->pause = submit->pause
+                            ? ngx_min(submit->pause * 2,
+                                      NGX_COMPLETION_SUBMIT_LOOK)
+                            : NGX_COMPLETION_SUBMIT_PAUSE;
+
+        ngx_completion_zone_aside(service->zone, submit->lease,
+                                  2 * NGX_COMPLETION_SUBMIT_LOOK);
+        ngx_add_timer(&submit->timer, submit->pause);
+
+        return NGX_COMPLETION_SUBMIT_IN_CLAIM;
+
+    case NGX_COMPLETION_CLAIM_ACCEPTED:
+        return ngx_completion_submit_learned(submit);
+
+    case NGX_COMPLETION_CLAIM_UNKNOWN:
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_OUTCOME_UNKNOWN, 0);
+
+    case NGX_COMPLETION_CLAIM_CONFLICT:
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_IDEMPOTENCY_MISMATCH,
+                                           0);
+
+    case NGX_COMPLETION_CLAIM_AWAY:
+        return ngx_completion_submit_ended(submit,
+                                           NGX_COMPLETION_REDIS_UNAVAILABLE,
+                                           NGX_COMPLETION_SUBMIT_LOOK);
+
+    default: /* NGX_COMPLETION_CLAIM_HELD, _NONE */
+        break;
+    }
+
+    if (submit->pause) {
+
+        /* nobody waited in line meanwhile */
+
+        submit->pause = 0;
+        submit->until = ngx_current_msec + service->zone->submit_queue_time
+                        + NGX_COMPLETION_SUBMIT_LATE;
+        ngx_completion_submit_deadline(submit, submit->until
+                                       + service->provider.request_timeout);
+    }
+
+    return ngx_completion_submit_turn(submit);
+}
+
+
+/* another node's submit has come to an operation: it is this one's, too */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_learned(ngx_completion_submit_t *submit)
+{
+    ngx_completion_view_t      view;
+    ngx_completion_found_t     end;
+    ngx_completion_service_t  *service;
+
+    service = submit->call.service;
+    submit->id = submit->claim.id;
+
+    ngx_memzero(&view, sizeof(ngx_completion_view_t));
+
+    if (ngx_completion_zone_read(service->zone, &submit->id.upstream, 0, NULL,
+                                 &view)
+        == NGX_DONE
+        && view.deleted)
+    {
+        ngx_completion_claim_forget(&submit->claim);
+        return ngx_completion_submit_claim(submit);
+    }
+
+    ngx_memzero(&end, sizeof(ngx_completion_found_t));
+
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.id = submit->id;
+
+    (void) ngx_completion_zone_release(service->zone, submit->lease,
+                                       &submit->keys, &end);
+    ngx_completion_news_changed(service);
+
+    submit->lease = 0;
+    submit->learned = 1;
+    submit->found.replayed = submit->claim.replayed;
+    submit->source = submit->pause ? NGX_COMPLETION_SOURCE_JOINED
+                     : submit->claim.replayed ? NGX_COMPLETION_SOURCE_REPLAYED
+                                              : NGX_COMPLETION_SOURCE_CACHED;
+
+    return ngx_completion_submit_ended(submit, NGX_COMPLETION_OK, 0);
+}
+
+
 static ngx_completion_submit_state_e
 ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 {
@@ -563,6 +740,8 @@ ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
                   submit->until + service->provider.request_timeout);
     }
 
+    ngx_completion_claim_wait(&submit->claim);
+
     ngx_completion_metrics_add(&service->zone->metrics->queued, 1);
 
     left = ngx_completion_submit_left(submit);
@@ -577,6 +756,18 @@ ngx_completion_submit_line(ngx_completion_submit_t *submit, ngx_msec_t delay)
 static ngx_completion_submit_state_e
 ngx_completion_submit_call(ngx_completion_submit_t *submit)
 {
+    if (ngx_completion_claim_send(&submit->claim) == NGX_AGAIN) {
+        return NGX_COMPLETION_SUBMIT_IN_SENDING;
+    }
+
+    if (submit->claim.state == NGX_COMPLETION_CLAIM_LOST) {
+        return ngx_completion_submit_claim(submit);
+    }
+
+    if (submit->claim.state == NGX_COMPLETION_CLAIM_AWAY) {
+        return ngx_completion_submit_claimed(submit);
+    }
+
     if (submit->call.tries == 0) {
         ngx_completion_submit_hurry(submit);
     }
@@ -620,6 +811,8 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
             ngx_completion_submit_hold(submit, &hold);
             ngx_completion_submit_forget(service, &submit->id, &submit->keys,
                                          &hold);
+            ngx_completion_claim_end(&submit->claim,
+                                     NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NULL);
         }
 
         return ngx_completion_submit_ended(submit, outcome, 0);
@@ -792,15 +985,23 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
     service = submit->call.service;
     metrics = service->zone->metrics;
 
+    ngx_completion_claim_end(&submit->claim, submit->outcome, &submit->id);
+
     if (submit->lease) {
         rc = NGX_DONE;
 
         if (submit->outcome != NGX_COMPLETION_OK) {
             ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-            /* whoever goes by one that is dropped may send in its place */
+            /*
+             * Whoever goes by one that is dropped may send in its place, and
+             * what another node's came to may be known better later.
+             */
 
-            end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED)
+            end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED
+                         || submit->claim.state == NGX_COMPLETION_CLAIM_UNKNOWN
+                         || submit->claim.state
+                            == NGX_COMPLETION_CLAIM_CONFLICT)
                             ? NGX_COMPLETION_KEY_NONE
                             : NGX_COMPLETION_KEY_ENDED;
             end.outcome = submit->outcome;
@@ -830,82 +1031,6 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
     if (submit->outcome != NGX_COMPLETION_OK) {
         ngx_completion_submit_report(submit);
     }
-}
-
-
-/* one line for each request that fails, whatever was tried for it */
-
-static void
-ngx_completion_submit_report(ngx_completion_submit_t *submit)
-{
-    const char  *why;
-
-    switch (submit->outcome) {
-
-    case NGX_COMPLETION_IDEMPOTENCY_MISMATCH:
-        return;
-
-    case NGX_COMPLETION_ZONE_FULL:
-        why = "no room for a submit, the zone is full";
-        break;
-
-    case NGX_COMPLETION_OVERLOADED:
-        why = "no room for a submit, submit_memory is used up";
-        break;
-
-    default:
-
-        if (submit->call.answer.status || submit->call.answer.fault.len) {
-            ngx_completion_call_report(&submit->call, NGX_LOG_ERR,
-                                       submit->log);
-            return;
-        }
-
-        why = (submit->lease == 0 && submit->found.state
-                                     == NGX_COMPLETION_KEY_ENDED)
-                  ? "the submit that this one goes by has failed"
-                  : (submit->outcome == NGX_COMPLETION_QUOTA_EXCEEDED)
-                        ? "no place in the line for the quota"
-                        : "the worker is shutting down";
-    }
-
-    ngx_log_error(NGX_LOG_ERR, submit->log, 0, "%s, provider \"%V\"", why,
-                  &submit->call.service->name);
-}
-
-
-/* Whether the worker may hold it as well, with so much of a text. */
-
-static ngx_uint_t
-ngx_completion_submit_fits(ngx_completion_submit_t *submit, size_t text)
-{
-    size_t                     others;
-    ngx_completion_service_t  *service;
-
-    service = submit->call.service;
-    others = service->zone->worker->submits - submit->counted;
-
-    return others + NGX_COMPLETION_SUBMIT_SIZE + submit->held + text
-           <= service->submit_memory;
-}
-
-
-static void
-ngx_completion_submit_count(ngx_completion_submit_t *submit, ngx_uint_t waits)
-{
-    size_t                               size;
-    ngx_completion_metrics_worker_sh_t  *worker;
-
-    worker = submit->call.service->zone->worker;
-    size = 0;
-
-    if (waits) {
-        size = NGX_COMPLETION_SUBMIT_SIZE + submit->call.body.len
-               + (submit->client ? submit->held : 0);
-    }
-
-    worker->submits += size - submit->counted;
-    submit->counted = size;
 }
 
 
@@ -997,6 +1122,18 @@ ngx_completion_submit_timer(ngx_event_t *ev)
 }
 
 
+static void
+ngx_completion_submit_answered(ngx_completion_claim_t *claim)
+{
+    ngx_completion_submit_t  *submit;
+
+    submit = (ngx_completion_submit_t *)
+                 ((u_char *) claim - offsetof(ngx_completion_submit_t, claim));
+
+    (void) ngx_completion_submit_event(submit, NGX_COMPLETION_SUBMIT_CLAIMED);
+}
+
+
 static ngx_int_t
 ngx_completion_submit_fence(ngx_completion_call_t *call)
 {
@@ -1020,20 +1157,6 @@ ngx_completion_submit_handler(ngx_completion_call_t *call)
 {
     (void) ngx_completion_submit_event((ngx_completion_submit_t *) call,
                                        NGX_COMPLETION_SUBMIT_CALLED);
-}
-
-
-void
-ngx_completion_submit_hold(ngx_completion_submit_t *submit,
-    ngx_completion_hold_t *hold)
-{
-    hold->lease = 0;
-
-    if (submit->keys.orphan.ttl) {
-        ngx_memcpy(hold->name, submit->keys.orphan.name, sizeof(hold->name));
-        hold->lease = submit->lease ? (uint32_t) submit->lease
-                                    : submit->found.held;
-    }
 }
 
 
@@ -1094,6 +1217,7 @@ void
 ngx_completion_submit_destroy(ngx_completion_submit_t *submit)
 {
     ngx_completion_timer_stop(&submit->timer);
+    ngx_completion_claim_cancel(&submit->claim);
 
     ngx_destroy_pool(submit->call.pool);
 }
@@ -1122,6 +1246,13 @@ ngx_completion_submits_quit(ngx_uint_t cut)
             q = ngx_queue_head(&ngx_completion_submits);
         }
     }
+}
+
+
+ngx_uint_t
+ngx_completion_submits_any(void)
+{
+    return !ngx_queue_empty(&ngx_completion_submits);
 }
 
 

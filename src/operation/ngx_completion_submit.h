@@ -61,7 +61,9 @@ typedef struct {
 typedef enum {
     NGX_COMPLETION_SUBMIT_IS_KNOWN = 0,
     NGX_COMPLETION_SUBMIT_IS_JOINED,
+    NGX_COMPLETION_SUBMIT_IN_CLAIM,
     NGX_COMPLETION_SUBMIT_IN_QUOTA,
+    NGX_COMPLETION_SUBMIT_IN_SENDING,
     NGX_COMPLETION_SUBMIT_IN_CALL,
     NGX_COMPLETION_SUBMIT_IN_PAUSE,
     NGX_COMPLETION_SUBMIT_HAS_ENDED
@@ -79,6 +81,8 @@ struct ngx_completion_submit_s {
     ngx_completion_source_e            source;       /* ZONE: not sent */
     ngx_completion_id_t                id;
     ngx_completion_found_t             found;        /* by its keys */
+    ngx_uint_t                         learned;      /* its id, of another
+                                                        node's submit */
     ngx_msec_t                         retry_after;  /* ms; 0: not known */
     ngx_msec_t                         queued;       /* ms in the line */
 
@@ -95,6 +99,9 @@ struct ngx_completion_submit_s {
     size_t                             counted;      /* bytes, of the
                                                         worker's */
     u_char                             request_id[32];
+    ngx_completion_claim_t             claim;        /* among all nodes */
+    ngx_msec_t                         pause;        /* until it is looked at
+                                                        again; 0: it was not */
     uint64_t                           lease;        /* 0: none yet */
     ngx_completion_wait_t              wait;         /* of one that joined, or
                                                         stands in line */
@@ -149,12 +156,30 @@ ngx_int_t ngx_completion_submit_keys(ngx_completion_service_t *service,
     ngx_completion_ask_t *ask, ngx_str_t *body, ngx_completion_keys_t *keys);
 
 
+/* what one that waits holds beside texts, at least */
+#define NGX_COMPLETION_SUBMIT_SIZE  NGX_COMPLETION_CALL_SUBMIT_POOL
+
+/* Whether the worker may hold it as well, with so much of a text. */
+ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
+    size_t text);
+
+/* What it holds counts from now on, or does not. */
+void ngx_completion_submit_count(ngx_completion_submit_t *submit,
+    ngx_uint_t waits);
+
+/* One line for each request that fails, whatever was tried for it. */
+void ngx_completion_submit_report(ngx_completion_submit_t *submit);
+
+
 /*
  * The worker is to quit: what is to be sent later than it may stay is not
  * sent.  Cut: nothing is, once ngx_completion_fetch_close() was called.
  */
 void ngx_completion_submits_quit(ngx_uint_t cut);
 void ngx_completion_submits_exit(void);
+
+/* Whether any is under way in this worker. */
+ngx_uint_t ngx_completion_submits_any(void);
 
 
 #endif /* _NGX_COMPLETION_SUBMIT_H_INCLUDED_ */

@@ -26,8 +26,12 @@
 #include "ngx_completion_watch.h"
 
 
+static ngx_int_t ngx_completion_worker_share(
+    ngx_completion_service_t *service);
 static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
+static void ngx_completion_worker_unshare(ngx_completion_service_t *service);
+static void ngx_completion_worker_alone(ngx_completion_service_t *service);
 static void ngx_completion_worker_each(
     void (*handler)(ngx_completion_service_t *service));
 
@@ -51,7 +55,8 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
             || ngx_completion_news_init(service[i], ngx_completion_worker_look)
                != NGX_OK
             || ngx_completion_queue_init(service[i]) != NGX_OK
-            || ngx_completion_watch_init(service[i]) != NGX_OK)
+            || ngx_completion_watch_init(service[i]) != NGX_OK
+            || ngx_completion_worker_share(service[i]) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -60,6 +65,31 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
     ngx_completion_renewals_init(cycle, services);
 
     return ngx_completion_wake_listen(cycle, ngx_completion_worker_woken);
+}
+
+
+/* with other nodes, if it is configured */
+
+static ngx_int_t
+ngx_completion_worker_share(ngx_completion_service_t *service)
+{
+    if (service->shared == NULL) {
+        return NGX_OK;
+    }
+
+    service->redis = ngx_completion_redis_create(service->shared,
+                                             &service->name, service->zone,
+                                             service->id_keys, service->log);
+    if (service->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    service->cluster = ngx_completion_cluster_create(service->redis,
+                                             service->zone,
+                                             ngx_completion_queue_starts,
+                                             service, service->log);
+
+    return service->cluster ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -90,6 +120,7 @@ ngx_completion_worker_woken(ngx_uint_t cut)
 
     ngx_completion_worker_each(ngx_completion_watch_quit);
     ngx_completion_worker_each(ngx_completion_news_wake_all);
+    ngx_completion_worker_each(ngx_completion_worker_unshare);
 }
 
 
@@ -104,17 +135,48 @@ ngx_completion_worker_exit(void)
     service = ngx_completion_worker_services->elts;
 
     for (i = 0; i < ngx_completion_worker_services->nelts; i++) {
+        if (service[i]->redis) {
+            ngx_completion_redis_exit(service[i]->redis);
+        }
+
         ngx_completion_zone_leave(service[i]->zone);
     }
 
     ngx_completion_wake_close();
     ngx_completion_submits_exit();
+    ngx_completion_worker_each(ngx_completion_worker_alone);
     ngx_completion_renewals_exit();
 
     ngx_completion_worker_each(ngx_completion_credentials_exit);
     ngx_completion_worker_each(ngx_completion_keep_exit);
 
     ngx_completion_fetch_exit();
+}
+
+
+/* once nobody waits for it any more */
+
+static void
+ngx_completion_worker_unshare(ngx_completion_service_t *service)
+{
+    if (service->redis == NULL) {
+        return;
+    }
+
+    if (!ngx_completion_submits_any()) {
+        ngx_completion_starts_quit(service->cluster->starts);
+    }
+
+    ngx_completion_redis_quit(service->redis);
+}
+
+
+static void
+ngx_completion_worker_alone(ngx_completion_service_t *service)
+{
+    if (service->cluster) {
+        ngx_completion_cluster_exit(service->cluster);
+    }
 }
 
 

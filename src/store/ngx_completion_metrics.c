@@ -9,6 +9,13 @@
 #define NGX_COMPLETION_METRICS_SWEEP  64
 
 
+/* what was told of once is told of again, ms */
+#define NGX_COMPLETION_METRICS_TOLD   3600000
+
+#define ngx_completion_zone_is_away(worker)                                   \
+    ((worker)->away && ngx_completion_pid_lives((worker)->pid))
+
+
 /* what a record keeps in a byte each */
 _Static_assert(NGX_COMPLETION_STATES <= 255
                && NGX_COMPLETION_OUTCOMES <= 255
@@ -32,6 +39,12 @@ const ngx_uint_t
 ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS] = {
     10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000,
     100000, 1000000
+};
+
+const ngx_uint_t
+ngx_completion_metrics_redis[NGX_COMPLETION_METRICS_BOUNDS] = {
+    50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000,
+    500000, 1000000, 5000000
 };
 
 
@@ -119,15 +132,21 @@ NGX_COMPLETION_LABELED(EVICTION, "kind",
                        NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LABEL))
 NGX_COMPLETION_LABELED(RENEWAL, "result",
                        NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(REDIS_CALL, "call",
+                       NGX_COMPLETION_REDIS_CALL_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(REDIS_FAULT, "reason",
+                       NGX_COMPLETION_REDIS_FAULT_LIST(NGX_COMPLETION_LABEL))
 
 
 #define NGX_COMPLETION_VALUES(member, first, second, scale, bounds, moment)   \
     { NULL, NULL, NULL, offsetof(ngx_completion_sample_t, member), scale,     \
       { &ngx_completion_labels_##first, &ngx_completion_labels_##second },    \
-      bounds, moment },
+      bounds, moment, 0 },
 
 #define NGX_COMPLETION_FAMILY(name, type, help)                               \
-    { name, type, help, 0, 0, { NULL, NULL }, NULL, 0 },
+    { name, type, help, 0, 0, { NULL, NULL }, NULL, 0, 0 },
+#define NGX_COMPLETION_SHARED(name, type, help)                               \
+    { name, type, help, 0, 0, { NULL, NULL }, NULL, 0, 1 },
 #define NGX_COMPLETION_COUNTER(member, first, second, scale)                  \
     NGX_COMPLETION_VALUES(counters.member, first, second, scale, NULL, 0)
 #define NGX_COMPLETION_MOMENT(member)                                         \
@@ -215,6 +234,7 @@ ngx_completion_zone_enter(ngx_completion_zone_t *zone)
             worker->waiters = 0;
             worker->streams = 0;
             worker->submits = 0;
+            worker->away = 0;
             worker->pid = (uint32_t) ngx_pid;
 
             zone->worker = worker;
@@ -243,6 +263,58 @@ ngx_completion_zone_leave(ngx_completion_zone_t *zone)
 }
 
 
+ngx_uint_t
+ngx_completion_zone_away(ngx_completion_zone_t *zone, ngx_uint_t away)
+{
+    ngx_uint_t     i, news;
+    ngx_atomic_t  *told;
+
+    told = &zone->metrics->told[NGX_COMPLETION_TOLD_LOSS];
+
+    ngx_completion_zone_lock(zone);
+
+    zone->worker->away = (uint32_t) away;
+
+    news = (*told != away);
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS && news && !away; i++) {
+        news = !ngx_completion_zone_is_away(&zone->metrics->workers[i]);
+    }
+
+    if (news) {
+        *told = away;
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return news;
+}
+
+
+ngx_uint_t
+ngx_completion_zone_tell(ngx_completion_zone_t *zone,
+    ngx_completion_told_e what)
+{
+    ngx_uint_t     news;
+    ngx_atomic_t  *told;
+
+    told = &zone->metrics->told[what];
+
+    ngx_completion_zone_lock(zone);
+
+    news = (*told == 0
+            || ngx_completion_since(*told) >= NGX_COMPLETION_METRICS_TOLD);
+
+    if (news) {
+        *told = ngx_max(ngx_current_msec, 1);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return news;
+}
+
+
 /*
  * The numbers are kept while records come, change and go, so that a scrape's
  * time does not depend on how many there are.
@@ -262,6 +334,7 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_memzero(census, sizeof(ngx_completion_census_t));
 
     census->queue_limit = zone->submit_queue;
+    census->redis_up = 1;
 
     for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
         worker = &zone->metrics->workers[i];
@@ -272,6 +345,10 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
             census->waiters += worker->waiters;
             census->streams += worker->streams;
             census->submit_memory += worker->submits;
+        }
+
+        if (ngx_completion_zone_is_away(worker)) {
+            census->redis_up = 0;
         }
     }
 

@@ -52,6 +52,46 @@
     X(OF_SUBMIT,    "submit")                                                 \
     X(OF_OPERATION, "operation")
 
+/* calls of the server that several nodes share */
+#define NGX_COMPLETION_REDIS_CALL_LIST(X)                                     \
+    X(REDIS_CONNECT, "connect")                                               \
+    X(REDIS_STARTS,  "starts")                                                \
+    X(REDIS_CLAIM,   "claim")
+
+/* Why it is not reachable: what errors begin with, and what else. */
+#define NGX_COMPLETION_REDIS_WORD_LIST(X)                                     \
+    X(REDIS_LOADING,     "LOADING")                                           \
+    X(REDIS_READONLY,    "READONLY")                                          \
+    X(REDIS_MASTERDOWN,  "MASTERDOWN")                                        \
+    X(REDIS_NOREPLICAS,  "NOREPLICAS")                                        \
+    X(REDIS_OOM,         "OOM")                                               \
+    X(REDIS_MISCONF,     "MISCONF")                                           \
+    X(REDIS_BUSY,        "BUSY")                                              \
+    X(REDIS_NOPERM,      "NOPERM")                                            \
+    X(REDIS_NOAUTH,      "NOAUTH")                                            \
+    X(REDIS_WRONGPASS,   "WRONGPASS")                                         \
+    X(REDIS_NOSCRIPT,    "NOSCRIPT")                                          \
+    X(REDIS_MOVED,       "MOVED")                                             \
+    X(REDIS_ASK,         "ASK")                                               \
+    X(REDIS_TRYAGAIN,    "TRYAGAIN")                                          \
+    X(REDIS_CROSSSLOT,   "CROSSSLOT")                                         \
+    X(REDIS_CLUSTERDOWN, "CLUSTERDOWN")
+
+#define NGX_COMPLETION_REDIS_FAULT_LIST(X)                                    \
+    NGX_COMPLETION_REDIS_WORD_LIST(X)                                         \
+    X(REDIS_REFUSED,     "refused")                                           \
+    X(REDIS_NAME,        "name")                                              \
+    X(REDIS_SOCKET,      "socket")                                            \
+    X(REDIS_TLS,         "tls")                                               \
+    X(REDIS_TIMEOUT,     "timeout")                                           \
+    X(REDIS_CLOSED,      "closed")                                            \
+    X(REDIS_UNREADABLE,  "unreadable")                                        \
+    X(REDIS_MEMORY,      "memory")                                            \
+    /* of the command's own, which do not make it so */                       \
+    X(REDIS_COMMAND,     "command")                                           \
+    /* a value without a tag of ours */                                       \
+    X(REDIS_FORGED,      "forged")
+
 /*
  * What came of a request to upstream: of which outcome of a transfer, and
  * between which statuses; the first that fits.
@@ -79,6 +119,15 @@
     X(OTHER,           "other",           OK,                   0,   999)
 
 
+/* What one worker tells in the log for all of the node. */
+typedef enum {
+    NGX_COMPLETION_TOLD_LOSS = 0,
+    NGX_COMPLETION_TOLD_POLICY,
+    NGX_COMPLETION_TOLD_FORGED,
+    NGX_COMPLETION_TOLDS
+} ngx_completion_told_e;
+
+
 #define NGX_COMPLETION_LISTED(name, ...)  NGX_COMPLETION_METRICS_##name,
 #define NGX_COMPLETION_LIST(list, name)                                       \
     typedef enum {                                                            \
@@ -93,6 +142,8 @@ NGX_COMPLETION_LIST(KEY, key)
 NGX_COMPLETION_LIST(RENEWAL, renewal)
 NGX_COMPLETION_LIST(OVERHEAD, overhead)
 NGX_COMPLETION_LIST(CODE, code)
+NGX_COMPLETION_LIST(REDIS_CALL, redis_call)
+NGX_COMPLETION_LIST(REDIS_FAULT, redis_fault)
 
 
 /* What a member of the table is an array of, by its list of labels. */
@@ -112,6 +163,10 @@ NGX_COMPLETION_LIST(CODE, code)
 #define NGX_COMPLETION_BY_KEY       [NGX_COMPLETION_METRICS_KEYS]
 #define NGX_COMPLETION_BY_EVICTION  [NGX_COMPLETION_METRICS_EVICTIONS]
 #define NGX_COMPLETION_BY_RENEWAL   [NGX_COMPLETION_METRICS_RENEWALS]
+#define NGX_COMPLETION_BY_REDIS_CALL                                          \
+    [NGX_COMPLETION_METRICS_REDIS_CALLS]
+#define NGX_COMPLETION_BY_REDIS_FAULT                                         \
+    [NGX_COMPLETION_METRICS_REDIS_FAULTS]
 
 
 typedef struct {
@@ -126,6 +181,8 @@ typedef struct {
     uint32_t                   waiters;   /* requests held */
     uint32_t                   streams;
     uint32_t                   seen;      /* ms, when it asked for a start */
+    uint32_t                   away;      /* it does not reach the server that
+                                             nodes share */
     size_t                     submits;   /* bytes that waiting ones hold */
 } ngx_completion_metrics_worker_sh_t;
 
@@ -138,6 +195,8 @@ typedef struct {
 #define NGX_COMPLETION_HISTOGRAM(member, first, scale)                        \
     ngx_completion_histogram_sh_t  member NGX_COMPLETION_BY_##first;
 #include "ngx_completion_counters.def"
+
+    ngx_atomic_t               told[NGX_COMPLETION_TOLDS];  /* ms; 0: not */
 
     ngx_completion_metrics_worker_sh_t
                                workers[NGX_COMPLETION_METRICS_WORKERS];
@@ -155,6 +214,8 @@ extern const ngx_uint_t
     ngx_completion_metrics_upstream[NGX_COMPLETION_METRICS_BOUNDS];
 extern const ngx_uint_t
     ngx_completion_metrics_overhead[NGX_COMPLETION_METRICS_BOUNDS];
+extern const ngx_uint_t
+    ngx_completion_metrics_redis[NGX_COMPLETION_METRICS_BOUNDS];
 
 void ngx_completion_metrics_observe(ngx_completion_histogram_sh_t *histogram,
     const ngx_uint_t *bounds, ngx_uint_t value);

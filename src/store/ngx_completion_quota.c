@@ -5,10 +5,15 @@
 #include "ngx_completion_quota.h"
 
 
+/* the longest unit, ms */
+#define NGX_COMPLETION_QUOTA_LONGEST  (3600 * 1000)
+
 /* what the clocks of two workers may differ by, ms */
 #define NGX_COMPLETION_QUOTA_LAG  60000
 
 
+static ngx_completion_rate_t ngx_completion_quota_rate(
+    ngx_completion_quota_sh_t *q, ngx_uint_t i);
 static ngx_completion_starts_sh_t *ngx_completion_quota_starts(
     ngx_completion_quota_sh_t *q, ngx_msec_t unit);
 static void ngx_completion_starts_add(ngx_completion_starts_sh_t *starts,
@@ -34,7 +39,7 @@ static const struct {
     u_char      name;
     ngx_msec_t  unit;
 } ngx_completion_quota_units[NGX_COMPLETION_QUOTA_UNITS] = {
-    { 's', 1000 }, { 'm', 60 * 1000 }, { 'h', 3600 * 1000 }
+    { 's', 1000 }, { 'm', 60 * 1000 }, { 'h', NGX_COMPLETION_QUOTA_LONGEST }
 };
 
 
@@ -76,25 +81,25 @@ ngx_uint_t
 ngx_completion_quota_free(ngx_completion_quota_sh_t *q, ngx_msec_t now)
 {
     ngx_uint_t                   i, ago, n, left;
-    ngx_completion_rate_t       *rate;
+    ngx_completion_rate_t        rate;
     ngx_completion_group_sh_t   *group;
     ngx_completion_starts_sh_t  *starts;
 
     left = NGX_MAX_UINT32_VALUE;
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        rate = &q->rates[i];
+        rate = ngx_completion_quota_rate(q, i);
 
-        if (rate->n == 0) {
+        if (rate.n == 0) {
             continue;
         }
 
-        starts = ngx_completion_quota_starts(q, rate->unit);
+        starts = ngx_completion_quota_starts(q, rate.unit);
         n = 0;
 
-        for (ago = 0; n < rate->n; ago++) {
+        for (ago = 0; n < rate.n; ago++) {
             group = ngx_completion_starts_within(starts, ago, now,
-                                    ngx_completion_quota_window(rate->unit));
+                                    ngx_completion_quota_window(rate.unit));
             if (group == NULL) {
                 break;
             }
@@ -102,7 +107,7 @@ ngx_completion_quota_free(ngx_completion_quota_sh_t *q, ngx_msec_t now)
             n += group->n;
         }
 
-        left = ngx_min(left, rate->n - ngx_min(n, rate->n));
+        left = ngx_min(left, rate.n - ngx_min(n, rate.n));
     }
 
     return left;
@@ -113,25 +118,25 @@ ngx_msec_t
 ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now,
     ngx_uint_t ahead)
 {
-    ngx_msec_t              at, next, window;
-    ngx_uint_t              i;
-    ngx_completion_rate_t  *rate;
+    ngx_msec_t             at, next, window;
+    ngx_uint_t             i;
+    ngx_completion_rate_t  rate;
 
     at = now;
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        rate = &q->rates[i];
+        rate = ngx_completion_quota_rate(q, i);
 
-        if (rate->n == 0) {
+        if (rate.n == 0) {
             continue;
         }
 
-        window = ngx_completion_quota_window(rate->unit);
+        window = ngx_completion_quota_window(rate.unit);
         next = ngx_completion_starts_leave(
-                               ngx_completion_quota_starts(q, rate->unit),
-                               rate->n - ahead % rate->n, now, window);
+                               ngx_completion_quota_starts(q, rate.unit),
+                               rate.n - ahead % rate.n, now, window);
 
-        at = ngx_completion_later(next + ahead / rate->n * window, at);
+        at = ngx_completion_later(next + ahead / rate.n * window, at);
     }
 
     return at;
@@ -144,24 +149,24 @@ ngx_msec_t
 ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now,
     ngx_uint_t ahead)
 {
-    ngx_msec_t              at, next, window;
-    ngx_uint_t              i, n;
-    ngx_completion_rate_t  *rate;
+    ngx_msec_t             at, next, window;
+    ngx_uint_t             i, n;
+    ngx_completion_rate_t  rate;
 
     at = ngx_completion_quota_next(q, now, ahead);
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
-        rate = &q->rates[i];
+        rate = ngx_completion_quota_rate(q, i);
 
-        if (rate->n == 0) {
+        if (rate.n == 0) {
             continue;
         }
 
-        n = (rate->n + 3) / 4;
-        window = ngx_completion_quota_window(rate->unit) * n / rate->n;
+        n = (rate.n + 3) / 4;
+        window = ngx_completion_quota_window(rate.unit) * n / rate.n;
         next = (ahead < n)
                    ? ngx_completion_starts_leave(
-                               ngx_completion_quota_starts(q, rate->unit),
+                               ngx_completion_quota_starts(q, rate.unit),
                                n - ahead, now, window)
                    : now + window;
 
@@ -200,6 +205,36 @@ ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at)
         ngx_completion_starts_add(&q->starts[i],
                                   ngx_completion_quota_units[i].unit, at);
     }
+}
+
+
+/* of one of several nodes: as many in as many times the unit as there are */
+
+static ngx_completion_rate_t
+ngx_completion_quota_rate(ngx_completion_quota_sh_t *q, ngx_uint_t i)
+{
+    uint64_t               unit;
+    ngx_completion_rate_t  rate;
+
+    rate = q->rates[i];
+
+    if (q->nodes < 2 || rate.n == 0) {
+        return rate;
+    }
+
+    unit = (uint64_t) rate.unit * q->nodes;
+
+    /* starts are not remembered for longer than that */
+
+    if (unit > NGX_COMPLETION_QUOTA_LONGEST) {
+        rate.n = rate.n * NGX_COMPLETION_QUOTA_LONGEST / unit;
+        rate.n = ngx_max(rate.n, 1);
+        unit = NGX_COMPLETION_QUOTA_LONGEST;
+    }
+
+    rate.unit = (ngx_msec_t) unit;
+
+    return rate;
 }
 
 

@@ -64,6 +64,8 @@ typedef struct {
 typedef struct {
     ngx_completion_rate_t       rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_completion_starts_sh_t  starts[NGX_COMPLETION_QUOTA_UNITS];
+    uint32_t                    nodes;   /* that share the rates, which cannot
+                                            tell each other; 0: it is alone */
 } ngx_completion_quota_sh_t;
 
 

@@ -15,8 +15,9 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
     ngx_completion_keys_t *keys, uint64_t joined, uint64_t *lease,
     ngx_msec_t *delay, ngx_completion_found_t *found)
 {
+    ngx_int_t                    rc;
     ngx_msec_t                   wait, longest;
-    ngx_uint_t                   n, waiting;
+    ngx_uint_t                   n, waiting, queue;
     ngx_completion_chunk_sh_t   *chunks;
     ngx_completion_submit_sh_t  *submit;
 
@@ -40,9 +41,16 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
         wait = ngx_max(ngx_completion_turn_wait(zone, waiting), 1);
     }
 
+    rc = NGX_OK;
+    queue = zone->submit_queue;
     longest = zone->submit_queue_time;
 
-    if (wait && (waiting >= zone->submit_queue || wait > longest)) {
+    if (wait && waiting >= queue && ngx_completion_pool_promises(zone)) {
+        queue = ngx_max(queue, NGX_COMPLETION_POOL_ASK);
+        rc = NGX_AGAIN;
+    }
+
+    if (wait && (waiting >= queue || wait > longest)) {
         *delay = ngx_completion_turn_wait(zone, 0);
 
         if (wait > longest) {
@@ -79,7 +87,7 @@ ngx_completion_zone_reserve(ngx_completion_zone_t *zone, ngx_msec_t ttl,
 
     ngx_completion_zone_unlock(zone);
 
-    return NGX_OK;
+    return rc;
 }
 
 

@@ -19,8 +19,11 @@ ngx_completion_turn_free(ngx_completion_zone_t *zone)
 {
     ngx_uint_t  n, called;
 
-    n = ngx_completion_quota_free(&zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
-                                  ngx_current_msec);
+    n = ngx_completion_pool_rules(zone)
+            ? ngx_completion_pool_free(zone)
+            : ngx_completion_quota_free(
+                              &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
+                              ngx_current_msec);
     called = zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
 
     return n - ngx_min(n, called);
@@ -75,9 +78,13 @@ ngx_completion_turn_wait(ngx_completion_zone_t *zone, ngx_uint_t ahead)
 {
     ngx_msec_t  at;
 
-    at = ngx_completion_quota_next(&zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
-                     ngx_current_msec,
-                     ahead + zone->sh->nlines[NGX_COMPLETION_TURN_CALLED]);
+    ahead += zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
+
+    at = ngx_completion_pool_rules(zone)
+             ? ngx_completion_pool_next(zone, ahead)
+             : ngx_completion_quota_next(
+                              &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
+                              ngx_current_msec, ahead);
 
     return at - ngx_current_msec;
 }
@@ -206,6 +213,8 @@ ngx_int_t
 ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_int_t                    rc;
+    ngx_msec_t                   called;
+    ngx_uint_t                   free;
     ngx_completion_quota_sh_t   *quota;
     ngx_completion_submit_sh_t  *submit;
 
@@ -224,7 +233,17 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 
     if (submit && ngx_completion_line_leased(submit)) {
 
-        if (ngx_completion_quota_free(quota, ngx_current_msec)) {
+        /* who is not called any more was too late */
+
+        called = (submit->turn == NGX_COMPLETION_TURN_CALLED)
+                     ? submit->place.key
+                     : ngx_current_msec - NGX_COMPLETION_TURN_CALL;
+
+        free = ngx_completion_pool_rules(zone)
+                   ? ngx_completion_pool_take(zone, called) == NGX_OK
+                   : ngx_completion_quota_free(quota, ngx_current_msec);
+
+        if (free) {
             ngx_completion_quota_take(quota, ngx_current_msec);
             ngx_completion_line_turn(zone, submit, NGX_COMPLETION_TURN_SENT);
             rc = NGX_OK;
@@ -238,6 +257,27 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
     ngx_completion_zone_unlock(zone);
 
     return rc;
+}
+
+
+void
+ngx_completion_zone_aside(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_msec_t ms)
+{
+    ngx_completion_submit_sh_t  *submit;
+
+    ngx_completion_zone_lock(zone);
+
+    submit = ngx_completion_line_find(zone, lease);
+
+    if (submit && ngx_completion_line_leased(submit)) {
+        ngx_completion_line_turn(zone, submit, NGX_COMPLETION_TURN_AWAY);
+
+        submit->lease_end = ngx_current_msec + ms
+                            + NGX_COMPLETION_SUBMIT_GRACE;
+    }
+
+    ngx_completion_zone_unlock(zone);
 }
 
 

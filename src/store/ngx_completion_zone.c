@@ -84,6 +84,7 @@ ngx_completion_zone_init(ngx_shm_zone_t *shm_zone, void *data)
                    & ~((uintptr_t) NGX_COMPLETION_LASTING_ALIGN - 1));
     zone->metrics = &lasting->metrics;
     zone->quotas = lasting->quotas;
+    zone->lasting = lasting;
 
     /* texts of clients and a token of ours are nothing for a core dump */
 
@@ -150,6 +151,12 @@ ngx_completion_zone_apply(ngx_completion_zone_t *zone)
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_rates(zone);
+
+    /* it may share them no more, or others; who does finds out anew */
+
+    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = 0;
+    zone->lasting->pool.away = 0;
+    zone->lasting->pool.due = ngx_current_msec;
 
     ngx_completion_zone_unlock(zone);
 

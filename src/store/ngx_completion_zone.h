@@ -33,6 +33,13 @@
 typedef struct ngx_completion_zone_sh_s     ngx_completion_zone_sh_t;
 typedef struct ngx_completion_lasting_sh_s  ngx_completion_lasting_sh_t;
 
+/* starts of a node that it has not used */
+#define NGX_COMPLETION_POOL        16
+
+/* asked for at once, at most, and how far ahead, ms */
+#define NGX_COMPLETION_POOL_ASK    8
+#define NGX_COMPLETION_POOL_AHEAD  1000
+
 
 typedef struct {
     ngx_shm_zone_t            *shm_zone;
@@ -42,6 +49,10 @@ typedef struct {
     ngx_completion_metrics_sh_t         *metrics;
     ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
     ngx_completion_quota_sh_t           *quotas;   /* by kinds of calls */
+    ngx_completion_lasting_sh_t         *lasting;
+    ngx_uint_t                           shares;   /* its submit rates, with
+                                                      other nodes: a worker's
+                                                      word */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -196,6 +207,8 @@ void ngx_completion_zone_apply(ngx_completion_zone_t *zone);
 /*
  * Reserves the record of a submit: NGX_OK, and *delay is 0 where a start is
  * due, else ms until one will be, as far as can be told: it waits in line.
+ * NGX_AGAIN: so does this one, for whom there is no place but while the nodes'
+ * server is asked whether a start is due.
  * NGX_DONE: not to be submitted, *found says what is known by the keys (may be
  * NULL), joined being the lease of the submit that this one has joined before,
  * or 0; NGX_DECLINED: no room; NGX_BUSY: the line is full or too long, *delay
@@ -242,8 +255,74 @@ ngx_int_t ngx_completion_zone_turn(ngx_completion_zone_t *zone,
 ngx_int_t ngx_completion_zone_fence(ngx_completion_zone_t *zone,
     uint64_t lease);
 
+/*
+ * Another node sends such a submit: it is in no line for the next ms, and
+ * keeps its lease for that long.
+ */
+void ngx_completion_zone_aside(ngx_completion_zone_t *zone, uint64_t lease,
+    ngx_msec_t ms);
+
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
+
+/* Starts that nodes share, where submits go by them, see pool.c */
+
+/* A start, as the server knows it. */
+typedef struct {
+    uint64_t                   token;
+    ngx_uint_t                 n;
+} ngx_completion_start_t;
+
+
+/* What the server is to be asked. */
+typedef struct {
+    uint64_t                   node;
+    uint64_t                   token;
+    ngx_uint_t                 wanted;
+    ngx_msec_t                 width;      /* that a start is good for, ms */
+    ngx_uint_t                 nunused;    /* to be given back */
+    ngx_completion_start_t     unused[NGX_COMPLETION_POOL];
+} ngx_completion_pool_ask_t;
+
+
+/* What it said: times by this worker's clock, as _current_msec. */
+typedef struct {
+    uint64_t                   token;      /* of the question */
+    ngx_msec_t                 lag;        /* that it took, ms */
+    ngx_msec_t                 due;        /* the next one, of anybody's */
+    ngx_uint_t                 nodes;
+    ngx_uint_t                 n;
+    ngx_msec_t                 from[NGX_COMPLETION_POOL_ASK];
+    ngx_msec_t                 to[NGX_COMPLETION_POOL_ASK];
+} ngx_completion_pool_answer_t;
+
+
+/*
+ * NGX_OK with a question, which nobody else asks for ms from now, unless it is
+ * answered; NGX_DONE: there is none, look again in *wait ms; 0: when there is
+ * news.
+ */
+ngx_int_t ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
+    ngx_msec_t ms, ngx_completion_pool_ask_t *ask, ngx_msec_t *wait);
+
+/*
+ * The same of a worker that quits: NGX_OK with what the server is to be told,
+ * if it is the node's last one, as far as is known.
+ */
+ngx_int_t ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
+    ngx_completion_pool_ask_t *ask);
+
+/* NGX_OK: somebody is to look, or NGX_DONE. */
+ngx_int_t ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
+    ngx_completion_pool_answer_t *answer);
+
+/*
+ * There is no answer: until there is one this node takes its part of the
+ * rates, among so many nodes if it has seen none.  As above; NGX_AGAIN: that
+ * was known.
+ */
+ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
+    ngx_uint_t nodes);
 
 /*
  * Where there was no room: ms until the first of what must not go for another
@@ -435,6 +514,18 @@ ngx_int_t ngx_completion_zone_token_refused(ngx_completion_zone_t *zone,
 void ngx_completion_zone_enter(ngx_completion_zone_t *zone);
 void ngx_completion_zone_leave(ngx_completion_zone_t *zone);
 
+/*
+ * Whether this worker reaches the server that nodes share, which it says
+ * whenever it has found that out.  Not 0: that is news of the node: it is lost
+ * with the first worker that is away, and back with the last one.
+ */
+ngx_uint_t ngx_completion_zone_away(ngx_completion_zone_t *zone,
+    ngx_uint_t away);
+
+/* Whether this is to be told in the log, which a node does once an hour. */
+ngx_uint_t ngx_completion_zone_tell(ngx_completion_zone_t *zone,
+    ngx_completion_told_e what);
+
 /* What the zone holds now. */
 void ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_census_t *census);
@@ -473,6 +564,8 @@ typedef struct {
     const ngx_completion_labels_t *labels[2];
     const ngx_uint_t              *bounds;     /* of a histogram */
     ngx_uint_t                     moment;     /* left out while it is 0 */
+    ngx_uint_t                     shared;     /* of a family: for who shares
+                                                  with other nodes */
 } ngx_completion_metric_t;
 
 

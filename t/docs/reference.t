@@ -218,8 +218,12 @@ sub errors () {
 
 sub metrics () {
     my $running = CompletionAsync::Test->new(emulator => { delay => 60 });
+    $running->define(ID_KEY => $running->secret_file('id.key', 'k' x 64));
     $running->run($running->http_conf(<<'EOC'));
-completion_async_provider yandex { zone yandex 1m; %%PROVIDER%% }
+completion_async_provider yandex {
+    zone yandex 1m; %%PROVIDER%%
+    id_key file:%%ID_KEY%%; redis unix:%%TESTDIR%%/nobody;      # of which nobody asks anything
+}
 server { listen 127.0.0.1:%%PORT%%; location / { completion_async_metrics; } }
 EOC
     my $metrics = CompletionAsync::Metrics->scrape($running, '/');
@@ -268,7 +272,7 @@ sub log_lines () {
 
     for my $line (@line) {
         my @piece = grep { /\w{3}/ } map { s/^\s+|[\s"]+$//gr }
-            split /"?\b(?:FILE|ID|N|NAME|USER|WHY)\b"?|: |^upstream /, $line;
+            split /"?\b(?:FILE|ID|KEY|N|NAME|POLICY|URL|USER|WHY)\b"?|: |^upstream /, $line;
         is_deeply [ grep { index($bytes, $_) < 0 } @piece ], [], $line;
     }
 }

@@ -19,9 +19,10 @@ my %BELOW = (
     dialect          => [ 'model', 'base' ],
     'dialect/yandex' => [ 'model', 'base', 'dialect' ],
     store            => [ 'model', 'base' ],
+    cluster          => [ 'model', 'base', 'store' ],
     face             => [ 'model', 'base' ],
-    operation        => [ 'model', 'base', 'dialect', 'store' ],
-    http             => [ 'model', 'base', 'dialect', 'store', 'face', 'operation' ],
+    operation        => [ 'model', 'base', 'dialect', 'store', 'cluster' ],
+    http             => [ 'model', 'base', 'dialect', 'store', 'cluster', 'face', 'operation' ],
 );
 
 # The model's words know nobody; what checks and signs them may hash.
@@ -34,6 +35,7 @@ my @KNOWN_IN = (
     [ qr/\bcurl_\w+|\bCURL\w*|<curl\//,        'curl', 'base' ],
     [ qr/\byajl_\w+|<yajl\//,                  'yajl', 'base' ],
     [ qr/\bngx_slab_\w+/,                      'the slab', 'store' ],
+    [ qr{\bredis(?:Reader|Reply|Format|Free)\w*|<hiredis/}, 'hiredis', 'cluster' ],
 );
 
 # Words of one upstream, which nobody but its dialect may know, in comments neither.
@@ -205,6 +207,9 @@ for my $case (
     [ 'face/ngx_completion_a.c',      '#include "../dialect/ngx_completion_dialect.h"' ],
     [ 'face/ngx_completion_a.c',      '#include "../http/ngx_http_completion.h"' ],
     [ 'operation/ngx_completion_a.c', '#include "../face/ngx_completion_face.h"' ],
+    [ 'store/ngx_completion_a.c',     '#include "../cluster/ngx_completion_redis.h"' ],
+    [ 'cluster/ngx_completion_a.c',   '#include "../operation/ngx_completion_call.h"' ],
+    [ 'operation/ngx_completion_a.c', 'redisReader *reader;' ],
     [ 'ngx_completion_a.c',           '' ],
 ) {
     my ($path, $text) = @$case;

@@ -137,7 +137,7 @@ subtest 'what it is made of' => sub {
     is $module_is->{versionInfo}, '1.2.3', 'its version';
 
     my %version = map { ($_->{name} => $_->{versionInfo}) } @packages;
-    for my $wanted (qr/^nginx$/, qr/^libcurl/, qr/^libyajl/, qr/^libssl/, qr/^libc6$/) {
+    for my $wanted (qr/^nginx$/, qr/^libcurl/, qr/^libyajl/, qr/^libhiredis/, qr/^libssl/, qr/^libc6$/) {
         my ($package) = grep { /$wanted/ } keys %version;
         ok defined $package, "a package $wanted" or next;
         is $version{$package}, qx{dpkg-query -W -f '\${Version}' $package}, 'in its version';

@@ -236,6 +236,7 @@ test_submits(void)
         { NGX_COMPLETION_UPSTREAM_TIMEOUT, 0, "upstream_timeout" },
         { NGX_COMPLETION_ZONE_FULL, 0, "zone_full" },
         { NGX_COMPLETION_OVERLOADED, 0, "overloaded" },
+        { NGX_COMPLETION_REDIS_UNAVAILABLE, 0, "redis_unavailable" },
         { NGX_COMPLETION_IDEMPOTENCY_MISMATCH, 0, "idempotency_mismatch" }
     };
 

@@ -79,8 +79,6 @@ ngx_create_pool(size_t size, ngx_log_t *log)
 void
 ngx_destroy_pool(ngx_pool_t *pool)
 {
-    shim_pool_t         *p = (shim_pool_t *) pool;
-    shim_block_t        *b, *next;
     ngx_pool_cleanup_t  *cln;
 
     for (cln = pool->cleanup; cln; cln = cln->next) {
@@ -89,6 +87,17 @@ ngx_destroy_pool(ngx_pool_t *pool)
         }
     }
 
+    ngx_reset_pool(pool);
+    free(pool);
+}
+
+
+void
+ngx_reset_pool(ngx_pool_t *pool)
+{
+    shim_pool_t   *p = (shim_pool_t *) pool;
+    shim_block_t  *b, *next;
+
     for (b = p->blocks; b; b = next) {
         next = b->next;
         shim_bytes -= b->size;
@@ -96,7 +105,7 @@ ngx_destroy_pool(ngx_pool_t *pool)
         free(b);
     }
 
-    free(p);
+    p->blocks = NULL;
 }
 
 
@@ -505,11 +514,20 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
             break;
 
         case 'x':
-            if (*++fmt != 'D') {
+            fmt++;
+
+            if (*fmt == 'D') {
+                text.len = sprintf(number, "%0*x", width,
+                                   va_arg(args, uint32_t));
+
+            } else if (*fmt == 'L') {
+                text.len = sprintf(number, "%0*lx", width,
+                                   va_arg(args, uint64_t));
+
+            } else {
                 abort();
             }
 
-            text.len = sprintf(number, "%0*x", width, va_arg(args, uint32_t));
             break;
 
         case 'Z':
@@ -518,7 +536,7 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
             break;
 
         case 'u':
-            if (*++fmt != 'i' && *fmt != 'z') {
+            if (*++fmt != 'i' && *fmt != 'z' && *fmt != 'L') {
                 abort();
             }
 

@@ -55,7 +55,7 @@ sub module ($class, $name, @sources) {
         push @wrapped, map { /\b[TDR] __wrap_(\w+)/ ? $1 : () } qx(nm '$object');
     }
     _run(@cc, '-shared', '-o', "$out/$name.so", @objects, @own, map({ "-Wl,--wrap=$_" } @wrapped),
-        split(' ', $ENV{LDFLAGS} // ''), qw(-lcurl -lyajl -lcrypto));
+        split(' ', $ENV{LDFLAGS} // ''), qw(-lcurl -lyajl -lcrypto -lhiredis));
     return "$out/$name.so";
 }
 

@@ -48,6 +48,7 @@ my @UNITS = qw(
     src/model/*.c  src/base/ngx_completion_[!f]*.c
     src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
+    src/cluster/ngx_completion_redis_[!l]*.c  src/cluster/ngx_completion_[cs]*.c
     src/operation/*.c  src/face/*.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_route.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c
@@ -61,7 +62,7 @@ my @WRAPPED = qw(
     EVP_MD_CTX_new  EVP_DigestSignInit  EVP_DigestSign
 );
 
-my @LIBRARIES = (qw(-lyajl -lcurl -lcrypto), map { "-Wl,--wrap=$_" } @WRAPPED);
+my @LIBRARIES = (qw(-lyajl -lcurl -lcrypto -lhiredis), map { "-Wl,--wrap=$_" } @WRAPPED);
 
 
 =head2 new(kind => KIND)

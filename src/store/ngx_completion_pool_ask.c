@@ -1,0 +1,338 @@
+
+/*
+ * What a worker asks for the node's pool of starts, and what became of that.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <openssl/rand.h>
+
+#include "ngx_completion_zone_sh.h"
+
+
+/* how long a start is good for at least, ms */
+#define NGX_COMPLETION_POOL_WIDTH      30
+
+/* how often the most nodes of a time are forgotten, ms */
+#define NGX_COMPLETION_POOL_HALF_HOUR  (1800 * 1000)
+
+
+static ngx_uint_t ngx_completion_pool_wanted(ngx_completion_zone_t *zone);
+static void ngx_completion_pool_lapse(ngx_completion_pool_sh_t *pool);
+static void ngx_completion_pool_nodes(ngx_completion_zone_t *zone,
+    ngx_uint_t nodes);
+static uint64_t ngx_completion_pool_name(void);
+
+
+ngx_int_t
+ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone, ngx_msec_t ms,
+    ngx_completion_pool_ask_t *ask, ngx_msec_t *wait)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  i;
+    ngx_msec_t                  end;
+    ngx_msec_int_t              left;
+    ngx_completion_pool_sh_t   *pool;
+    ngx_completion_start_sh_t  *start;
+
+    rc = NGX_DONE;
+    *wait = 0;
+
+    ngx_completion_zone_lock(zone);
+
+    pool = &zone->lasting->pool;
+
+    ngx_completion_pool_lapse(pool);
+
+    if (pool->node == 0) {
+        pool->node = ngx_completion_pool_name();
+    }
+
+    if (pool->token == 0) {
+        pool->token = ngx_completion_pool_name();
+    }
+
+    if (ngx_completion_left(pool->asking) > 0) {
+        *wait = ngx_completion_left(pool->asking);
+        goto done;
+    }
+
+    ask->wanted = ngx_completion_pool_wanted(zone);
+    ask->nunused = 0;
+
+    /* those of a time that is too far ahead are not given */
+
+    left = ngx_completion_left(pool->due) - NGX_COMPLETION_POOL_AHEAD;
+
+    if (ask->wanted && left > 0 && !pool->away) {
+        ask->wanted = 0;
+        *wait = left;
+    }
+
+    start = pool->starts;
+    end = 0;
+
+    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+
+        if (start[i].state == NGX_COMPLETION_START_UNUSED) {
+            ask->unused[ask->nunused].token = start[i].token;
+            ask->unused[ask->nunused++].n = start[i].n;
+        }
+
+        if (start[i].state == NGX_COMPLETION_START_OURS) {
+            left = ngx_completion_left(start[i].to) + 1;
+            end = end ? ngx_min(end, (ngx_msec_t) left) : (ngx_msec_t) left;
+        }
+    }
+
+    if (ask->wanted == 0 && ask->nunused == 0 && !pool->away) {
+        *wait = (*wait && end) ? ngx_min(*wait, end) : *wait + end;
+        goto done;
+    }
+
+    /* what is lost on the way counts as used */
+
+    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+
+        if (start[i].state == NGX_COMPLETION_START_UNUSED) {
+            start[i].state = NGX_COMPLETION_START_FREE;
+        }
+    }
+
+    ask->node = pool->node;
+    ask->token = pool->token;
+    ask->width = ngx_max(pool->late * 2, NGX_COMPLETION_POOL_WIDTH);
+    ask->width = ngx_min(ask->width, NGX_COMPLETION_POOL_WIDEST) + pool->lag;
+
+    pool->asking = ngx_current_msec + ms;
+    rc = NGX_OK;
+
+done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
+    ngx_completion_pool_ask_t *ask)
+{
+    ngx_int_t                            rc;
+    ngx_uint_t                           i;
+    ngx_completion_pool_sh_t            *pool;
+    ngx_completion_start_sh_t           *start;
+    ngx_completion_metrics_worker_sh_t  *worker;
+
+    ngx_memzero(ask, sizeof(ngx_completion_pool_ask_t));
+
+    ngx_completion_zone_lock(zone);
+
+    rc = NGX_OK;
+    pool = &zone->lasting->pool;
+
+    for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
+        worker = &zone->metrics->workers[i];
+
+        if (worker != zone->worker && ngx_completion_pid_lives(worker->pid)) {
+            rc = NGX_DONE;
+        }
+    }
+
+    if (pool->node == 0) {
+        rc = NGX_DONE;
+    }
+
+    if (rc == NGX_OK) {
+        ask->node = pool->node;
+        ask->token = pool->token;
+
+        for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+            start = &pool->starts[i];
+
+            if (start->state != NGX_COMPLETION_START_FREE) {
+                start->state = NGX_COMPLETION_START_FREE;
+                ask->unused[ask->nunused].token = start->token;
+                ask->unused[ask->nunused++].n = start->n;
+            }
+        }
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+/* a start for each who waits, or is called, and has none */
+
+static ngx_uint_t
+ngx_completion_pool_wanted(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t                  i, n, room;
+    ngx_completion_start_sh_t  *start;
+
+    n = zone->sh->nlines[NGX_COMPLETION_TURN_WAITS]
+        + zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
+    room = 0;
+    start = zone->lasting->pool.starts;
+
+    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+
+        if (start[i].state == NGX_COMPLETION_START_OURS) {
+            n -= (n != 0);
+
+        } else {
+            room++;
+        }
+    }
+
+    n = ngx_min(n, room);
+
+    return ngx_min(n, NGX_COMPLETION_POOL_ASK);
+}
+
+
+static void
+ngx_completion_pool_lapse(ngx_completion_pool_sh_t *pool)
+{
+    ngx_uint_t                  i;
+    ngx_completion_start_sh_t  *start;
+
+    start = pool->starts;
+
+    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+
+        if (start[i].state == NGX_COMPLETION_START_OURS
+            && ngx_completion_left(start[i].to) < 0)
+        {
+            start[i].state = NGX_COMPLETION_START_UNUSED;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
+    ngx_completion_pool_answer_t *answer)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  i, n;
+    ngx_completion_pool_sh_t   *pool;
+    ngx_completion_start_sh_t  *start;
+
+    ngx_completion_zone_lock(zone);
+
+    pool = &zone->lasting->pool;
+    start = pool->starts;
+
+    ngx_completion_pool_lapse(pool);
+
+    if (pool->token != answer->token) {
+        ngx_completion_zone_unlock(zone);
+        return NGX_DONE;
+    }
+
+    for (i = 0, n = 0; i < NGX_COMPLETION_POOL && n < answer->n; i++) {
+
+        if (start[i].state != NGX_COMPLETION_START_FREE) {
+            continue;
+        }
+
+        start[i].token = pool->token;
+        start[i].n = n + 1;
+        start[i].from = answer->from[n];
+        start[i].to = answer->to[n];
+        start[i].state = NGX_COMPLETION_START_OURS;
+        n++;
+    }
+
+    pool->token = 0;
+    pool->asking = ngx_current_msec;
+    pool->due = answer->due;
+    pool->lag = (uint32_t) ngx_min(answer->lag, NGX_COMPLETION_POOL_WIDEST);
+    pool->away = 0;
+
+    ngx_completion_pool_nodes(zone, answer->nodes);
+    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = 0;
+
+    rc = ngx_completion_turn_call(zone);
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_completion_zone_pool_away(ngx_completion_zone_t *zone, ngx_uint_t nodes)
+{
+    ngx_int_t                  rc;
+    ngx_completion_pool_sh_t  *pool;
+
+    ngx_completion_zone_lock(zone);
+
+    pool = &zone->lasting->pool;
+
+    ngx_completion_pool_nodes(zone, 0);
+
+    if (pool->nodes) {
+        nodes = pool->nodes;
+    }
+
+    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = (uint32_t) nodes;
+
+    rc = NGX_AGAIN;
+
+    if (!pool->away) {
+        pool->asking = ngx_current_msec;
+        pool->away = 1;
+
+        rc = ngx_completion_turn_call(zone);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+static void
+ngx_completion_pool_nodes(ngx_completion_zone_t *zone, ngx_uint_t nodes)
+{
+    ngx_msec_int_t             since;
+    ngx_completion_pool_sh_t  *pool;
+
+    pool = &zone->lasting->pool;
+    since = ngx_completion_since(pool->nodes_since);
+
+    if (since >= NGX_COMPLETION_POOL_HALF_HOUR) {
+        pool->nodes_before = (since < 2 * NGX_COMPLETION_POOL_HALF_HOUR)
+                                 ? pool->nodes_now : 0;
+        pool->nodes_now = 0;
+        pool->nodes_since = ngx_current_msec;
+    }
+
+    pool->nodes_now = ngx_max(pool->nodes_now, (uint32_t) nodes);
+    pool->nodes = ngx_max(pool->nodes_now, pool->nodes_before);
+
+    zone->metrics->redis_nodes = pool->nodes;
+}
+
+
+/* no other node's: these may have begun in the same second, as process 7 */
+
+static uint64_t
+ngx_completion_pool_name(void)
+{
+    uint64_t  name;
+
+    if (RAND_bytes((u_char *) &name, sizeof(uint64_t)) != 1) {
+        name = ((uint64_t) ngx_random() << 32) ^ (uint64_t) ngx_random();
+    }
+
+    return name | 1;
+}
