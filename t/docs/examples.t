@@ -13,7 +13,8 @@ use Test::More;
 
 use CompletionAsync::Example;
 use CompletionAsync::Metrics;
-use CompletionAsync::Test;
+use CompletionAsync::Redis;
+use CompletionAsync::Test qw(wait_until);
 use Digest::SHA qw(sha256_hex);
 use Mojo::JSON qw(encode_json);
 
@@ -24,6 +25,7 @@ my %test = (
     'application.conf'   => \&application,
     'balanced.conf'      => \&balanced,
     'behind-proxy.conf'  => \&behind_proxy,
+    'cluster.conf'       => \&cluster,
     'cors.conf'          => \&cors,
     'languages.conf'     => \&languages,
     'limit.conf'         => \&limit,
@@ -565,6 +567,33 @@ sub yandex_vm ($conf) {
     is scalar(grep { $_->{headers}{authorization} =~ /^Bearer \S+$/ } $t->emulator->submits), 2,
         '... and shown upstream';
     $t->done;
+}
+
+
+sub cluster ($conf) {
+    my @node  = (CompletionAsync::Test->new(emulator => { delay => 0.2 }), CompletionAsync::Test->new(emulator => 0));
+    my $redis = CompletionAsync::Redis->start(dir => $node[0]->testdir,
+        acl => ['user nginx on >the-password ~* +@all']);
+    my %same = (
+        files => { 'ids.key' => join('', map { chr 32 + rand 90 } 1 .. 64), 'redis.key' => "the-password\n" },
+        replace => { '10.0.0.5:6379' => '127.0.0.1:' . $redis->port },
+    );
+
+    $node[1]->secret($node[0]->folder, $node[0]->api_key, 'the-password');
+    $node[1]->define(PROVIDER => $node[0]->expand('%%PROVIDER%%'));
+    $_->run(CompletionAsync::Example::render($_, $conf, %same)) for @node;
+
+    my $location = CompletionAsync::Example::main_job($node[0], '/translate');
+    my @answers = map { $_->request(GET => $location) } @node;
+    is join(' ', map { $_->{status} } @answers), '200 200', 'each node serves the id';
+    is $answers[0]{body}, $answers[1]{body}, '... with the same result';
+
+    is submit($node[1], '/translate', body => 'Another text')->{status}, 202, 'each node takes submits';
+    ok wait_until(sub { $redis->clients >= 2 }), '... and both have found the server';
+    is CompletionAsync::Metrics->scrape($_, '/metrics')->sum('redis_up'), 1, '... as a scrape says' for @node;
+
+    subtest 'the other node' => sub { $node[1]->done };
+    $node[0]->done;
 }
 
 
