@@ -209,7 +209,10 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     const char *scheme, ngx_str_t *credential)
 {
     ngx_pool_cleanup_t           *cln;
+    ngx_completion_fetch_job_t   *job;
     ngx_completion_fetch_line_t  *line;
+
+    job = (ngx_completion_fetch_job_t *) f;
 
     if (!ngx_completion_fetch_one_line(credential)) {
         return NGX_ERROR;
@@ -233,8 +236,7 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     f->credential.data = line->text + line->len - credential->len;
     f->credential.len = credential->len;
 
-    ((ngx_completion_fetch_job_t *) f)->authorization.data
-                                                      = (char *) line->text;
+    job->authorization.data = (char *) line->text;
 
     return NGX_OK;
 }

@@ -312,6 +312,51 @@ subtest 'an unknown outcome is kept' => sub {
 };
 
 
+subtest 'the truth that comes late is taken' => sub {
+    my (%of, @workers);
+    wait_until(sub {
+        my $client = $t->client;
+        push @{ $of{ $client->request(OPTIONS => '/patient')->header('X-Worker') } }, $client;
+        @workers = sort { @{ $of{$b} } <=> @{ $of{$a} } } keys %of;
+        return @workers == 2 && @{ $of{ $workers[0] } } == 2;
+    });
+    my ($still, $other) = @workers;
+    my ($accepted, $refused) = @{ $of{$still} };
+    my %key = map { $_ => fresh() } qw(accepted refused);
+
+    # The worker that has sent both hears nothing of them until nobody believes that it will.
+    my $before = $upstream->submits;
+    $upstream->fault(submit => 1, hold => 'late');
+    $accepted->start(arguments('/patient', $key{accepted}, 'late: accepted'));
+    ok $upstream->wait_for(submit => $before + 1), 'one is sent';
+    $upstream->fault(submit => 1, hold => 'late', status => 503);
+    $refused->start(arguments('/patient', $key{refused}, 'late: refused'));
+    ok $upstream->wait_for(submit => $before + 2), 'and another';
+    kill STOP => $still;
+
+    for my $name (qw(accepted refused)) {
+        my $r;
+        wait_until(sub {
+            $r = $of{$other}[0]->request(arguments('/patient', $key{$name}, "late: $name"));
+            return ($r->{status} // 0) == 424;
+        }, 30);
+        is_problem($r, 424, 'outcome_unknown', 'when the lease is over');
+    }
+
+    $upstream->release('late');
+    ok $upstream->wait_over(submit => $before + 2), 'upstream has answered';
+    kill CONT => $still;
+
+    my $location = is_accepted($accepted->response(20), 'who asked first');
+    is $refused->response(20)->{status}, 503, 'who was refused';
+
+    is_replay(submit('/patient', $key{accepted}, 'late: accepted'), $location, 'who asks again');
+    is_accepted(submit('/patient', $key{refused}, 'late: refused'), 'who was refused');
+    is scalar $upstream->submits('late: accepted'), 1, 'one is paid once';
+    is scalar $upstream->submits('late: refused'), 2, 'the other is sent again';
+};
+
+
 subtest 'a client that hangs up leaves an operation behind' => sub {
     for my $reset (0, 1) {
         for my $cut (undef, -1, -7) {
