@@ -80,10 +80,18 @@ bench: deps-demo deps-bench
 	@bench/run
 
 
+# What a request of each kind costs, against bench/instructions.table.
+
+instructions: deps-source
+	@$(MAKE) --no-print-directory all
+	@bench/instructions --check
+
+
 # Every check that takes longer than the tests, or other tools than they.
 
 check: deps
-	@$(MAKE) --no-print-directory lint compilers analyze sanitize memcheck
+	@$(MAKE) --no-print-directory lint compilers analyze sanitize memcheck \
+	    instructions
 	@$(MAKE) --no-print-directory FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz
 
 lint:
@@ -231,7 +239,8 @@ help:
 	@echo
 	@echo 'For who changes it, see t/README.md:'
 	@echo 'make check       compilers, analyzers, sanitizers, valgrind, fuzzers; alone:'
-	@echo '                 lint, compilers, analyze, sanitize, memcheck, fuzz'
+	@echo '                 lint, compilers, analyze, sanitize, memcheck, instructions,'
+	@echo '                 fuzz'
 	@echo 'make coverage    lines that the unit tests reach'
 	@echo 'make chaos       everything that may go wrong at once; SECONDS, SEED'
 	@echo 'make lockcheck, allocations   the lock of the zone; memory that is missing'
@@ -240,6 +249,6 @@ help:
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE'
 
-.PHONY: all deps demo run test bench check lint analyze $(ANALYZERS) fuzz \
-        coverage compilers sanitize memcheck matrix chaos lockcheck \
+.PHONY: all deps demo run test bench instructions check lint analyze \
+        $(ANALYZERS) fuzz coverage compilers sanitize memcheck matrix chaos lockcheck \
         allocations install uninstall deb sbom clean help

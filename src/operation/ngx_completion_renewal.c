@@ -22,8 +22,11 @@
 #include "ngx_completion_renewal.h"
 
 
-/* how often files and the age of tokens are looked at, ms */
+/* how often the age of tokens is looked at, ms */
 #define NGX_COMPLETION_RENEWAL_LOOK     500
+
+/* and files, where that is all: a 401 has them looked at at once */
+#define NGX_COMPLETION_RENEWAL_IDLE     2000
 
 /* the same of a file that has just changed */
 #define NGX_COMPLETION_RENEWAL_SOON     200
@@ -122,7 +125,7 @@ ngx_completion_renewals_timer(ngx_event_t *ev)
     }
 
     service = ngx_completion_renewal_services->elts;
-    next = NGX_COMPLETION_RENEWAL_LOOK;
+    next = NGX_COMPLETION_RENEWAL_IDLE;
     used = 0;
 
     for (i = 0; i < ngx_completion_renewal_services->nelts; i++) {
@@ -132,10 +135,13 @@ ngx_completion_renewals_timer(ngx_event_t *ev)
             next = NGX_COMPLETION_RENEWAL_SOON;
         }
 
-        if (rc != NGX_DECLINED
-            || ngx_completion_credential_renewed(
+        if (ngx_completion_credential_renewed(
                                          &service[i]->provider.credential))
         {
+            next = ngx_min(next, NGX_COMPLETION_RENEWAL_LOOK);
+            used = 1;
+
+        } else if (rc != NGX_DECLINED) {
             used = 1;
         }
 

@@ -67,7 +67,7 @@ for my $case (
         my ($sent, $failed) = $t->under_load(1, sub {
             for my $n (1 .. 4) {
                 $change ? $change->($t, $secrets[$n]) : mount($t, "..$n", $secrets[$n]);
-                ok soon($t, "$scheme $secrets[$n]", 1.5), "change $n is noticed";
+                ok soon($t, "$scheme $secrets[$n]", 15), "change $n is noticed";
             }
         });
         cmp_ok $sent, '>', 20, 'of many submits';
@@ -104,7 +104,7 @@ subtest 'what is no secret is not taken' => sub {
         is scalar($t->errors(qr/it\.key/)), $errors, "$name: one error";
     }
     chmod 0600, $path;
-    ok soon($t, "Api-Key $second", 1.5), 'opened, it is read';
+    ok soon($t, "Api-Key $second", 15), 'opened, it is read';
     is scalar($t->errors), $errors, 'without more errors';
     $t->done;
 };
@@ -132,7 +132,7 @@ subtest 'a change while there are no descriptors' => sub {
     ok wait_until(sub { $t->errors(qr/it\.key.*cannot be opened.*Too many open files/) }), 'an error';
     sleep 0.7;
     descriptors($_, 1024) for @workers;
-    ok soon($t, "Api-Key $second", 1.5), 'it is taken when there are some again';
+    ok soon($t, "Api-Key $second", 15), 'it is taken when there are some again';
     is scalar($t->errors), 1, 'and no other error';
     $t->done;
 };

@@ -7,10 +7,6 @@
 
 #include "ngx_shim.h"
 
-#ifndef OPENSSL_SUPPRESS_DEPRECATED
-#define OPENSSL_SUPPRESS_DEPRECATED
-#endif
-
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
