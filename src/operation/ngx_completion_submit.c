@@ -106,11 +106,6 @@ static void ngx_completion_submit_end(ngx_completion_submit_t *submit,
 static void ngx_completion_submit_leaves(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event);
 
-static void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
-    ngx_msec_t deadline);
-static void ngx_completion_submit_hurry(ngx_completion_submit_t *submit);
-static ngx_msec_int_t ngx_completion_submit_left(
-    ngx_completion_submit_t *submit);
 static void ngx_completion_submit_leave(ngx_completion_submit_t *submit);
 
 static void ngx_completion_submit_woken(ngx_completion_wait_t *wait);
@@ -1034,59 +1029,6 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
 }
 
 
-/*
- * A try that request_timeout cuts short may be paid for and never heard of:
- * none begins right before the deadline.
- */
-
-static void
-ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
-    ngx_msec_t deadline)
-{
-    ngx_completion_provider_t  *p;
-
-    p = &submit->call.service->provider;
-
-    submit->call.deadline = deadline;
-    submit->call.latest = deadline - ngx_min(p->submit.connect_timeout,
-                                             p->request_timeout / 4);
-}
-
-
-/* no later than request_timeout from now */
-
-static void
-ngx_completion_submit_hurry(ngx_completion_submit_t *submit)
-{
-    ngx_msec_t  limit;
-
-    limit = ngx_current_msec + submit->call.service->provider.request_timeout;
-
-    if ((ngx_msec_int_t) (submit->call.deadline - limit) > 0) {
-        ngx_completion_submit_deadline(submit, limit);
-    }
-}
-
-
-/* ms that it may wait for a start */
-
-static ngx_msec_int_t
-ngx_completion_submit_left(ngx_completion_submit_t *submit)
-{
-    ngx_msec_int_t  left, wait;
-
-    left = ngx_completion_call_left(&submit->call);
-
-    if (submit->call.tries) {
-        return left;
-    }
-
-    wait = submit->until - ngx_current_msec;
-
-    return ngx_min(left, wait);
-}
-
-
 static void
 ngx_completion_submit_leave(ngx_completion_submit_t *submit)
 {
@@ -1157,30 +1099,6 @@ ngx_completion_submit_handler(ngx_completion_call_t *call)
 {
     (void) ngx_completion_submit_event((ngx_completion_submit_t *) call,
                                        NGX_COMPLETION_SUBMIT_CALLED);
-}
-
-
-void
-ngx_completion_submit_forget(ngx_completion_service_t *service,
-    ngx_completion_id_t *id, ngx_completion_keys_t *keys,
-    ngx_completion_hold_t *hold)
-{
-    ngx_pool_t             *pool;
-    ngx_completion_view_t   view;
-
-    ngx_completion_zone_forget(service->zone, keys);
-
-    if (hold->lease) {
-        ngx_completion_zone_unhold(service->zone, hold, 1);
-        hold->lease = 0;
-    }
-
-    pool = ngx_create_pool(NGX_COMPLETION_SUBMIT_SIZE, service->log);
-
-    if (pool) {
-        (void) ngx_completion_operation_cancel(service, id, pool, &view);
-        ngx_destroy_pool(pool);
-    }
 }
 
 

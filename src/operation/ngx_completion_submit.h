@@ -172,6 +172,20 @@ void ngx_completion_submit_report(ngx_completion_submit_t *submit);
 
 
 /*
+ * A try that request_timeout cuts short may be paid for and never heard of:
+ * none begins right before the deadline.
+ */
+void ngx_completion_submit_deadline(ngx_completion_submit_t *submit,
+    ngx_msec_t deadline);
+
+/* No later than request_timeout from now. */
+void ngx_completion_submit_hurry(ngx_completion_submit_t *submit);
+
+/* ms that it may wait for a start. */
+ngx_msec_int_t ngx_completion_submit_left(ngx_completion_submit_t *submit);
+
+
+/*
  * The worker is to quit: what is to be sent later than it may stay is not
  * sent.  Cut: nothing is, once ngx_completion_fetch_close() was called.
  */

@@ -15,7 +15,7 @@
 
 #include "../base/ngx_completion_hash.h"
 
-#include "ngx_completion_submit.h"
+#include "ngx_completion_operation.h"
 
 
 /* what a digest is of; that of an ask is the name of what all share of it */
@@ -133,4 +133,28 @@ ngx_completion_submit_digest(ngx_completion_service_t *service,
     ngx_memcpy(digest, md, size);
 
     return NGX_OK;
+}
+
+
+void
+ngx_completion_submit_forget(ngx_completion_service_t *service,
+    ngx_completion_id_t *id, ngx_completion_keys_t *keys,
+    ngx_completion_hold_t *hold)
+{
+    ngx_pool_t             *pool;
+    ngx_completion_view_t   view;
+
+    ngx_completion_zone_forget(service->zone, keys);
+
+    if (hold->lease) {
+        ngx_completion_zone_unhold(service->zone, hold, 1);
+        hold->lease = 0;
+    }
+
+    pool = ngx_create_pool(NGX_COMPLETION_SUBMIT_SIZE, service->log);
+
+    if (pool) {
+        (void) ngx_completion_operation_cancel(service, id, pool, &view);
+        ngx_destroy_pool(pool);
+    }
 }
