@@ -222,21 +222,13 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_quota_take(quota, now);
 
-    ngx_completion_chunks_free(zone, &record->draft);
-
-    record->draft_length = 0;
-    record->lease = ++zone->sh->sequence;
-    record->lease_end = now + zone->poll_lease;
+    ngx_completion_record_lend(zone, record, ++zone->sh->sequence);
     record->sent = now;
 
     if (record->failures) {
         ngx_completion_metrics_add(
                      &zone->metrics->retries[NGX_COMPLETION_KIND_POLL], 1);
     }
-
-    /* a lease that runs out makes the operation due again */
-
-    ngx_completion_record_schedule(zone, record, record->lease_end);
 
     due->lease = record->lease;
     due->id.len = record->len;

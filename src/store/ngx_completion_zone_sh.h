@@ -536,6 +536,10 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* To whoever is to ask next; what another one began to write goes. */
+void ngx_completion_record_lend(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, uint64_t lease);
+
 /* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */
 ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
