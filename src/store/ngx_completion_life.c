@@ -124,6 +124,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     record->model = model % NGX_COMPLETION_MODELS;
 
     ngx_completion_record_lend(zone, record, lease);
+    ngx_completion_record_schedule(zone, record, record->lease_end);
 
 done:
 

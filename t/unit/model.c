@@ -510,6 +510,9 @@ step(void)
         if (p->op == 0) {
             take_due(someone());
 
+        } else if (chance(40)) {
+            asks(p);
+
         } else if (chance(90)) {
             store(p);
 

@@ -42,6 +42,7 @@ same(record_t *r)
     AGREE(r->state != NGX_COMPLETION_RECORD_FINAL || real->ended == r->ended)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_SCHEDULED) == !r->scheduled)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_URGENT) == !r->urgent)
+    AGREE(!(real->flags & NGX_COMPLETION_RECORD_CALLED) == !r->called)
     AGREE(!r->scheduled || !is_complete(r))
 
     if (r->scheduled) {
@@ -308,7 +309,8 @@ audit(void)
     entry_t                      *e;
     record_t                     *r;
     submit_t                     *s;
-    ngx_uint_t                    i, n, lists[LISTS + 1], trees[2], kept, led;
+    ngx_uint_t                    i, n, lists[LISTS + 1], kept, led;
+    ngx_uint_t                    trees[NGX_COMPLETION_TREES];
     ngx_uint_t                    counts[NGX_COMPLETION_CENSUS_STATES];
     ngx_completion_census_t       census;
     ngx_completion_zone_sh_t     *sh;
@@ -342,7 +344,7 @@ audit(void)
         counts[state_of(r)]++;
 
         if (r->scheduled) {
-            trees[r->urgent]++;
+            trees[r->called ? NGX_COMPLETION_TREE_CALLED : r->urgent]++;
         }
     }
 
@@ -386,6 +388,9 @@ audit(void)
     AGREE(in_tree(&sh->led) == led)
     AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_DUE]) == trees[0])
     AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_URGENT]) == trees[1])
+    AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_CALLED])
+          == trees[NGX_COMPLETION_TREE_CALLED])
+    AGREE(sh->ncalled == trees[NGX_COMPLETION_TREE_CALLED])
     AGREE(in_tree(&sh->submits) == counts[NGX_COMPLETION_RECORD_SUBMIT])
 
     shim_slab.min_shift = 3;

@@ -115,6 +115,7 @@ typedef struct {
     ngx_msec_t                     wanted, not_before;
     ngx_uint_t                     doubts, failures, model;
     ngx_uint_t                     scheduled, urgent;
+    ngx_uint_t                     called;     /* for a poll, not yet sent */
     ngx_msec_t                     due, due_max;
     ngx_uint_t                     place;
 } record_t;
@@ -148,6 +149,8 @@ typedef struct {
     uint64_t                       sequence, tickets, swept;
     ngx_uint_t                     sweep, place, added;
     size_t                         base, used;
+    size_t                         waste[THINGS];  /* texts still to be freed */
+    ngx_uint_t                     nwaste;
     ngx_uint_t                     refusals;
     ngx_msec_t                     refused;
 } reference_t;
@@ -289,6 +292,8 @@ ngx_uint_t is_thing(void *real);
 void gone(void **real);
 void tell(uint32_t hash);
 size_t text_size(size_t length);
+void free_text(size_t size);
+ngx_uint_t collect(void);
 ngx_uint_t counted(starts_t *s, ngx_msec_t window, ngx_uint_t most);
 void start(starts_t *s);
 ngx_uint_t free_starts(starts_t *s, ngx_completion_rate_t *rates, ngx_uint_t n,
@@ -325,6 +330,9 @@ void remove_record(record_t *r);
 record_t *add_record(ngx_uint_t op, time_t submitted,
     ngx_completion_record_state_e state);
 void schedule(record_t *r, ngx_msec_t from, ngx_msec_t to);
+void unschedule(record_t *r);
+void call_record(record_t *r);
+ngx_uint_t lapse(record_t **first);
 void want(record_t *r, ngx_msec_t ms);
 void ended(record_t *r, ngx_completion_state_e verdict);
 ngx_int_t settle_record(record_t *r);
@@ -372,6 +380,7 @@ void request(void);
 
 void take_due(ngx_uint_t worker);
 void store(poll_t *p);
+void asks(poll_t *p);
 void yield(poll_t *p);
 void client(void);
 

@@ -9,7 +9,7 @@ void
 take_due(ngx_uint_t worker)
 {
     poll_t                *p;
-    record_t              *r, *first[2];
+    record_t              *r, *first[2], *called;
     ngx_int_t              rc;
     ngx_uint_t             urgent, is_due[2], i;
     ngx_msec_t             wait, least;
@@ -20,6 +20,7 @@ take_due(ngx_uint_t worker)
     rc = ngx_completion_zone_take(zone, &d, &wait);
 
     expire();
+    (void) lapse(&called);
     is_due[0] = due(0, &first[0]);
     is_due[1] = due(1, &first[1]);
     urgent = is_due[1];
@@ -33,6 +34,10 @@ take_due(ngx_uint_t worker)
 
         } else {
             least = zone->poll_max;
+
+            if (called) {
+                least = ngx_min(least, (ngx_msec_t) LEFT(called->due));
+            }
 
             for (i = 0; i < 2; i++) {
                 if (first[i]) {
@@ -49,7 +54,7 @@ take_due(ngx_uint_t worker)
 
     r = record_of(op_of(&d.id));
 
-    AGREE(r && r->scheduled && r->urgent == urgent)
+    AGREE(r && r->scheduled && !r->called && r->urgent == urgent)
     AGREE(r->due == first[urgent]->due && LEFT(r->due) <= 0)
     AGREE(!held_up(urgent, 0))
     AGREE(!is_complete(r) && !r->deleted)
@@ -59,13 +64,11 @@ take_due(ngx_uint_t worker)
     AGREE(r->lease == 0 || (ngx_msec_int_t) (r->end - truth) <= 0)
     AGREE(d.lease == ++ref.sequence)
 
-    start(&polls);
-
     forget_draft(r);
     r->lease = d.lease;
     r->end = ngx_current_msec + zone->poll_lease;
     r->sent = ngx_current_msec;
-    schedule(r, r->end, r->end);
+    call_record(r);
 
     done();
     same(r);
@@ -245,6 +248,40 @@ store(poll_t *p)
     }
 
     p->op = 0;
+}
+
+
+/* the fence of a poll, at which it has a start, or none is left */
+
+void
+asks(poll_t *p)
+{
+    record_t   *r;
+    ngx_int_t   rc;
+    ngx_str_t   id = id_of(p->op);
+
+    acts(p->worker, "ask");
+
+    rc = ngx_completion_zone_ask(zone, &id, p->lease);
+
+    r = leased_by(p);
+
+    if (rc == NGX_OK) {
+        AGREE(r && poll_starts(1) > 0)
+        start(&polls);
+        r->sent = ngx_current_msec;
+        schedule(r, r->end, r->end);
+
+    } else {
+        AGREE(rc == NGX_AGAIN)
+        AGREE(r == NULL || poll_starts(0) == 0)
+    }
+
+    done();
+
+    if (r) {
+        same(r);
+    }
 }
 
 

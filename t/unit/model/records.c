@@ -90,7 +90,7 @@ first_in(ngx_uint_t list)
 void
 forget_text(record_t *r)
 {
-    ref.used -= r->kept ? text_size(r->length) : 0;
+    free_text(r->kept ? text_size(r->length) : 0);
     r->kept = 0;
 }
 
@@ -98,7 +98,7 @@ forget_text(record_t *r)
 void
 forget_draft(record_t *r)
 {
-    ref.used -= r->draft;
+    free_text(r->draft);
     r->draft = 0;
 }
 
@@ -145,9 +145,65 @@ void
 schedule(record_t *r, ngx_msec_t from, ngx_msec_t to)
 {
     r->scheduled = 1;
+    r->called = 0;
     r->urgent = is_wanted(r);
     r->due = from;
     r->due_max = to;
+}
+
+
+void
+unschedule(record_t *r)
+{
+    r->scheduled = 0;
+    r->called = 0;
+    r->urgent = 0;
+}
+
+
+/* until its poll is sent, or a second is over */
+
+void
+call_record(record_t *r)
+{
+    schedule(r, ngx_current_msec + CALL_TIME, ngx_current_msec + CALL_TIME);
+    r->called = 1;
+    r->urgent = 0;
+}
+
+
+/* how many calls are void; the first of the others, unless they are too many */
+
+ngx_uint_t
+lapse(record_t **first)
+{
+    record_t    *r;
+    ngx_uint_t   i, n;
+
+    for (n = 0; n < CALLS; n++) {
+        *first = NULL;
+
+        for (i = 0; i < ref.nrecords; i++) {
+            r = &ref.records[i];
+
+            if (r->real && r->called
+                && (*first == NULL
+                    || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
+            {
+                *first = r;
+            }
+        }
+
+        if (*first == NULL || LEFT((*first)->due) > 0) {
+            return n;
+        }
+
+        schedule(*first, (*first)->end, (*first)->end);
+    }
+
+    *first = NULL;
+
+    return n;
 }
 
 
@@ -157,8 +213,7 @@ plan(record_t *r, ngx_msec_t from)
     ngx_msec_int_t  age = from - r->created;
 
     if ((ngx_msec_t) ngx_max(age, 0) >= zone->deadline) {
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         return;
     }
 
@@ -268,8 +323,7 @@ settle_record(record_t *r)
     r->lease = 0;
     forget_draft(r);
     r->decided = 1;
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
     place(r);
 
     return answered(r);
@@ -297,8 +351,7 @@ failed(record_t *r, ngx_completion_update_t *u)
 
     if (is_makeshift(r)) {
         r->not_before = ngx_current_msec + zone->poll_max;
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         return rc;
     }
 
@@ -323,8 +376,7 @@ failed(record_t *r, ngx_completion_update_t *u)
         return rc;
     }
 
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
 
     return changed(r);
 }
@@ -362,8 +414,7 @@ not_found(record_t *r, ngx_completion_update_t *u)
         rc = answered(r);
         r->state = NGX_COMPLETION_RECORD_MISSING;
         r->created = ngx_current_msec;
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         ended(r, NGX_COMPLETION_LOST);
         place(r);
         return rc;
@@ -462,8 +513,7 @@ final(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
     keep(r, u, drafted);
 
     r->digest = u->digest;
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
     place(r);
 
     r->not_before = ngx_current_msec + (r->kept ? 0 : BACKOFF);
@@ -537,7 +587,7 @@ due(ngx_uint_t urgent, record_t **first)
     for (i = 0; i < ref.nrecords; i++) {
         r = &ref.records[i];
 
-        if (r->real && r->scheduled && r->urgent == urgent
+        if (r->real && r->scheduled && !r->called && r->urgent == urgent
             && (*first == NULL || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
         {
             *first = r;
@@ -553,17 +603,25 @@ due(ngx_uint_t urgent, record_t **first)
 ngx_uint_t
 held_up(ngx_uint_t urgent, ngx_uint_t may)
 {
-    ngx_uint_t              n, taken;
+    ngx_uint_t              i, n, taken, called = 0;
     ngx_msec_t              window;
     ngx_completion_rate_t  *rate;
 
     rate = zone->quotas[NGX_COMPLETION_KIND_POLL].rates;
 
-    if (poll_starts(!may) == 0) {
+    for (i = 0; i < ref.nrecords; i++) {
+        called += (ref.records[i].real && ref.records[i].called);
+    }
+
+    if (rate->n == 0) {
+        return 0;
+    }
+
+    if (poll_starts(!may) <= called) {
         return 1;
     }
 
-    if (urgent || rate->n == 0) {
+    if (urgent) {
         return 0;
     }
 
@@ -571,5 +629,5 @@ held_up(ngx_uint_t urgent, ngx_uint_t may)
     window = WINDOW(rate->unit) * n / rate->n;
     taken = counted(&polls, window + (may ? LATE(rate->unit) : 0), !may);
 
-    return taken >= n;
+    return taken + called >= n;
 }
