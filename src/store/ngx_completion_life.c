@@ -122,9 +122,8 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
     record->flags |= NGX_COMPLETION_RECORD_OURS;
     record->submitted = id->submitted;
     record->model = model % NGX_COMPLETION_MODELS;
-    record->lease = lease;
-    record->lease_end = ngx_current_msec + zone->poll_lease;
 
+    ngx_completion_record_lend(zone, record, lease);
     ngx_completion_record_schedule(zone, record, record->lease_end);
 
 done:

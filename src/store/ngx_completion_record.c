@@ -264,3 +264,15 @@ ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
                            |NGX_COMPLETION_RECORD_CALLED);
     }
 }
+
+
+void
+ngx_completion_record_lend(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, uint64_t lease)
+{
+    ngx_completion_chunks_free(zone, &record->draft);
+    record->draft_length = 0;
+
+    record->lease = lease;
+    record->lease_end = ngx_current_msec + zone->poll_lease;
+}

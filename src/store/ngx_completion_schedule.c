@@ -226,11 +226,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
         goto done;
     }
 
-    ngx_completion_chunks_free(zone, &record->draft);
-
-    record->draft_length = 0;
-    record->lease = ++zone->sh->sequence;
-    record->lease_end = now + zone->poll_lease;
+    ngx_completion_record_lend(zone, record, ++zone->sh->sequence);
     record->sent = now;
 
     ngx_completion_record_call(zone, record);

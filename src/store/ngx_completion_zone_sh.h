@@ -625,6 +625,10 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* To whoever may store next; what another one began to write goes. */
+void ngx_completion_record_lend(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, uint64_t lease);
+
 /* It is leased, and counts among those who are to take a start. */
 void ngx_completion_record_call(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);

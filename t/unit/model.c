@@ -296,9 +296,18 @@ rates(void)
 
     for (i = 0; i < 3; i++) {
         if (chance(50)) {
-            r[i].n = 1 + below(most[i] * (hurry > 1 ? 40 : 1));
+            r[i].n = 1 + below(most[i]);
             r[i].unit = units[i];
         }
+    }
+
+    /* more of them in a window than it has groups */
+
+    if (hurry > 1) {
+        r[0].n = 100 + below(200);
+        r[0].unit = units[0];
+        r[1].n = 0;
+        r[2].n = 0;
     }
 
     i = below(2);
@@ -410,7 +419,7 @@ begins(unsigned long s)
                                      chance(10) ? 1 << 18
                                                 : 30720 + below(60) * 512,
                                      &cycle);
-    hurry = chance(20) ? 60 : 1;
+    hurry = chance(15) ? 600 : 1;
     rates();
     master->lifetime = chance(50) ? 100 : 600;
 

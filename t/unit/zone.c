@@ -7,6 +7,7 @@
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
+#include <setjmp.h>
 #include <sys/wait.h>
 
 
@@ -1121,6 +1122,18 @@ anew(void)
 }
 
 
+static jmp_buf  killed;
+
+
+static void
+kills(void)
+{
+    shim_on_unlock = NULL;
+
+    longjmp(killed, 1);
+}
+
+
 /* once a piece was read, nobody need come by its first chunk again */
 
 static ngx_completion_chunk_sh_t  *passed, *passed_next;
@@ -1197,9 +1210,27 @@ test_documents(void)
     ok(view.state == NGX_COMPLETION_RECORD_FINAL && view.document.len == 0,
        "without half a document");
 
-    /* what a poll brings again */
+    /* a worker killed between two pieces, and its id given out again */
+
+    accepted(4, "dead");
+    shim_on_unlock = kills;
+
+    if (setjmp(killed) == 0) {
+        (void) update("dead", 4, PENDING, &document);
+    }
 
     document.len = 1000;
+    large = str("dead");
+    ngx_current_msec += zone->poll_lease;
+    accepted(5, "dead");
+    update("dead", 5, PENDING, &document);
+    ngx_completion_zone_read(zone, &large, 0, pool, &view);
+    ok(view.document.len == 1000
+       && memcmp(view.document.data, document.data, 1000) == 0,
+       "what it began is not taken for what comes then");
+
+    /* what a poll brings again */
+
     accepted(2, "same");
     update("same", 2, PENDING, &document);
     large = str("same");

@@ -559,6 +559,7 @@ accept_submit(request_t *q)
     r->ours = 1;
     r->submitted = id.submitted;
     r->model = model;
+    forget_draft(r);
     r->lease = q->lease;
     r->end = ngx_current_msec + zone->poll_lease;
     schedule(r, r->end, r->end);
