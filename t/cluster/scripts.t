@@ -8,11 +8,11 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use CompletionAsync::Client qw(wait_until);
 use CompletionAsync::Redis;
 use File::Temp qw(tempdir);
 use List::Util qw(max);
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my $SRC = "$FindBin::Bin/../../src/cluster";
 
@@ -48,13 +48,7 @@ sub starts (%opt) {
 
 # Until the server's clock says so, ms.
 sub until_time ($at) {
-    my ($s, $us);
-    do {
-        ($s, $us) = @{ $redis->cli('TIME') };
-        my $left = $at - ($s * 1000 + int $us / 1000);
-        return if $left <= 0;
-        sleep $left / 1000;
-    } while 1;
+    wait_until(sub { my ($s, $us) = @{ $redis->cli('TIME') }; $s * 1000 + int $us / 1000 >= $at }, 30);
 }
 
 
@@ -75,8 +69,8 @@ sub ends ($key) {
     is_deeply $two->{given}, [], 'who wants none has none';
 
     my $ttl = $redis->cli(PTTL => "$P:first:1000");
-    cmp_ok $ttl, '>', 0, 'the list has a time';
-    cmp_ok $ttl, '<=', 4000, '... not much longer than the window';
+    cmp_ok $ttl, '>', 0, 'the list has an end';
+    cmp_ok $ttl, '<=', 4000, '... not far behind the window';
 }
 
 {
@@ -204,7 +198,7 @@ sub ends ($key) {
     is starts(name => 'nodes', node => 'a', want => 0)->{nodes}, 1, '... as is one of the future';
 
     my $ttl = $redis->cli(PTTL => "$P:nodes");
-    ok $ttl > 0 && $ttl <= 10_000, 'the nodes have a time';
+    ok $ttl > 0 && $ttl <= 10_000, 'the nodes have an end';
 }
 
 
@@ -230,7 +224,7 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
 {
     is_deeply claims(claim => 'aaa', [ 'k', 'aaa queued', 5000 ]), [1], 'what nobody has is claimed';
     is value('k'), 'aaa queued', '... with the value';
-    ok ttl('k') > 0 && ttl('k') <= 5000, '... and its time';
+    ok ttl('k') > 0 && ttl('k') <= 5000, '... for its lifetime';
 
     my $other = claims(claim => 'bbb', [ 'k', 'bbb queued' ]);
     is_deeply [ @$other[ 0, 1 ] ], [ 0, 'aaa queued' ], 'another one is told what stands there';
@@ -250,7 +244,7 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
     is value('k'), 'aaa queued', '... is not written over this';
     is_deeply claims(tell => 'aaa', [ 'k', 'aaa accepted', 7000 ]), [1], 'the holder says how it ended';
     is value('k'), 'aaa accepted', '... accepted';
-    ok ttl('k') > 5000 && ttl('k') <= 7000, '... for the time of that';
+    ok ttl('k') > 5000 && ttl('k') <= 7000, '... for as long as that holds';
 
     is_deeply claims(drop => 'bbb', ['k']), [1], 'another token withdraws nothing';
     is value('k'), 'aaa accepted', '... of this one';
@@ -298,8 +292,7 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
         'one without an end is told to have none';
 
     claims(claim => 'aaa', [ 'ends', 'aaa queued', 50 ]);
-    my $left;
-    sleep $left / 1000 while ($left = ttl('ends')) >= 0;
+    wait_until(sub { ttl('ends') == -2 }, 30);
     is_deeply claims(claim => 'bbb', [ 'ends', 'bbb queued' ]), [1], 'what has ended is anybody\'s';
     is claims(turn => 'aaa', [ 'ends', 'aaa sending' ])->[0], 0, '... and its old holder\'s no more';
 }
