@@ -244,8 +244,9 @@ function retryAfter(response) {
 
 
 // How far a pending operation is: { parts, done, text }, of which a text in one part has none.
-export function progress({ metadata, response }) {
-    const { parts, done, text = response?.alternatives?.[0]?.message?.text } = metadata ?? {};
+export function progress({ metadata, text: so_far, response }) {
+    const { parts, done, text = so_far ?? response?.alternatives?.[0]?.message?.text }
+        = metadata ?? {};
 
     return {
         parts: Number(parts) || 1,

@@ -1,14 +1,15 @@
 // The document: what stands where, in which words.  Texts of others are set as text only.
 
-import { is_open, is_readable } from "./history.js";
+import { is_open } from "./history.js";
+import { model } from "./states.js";
 import * as texts from "./texts.js";
 
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he"]);
 const EXCERPT = 120;
 const FILE_MAX = 1 << 20;
 
-// Longer than this is longer than usual.
-const LONG = 60 * 1000;
+// Texts of so many characters are set larger.
+const SHORT = 300;
 
 const { text } = texts;
 const element = (id) => document.getElementById(id);
@@ -21,6 +22,9 @@ const rows = new Map();
 let on;
 let ticking = null;
 let source = null;
+
+// Why the text is not submitted: the name of a text, and its values.
+let fault = null;
 
 
 export function start(handlers) {
@@ -104,7 +108,7 @@ function translate() {
         : "placeholder");
     set("keys", text(/Mac|iPhone|iPad/.test(navigator.platform) ? "keys_mac" : "keys"));
     languages.forEach(sort);
-    drafted();
+    show_form();
 }
 
 
@@ -170,16 +174,38 @@ function remember(select) {
 }
 
 
+// A failure of another text goes: its button would send that one.
 function drafted() {
+    fault = null;
+    show_form();
+    on.onDraft(ask());
+    if (source && !is_shown() && ["failed", "cancelled", "expired"].includes(source.state)) {
+        on.onErase();
+    }
+}
+
+
+function show_form() {
     const count = input.value.length;
     const excess = count - limit;
 
     set("counter", text("counter", { count: texts.number(count), limit: texts.number(limit) }));
     element("counter").classList.toggle("bad", excess > 0);
-    invalid(excess > 0 ? text("too_long", { count: texts.number(excess) }) : "");
     element("erase").hidden = count === 0;
-    show_stale();
-    on.onDraft(ask());
+    show_edited();
+
+    if (fault) {
+        complain(...fault);
+    } else {
+        invalid(excess > 0 ? text("too_long", { count: texts.number(excess) }) : "");
+    }
+}
+
+
+function complain(name, values) {
+    fault = [name, values];
+    invalid(text(name, values));
+    input.focus();
 }
 
 
@@ -192,15 +218,19 @@ function invalid(message) {
 function submit() {
     const asked = ask();
 
-    const fault = asked.text.trim() === "" ? "empty_text" : asked.from === asked.to ? "same" : "";
-
-    if (fault !== "" || asked.text.length > limit) {
-        if (fault !== "") {
-            invalid(text(fault));
-        }
+    if (asked.text.trim() === "") {
+        complain("empty_text");
+        return;
+    }
+    if (asked.from === asked.to) {
+        complain("same");
+        return;
+    }
+    if (asked.text.length > limit) {
         input.focus();
         return;
     }
+    fault = null;
     invalid("");
     on.onSubmit(asked);
     if (matchMedia("(max-width: 759px)").matches) {
@@ -280,18 +310,22 @@ async function read(file) {
         fill({ ...ask(), text: value.replace(/\r\n?/g, "\n") });
         on.onAsk(ask());
         input.setSelectionRange(0, 0);
+        input.focus();
     } catch {
-        invalid(text("not_text", { name: file.name }));
+        complain("not_text", { name: file.name });
     }
-    input.focus();
 }
 
 
 async function copy(button, from) {
-    const done = await copied(element(from));
+    const word = element(button).querySelector("span");
+    const say = (name) => {
+        word.textContent = text(name);
+        word.classList.toggle("news", name !== "copy");
+    };
 
-    set(button, text(done ? "copied" : "not_copied"));
-    setTimeout(() => set(button, text("copy")), 2000);
+    say(await copied(element(from)) ? "copied" : "not_copied");
+    setTimeout(say, 2000, "copy");
 }
 
 
@@ -310,90 +344,50 @@ async function copied(node) {
 // One operation
 
 export function panel(entry, wait, progress) {
-    const state = entry?.state ?? "empty";
-    const open = entry !== undefined && is_open(entry);
-    const waiting = wait?.until !== undefined;
-    const partial = open ? progress?.text : undefined;
+    const state = model(entry, wait, progress);
+    const result = element("result");
 
     source = entry ?? null;
-    element("panel").dataset.state = waiting ? "waiting" : state;
-    set("status", status(entry, wait, progress));
-    show_stale();
-    show_progress(open && !waiting, progress);
+    element("panel").dataset.state = state.name;
+    document.title = [state.status, text("title")].filter(Boolean).join(" – ");
+    set("status", state.status);
+    set("result", state.result ?? (entry ? "" : text("nothing")));
+    result.lang = state.result === undefined ? texts.current() : state.language;
+    result.dir = state.result !== undefined && RIGHT_TO_LEFT.has(state.language) ? "rtl" : "ltr";
+    result.setAttribute("aria-busy", state.partial);
+    show_edited();
+    show_progress(state);
 
-    const shown = element("result");
-    const result = entry?.result ?? partial;
-
-    set("result", result ?? (entry ? "" : text("nothing")));
-    shown.lang = result === undefined ? texts.current() : entry.to;
-    shown.dir = result !== undefined && RIGHT_TO_LEFT.has(entry.to) ? "rtl" : "ltr";
-    shown.setAttribute("aria-busy", partial !== undefined);
-
-    const readable = (open || state === "done") && is_readable(entry);
-
-    show("copy", entry?.result !== undefined);
-    show("api", readable);
-    set("line", readable ? line(entry.url) : "");
-    if (!readable) {
+    show("copy", state.copy);
+    show("api", state.url !== undefined);
+    set("line", state.url === undefined ? "" : line(state.url));
+    if (state.url === undefined) {
         expand(false);
     }
-    show("cancel", open && wait?.cancelled !== true);
-    show("retry", ["failed", "cancelled", "expired"].includes(state) || waiting);
-    set("retry", text(waiting ? "now" : "retry"));
-    tick(entry, wait);
+    show("cancel", state.cancel);
+    show("retry", state.retry !== undefined);
+    set("retry", state.retry ?? "");
+    tick(entry, wait, progress);
 }
 
 
-function status(entry, wait, progress) {
-    if (!entry) {
-        return "";
-    }
-    if (wait) {
-        return text(wait.cancelled ? "state_cancelling" : "state_waiting");
-    }
-    if (entry.state === "pending" && progress?.parts > 1) {
-        return text("state_parts", progress);
-    }
-    return text(entry.note || `state_${entry.state}`);
+// Beside another text than its own, a translation says so; short texts are set larger.
+function show_edited() {
+    const stale = source?.result !== undefined && !is_shown();
+
+    element("stale").hidden = !stale;
+    element("panel").classList.toggle("stale", stale);
+    element("form").classList.toggle("short", [input.value, element("result").textContent]
+        .every((value) => value.length <= SHORT));
 }
 
 
-// The words of the service or the server, where ours know less.
-function note(entry, wait) {
-    if (!entry || wait?.cancelled) {
-        return "";
-    }
-    if (wait) {
-        return text(wait.code === "network" && !navigator.onLine ? "offline" : `wait_${wait.code}`);
-    }
-    if (entry.state === "failed") {
-        const own = text(entry.code);
+function show_progress({ bar, share }) {
+    const part = element("progress").firstElementChild;
 
-        return /^(grpc_\d+|invalid_request|unknown)$/.test(entry.code) && entry.detail
-            ? `${own}\n${entry.detail}`
-            : own;
-    }
-    if (entry.state === "expired") {
-        return text("expired");
-    }
-    return is_open(entry) && Date.now() - entry.submitted > LONG ? text("long") : "";
-}
-
-
-// Beside another text than its own, a translation says so.
-function show_stale() {
-    element("stale").hidden = source?.state !== "done" || is_shown();
-}
-
-
-function show_progress(visible, progress) {
-    const known = progress?.parts > 1;
-
-    element("progress").hidden = !visible;
-    element("progress").classList.toggle("known", known);
-    element("progress").firstElementChild.style.width = known
-        ? `${100 * progress.done / progress.parts}%`
-        : "";
+    element("progress").hidden = !bar;
+    element("progress").classList.toggle("known", share !== undefined);
+    part.style.width = share === undefined ? "" : `${100 * share}%`;
 }
 
 
@@ -438,10 +432,12 @@ function show(id, visible) {
 
 
 // Seconds go by beside the state, and are not read aloud.
-function tick(entry, wait) {
+function tick(entry, wait, progress) {
     const show_time = () => {
-        set("timer", entry ? elapsed(entry, wait) : "");
-        set("note", note(entry, wait));
+        const { note, time } = model(entry, wait, progress);
+
+        set("timer", time);
+        set("note", note);
     };
 
     clearInterval(ticking);
@@ -449,31 +445,6 @@ function tick(entry, wait) {
         ticking = setInterval(show_time, 250);
     }
     show_time();
-}
-
-
-function elapsed(entry, wait) {
-    if (wait?.until) {
-        const count = Math.max(0, Math.ceil((wait.until - Date.now()) / 1000));
-
-        return text("again_in", { count: texts.number(count) });
-    }
-    if (is_open(entry)) {
-        return duration(Math.max(0, Math.floor((Date.now() - entry.submitted) / 1000)));
-    }
-    return entry.state === "done" && entry.took !== undefined
-        ? duration(entry.took / 1000, 1)
-        : "";
-}
-
-
-// "5 s", "5.2 s", and "1:05" from a minute on.
-function duration(seconds, digits = 0) {
-    const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
-
-    return seconds < 60
-        ? text("seconds", { count: texts.number(seconds, digits) })
-        : `${Math.floor(seconds / 60)}:${rest}`;
 }
 
 
@@ -531,7 +502,7 @@ function fill_row(row, entry, shown) {
     row.dataset.state = entry.state;
     row.querySelector(".excerpt").textContent = excerpt(entry.text);
     outcome.textContent = entry.result === undefined
-        ? text(`state_${entry.state}`)
+        ? model(entry).status
         : excerpt(entry.result);
     outcome.lang = entry.result === undefined ? texts.current() : entry.to;
     row.querySelector(".about").textContent = `${pair(entry)} · ${texts.time(entry.submitted)}`;

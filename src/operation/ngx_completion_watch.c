@@ -2,7 +2,8 @@
 /*
  *     timer, news --> due --> take a lease --> call --> keep
  *                      ^                        |
- *                      +-- the lease goes back <+ 401, another credential
+ *                      +-- the lease goes back <+ no start is free at the
+ *                                                 fence; 401
  */
 
 
@@ -37,6 +38,7 @@ typedef struct {
 static void ngx_completion_watch_timer(ngx_event_t *ev);
 static ngx_int_t ngx_completion_poll_start(ngx_completion_service_t *service,
     ngx_completion_due_t *due);
+static ngx_int_t ngx_completion_poll_fence(ngx_completion_call_t *call);
 static void ngx_completion_poll_called(ngx_completion_call_t *call);
 static void ngx_completion_poll_yield(ngx_completion_poll_t *poll);
 static void ngx_completion_poll_end(ngx_completion_poll_t *poll);
@@ -151,6 +153,7 @@ ngx_completion_poll_start(ngx_completion_service_t *service,
 
     call = &poll->call;
     call->paced = 1;
+    call->fence = ngx_completion_poll_fence;
     call->handler = ngx_completion_poll_called;
 
     ngx_log_debug2(NGX_LOG_DEBUG_EVENT, &call->log, 0,
@@ -163,6 +166,18 @@ ngx_completion_poll_start(ngx_completion_service_t *service,
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_poll_fence(ngx_completion_call_t *call)
+{
+    ngx_completion_poll_t  *poll;
+
+    poll = (ngx_completion_poll_t *) call;
+
+    return ngx_completion_zone_ask(call->service->zone, &call->id,
+                                   poll->lease);
 }
 
 

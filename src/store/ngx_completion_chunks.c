@@ -65,14 +65,40 @@ void
 ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks)
 {
+    ngx_uint_t                  n;
     ngx_completion_chunk_sh_t  *chunk, *next;
 
-    for (chunk = *chunks; chunk; chunk = next) {
+    chunk = *chunks;
+    *chunks = NULL;
+
+    for (n = 0; chunk && n < NGX_COMPLETION_CHUNKS_MAX; n++) {
         next = chunk->next;
         ngx_slab_free_locked(zone->shpool, chunk);
+        chunk = next;
     }
 
-    *chunks = NULL;
+    if (chunk) {
+        ngx_memcpy(chunk->data, &zone->sh->waste, sizeof(chunk));
+        zone->sh->waste = chunk;
+    }
+}
+
+
+ngx_int_t
+ngx_completion_chunks_collect(ngx_completion_zone_t *zone)
+{
+    ngx_completion_chunk_sh_t  *chunks;
+
+    chunks = zone->sh->waste;
+
+    if (chunks == NULL) {
+        return NGX_DONE;
+    }
+
+    ngx_memcpy(&zone->sh->waste, chunks->data, sizeof(chunks));
+    ngx_completion_chunks_free(zone, &chunks);
+
+    return NGX_OK;
 }
 
 

@@ -63,14 +63,12 @@ void
 ngx_completion_line_turn(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_completion_turn_e turn)
 {
-    ngx_queue_t                 *q, *line;
-    ngx_completion_zone_sh_t    *sh;
-    ngx_completion_submit_sh_t  *other;
+    ngx_completion_zone_sh_t  *sh;
 
     sh = zone->sh;
 
     if (submit->turn < NGX_COMPLETION_TURN_LINES) {
-        ngx_queue_remove(&submit->queue);
+        ngx_rbtree_delete(&sh->lines[submit->turn], &submit->place);
         sh->nlines[submit->turn]--;
     }
 
@@ -80,37 +78,12 @@ ngx_completion_line_turn(ngx_completion_zone_t *zone,
         return;
     }
 
-    line = &sh->lines[turn];
+    submit->place.key = (turn == NGX_COMPLETION_TURN_CALLED)
+                            ? ngx_current_msec
+                            : (ngx_rbtree_key_t) submit->ticket;
+
+    ngx_rbtree_insert(&sh->lines[turn], &submit->place);
     sh->nlines[turn]++;
-
-    if (turn == NGX_COMPLETION_TURN_CALLED) {
-        submit->called = ngx_current_msec;
-        ngx_queue_insert_tail(line, &submit->queue);
-        return;
-    }
-
-    q = ngx_queue_last(line);
-
-    if (q != line) {
-        other = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
-
-        if (other->ticket < submit->ticket) {
-            ngx_queue_insert_tail(line, &submit->queue);
-            return;
-        }
-    }
-
-    /* who was here before is not far from the head */
-
-    for (q = ngx_queue_head(line); q != line; q = ngx_queue_next(q)) {
-        other = ngx_queue_data(q, ngx_completion_submit_sh_t, queue);
-
-        if (other->ticket > submit->ticket) {
-            break;
-        }
-    }
-
-    ngx_queue_insert_tail(q, &submit->queue);
 }
 
 
@@ -177,16 +150,16 @@ ngx_completion_submit_sh_t *
 ngx_completion_line_first(ngx_completion_zone_t *zone,
     ngx_completion_turn_e turn)
 {
-    ngx_queue_t  *line;
+    ngx_rbtree_t  *line;
 
     line = &zone->sh->lines[turn];
 
-    if (ngx_queue_empty(line)) {
+    if (line->root == line->sentinel) {
         return NULL;
     }
 
-    return ngx_queue_data(ngx_queue_head(line), ngx_completion_submit_sh_t,
-                          queue);
+    return ngx_rbtree_data(ngx_rbtree_min(line->root, line->sentinel),
+                           ngx_completion_submit_sh_t, place);
 }
 
 

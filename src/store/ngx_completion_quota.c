@@ -141,13 +141,14 @@ ngx_completion_quota_next(ngx_completion_quota_sh_t *q, ngx_msec_t now,
 /* when a rate's start a quarter of it ago is a quarter of its unit ago */
 
 ngx_msec_t
-ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now)
+ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now,
+    ngx_uint_t ahead)
 {
-    ngx_msec_t              at, next;
+    ngx_msec_t              at, next, window;
     ngx_uint_t              i, n;
     ngx_completion_rate_t  *rate;
 
-    at = ngx_completion_quota_next(q, now, 0);
+    at = ngx_completion_quota_next(q, now, ahead);
 
     for (i = 0; i < NGX_COMPLETION_SUBMIT_RATES; i++) {
         rate = &q->rates[i];
@@ -157,11 +158,12 @@ ngx_completion_quota_even(ngx_completion_quota_sh_t *q, ngx_msec_t now)
         }
 
         n = (rate->n + 3) / 4;
-        next = ngx_completion_starts_leave(
+        window = ngx_completion_quota_window(rate->unit) * n / rate->n;
+        next = (ahead < n)
+                   ? ngx_completion_starts_leave(
                                ngx_completion_quota_starts(q, rate->unit),
-                               n, now,
-                               ngx_completion_quota_window(rate->unit)
-                               * n / rate->n);
+                               n - ahead, now, window)
+                   : now + window;
 
         at = ngx_completion_later(next, at);
     }

@@ -79,9 +79,9 @@ ngx_uint_t ngx_completion_quota_free(ngx_completion_quota_sh_t *q,
 ngx_msec_t ngx_completion_quota_next(ngx_completion_quota_sh_t *q,
     ngx_msec_t now, ngx_uint_t ahead);
 
-/* The next for one that must leave room: a quarter of a rate at once. */
+/* The same of one that must leave room: a quarter of a rate at once. */
 ngx_msec_t ngx_completion_quota_even(ngx_completion_quota_sh_t *q,
-    ngx_msec_t now);
+    ngx_msec_t now, ngx_uint_t ahead);
 
 void ngx_completion_quota_take(ngx_completion_quota_sh_t *q, ngx_msec_t at);
 

@@ -7,6 +7,8 @@
 
 static void ngx_completion_record_uncount(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+static void ngx_completion_record_insert(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, u_char flags, ngx_msec_t at);
 
 
 uint32_t
@@ -216,14 +218,30 @@ void
 ngx_completion_record_schedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_msec_t at)
 {
+    ngx_completion_record_insert(zone, record,
+                                 ngx_completion_record_wanted(record)
+                                     ? NGX_COMPLETION_RECORD_URGENT : 0, at);
+}
+
+
+void
+ngx_completion_record_call(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    ngx_completion_record_insert(zone, record, NGX_COMPLETION_RECORD_CALLED,
+                                 ngx_current_msec + NGX_COMPLETION_TURN_CALL);
+    zone->sh->ncalled++;
+}
+
+
+static void
+ngx_completion_record_insert(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record, u_char flags, ngx_msec_t at)
+{
     ngx_completion_record_unschedule(zone, record);
 
-    record->flags |= NGX_COMPLETION_RECORD_SCHEDULED;
+    record->flags |= NGX_COMPLETION_RECORD_SCHEDULED | flags;
     record->due.key = at;
-
-    if (ngx_completion_record_wanted(record)) {
-        record->flags |= NGX_COMPLETION_RECORD_URGENT;
-    }
 
     ngx_rbtree_insert(ngx_completion_record_tree(zone, record), &record->due);
 }
@@ -237,7 +255,12 @@ ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
         ngx_rbtree_delete(ngx_completion_record_tree(zone, record),
                           &record->due);
 
+        if (record->flags & NGX_COMPLETION_RECORD_CALLED) {
+            zone->sh->ncalled--;
+        }
+
         record->flags &= ~(NGX_COMPLETION_RECORD_SCHEDULED
-                           |NGX_COMPLETION_RECORD_URGENT);
+                           |NGX_COMPLETION_RECORD_URGENT
+                           |NGX_COMPLETION_RECORD_CALLED);
     }
 }

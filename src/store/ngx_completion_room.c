@@ -63,7 +63,9 @@ ngx_completion_room_take(ngx_completion_zone_t *zone, ngx_uint_t n,
             *chunks = chunk;
             n--;
 
-        } else if (ngx_completion_room_evict(zone, looks) != NGX_OK) {
+        } else if (ngx_completion_chunks_collect(zone) != NGX_OK
+                   && ngx_completion_room_evict(zone, looks) != NGX_OK)
+        {
             ngx_completion_chunks_free(zone, chunks);
             return NGX_DECLINED;
         }
@@ -278,6 +280,8 @@ ngx_completion_room_expire(ngx_completion_zone_t *zone)
     ngx_uint_t                   list, n;
     ngx_queue_t                 *head;
     ngx_completion_record_sh_t  *record;
+
+    (void) ngx_completion_chunks_collect(zone);
 
     ngx_completion_keys_sweep(zone);
 

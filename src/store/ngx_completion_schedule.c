@@ -14,6 +14,8 @@ static ngx_msec_t ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 static ngx_completion_record_sh_t *ngx_completion_record_first(
     ngx_completion_zone_t *zone, ngx_uint_t i, ngx_msec_t *wait);
+static void ngx_completion_schedule_lapse(ngx_completion_zone_t *zone,
+    ngx_msec_t *wait);
 
 
 ngx_msec_t
@@ -115,7 +117,7 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
 
     now = ngx_current_msec;
     quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
-    at = ngx_completion_quota_next(quota, now, 0);
+    at = ngx_completion_quota_next(quota, now, zone->sh->ncalled);
 
     tree = ngx_completion_record_tree(zone, record);
     node = ngx_rbtree_min(tree->root, tree->sentinel);
@@ -185,6 +187,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at, now;
+    ngx_uint_t                   called;
     ngx_completion_quota_sh_t   *quota;
     ngx_completion_record_sh_t  *record;
 
@@ -196,12 +199,15 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_room_expire(zone);
 
     *wait = zone->poll_max;
+    ngx_completion_schedule_lapse(zone, wait);
+
+    called = zone->sh->ncalled;
     quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
 
     record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_URGENT,
                                          wait);
     if (record) {
-        at = ngx_completion_quota_next(quota, now, 0);
+        at = ngx_completion_quota_next(quota, now, called);
 
     } else {
         record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_DUE,
@@ -212,15 +218,13 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
         /* who is waited for next must not find the whole window used up */
 
-        at = ngx_completion_quota_even(quota, now);
+        at = ngx_completion_quota_even(quota, now, called);
     }
 
     if (at != now) {
         *wait = ngx_min(*wait, at - now);
         goto done;
     }
-
-    ngx_completion_quota_take(quota, now);
 
     ngx_completion_chunks_free(zone, &record->draft);
 
@@ -229,14 +233,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     record->lease_end = now + zone->poll_lease;
     record->sent = now;
 
-    if (record->failures) {
-        ngx_completion_metrics_add(
-                     &zone->metrics->retries[NGX_COMPLETION_KIND_POLL], 1);
-    }
-
-    /* a lease that runs out makes the operation due again */
-
-    ngx_completion_record_schedule(zone, record, record->lease_end);
+    ngx_completion_record_call(zone, record);
 
     due->lease = record->lease;
     due->id.len = record->len;
@@ -246,6 +243,68 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     rc = NGX_OK;
 
 done:
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+/* what was not sent in time, as a connection took too long, others may be */
+
+static void
+ngx_completion_schedule_lapse(ngx_completion_zone_t *zone, ngx_msec_t *wait)
+{
+    ngx_uint_t                   looks;
+    ngx_completion_record_sh_t  *record;
+
+    for (looks = 0; looks < NGX_COMPLETION_TURN_LOOKS; looks++) {
+        record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_CALLED,
+                                             wait);
+        if (record == NULL) {
+            break;
+        }
+
+        /* a lease that runs out makes the operation due again */
+
+        ngx_completion_record_schedule(zone, record, record->lease_end);
+    }
+}
+
+
+ngx_int_t
+ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint64_t lease)
+{
+    ngx_int_t                    rc;
+    ngx_completion_quota_sh_t   *quota;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_AGAIN;
+    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
+
+    ngx_completion_zone_lock(zone);
+
+    /* the worker may have stood still in this very turn of its loop */
+
+    ngx_time_update();
+
+    record = ngx_completion_record_leased_by(zone, id,
+                                             ngx_completion_zone_hash(id),
+                                             lease);
+
+    if (record && ngx_completion_quota_free(quota, ngx_current_msec)) {
+        ngx_completion_quota_take(quota, ngx_current_msec);
+
+        if (record->failures) {
+            ngx_completion_metrics_add(
+                     &zone->metrics->retries[NGX_COMPLETION_KIND_POLL], 1);
+        }
+
+        record->sent = ngx_current_msec;
+        ngx_completion_record_schedule(zone, record, record->lease_end);
+        rc = NGX_OK;
+    }
 
     ngx_completion_zone_unlock(zone);
 

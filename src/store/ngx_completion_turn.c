@@ -5,14 +5,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
-/* for which a call is good: a connection is opened meanwhile, ms */
-#define NGX_COMPLETION_TURN_CALL   1000
-
 /* a worker with somebody in line asks more often than that, ms */
-#define NGX_COMPLETION_TURN_GONE   2500
-
-/* looked at under one lock */
-#define NGX_COMPLETION_TURN_LOOKS  64
+#define NGX_COMPLETION_TURN_GONE  2500
 
 
 static void ngx_completion_turn_seen(ngx_completion_zone_t *zone);
@@ -101,7 +95,7 @@ ngx_completion_turn_lapse(ngx_completion_zone_t *zone)
         submit = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (submit == NULL
-            || ngx_completion_left(submit->called
+            || ngx_completion_left(submit->place.key
                                    + NGX_COMPLETION_TURN_CALL) > 0)
         {
             break;
@@ -150,7 +144,7 @@ ngx_completion_zone_call(ngx_completion_zone_t *zone, ngx_msec_t *wait)
         called = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
         if (called) {
-            left = ngx_completion_left(called->called
+            left = ngx_completion_left(called->place.key
                                        + NGX_COMPLETION_TURN_CALL);
             *wait = ngx_min(*wait, (ngx_msec_t) ngx_max(left, 1));
         }

@@ -220,7 +220,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_queue_init(&sh->deleted);
 
     for (i = 0; i < NGX_COMPLETION_TURN_LINES; i++) {
-        ngx_queue_init(&sh->lines[i]);
+        ngx_rbtree_init(&sh->lines[i], &sh->line_sentinels[i],
+                        ngx_rbtree_insert_timer_value);
     }
 
     ngx_queue_init(&sh->kept);

@@ -323,6 +323,13 @@ ngx_int_t ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_due_t *due, ngx_msec_t *wait);
 
 /*
+ * The fence of a poll.  NGX_OK: it has taken a start; NGX_AGAIN: there is
+ * none, or the lease is not ours any more.
+ */
+ngx_int_t ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
+    uint64_t lease);
+
+/*
  * Keeps what a poll brought, and ends the lease.  NGX_OK: and readers are to
  * be woken; NGX_DONE: nothing new; NGX_DECLINED: the lease is not ours any
  * more, or what is known is final, nothing was changed.

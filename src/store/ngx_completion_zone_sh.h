@@ -41,8 +41,11 @@
 #define NGX_COMPLETION_CHUNK_DATA                                             \
     (NGX_COMPLETION_CHUNK - sizeof(ngx_completion_chunk_sh_t *))
 
-/* copied under one lock at most, a whole number of chunks */
-#define NGX_COMPLETION_COPY_MAX      (256 * NGX_COMPLETION_CHUNK_DATA)
+/* of them, copied or freed under one lock at most */
+#define NGX_COMPLETION_CHUNKS_MAX    256
+
+#define NGX_COMPLETION_COPY_MAX                                               \
+    (NGX_COMPLETION_CHUNKS_MAX * NGX_COMPLETION_CHUNK_DATA)
 
 /* polls in a row without an answer before those who wait are told */
 #define NGX_COMPLETION_FAILURES      3
@@ -140,6 +143,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_DECIDED    0x04
 #define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
 #define NGX_COMPLETION_RECORD_DELETED    0x10   /* by a client, for all */
+#define NGX_COMPLETION_RECORD_CALLED     0x20   /* leased, not yet sent */
 
 
 /*
@@ -164,6 +168,12 @@ typedef enum {
 } ngx_completion_turn_e;
 
 
+/* for which a call is good: a connection is opened meanwhile, ms */
+#define NGX_COMPLETION_TURN_CALL     1000
+
+/* looked at under one lock */
+#define NGX_COMPLETION_TURN_LOOKS    64
+
 /* what a lease may outlive its submit, ms */
 #define NGX_COMPLETION_SUBMIT_GRACE  5000
 
@@ -174,13 +184,13 @@ typedef enum {
 /* its chunk becomes the record of the operation that is accepted */
 struct ngx_completion_submit_sh_s {
     ngx_rbtree_node_t            node;      /* the key: its lease */
-    ngx_queue_t                  queue;     /* of a line */
+    ngx_rbtree_node_t            place;     /* in a line, the key: its ticket,
+                                               or when it was called */
 
     ngx_completion_key_sh_t     *keys;      /* that go by it */
     uint64_t                     lease;
     ngx_msec_t                   lease_end;
     uint64_t                     ticket;
-    ngx_msec_t                   called;
     ngx_completion_metrics_worker_sh_t
                                 *worker;    /* NULL: not counted */
     uint32_t                     pid;       /* of it */
@@ -267,11 +277,14 @@ typedef struct {
 /* the trees of the schedule */
 #define NGX_COMPLETION_TREE_DUE     0
 #define NGX_COMPLETION_TREE_URGENT  1       /* somebody waits */
-#define NGX_COMPLETION_TREES        2
+#define NGX_COMPLETION_TREE_CALLED  2       /* until the call is void */
+#define NGX_COMPLETION_TREES        3
 
 /* That which a record is in, if it is in one. */
 #define ngx_completion_record_tree(zone, record)                              \
-    (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_URGENT)      \
+    (&(zone)->sh->trees[((record)->flags & NGX_COMPLETION_RECORD_CALLED)      \
+                        ? NGX_COMPLETION_TREE_CALLED                          \
+                        : ((record)->flags & NGX_COMPLETION_RECORD_URGENT)    \
                         ? NGX_COMPLETION_TREE_URGENT                          \
                         : NGX_COMPLETION_TREE_DUE])
 
@@ -311,6 +324,7 @@ struct ngx_completion_zone_sh_s {
 
     ngx_rbtree_t                 trees[NGX_COMPLETION_TREES];
     ngx_rbtree_node_t            sentinels[NGX_COMPLETION_TREES];
+    ngx_uint_t                   ncalled;   /* in the tree of these */
     ngx_queue_t                  lists[NGX_COMPLETION_METRICS_EVICTIONS];
                                             /* in the order in which room is
                                                made, the first to go first */
@@ -319,7 +333,8 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_node_t            submits_sentinel;
     uint64_t                     swept;     /* the lease of the last one */
     uint64_t                     tickets;   /* given out */
-    ngx_queue_t                  lines[NGX_COMPLETION_TURN_LINES];
+    ngx_rbtree_t                 lines[NGX_COMPLETION_TURN_LINES];
+    ngx_rbtree_node_t            line_sentinels[NGX_COMPLETION_TURN_LINES];
     ngx_uint_t                   nlines[NGX_COMPLETION_TURN_LINES];
 
     ngx_completion_record_sh_t **buckets;
@@ -335,6 +350,10 @@ struct ngx_completion_zone_sh_s {
     ngx_uint_t                   nfollowers;
     ngx_rbtree_t                 led;       /* entries of the cache */
     ngx_rbtree_node_t            led_sentinel;
+
+    ngx_completion_chunk_sh_t   *waste;     /* lists of chunks that are still
+                                               to be freed; the next one in
+                                               the data of the first chunk */
 
     ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
 
@@ -536,6 +555,10 @@ void ngx_completion_record_schedule(ngx_completion_zone_t *zone,
 void ngx_completion_record_unschedule(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
 
+/* It is leased, and counts among those who are to take a start. */
+void ngx_completion_record_call(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
+
 /* Gives it a new version; NGX_OK: somebody is to be woken, NGX_DONE: nobody. */
 ngx_int_t ngx_completion_record_changed(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
@@ -565,8 +588,13 @@ ngx_completion_chunk_sh_t *ngx_completion_chunks_write(
 ngx_completion_chunk_sh_t *ngx_completion_chunks_read(
     ngx_completion_chunk_sh_t *chunk, u_char *p, size_t size);
 
+/* Of a long list the rest is waste, which goes bit by bit. */
 void ngx_completion_chunks_free(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
+
+/* Some of the waste: NGX_OK, or NGX_DONE, there is none. */
+ngx_int_t ngx_completion_chunks_collect(ngx_completion_zone_t *zone);
+
 void ngx_completion_chunks_wipe(ngx_completion_zone_t *zone,
     ngx_completion_chunk_sh_t **chunks);
 

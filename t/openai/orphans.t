@@ -44,7 +44,12 @@ my %long = (client => { baseURL => "$base/long" });
 
 # What it came to, and how often upstream may have been paid for that text.
 sub asks ($text, %opt) {
-    my $r = $sdk->start('responses.create', [ { model => 'm', input => $text } ], %opt)->();
+    return says('responses.create', { input => $text }, $text, %opt);
+}
+
+
+sub says ($call, $what, $text, %opt) {
+    my $r = $sdk->start($call, [ { model => 'm', %$what } ], %opt)->();
     return ($r, paid($text));
 }
 
@@ -105,6 +110,22 @@ subtest 'upstream' => sub {
         is $r->{error}{code}, 'outcome_unknown', "$name: unknown" or diag explain $r;
         is $paid, 1, "$name: paid once";
         is $r->{requests}, 1, "$name: not repeated";
+
+        my @said = (messages => [ { role => 'user', content => "$name, said" } ]);
+        my %as = (
+            'a chat'          => [ 'chat.completions.create', {@said} ],
+            'its stream'      => [ 'chat.completions.create', { @said, stream => \1 } ],
+            'a stream'        => [ 'responses.create', { input => "$name, said", stream => \1 } ],
+            'the background'  => [ 'responses.create', { input => "$name, said", background => \1 } ],
+        );
+        my $before = 0;
+        for my $kind (sort keys %as) {
+            ($r, $paid) = says($as{$kind}->@*, "$name, said", %long);
+            is $r->{error}{code}, 'outcome_unknown', "$name, $kind: unknown" or diag explain $r;
+            is $paid - $before, 1, "$name, $kind: paid once";
+            is $r->{requests}, 1, "$name, $kind: not repeated";
+            $before = $paid;
+        }
 
         ($r, $paid) = asks("$name, and the client gives up", client => { baseURL => "$base/long",
             timeout => 800, maxRetries => 9 });

@@ -224,6 +224,43 @@ subtest 'tools' => sub {
         or diag explain $r;
 };
 
+subtest 'calls in streams' => sub {
+    my %tool = (name => 'weather', parameters => { type => 'object' });
+    my @said = ({ role => 'user', content => '[outcome=tool_calls:2] Weather?' });
+    my @ask  = (@asked, input => \@said, tools => [ { type => 'function', %tool } ]);
+    my @item = map { "response.$_" } qw(output_item.added function_call_arguments.delta
+        function_call_arguments.done output_item.done);
+    my @script = ((map { "response.$_" } qw(created queued in_progress)), @item, @item,
+        'response.completed');
+
+    my @events = @{ $sdk->call('responses.create', { @ask, stream => \1 })->{value} };
+    is_deeply [ map { $_->{type} } @events ], \@script, 'the script of two calls';
+    is_deeply [ map { $_->{sequence_number} } @events ], [ 0 .. $#script ], '... numbered';
+    my @calls = map { $_->{item} } grep { $_->{type} eq 'response.output_item.done' } @events;
+    is_deeply $events[-1]{response}{output}, \@calls, '... which the Response has';
+    is_deeply [ map { $_->{delta} } grep { $_->{type} =~ /arguments.delta$/ } @events ],
+        [ map { $_->{arguments} } @calls ], '... with their arguments';
+    my $id = $events[0]{response}{id};
+
+    @events = @{ $sdk->call('responses.retrieve', $id, { stream => \1 })->{value} };
+    for my $after (3, 6, 10) {
+        my $rest = $sdk->call('responses.retrieve', $id, { stream => \1, starting_after => $after });
+        is_deeply $rest->{value}, [ @events[ $after + 1 .. $#events ] ], "the same behind $after";
+    }
+    my $final = $sdk->call('responses.stream', { @ask })->{value}{final};
+    is_deeply [ map { $_->{name} } @{ $final->{output} } ], [qw(weather weather)], 'the helper';
+
+    my %chat = (@asked, messages => \@said, tools => [ { type => 'function', function => \%tool } ]);
+    my @chunks = map { @{ $_->{choices} } }
+        @{ $sdk->call('chat.completions.create', { %chat, stream => \1 })->{value} };
+    is_deeply [ map { [ $_->{index}, $_->{function}{name} ] } map { @{ $_->{delta}{tool_calls} // [] } }
+        @chunks ], [ [ 0, 'weather' ], [ 1, 'weather' ] ], 'a chat streams them';
+    is $chunks[-1]{finish_reason}, 'tool_calls', '... and says so';
+    $final = $sdk->call('chat.completions.stream', \%chat)->{value}{final};
+    is_deeply [ map { $_->{function}{arguments} } @{ $final->{choices}[0]{message}{tool_calls} } ],
+        [ map { $_->{arguments} } @calls ], '... which its helper puts together';
+};
+
 subtest 'structured outputs' => sub {
     my $schema = { type => 'object', properties => { a => { type => 'string' } },
         required => ['a'], additionalProperties => Mojo::JSON::false };
@@ -254,6 +291,33 @@ subtest 'how it may end' => sub {
     is_deeply $v->{error}, { code => 'server_error', message => 'broken' }, '... why';
     $v = $sdk->call('responses.create', { @asked, input => '[outcome=reasoning] x' })->{value};
     cmp_ok $v->{usage}{output_tokens_details}{reasoning_tokens}, '>', 0, 'reasoning tokens';
+};
+
+subtest 'how a stream may end' => sub {
+    my %end = (truncated => 'incomplete', filter => 'incomplete', 'failed:13:broken' => 'failed');
+    for my $outcome (sort keys %end) {
+        my $said = "[outcome=$outcome] x";
+        my $last = $sdk->call('responses.create', { @asked, input => $said, stream => \1 })
+            ->{value}[-1];
+        is $last->{type}, "response.$end{$outcome}", $outcome;
+        is $last->{response}{status}, $end{$outcome}, '... as the Response says';
+
+        my $r = $sdk->call('chat.completions.create', { @asked, stream => \1,
+            messages => [ { role => 'user', content => $said } ] });
+        if ($end{$outcome} eq 'failed') {
+            is $r->{error}{code}, 'operation_failed', '... an error of a chat';
+            is $r->{error}{message} =~ /broken/, 1, '... which says why';
+            is $r->{requests}, 1, '... not repeated';
+            next;
+        }
+        is $r->{value}[-1]{choices}[0]{finish_reason}, $outcome eq 'filter' ? 'content_filter'
+            : 'length', '... of a chat';
+    }
+    my $id = $sdk->call('responses.create', { @asked, input => '[delay=60] x', background => \1 })
+        ->{value}{id};
+    $sdk->call('responses.cancel', $id);
+    is $sdk->call('responses.retrieve', $id, { stream => \1 })->{value}[-1]{type},
+        'response.failed', 'one that was cancelled';
 };
 
 subtest 'models' => sub {
@@ -303,6 +367,60 @@ subtest 'as many as asked for' => sub {
     my %id = map { $_->()->{value}{id} => 1 } @begun;
     is keys %id, 5, 'five';
     is $e->submits - $since, 5, '... paid';
+};
+
+subtest 'another key' => sub {
+    my $v = $sdk->call('responses.create', { @asked, input => '[delay=60] x', background => \1 })
+        ->{value};
+    my ($bare) = $v->{id} =~ /^resp_(.*)/;
+    my $end = $sdk->call('responses.create', { @asked, input => 'x' })->{value}{id};
+
+    for my $id ($v->{id}, $bare, "chatcmpl-$bare", $end) {
+        error_is($sdk->start("responses.$_", [$id], %boris)->(), 'NotFoundError', status => 404,
+            code => 'operation_not_found', param => undef) for qw(retrieve cancel delete);
+        error_is($sdk->start('responses.retrieve', [ $id, { stream => \1 } ], %boris)->(),
+            'NotFoundError', status => 404, code => 'operation_not_found', param => undef);
+    }
+    is $sdk->call('responses.retrieve', $v->{id})->{value}{status}, 'in_progress',
+        'what nobody else could touch goes on';
+};
+
+# The zone as its workers see it.
+sub zone () {
+    my ($pid) = $t->worker_pids;
+    open my $maps, '<', "/proc/$pid/maps" or return;
+    open my $mem, '<:raw', "/proc/$pid/mem" or return;
+
+    no warnings 'portable';
+    my $all = '';
+    for (<$maps>) {
+        my ($from, $to) = map { hex } /^([0-9a-f]+)-([0-9a-f]+) (?:rw|--)-s/ or next;
+        seek $mem, $from, 0;
+        read $mem, $all, $to - $from, length $all;
+    }
+    return $all;
+}
+
+subtest 'what was asked is nowhere' => sub {
+    my @secret = map { "the-words-of-$_" } qw(instructions input metadata arguments result tool);
+    my %tool = (type => 'function', name => 'f', description => $secret[5], parameters => {});
+    my @input = (
+        { type => 'function_call', call_id => 'c', name => 'f', arguments => qq({"a":"$secret[3]"}) },
+        { type => 'function_call_output', call_id => 'c', output => $secret[4] },
+        { role => 'user', content => "[delay=60] $secret[1]" });
+    my %ask = (@asked, instructions => $secret[0], metadata => { a => $secret[2] },
+        input => \@input, tools => [ \%tool ]);
+
+    $t->secret(@secret);
+    my $v = $sdk->call('responses.create', { %ask, background => \1 })->{value};
+    my $given_up = $sdk->start('responses.create', [ \%ask ], client => { timeout => 500,
+        maxRetries => 0 })->();
+    is $given_up->{error}{name}, 'Error', 'one gives up, and leaves an orphan';
+    my ($upstream) = map { $_->{operation} } ($e->submits)[-1];
+
+    my $zone = zone() // return pass 'the memory of a worker cannot be read';
+    cmp_ok index($zone, $upstream), '>', 0, 'the operation is in the zone';
+    is_deeply [ grep { index($zone, $_) >= 0 } @secret ], [], 'no word of its prompt is';
 };
 
 undef $sdk;

@@ -85,7 +85,7 @@ my $AUDIT = <<'EOJ';
                 faults.push(`${node.id || node.className || node.localName}: ${contrast.toFixed(2)}`);
             }
         }
-        if (node.matches("select, .card")
+        if (node.matches(".card, #swap")
             && ratio(style.borderTopColor, behind(node.parentElement)) < 3)
         {
             faults.push(`${node.id}: its edge is faint`);
@@ -165,23 +165,41 @@ sub submit ($what = $text) {
 }
 
 
-# A state as it is seen: on a desk and on a phone, there in the other language, by day and by night.
+# A state as it is seen: on a desk and, in the other language, on a phone, by day and by night.
+# Pictures are of both languages on both.
 sub look ($state) {
-    my $see = sub ($how) {
-        is_deeply $b->js($AUDIT), [], "$state, $how";
-        is_deeply axe(), [], "$state, $how: axe";
-        picture("$state-$how");
-    };
-    my $speak = sub ($language) {
-        $b->js('document.querySelector(`[data-interface=${arguments[0]}]`).click()', $language);
-    };
-    my $language = $b->js('document.documentElement.lang');
+    my $first  = $b->js('document.documentElement.lang');
+    my $second = $first eq 'en' ? 'ru' : 'en';
+    my @all    = ($first, $second);
+    my $both   = $ENV{TEST_NGINX_SCREENSHOTS};
 
-    $see->('desk');
-    dark(sub { $see->('desk dark') });
-    $speak->($language eq 'en' ? 'ru' : 'en');
-    phone(sub { $see->('phone'); dark(sub { $see->('phone dark') }) });
-    $speak->($language);
+    my $panel  = 'document.getElementById("panel").dataset.state';
+    my $shown  = $b->js($panel);
+
+    see($state, $_, 'desk') for $both ? @all : $first;
+    phone(sub { see($state, $_, 'phone') for $both ? @all : $second });
+    speak($first);
+    ok $b->wait_for("$panel === '$shown'"), "it was $state all the while";
+}
+
+
+sub see ($state, $language, $where) {
+    my $how = "$state, $language, $where";
+
+    speak($language);
+    is_deeply $b->js($AUDIT), [], $how;
+    is_deeply axe(), [], "$how: axe";
+    picture("$state-$language-$where");
+    dark(sub {
+        is_deeply $b->js($AUDIT), [], "$how, dark";
+        is_deeply axe('color-contrast'), [], "$how, dark: axe";
+        picture("$state-$language-$where-dark");
+    });
+}
+
+
+sub speak ($language) {
+    $b->js('document.querySelector(`[data-interface=${arguments[0]}]`).click()', $language);
 }
 
 
@@ -191,10 +209,13 @@ sub picture ($name) {
 }
 
 
-sub axe () {
+# With names, of these rules only.
+sub axe (@rules) {
     $b->inject($axe) if !$b->js('"axe" in window');
-    return $b->js('axe.run(document, { resultTypes: ["violations"] }).then((found) =>'
-        . ' found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`))');
+    my %only = @rules ? (runOnly => \@rules) : ();
+    return $b->js('axe.run(document, arguments[0]).then((found) =>'
+        . ' found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`))',
+        { resultTypes => ['violations'], %only });
 }
 
 
@@ -256,6 +277,28 @@ subtest 'headers' => sub {
 };
 
 
+subtest 'what a visit costs' => sub {
+    my $cost = sub {
+        return $b->js('[...performance.getEntriesByType("navigation"),'
+            . ' ...performance.getEntriesByType("resource")]'
+            . '.reduce((sum, { transferSize }) => sum + transferSize, 0)');
+    };
+    my $painted = 'performance.getEntriesByName("first-contentful-paint").length === 1';
+
+    $b->go($url);
+    ok $b->wait_for($painted), 'something is seen';
+    my $first = $cost->();
+    ok $first > 10_000 && $first < 30_000, "the first one takes $first bytes";
+    $b->go('about:blank');
+    $b->go($url);
+    ok $b->wait_for($painted), 'something is seen again';
+    my $later = $cost->();
+    ok $later > 0 && $later < 4000, "the next one $later";
+    my $ms = $b->js('performance.getEntriesByName("first-contentful-paint")[0].startTime');
+    note("painted after $ms ms");
+};
+
+
 subtest 'languages' => sub {
     my $page = CompletionAsync::Example::slurp("$examples/translate/index.html");
     my %map  = $conf =~ /map \$completion_async_input_(from|to) .*?\{(.*?)\}/sg;
@@ -310,7 +353,7 @@ on_page 'submit, pending, done' => sub {
 
     $b->cdp('Browser.grantPermissions', permissions => ['clipboardReadWrite']);
     $b->click('#copy');
-    ok $b->wait_for('document.getElementById("copy").textContent === "Copied"'), 'copied';
+    ok $b->wait_for('document.querySelector("#copy span").textContent === "Copied"'), 'copied';
     is $b->js('navigator.clipboard.readText()'), $expected, 'to the clipboard';
 }, delay => 60;
 
@@ -455,6 +498,7 @@ on_page 'failures of an operation' => sub {
     submit("$text [outcome=filter]");
     ok $b->wait_for(says('content filter')), 'a content filter';
     is $b->js('document.getElementById("panel").dataset.state'), 'failed', 'is a failure';
+    is $b->js('document.title'), 'Failed – Translate', 'which one hears of in another tab';
     look('filtered');
 
     submit("$text [outcome=failed:8:busy today]");
@@ -469,23 +513,48 @@ on_page 'failures of an operation' => sub {
 
 on_page 'refused submits' => sub {
     my %case = (
-        'a request at fault'  => [ qr/does not accept/ => status => 400 ],
-        'a wrong credential'  => [ qr/refused the request/ => status => 401 ],
-        'no readable answer'  => [ qr/charged twice/ => status => 500 ],
+        'a request at fault' => [ refused => 'Not accepted', qr/does not accept/ => status => 400 ],
+        'a wrong credential' => [ refused => 'Not accepted', qr/refused the/ => status => 401 ],
+        'no readable answer' => [ uncertain => 'Failed', qr/charged twice/ => status => 500 ],
     );
     for my $name (sort keys %case) {
-        my ($says, @fault) = @{ $case{$name} };
+        my ($state, $status, $says, @fault) = @{ $case{$name} };
         $t->emulator->fault(submit => 'every', @fault);
         submit("$text $name");
         ok $b->wait_for(says('.') . ' && ' . visible('retry')), $name;
         like $b->text('#note'), $says, 'is told in words';
+        is $b->text('#status'), $status, 'in one';
+        is $b->js('document.getElementById("panel").dataset.state'), $state, 'for the eye, too';
+        look($state) if $name ne 'a request at fault';
         $t->emulator->clear_faults;
     }
-    look('refused');
+    is $b->text('#retry'), 'Send it all the same', 'what may be paid for twice says so';
+    is $b->text('#entries li:last-child .outcome'), 'Not accepted', 'the history knows the others';
     $b->click('#retry');
     ok $b->wait_for(status('^Done$')), 'trying again sends it again';
+
+    $t->emulator->fault(submit => 'every', status => 400);
+    submit('refused');
+    ok $b->wait_for(visible('retry')), 'another';
+    $b->type('#text', ' no more');
+    ok !$b->js(visible('retry')), 'a failure does not stand beside another text';
+    is $b->js('document.querySelectorAll("#entries li").length'), 4, 'but in the history';
 }, failures => 1;
 
+
+# The page's pauses end when it is let go, so that what it says meanwhile can be looked at.
+my $held = <<'EOJ';
+const later = window.setTimeout;
+let held = [];
+window.setTimeout = (call, ms) => held && ms >= 1000 && ms <= 20000
+    ? (held.push(call), undefined)
+    : later(call, ms);
+window.let_go = () => {
+    const calls = held;
+    held = null;
+    calls.forEach((call) => call());
+};
+EOJ
 
 # A refusal of nginx's, made here, as reaching a quota takes thousands of submits.
 my $refuse_once = <<'EOJ';
@@ -502,11 +571,24 @@ on_page 'a quota: again by itself' => sub {
     submit();
     ok $b->wait_for(says('^Too many requests')), 'told';
     like $b->text('#timer'), qr/^Again in [0-5] s$/, 'counted down';
+    is $b->text('#status'), 'Waiting for its turn', 'that it is in a line';
     is submits, 0, 'not sent yet';
     look('quota');
+    $b->js('window.let_go()');
     ok $b->wait_for(status('^Done$')), 'sent when it is time';
     is submits, 1, 'once';
-}, preload => $refuse_once;
+}, preload => $held . $refuse_once;
+
+
+on_page 'a submit that waits in the line' => sub {
+    submit();
+    is $b->text('#status'), 'Sending…', 'on its way';
+    is $b->text('#note'), '', 'as usual';
+    $b->js('(Date.now = ((now) => () => now() + 4000)(Date.now))');
+    ok $b->wait_for(says('^Not accepted yet')), 'in a while that is said';
+    look('in line');
+    $b->js('localStorage.clear()');
+}, preload => 'window.fetch = () => new Promise(() => {});';
 
 
 my $lose_answer = <<'EOJ';
@@ -526,9 +608,10 @@ on_page 'an answer that is lost is not paid for twice' => sub {
     ok $b->wait_for(says('^No connection')), 'told';
     is submits, 1, 'it had arrived';
     look('no-connection');
+    $b->js('window.let_go()');
     ok $b->wait_for(status('^Done$')), 'the repeat gets the operation';
     is submits, 1, 'of the first submit';
-}, preload => $lose_answer;
+}, preload => $held . $lose_answer;
 
 
 on_page 'offline' => sub {
@@ -776,6 +859,7 @@ on_page 'the history after a reload' => sub {
 
     $b->type('#text', ' more');
     ok $b->js(visible('stale')), 'beside another text the translation says so';
+    is $b->js('document.getElementById("panel").className'), 'pane stale', 'and is fainter';
     look('stale');
     $b->click('#entries .open');
     ok !$b->js(visible('stale')), 'its own is back';
@@ -891,6 +975,9 @@ on_page 'what there is while it streams' => sub {
     my $say = sub ($operation) { $b->js("window.stream.say($operation)") };
     $say->('{ done: false }');
     is $b->text('#status'), 'Translating…', 'nothing yet';
+    $say->('{ done: false, metadata: { parts: 4, done: 0 } }');
+    is $b->text('#status'), 'Translating… 0 of 4 parts', 'of four';
+    is $b->js('document.querySelector("#progress div").style.width'), '', 'the bar moves';
     $say->('{ done: false, metadata: { parts: 4, done: 1, text: "Быть" } }');
     is $b->text('#status'), 'Translating… 1 of 4 parts', 'a part';
     is $b->text('#result'), 'Быть', 'is shown';
@@ -898,6 +985,14 @@ on_page 'what there is while it streams' => sub {
     like $b->js('document.querySelector("#progress div").style.width'), qr/^25%$/, 'of four';
     ok !$b->js(visible('copy')), 'which is not the translation';
     look('parts');
+    $say->('{ done: false, metadata: { parts: 4, done: 2 }, text: "Быть или" }');
+    is $b->text('#result'), 'Быть или', 'more of it';
+    $b->js('(window.fetch = () => Promise.reject(new TypeError("network error")),'
+        . ' window.stream.dispatchEvent(new Event("error")))');
+    ok $b->wait_for(says('^No connection')), 'the connection breaks';
+    is $b->text('#result'), 'Быть или', 'what there is stays';
+    $b->js('(delete window.stream, document.getElementById("cancel").click())');
+    ok $b->wait_for('window.stream !== undefined'), 'it is asked for again';
     $say->('{ done: true, response: { alternatives: [ { message: { text: "Быть или не быть" },'
         . ' status: "ALTERNATIVE_STATUS_FINAL" } ] } }');
     is $b->text('#status'), 'Done', 'all';
@@ -916,7 +1011,7 @@ on_page 'the API' => sub {
     like $line, qr/^curl -b /, 'of this browser';
     is decode_utf8(qx{$line --silent --noproxy '*'}), $expected, 'it gets the translation';
     $b->click('#copy-line');
-    ok $b->wait_for('document.getElementById("copy-line").textContent === "Copied"'), 'copied';
+    ok $b->wait_for('document.querySelector("#copy-line span").textContent === "Copied"'), 'copied';
     $b->click('#api');
     ok !$b->js(visible('curl')), 'hidden again';
 };
@@ -936,6 +1031,7 @@ on_page 'a text file' => sub {
     $drop->('two.bin', "\xff\xfe\x00");
     ok $b->wait_for('/two.bin/.test(document.getElementById("invalid").textContent)'), 'another is not';
     look('no-text');
+    like $b->text('#invalid'), qr/two.bin/, 'in whichever language that is said';
     is_deeply chosen(), [ '', 'ru', "Быть\nили" ], 'what stood there stays';
     $drop->('three.txt', 'word ' x 2000);
     ok $b->wait_for('/too many: 5,000/.test(document.getElementById("invalid").textContent)'),
@@ -1012,15 +1108,15 @@ on_page 'by keyboard alone' => sub {
         ok $b->js('parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2'),
             "the focus on $order[-1] is seen";
     }
-    is_deeply \@order, [ qw(text submit api copy body clear open), 'icon remove' ], 'the way on';
+    is_deeply \@order, [ qw(text submit swap to api copy body clear open), 'icon remove' ], 'the way on';
 
     my @back;
     $b->js('document.getElementById("text").focus()');
-    for (1 .. 7) {
+    for (1 .. 5) {
         $b->press([ 'Shift', 'Tab' ]);
         push @back, $b->js('document.activeElement.id || document.activeElement.lang');
     }
-    is_deeply \@back, [qw(erase open to swap from ru en)], 'and back';
+    is_deeply \@back, [qw(erase open from ru en)], 'and back';
 
     $b->js('document.getElementById("text").focus()');
     $b->press('!', 'Tab', 'Enter');
@@ -1034,7 +1130,7 @@ on_page 'by keyboard alone' => sub {
     $enter->('#entries li:last-child .open');
     is $b->js('document.getElementById("text").value'), 'To be', 'an earlier one';
     is $b->focus, 'panel', 'and where it is read';
-    $b->press('Tab', 'Enter');
+    $b->press('Tab', 'Tab', 'Tab', 'Enter');
     ok $b->js(visible('curl')), 'its line for curl';
     $enter->('#swap');
     is_deeply chosen(), [ 'ru', 'en', 'echo: To be' ], 'swapped';

@@ -41,10 +41,20 @@ http {
         poll_interval 100ms 2s;
         %%PROVIDER%%
     }
+    completion_async_provider crowded {
+        zone          crowded 64k;
+        id_key        file:%%TESTDIR%%/id.key;
+        poll_interval 100ms 2s;
+        %%PROVIDER%%
+    }
     server {
         listen 127.0.0.1:%%PORT%% reuseport;
 
         completion_async_model yandexgpt-lite;
+
+        location /crowded {
+            completion_async crowded;
+        }
 
         location /short {
             completion_async short;
@@ -208,6 +218,41 @@ sub lost ($t, $minute) {
 }
 
 
+# One that had ended, whose result had to make room.
+sub lost_result ($t, $minute) {
+    my $emulator = $t->emulator;
+    my $n   = 0;
+    my $end = sub ($text) {
+        my $op = $t->submit("[delay=0.01]$text", path => '/crowded');
+        is $t->poll_until_done($op->{location})->{status}, 200, "has ended: $text";
+        return $op;
+    };
+    my ($location, $upstream) = $end->('ours')->@{qw(location upstream)};
+    ok wait_until(sub {
+        $end->('[size=3000]' . ++$n);
+        return $t->metrics->sum('zone_evictions_total', provider => 'crowded', kind => 'result');
+    }, 30), 'the oldest result makes room';
+
+    $emulator->forget($upstream);
+    my ($r, @others);
+    wait_until(sub {
+        $r = $t->poll($location);
+        push @others, $r if !($r->json // {})->{done};
+        return $r->{status} == 200;
+    }, 1.5 * $minute + 20);
+
+    cmp_ok scalar(grep { ($_->{status} // 0) == 404 } $emulator->polls($upstream)), '>=', 3,
+        'denied three times';
+    is $r->{status}, 200, 'an answer';
+    is $r->json->{error}{code}, 5, 'lost';
+    is scalar(grep { $_->{status} == 503 && $_->header('Retry-After') } @others), @others,
+        'and until then a 503 that is to be repeated';
+    my $polls = $emulator->polls($upstream);
+    is $t->poll($location)->json->{error}{code}, 5, 'for good';
+    is scalar $emulator->polls($upstream), $polls, 'upstream is not asked any more';
+}
+
+
 my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1';
 
 subtest 'lost, in fast motion' => sub {
@@ -220,6 +265,7 @@ subtest 'lost, in fast motion' => sub {
     my $t = start();
     delete $ENV{FAKETIME};
     lost($t, 3);
+    lost_result($t, 3);
     $t->done;
 };
 
@@ -228,6 +274,7 @@ subtest 'lost' => sub {
     plan skip_all => 'TEST_NGINX_SLOW=1 runs it' if !$ENV{TEST_NGINX_SLOW};
     my $t = start();
     lost($t, 60);
+    lost_result($t, 60);
     $t->done;
 };
 

@@ -89,7 +89,10 @@ sub unreadable ($name) {
     my $r = done($location);
     my @polls = $emulator->polls($upstream);
 
-    cmp_ok scalar @polls, '>=', 3, 'after three polls; t/unit/unusable.c has the minute';
+    cmp_ok scalar @polls, '>=', 3, 'after three polls; t/unit/unusable.c has the minute'
+        or diag explain({ location => $location, operation => $upstream, answer => $r->json,
+            map { $_ => [ map { "$_->{method} $_->{path} $_->{body}" } $emulator->$_ ] }
+                qw(submits polls) });
     is $r->json->{error}{code}, 13, 'the code';
     is $r->json->{response}, undef, 'no result';
     is $r->header('Cache-Control'), 'no-store', 'no-store';

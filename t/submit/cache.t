@@ -477,11 +477,15 @@ subtest 'a client that hangs up leaves an operation behind' => sub {
         my $text = "hang up $reset";
         my @arguments = arguments('/owner', $text);
 
-        $upstream->fault(submit => 1, delay => 0.5);
+        $upstream->fault(submit => 1, hold => 'answer');
         $t->hang_up(@arguments, reset => $reset);
         wait_until(sub { scalar $upstream->submits($text) });
+        $t->until_waiting(0);
 
-        is_accepted($t->request(@arguments), 'an equal request', 'joined');
+        my $equal = $t->start(@arguments);
+        $t->until_waiting(1);
+        $upstream->release('answer');
+        is_accepted($equal->response, 'an equal request', 'joined');
         is scalar $upstream->submits($text), 1, 'one submit';
     }
 };

@@ -312,6 +312,51 @@ subtest 'an unknown outcome is kept' => sub {
 };
 
 
+subtest 'the truth that comes late is taken' => sub {
+    my (%of, @workers);
+    wait_until(sub {
+        my $client = $t->client;
+        push @{ $of{ $client->request(OPTIONS => '/patient')->header('X-Worker') } }, $client;
+        @workers = sort { @{ $of{$b} } <=> @{ $of{$a} } } keys %of;
+        return @workers == 2 && @{ $of{ $workers[0] } } == 2;
+    });
+    my ($still, $other) = @workers;
+    my ($accepted, $refused) = @{ $of{$still} };
+    my %key = map { $_ => fresh() } qw(accepted refused);
+
+    # The worker that has sent both hears nothing of them until nobody believes that it will.
+    my $before = $upstream->submits;
+    $upstream->fault(submit => 1, hold => 'late');
+    $accepted->start(arguments('/patient', $key{accepted}, 'late: accepted'));
+    ok $upstream->wait_for(submit => $before + 1), 'one is sent';
+    $upstream->fault(submit => 1, hold => 'late', status => 503);
+    $refused->start(arguments('/patient', $key{refused}, 'late: refused'));
+    ok $upstream->wait_for(submit => $before + 2), 'and another';
+    kill STOP => $still;
+
+    for my $name (qw(accepted refused)) {
+        my $r;
+        wait_until(sub {
+            $r = $of{$other}[0]->request(arguments('/patient', $key{$name}, "late: $name"));
+            return ($r->{status} // 0) == 424;
+        }, 30);
+        is_problem($r, 424, 'outcome_unknown', 'when the lease is over');
+    }
+
+    $upstream->release('late');
+    ok $upstream->wait_over(submit => $before + 2), 'upstream has answered';
+    kill CONT => $still;
+
+    my $location = is_accepted($accepted->response(20), 'who asked first');
+    is $refused->response(20)->{status}, 503, 'who was refused';
+
+    is_replay(submit('/patient', $key{accepted}, 'late: accepted'), $location, 'who asks again');
+    is_accepted(submit('/patient', $key{refused}, 'late: refused'), 'who was refused');
+    is scalar $upstream->submits('late: accepted'), 1, 'one is paid once';
+    is scalar $upstream->submits('late: refused'), 2, 'the other is sent again';
+};
+
+
 subtest 'a client that hangs up leaves an operation behind' => sub {
     for my $reset (0, 1) {
         for my $cut (undef, -1, -7) {
@@ -418,22 +463,31 @@ subtest 'the death of the sender' => sub {
     my $sent = $t->start(arguments('/brief', 'sent', 'sent'));
     wait_until(sub { scalar $upstream->submits('sent') });
 
-    # surely not sent: it stands in the quota's line behind two others
-    push @waits, map { $t->start(arguments('/paced', $_, $_ // 'ahead')) }
-        undef, undef, 'unsent';
-    wait_until(sub {
-        $upstream->submits('ahead') == 2 || 1 == grep({ $_->is_over } @waits[ 1, 2 ])
-            && $t->metrics->sum('waiters', provider => 'paced') == 2;
-    });
+    # Surely not sent: it stands in the quota's line behind two others.  Who stands still sends
+    # nothing more; where that came too late, there is another one.
+    my $unsent;
+    for my $n (1 .. 10) {
+        $unsent = "unsent-$n";
+        my @line = map { $t->start(arguments('/paced', $_, $_ // 'ahead')) } undef, undef, $unsent;
+        wait_until(sub {
+            my $over = grep { $_->is_over } @line[ 0, 1 ];
+            $upstream->submits($unsent)
+                || $over + $t->metrics->sum('waiters', provider => 'paced') == 3;
+        });
+        push @waits, @line;
+        kill STOP => $t->worker_pids;
+        last if !$upstream->submits($unsent);
+        kill CONT => $t->worker_pids;
+    }
     kill KILL => $_ for $t->worker_pids;
-    is scalar $upstream->submits('unsent'), 0, 'one was not sent yet';
+    is scalar $upstream->submits($unsent), 0, 'one was not sent yet';
 
     $sent->response;
     wait_until(sub { $t->request(GET => '/none')->{status} });
 
     my @r = $t->concurrent(
         [arguments('/brief', 'sent', 'sent')],
-        [arguments('/paced', 'unsent', 'unsent')],
+        [arguments('/paced', $unsent, $unsent)],
         [arguments('/patient', 'refused', 'pause')],
     );
 
@@ -444,8 +498,8 @@ subtest 'the death of the sender' => sub {
 
     my $location = is_accepted($r[1], 'it was not sent');
     is $r[1]->header('Idempotency-Replayed'), undef, 'taken over, no replay';
-    is scalar $upstream->submits('unsent'), 1, 'sent once';
-    is_replay(submit('/paced', 'unsent', 'unsent'), $location, 'and kept');
+    is scalar $upstream->submits($unsent), 1, 'sent once';
+    is_replay(submit('/paced', $unsent, $unsent), $location, 'and kept');
 
     is_accepted($r[2], 'it was refused');
     is scalar $upstream->submits('pause'), 2, 'sent once more';

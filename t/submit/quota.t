@@ -11,6 +11,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use CompletionAsync::Client;
 use CompletionAsync::Test qw(wait_until);
+use CompletionAsync::Upstream;
 
 my $CONF = CompletionAsync::Test->location_conf(
     main     => 'worker_processes %%WORKERS%%;',
@@ -237,6 +238,34 @@ subtest 'polls' => sub {
     cmp_ok max(@others), '<=', 2, 'the others in turn';
     ok $r->json->{done}, 'it is known to be done';
     cmp_ok $more, '<=', 30, 'when few others were asked about';
+    $t->done;
+};
+
+
+# The first connections take so long that polls of the next ones come with theirs.
+subtest 'polls on slow connections' => sub {
+    my $t = CompletionAsync::Test->new(emulator => 0);
+    my ($cert, $key) = $t->certificate('upstream');
+    my $emulator = CompletionAsync::Upstream->start(delay => 60, tls_cert => $cert,
+        tls_key => $key);
+    my $url = $emulator->url;
+    $t->run_location(main => 'worker_processes 2;', provider => "tls_verify off; poll_rate 20r/s;"
+            . "poll_interval 100ms 400ms; folder b1g; api_key file:" . $t->testdir . '/api.key;'
+            . "submit_url $url/foundationModels/v1/completionAsync; operations_url $url/operations;");
+
+    my @r = $t->concurrent(([ POST => '/translate', headers => { 'Content-Type' => 'text/plain' },
+        body => 'text' ]) x 80);
+    is scalar(grep { $_->{status} == 202 } @r), 80, 'operations';
+
+    $emulator->fault(poll => 'every', connection_close => 1);
+    $emulator->fault(connect => '1-20', delay => 1.5);
+    $emulator->fault(connect => '21-', delay => 0.5);
+    my $before = $emulator->polls;
+    $emulator->disconnect;
+    ok $emulator->wait_for(poll => $before + 80, 60), 'they are asked for';
+
+    my @times = map { $_->{time} } $emulator->polls;
+    cmp_ok densest(0.9, splice @times, $before), '<=', 20, 'no more of them come at once';
     $t->done;
 };
 

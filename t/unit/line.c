@@ -465,8 +465,8 @@ test_length(void)
 {
     uint64_t                  lease;
     ngx_uint_t                i;
-    ngx_queue_t              *line, first, last;
     ngx_slab_stat_t           stats[9];
+    ngx_rbtree_node_t        *first, *right;
     ngx_completion_census_t   census;
 
     make(1, 1000, 300);
@@ -478,21 +478,18 @@ test_length(void)
         enters(&lease, 0, 0);
     }
 
-    line = &zone->sh->lines[NGX_COMPLETION_TURN_WAITS];
-    first = *ngx_queue_head(line);
-    last = *ngx_queue_last(line);
+    first = zone->sh->lines[NGX_COMPLETION_TURN_WAITS].root;
+    right = first->right;
 
     /* who went there would not come back */
 
-    ngx_queue_head(line)->next = NULL;
-    ngx_queue_last(line)->prev = NULL;
+    first->right = NULL;
 
     is_int(enters(&lease, 0, 0), NGX_BUSY, "a full line is not walked");
     ngx_completion_zone_census(zone, &census);
     is_int(census.queue, 300, "nor to be counted");
 
-    *ngx_queue_head(line) = first;
-    *ngx_queue_last(line) = last;
+    first->right = right;
 
     ends(lease + 1);
     is_int(waiting(), 300, "of an unknown one nothing goes");

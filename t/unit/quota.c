@@ -158,19 +158,19 @@ test_limits(void)
     memset(&quota, 0, sizeof(quota));
 
     is_int(next(7), 7, "no limit: now");
-    is_int(ngx_completion_quota_even(&quota, 7), 7, "no limit, even: now");
+    is_int(ngx_completion_quota_even(&quota, 7, 0), 7, "no limit, even: now");
     ok(ngx_completion_quota_free(&quota, 7) > NGX_COMPLETION_QUOTA_MAX,
        "as many as you like");
 
     set(8, 1000);
 
     for (i = 0; i < 2; i++) {
-        is_int(ngx_completion_quota_even(&quota, 100), 100,
+        is_int(ngx_completion_quota_even(&quota, 100, 0), 100,
                "a quarter of the rate at once");
         ngx_completion_quota_take(&quota, 100);
     }
 
-    ok(ngx_completion_quota_even(&quota, 100) >= 350,
+    ok(ngx_completion_quota_even(&quota, 100, 0) >= 350,
        "a third one leaves room");
     is_int(next(100), 100, "which another may take");
     is_int(ngx_completion_quota_free(&quota, 100), 6, "one of six");

@@ -18,7 +18,7 @@ my $unit = CompletionAsync::Unit->new(kind => 'unit')
 diag('no sanitizers') if $unit->plain;
 
 for my $name (CompletionAsync::Unit::tests()) {
-    is($unit->program($name, "t/unit/$name.c"), '', "$name compiles") or next;
+    is($unit->program($name, glob "t/unit/{$name.c,$name/*.c}"), '', "$name compiles") or next;
 
     open my $pipe, '-|', $unit->path($name) . ' 2>&1' or die "$name: $!";
     my ($seen, $plan) = (0);

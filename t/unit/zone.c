@@ -1426,6 +1426,133 @@ test_turns(void)
 }
 
 
+static size_t  freed, freed_most;
+
+
+static void
+frees(u_char *data, size_t size)
+{
+    freed++;
+    freed_most = ngx_max(freed_most, freed);
+}
+
+
+static void
+frees_no_more(void)
+{
+    freed = 0;
+}
+
+
+/* what goes of a long document goes bit by bit, and is room meanwhile */
+
+static void
+test_waste(void)
+{
+    size_t                used;
+    ngx_uint_t            i, gone;
+    ngx_str_t             document, large = ngx_string("large");
+    ngx_msec_t            wait;
+    ngx_pool_t           *pool = ngx_create_pool(1024, &shim_log);
+    ngx_completion_due_t  due;
+
+    document.len = 2 * NGX_COMPLETION_COPY_MAX + 1000;
+    document.data = ngx_pcalloc(pool, document.len);
+
+    make(1 << 18, 50);
+    zone->sh->capacity = 1 << 18;
+    accepted(1, "large");
+    used = shim_slab_used;
+    update("large", 1, FINAL, &document);
+
+    shim_on_free = frees;
+    shim_on_unlock = frees_no_more;
+    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "deleted");
+    ok(freed_most <= NGX_COMPLETION_CHUNKS_MAX,
+       "no more of it is freed under one lock than is copied");
+    ok(shim_slab_used > used, "the rest still stands there");
+
+    for (i = 0; i < 2; i++) {
+        ngx_completion_zone_take(zone, &due, &wait);
+    }
+
+    is_int(shim_slab_used, used, "and goes with the next looks");
+
+    accepted(2, "second");
+    update("second", 2, FINAL, &document);
+    large = str("second");
+    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "another");
+    accepted(3, "third");
+    gone = evicted(NGX_COMPLETION_METRICS_FINISHED)
+           + evicted(NGX_COMPLETION_METRICS_PENDING);
+    update("third", 3, FINAL, &document);
+    is_int(evicted(NGX_COMPLETION_METRICS_FINISHED)
+           + evicted(NGX_COMPLETION_METRICS_PENDING), gone,
+           "what is to be freed is taken before anything goes");
+    shim_on_free = NULL;
+    shim_on_unlock = NULL;
+    ngx_destroy_pool(pool);
+}
+
+
+/* a poll takes its start at its fence, however long it was on its way */
+
+static void
+test_asked_for(void)
+{
+    int                   i;
+    char                  text[16];
+    uint64_t              retries;
+    ngx_msec_t            wait;
+    ngx_completion_due_t  due[4];
+
+    make(65536, 2);
+
+    for (i = 0; i < 4; i++) {
+        sprintf(text, "op%d", i);
+        accepted(i + 1, text);
+        update(text, i + 1, PENDING, NULL);
+        ngx_current_msec++;
+    }
+
+    ngx_current_msec += zone->poll_max;
+    ngx_completion_zone_want(zone, &(ngx_str_t) { 3, (u_char *) "op2" }, 60000);
+    ngx_completion_zone_want(zone, &(ngx_str_t) { 3, (u_char *) "op3" }, 60000);
+
+    is_int(ngx_completion_zone_take(zone, &due[0], &wait), NGX_OK, "a poll");
+    is_int(ngx_completion_zone_take(zone, &due[1], &wait), NGX_OK, "another");
+    is_int(ngx_completion_zone_take(zone, &due[2], &wait), NGX_AGAIN,
+           "they count before they are sent");
+    is_int(wait, NGX_COMPLETION_TURN_CALL, "for as long as they are called");
+    ngx_current_msec += wait;
+    is_int(ngx_completion_zone_take(zone, &due[2], &wait), NGX_OK,
+           "who takes too long is passed by");
+    is_int(zone->sh->ncalled, 1, "one is called");
+
+    is_int(ngx_completion_zone_ask(zone, &due[2].id, due[2].lease), NGX_OK,
+           "the first at the fence takes a start");
+    is_int(zone->sh->ncalled, 0, "none is called");
+    is_int(ngx_completion_zone_ask(zone, &due[0].id, due[0].lease), NGX_OK,
+           "so does who was passed by");
+    is_int(ngx_completion_zone_ask(zone, &due[1].id, due[1].lease), NGX_AGAIN,
+           "and then there is none");
+    ngx_completion_zone_yield(zone, &due[1].id, due[1].lease);
+    is_int(ngx_completion_zone_take(zone, &due[3], &wait), NGX_AGAIN,
+           "for nobody");
+
+    ngx_current_msec += 1000 + NGX_COMPLETION_QUOTA_SLACK;
+    is_int(ngx_completion_zone_ask(zone, &due[1].id, due[1].lease), NGX_AGAIN,
+           "whose lease has gone back asks no more");
+
+    retries = zone->metrics->retries[NGX_COMPLETION_KIND_POLL];
+    update("op0", due[0].lease, FAILED, NULL);
+    ngx_current_msec += zone->poll_max;
+    is_int(ngx_completion_zone_take(zone, &due[0], &wait), NGX_OK, "the next");
+    is_int(zone->metrics->retries[NGX_COMPLETION_KIND_POLL], retries,
+           "which is no repeat before it is sent");
+}
+
+
 static void
 test_woken(void)
 {
@@ -1758,6 +1885,42 @@ test_adopted(void)
 }
 
 
+/* its mark outlives its id, whatever the wall clock has said meanwhile */
+
+static void
+test_deleted(void)
+{
+    ngx_msec_t             wait;
+    ngx_completion_id_t    id = { str("d7q1"), 0, 0 };
+    ngx_completion_id_t    other = { str("other"), 0, 0 };
+    ngx_completion_due_t   due;
+    ngx_completion_view_t  view;
+
+    make(65536, 50);
+    id.submitted = ngx_time();
+
+    shim_time(ngx_time() + DAY);
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 30000);
+    ngx_completion_zone_take(zone, &due, &wait);
+    update("d7q1", due.lease, PENDING, NULL);
+    shim_time(ngx_time() - DAY);
+
+    is_int(ngx_completion_zone_delete(zone, &id.upstream), NGX_OK,
+           "an operation is deleted");
+
+    ngx_current_msec += zone->lifetime * 1000;
+    ngx_completion_zone_adopt(zone, &other);
+    ok(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view) == NGX_OK
+       && view.deleted, "for as long as its id is good");
+
+    ngx_current_msec += NGX_COMPLETION_ID_SKEW * 1000 + 1;
+    ngx_completion_zone_adopt(zone, &other);
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
+           NGX_DECLINED, "and no longer");
+}
+
+
 int
 main(void)
 {
@@ -1775,6 +1938,7 @@ main(void)
     test_refused();
     test_late();
     test_adopted();
+    test_deleted();
     test_full();
     test_followers();
     test_asked();
@@ -1786,6 +1950,8 @@ main(void)
     test_unanswered();
     test_deadline();
     test_turns();
+    test_waste();
+    test_asked_for();
     test_woken();
     test_died();
     test_census();

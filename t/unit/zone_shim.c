@@ -20,6 +20,7 @@ size_t                 shim_slab_limit;
 ngx_uint_t             shim_locked;
 void                 (*shim_on_free)(u_char *data, size_t size);
 void                 (*shim_on_unlock)(void);
+void                 (*shim_on_time)(void);
 void                  *shim_zone_data;
 u_char                 shim_memory[1 << 18]
                            __attribute__((aligned(4096)));
@@ -325,4 +326,7 @@ ngx_rbtree_next(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
 void
 ngx_time_update(void)
 {
+    if (shim_on_time) {
+        shim_on_time();
+    }
 }

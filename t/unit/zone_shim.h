@@ -23,6 +23,9 @@ extern ngx_uint_t       shim_locked;
 extern void           (*shim_on_free)(u_char *data, size_t size);
 extern void           (*shim_on_unlock)(void);
 
+/* called where a worker looks at the clock once more */
+extern void           (*shim_on_time)(void);
+
 /* what a zone that is added has been given before, by another directive */
 extern void            *shim_zone_data;
 

@@ -85,7 +85,7 @@ sub start ($class, %setting) {
     $self->{pid} = $pid;
 
     while (!$self->{port}) {
-        die "the emulator does not start\n" if !IO::Select->new($read)->can_read(20);
+        die "the emulator does not start\n" if !IO::Select->new($read)->can_read(60);
         # Line by line, and no further: what select() says is not about a buffer.
         my $line = '';
         while ($line !~ /\n/) {
