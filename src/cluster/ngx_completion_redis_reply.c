@@ -140,10 +140,12 @@ ngx_completion_redis_reader_create(ngx_log_t *log)
 {
     ngx_completion_redis_reader_t  *reader;
 
-    reader = ngx_calloc(sizeof(ngx_completion_redis_reader_t), log);
+    reader = ngx_alloc(sizeof(ngx_completion_redis_reader_t), log);
     if (reader == NULL) {
         return NULL;
     }
+
+    ngx_memzero(reader, sizeof(ngx_completion_redis_reader_t));
 
     reader->log = log;
     reader->pool = ngx_create_pool(1024, log);

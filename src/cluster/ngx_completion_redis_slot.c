@@ -93,6 +93,8 @@ ngx_completion_redis_eval(ngx_completion_redis_t *redis,
     /* a command is spelled as a reply is */
 
     rc = NGX_ERROR;
+    ngx_str_null(&command);
+
     reader = ngx_completion_redis_reader_create(redis->log);
 
     if (reader
