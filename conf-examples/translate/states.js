@@ -6,7 +6,7 @@
 //   unreachable   the server or the service is away, and is asked again by itself
 //   offline       this browser has no network
 //   pending       accepted, and paid for
-//   streaming     the same, with a part of the translation
+//   streaming     the same, with a part of the translation, which stays while it waits
 //   cancelling    not told to the server yet
 //   done, truncated, cancelled, expired
 //   refused       nothing was accepted
@@ -57,7 +57,7 @@ export function model(entry, wait, progress) {
     const name = state(entry, wait, progress);
     const { status = `state_${name}`, bar = false, copy = false, cancel = false, retry }
         = SHOWN[name];
-    const partial = name === "streaming";
+    const partial = entry !== undefined && is_open(entry) && progress?.text !== undefined;
     const parts = progress?.parts > 1 && entry.state === "pending" && bar;
 
     return {
@@ -69,7 +69,7 @@ export function model(entry, wait, progress) {
         partial,
         language: entry?.to,
         bar,
-        share: parts ? progress.done / progress.parts : undefined,
+        share: parts && progress.done > 0 ? progress.done / progress.parts : undefined,
         copy,
         cancel,
         retry: retry && text(retry),

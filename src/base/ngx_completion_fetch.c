@@ -116,7 +116,6 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     cln->data = job;
 
     job->fd = (ngx_socket_t) -1;
-    job->last_header = &job->headers;
 
     job->fetch.pool = pool;
     job->fetch.log = copy;

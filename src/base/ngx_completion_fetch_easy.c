@@ -12,6 +12,9 @@
 #define NGX_COMPLETION_FETCH_SPARE          64
 #define NGX_COMPLETION_FETCH_LONG_BODY      65536
 
+/* those of most requests */
+#define NGX_COMPLETION_FETCH_LINES_SIZE     256
+
 /* two addresses as libcurl writes them, and two ports */
 #define NGX_COMPLETION_FETCH_ENDS                                             \
     (2 * (NGX_INET6_ADDRSTRLEN + sizeof(" 65535 ")))
@@ -47,6 +50,8 @@ static void ngx_completion_fetch_line_release(void *data);
 static CURL *ngx_completion_fetch_easy_get(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_init(void);
+static struct curl_slist *ngx_completion_fetch_easy_headers(
+    ngx_completion_fetch_job_t *job);
 static ngx_int_t ngx_completion_fetch_easy_url(
     ngx_completion_fetch_job_t *job);
 static ngx_int_t ngx_completion_fetch_easy_address(
@@ -54,14 +59,12 @@ static ngx_int_t ngx_completion_fetch_easy_address(
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
     CURLcode code);
 static ngx_uint_t ngx_completion_fetch_one_line(ngx_str_t *value);
-static ngx_int_t ngx_completion_fetch_append(ngx_completion_fetch_job_t *job,
-    u_char *line);
+static u_char *ngx_completion_fetch_room(ngx_completion_fetch_job_t *job,
+    size_t len, ngx_uint_t first);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
 static curl_socket_t ngx_completion_fetch_open(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
-static size_t ngx_completion_fetch_read(char *p, size_t size, size_t n,
-    void *data);
 static curl_socket_t ngx_completion_fetch_open_nowhere(void *data,
     curlsocktype purpose, struct curl_sockaddr *addr);
 
@@ -102,26 +105,102 @@ static const struct {
 };
 
 
+/*
+ * Behind the lines of a request: before a long body libcurl would ask whether
+ * it may come, and what it is told to decode it would print twice.
+ */
+
+static struct curl_slist  ngx_completion_fetch_headers[] = {
+    { (char *) "Expect:", &ngx_completion_fetch_headers[1] },
+    { (char *) "Accept-Encoding: identity", NULL }
+};
+
+
 ngx_int_t
 ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     ngx_str_t *value)
 {
-    u_char  *line;
+    size_t   len;
+    u_char  *p;
 
     if (!ngx_completion_fetch_one_line(value)) {
         return NGX_ERROR;
     }
 
-    line = ngx_pnalloc(f->pool, ngx_strlen(name) + sizeof(": ") + value->len);
-    if (line == NULL) {
+    len = ngx_strlen(name);
+
+    p = ngx_completion_fetch_room((ngx_completion_fetch_job_t *) f,
+                                  len + sizeof(": ") - 1 + value->len,
+                                  ngx_strcasecmp((u_char *) name,
+                                                 (u_char *) "Content-Type")
+                                  == 0);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    /* "name:" would mean to libcurl not to send it */
+    p = ngx_cpymem(p, name, len);
 
-    (void) ngx_sprintf(line, "%s%s%V%Z", name, value->len ? ": " : ";", value);
+    *p++ = ':';
+    *p++ = ' ';
 
-    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f, line);
+    if (value->len) {
+        ngx_memcpy(p, value->data, value->len);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * For a line.  All of them are one text: libcurl goes through its list of
+ * headers some sixteen times.  What it would add unless it finds it there, the
+ * type of a body, is the first.
+ */
+
+static u_char *
+ngx_completion_fetch_room(ngx_completion_fetch_job_t *job, size_t len,
+    ngx_uint_t first)
+{
+    u_char  *p, *data;
+    size_t   used, more;
+
+    data = job->lines.data;
+    used = job->lines.len;
+    more = len + (used ? sizeof(CRLF) - 1 : 0);
+
+    if (used + more >= job->lines_size) {
+        job->lines_size = ngx_max(2 * (used + more),
+                                  NGX_COMPLETION_FETCH_LINES_SIZE);
+
+        data = ngx_pnalloc(job->fetch.pool, job->lines_size);
+        if (data == NULL) {
+            return NULL;
+        }
+
+        if (used) {
+            ngx_memcpy(data, job->lines.data, used);
+        }
+
+        job->lines.data = data;
+    }
+
+    job->lines.len += more;
+    data[job->lines.len] = '\0';
+
+    if (used == 0) {
+        return data;
+    }
+
+    p = data + used;
+
+    if (first) {
+        ngx_memmove(data + more, data, used);
+        p = data + len;
+    }
+
+    ngx_memcpy(p, CRLF, sizeof(CRLF) - 1);
+
+    return first ? data : p + sizeof(CRLF) - 1;
 }
 
 
@@ -130,7 +209,10 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     const char *scheme, ngx_str_t *credential)
 {
     ngx_pool_cleanup_t           *cln;
+    ngx_completion_fetch_job_t   *job;
     ngx_completion_fetch_line_t  *line;
+
+    job = (ngx_completion_fetch_job_t *) f;
 
     if (!ngx_completion_fetch_one_line(credential)) {
         return NGX_ERROR;
@@ -154,8 +236,9 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     f->credential.data = line->text + line->len - credential->len;
     f->credential.len = credential->len;
 
-    return ngx_completion_fetch_append((ngx_completion_fetch_job_t *) f,
-                                       line->text);
+    job->authorization.data = (char *) line->text;
+
+    return NGX_OK;
 }
 
 
@@ -266,27 +349,22 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
         return NGX_ERROR;
     }
 
-    /* before a long body libcurl would ask whether it may come */
-
-    if (f->body.len >= NGX_COMPLETION_FETCH_LONG_BODY
-        && ngx_completion_fetch_append(job, (u_char *) "Expect:") != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    rc = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->headers);
+    rc = curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+                          ngx_completion_fetch_easy_headers(job));
     rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 
     if (f->post) {
-        rc |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        /* behind the head, in one piece with it where both are short */
+
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                (curl_off_t) f->body.len);
+        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+                               f->body.len ? (char *) f->body.data : "");
 
     } else {
         rc |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     }
 
-    rc |= curl_easy_setopt(easy, CURLOPT_READDATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
     rc |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, job);
@@ -307,6 +385,29 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
     }
 
     return ngx_completion_fetch_easy_address(job, address);
+}
+
+
+static struct curl_slist *
+ngx_completion_fetch_easy_headers(ngx_completion_fetch_job_t *job)
+{
+    struct curl_slist  *list;
+
+    list = &ngx_completion_fetch_headers[job->fetch.body.len
+                                         < NGX_COMPLETION_FETCH_LONG_BODY];
+
+    if (job->authorization.data) {
+        job->authorization.next = list;
+        list = &job->authorization;
+    }
+
+    if (job->lines.len) {
+        job->headers.data = (char *) job->lines.data;
+        job->headers.next = list;
+        list = &job->headers;
+    }
+
+    return list;
 }
 
 
@@ -446,6 +547,7 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
     /* libcurl keeps these pointers into pools; the rest it has copied */
 
     (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
@@ -527,10 +629,6 @@ ngx_completion_fetch_easy_create(ngx_completion_origin_t *o)
     rc |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                            (curl_off_t) o->max_response_size);
 
-    /* no SEEKFUNCTION: a body that was read cannot be sent once more */
-
-    rc |= curl_easy_setopt(easy, CURLOPT_READFUNCTION,
-                           ngx_completion_fetch_read);
     rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION,
                            ngx_completion_fetch_answer_body);
     rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION,
@@ -673,26 +771,6 @@ ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job, CURLcode code)
 }
 
 
-static ngx_int_t
-ngx_completion_fetch_append(ngx_completion_fetch_job_t *job, u_char *line)
-{
-    struct curl_slist  *header;
-
-    header = ngx_palloc(job->fetch.pool, sizeof(struct curl_slist));
-    if (header == NULL) {
-        return NGX_ERROR;
-    }
-
-    header->data = (char *) line;
-    header->next = NULL;
-
-    *job->last_header = header;
-    job->last_header = &header->next;
-
-    return NGX_OK;
-}
-
-
 /*
  * Called by libcurl on a connection that is up, before the first byte.  Its
  * second call is libcurl's repeat on a connection that died.
@@ -751,12 +829,6 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
 
     if (job->opened == 1) {
         ngx_completion_fetch_socket_keep(job->fd, &ends);
-    }
-
-    /* the head and a body that is read by a callback are two writes */
-
-    if (f->body.len) {
-        ngx_completion_fetch_socket_gather(job->fd);
     }
 
     return CURL_PREREQFUNC_OK;
@@ -820,22 +892,4 @@ ngx_completion_fetch_open_nowhere(void *data, curlsocktype purpose,
     struct curl_sockaddr *addr)
 {
     return CURL_SOCKET_BAD;
-}
-
-
-static size_t
-ngx_completion_fetch_read(char *p, size_t size, size_t n, void *data)
-{
-    ngx_completion_fetch_job_t  *job = data;
-
-    ngx_str_t  *body;
-
-    body = &job->fetch.body;
-
-    n = ngx_min(size * n, body->len - job->sent);
-
-    ngx_memcpy(p, body->data + job->sent, n);
-    job->sent += n;
-
-    return n;
 }

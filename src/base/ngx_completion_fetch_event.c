@@ -391,8 +391,6 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
 
-    ngx_completion_fetch_socket_gather((ngx_socket_t) -1);
-
     ngx_completion_fetch_drain();
 
     if (rc != CURLM_OK) {

@@ -49,10 +49,11 @@ typedef struct {
     ngx_uint_t                      turn;
 
     CURL                           *easy;
-    struct curl_slist              *headers;    /* in the pool */
-    struct curl_slist             **last_header;
+    ngx_str_t                       lines;      /* of the request's head */
+    size_t                          lines_size;
+    struct curl_slist               headers;    /* all of these */
+    struct curl_slist               authorization;
     struct curl_slist               resolve;
-    size_t                          sent;       /* of the body */
     ngx_uint_t                      attempts;
     ngx_socket_t                    fd;         /* -1: not known */
     ngx_uint_t                      opened;     /* connections of its own */
@@ -186,12 +187,6 @@ void ngx_completion_fetch_socket_release(ngx_connection_t *c,
 /* Neither posted nor asked for any more: NGX_OK, or NGX_ERROR. */
 ngx_int_t ngx_completion_fetch_socket_off(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t flags);
-
-/*
- * From libcurl's callbacks: what is written to this socket until libcurl
- * returns goes out together; -1: nothing.
- */
-void ngx_completion_fetch_socket_gather(ngx_socket_t s);
 
 ngx_uint_t ngx_completion_fetch_socket_nidle(void);
 ngx_uint_t ngx_completion_fetch_socket_nended(void);

@@ -39,9 +39,6 @@ static ngx_rbtree_node_t                ngx_completion_fetch_sentinel;
 static ngx_uint_t                       ngx_completion_fetch_nidle;
 static ngx_uint_t                       ngx_completion_fetch_nended;
 
-/* whose writes are being gathered */
-static ngx_socket_t  ngx_completion_fetch_gathered = (ngx_socket_t) -1;
-
 
 void
 ngx_completion_fetch_socket_keep(ngx_socket_t s, ngx_str_t *ends)
@@ -234,23 +231,6 @@ ngx_completion_fetch_socket_off(ngx_event_t *ev, ngx_int_t event,
     }
 
     return ev->active ? ngx_del_event(ev, event, flags) : NGX_OK;
-}
-
-
-/* A push to a descriptor that was closed meanwhile does no harm. */
-
-void
-ngx_completion_fetch_socket_gather(ngx_socket_t s)
-{
-    if (ngx_completion_fetch_gathered != (ngx_socket_t) -1) {
-        (void) ngx_tcp_push(ngx_completion_fetch_gathered);
-    }
-
-    ngx_completion_fetch_gathered = s;
-
-    if (s != (ngx_socket_t) -1) {
-        (void) ngx_tcp_nopush(s);
-    }
 }
 
 

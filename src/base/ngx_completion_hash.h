@@ -1,7 +1,7 @@
 
 /*
- * SHA-256 and HMAC-SHA-256 by OpenSSL, whose one-shot functions look their
- * algorithm up by name on every call: here that is done once a process.
+ * SHA-256 and HMAC-SHA-256 by OpenSSL's own functions of that name, which
+ * neither look an algorithm up nor allocate, as EVP does on every call.
  * To be called in workers; no memory of the caller is kept.
  */
 
@@ -18,7 +18,7 @@
 
 
 /*
- * NGX_OK, or NGX_ERROR: OpenSSL has no memory.  An HMAC's key is known by its
+ * NGX_OK, or NGX_ERROR: OpenSSL fails.  An HMAC's key is known by its
  * address: it must not change before the cycle does.
  */
 ngx_int_t ngx_completion_sha256(u_char *data, size_t len, u_char *md);

@@ -39,6 +39,7 @@ typedef struct {
 
 
 static const char *ngx_completion_json_scan(ngx_str_t *text, size_t *longest);
+static ngx_uint_t ngx_completion_json_odd(u_char *p, u_char *last);
 static const char *ngx_completion_json_scan_escape(u_char **pos,
     u_char *last);
 
@@ -145,9 +146,12 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
         yajl_free(handle);
     }
 
-    /* strings were unescaped here, secrets among them */
+    /* strings with escapes were unescaped here, secrets among them */
 
-    ngx_explicit_memzero(memory.start, memory.pos - memory.start);
+    if (longest) {
+        ngx_explicit_memzero(memory.start, memory.pos - memory.start);
+    }
+
     ngx_free(memory.start);
 
     if (status == yajl_status_ok) {
@@ -207,6 +211,12 @@ ngx_completion_json_scan(ngx_str_t *text, size_t *longest)
     escaped = 0;
     string = NULL;
 
+    /* where nothing is escaped, the number of quotes tells it all */
+
+    if (memchr(p, '\\', last - p) == NULL) {
+        return ngx_completion_json_odd(p, last) ? "not valid JSON" : NULL;
+    }
+
     while (p < last) {
 
         switch (*p++) {
@@ -240,6 +250,41 @@ ngx_completion_json_scan(ngx_str_t *text, size_t *longest)
     }
 
     return string ? "not valid JSON" : NULL;
+}
+
+
+/* Whether it has an odd number of quotes, which are counted by the word. */
+
+static ngx_uint_t
+ngx_completion_json_odd(u_char *p, u_char *last)
+{
+    uint64_t    word, rest, odd;
+    ngx_uint_t  n;
+
+    odd = 0;
+    n = 0;
+
+    for ( /* void */ ; last - p >= (ssize_t) sizeof(uint64_t);
+         p += sizeof(uint64_t))
+    {
+        ngx_memcpy(&word, p, sizeof(uint64_t));
+
+        /* a byte's highest bit stays unset where the byte is a quote */
+
+        word ^= 0x2222222222222222ULL;
+        rest = (word & 0x7f7f7f7f7f7f7f7fULL) + 0x7f7f7f7f7f7f7f7fULL;
+        odd ^= ~(rest | word) & 0x8080808080808080ULL;
+    }
+
+    while (p < last) {
+        n += (*p++ == '"');
+    }
+
+    for ( /* void */ ; odd; odd &= odd - 1) {
+        n++;
+    }
+
+    return n & 1;
 }
 
 

@@ -31,6 +31,7 @@ static void ngx_completion_json_writer_open(ngx_completion_json_writer_t *w,
     u_char start, u_char end);
 static void ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     ngx_uint_t key, ngx_str_t *value);
+static size_t ngx_completion_json_writer_plain(ngx_str_t *value);
 
 
 ngx_completion_json_writer_t *
@@ -342,10 +343,13 @@ static void
 ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     ngx_uint_t key, ngx_str_t *value)
 {
-    u_char  *p;
-    size_t   escapes;
+    u_char  *p, *rest;
+    size_t   plain, left, escapes;
 
-    escapes = ngx_escape_json(NULL, value->data, value->len);
+    plain = ngx_completion_json_writer_plain(value);
+    left = value->len - plain;
+    rest = value->data + plain;
+    escapes = left ? ngx_escape_json(NULL, rest, left) : 0;
 
     if (!ngx_completion_json_writer_next(w, key, value->len + escapes
                                                  + sizeof("\"\":") - 1))
@@ -357,11 +361,13 @@ ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
 
     *p++ = '"';
 
-    if (escapes) {
-        p = (u_char *) ngx_escape_json(p, value->data, value->len);
+    if (plain) {
+        p = ngx_cpymem(p, value->data, plain);
+    }
 
-    } else if (value->len) {
-        p = ngx_cpymem(p, value->data, value->len);
+    if (left) {
+        p = escapes ? (u_char *) ngx_escape_json(p, rest, left)
+                    : ngx_cpymem(p, rest, left);
     }
 
     *p++ = '"';
@@ -371,4 +377,33 @@ ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     }
 
     w->len = p - w->data;
+}
+
+
+/* How much of it, in whole words, nothing is to be escaped in. */
+
+static size_t
+ngx_completion_json_writer_plain(ngx_str_t *value)
+{
+    size_t    n;
+    uint64_t  word, quote, slash;
+
+    for (n = 0; value->len - n >= sizeof(uint64_t); n += sizeof(uint64_t)) {
+        ngx_memcpy(&word, value->data + n, sizeof(uint64_t));
+
+        quote = word ^ 0x2222222222222222ULL;
+        slash = word ^ 0x5c5c5c5c5c5c5c5cULL;
+
+        /* a byte that is less than another one borrows from its highest bit */
+
+        if ((((word - 0x2020202020202020ULL) & ~word)
+             | ((quote - 0x0101010101010101ULL) & ~quote)
+             | ((slash - 0x0101010101010101ULL) & ~slash))
+            & 0x8080808080808080ULL)
+        {
+            break;
+        }
+    }
+
+    return n;
 }

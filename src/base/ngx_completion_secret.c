@@ -50,6 +50,7 @@ ngx_completion_secret_create(size_t size, ngx_log_t *log)
     }
 
     secret->mapped = mapped;
+    secret->used = sizeof(ngx_completion_secret_t) + size;
     secret->value.data = (u_char *) (secret + 1);
     secret->value.len = size;
 
@@ -68,7 +69,7 @@ ngx_completion_secret_destroy(ngx_completion_secret_t *secret)
 
     mapped = secret->mapped;
 
-    OPENSSL_cleanse(secret, mapped);
+    OPENSSL_cleanse(secret, secret->used);
 
     if (mapped == ngx_pagesize
         && ngx_completion_secret_nspares < NGX_COMPLETION_SECRET_SPARES)

@@ -27,6 +27,7 @@ struct ngx_completion_secret_s {
     /* private */
 
     size_t                    mapped;
+    size_t                    used;       /* of it, at most */
     ngx_completion_secret_t  *spare;      /* the next one */
 };
 

@@ -17,6 +17,12 @@
     (ngx_completion_cleaning_digit(c)                                         \
      || ngx_completion_cleaning_letter(ngx_tolower(c)))
 
+/* the same for both cases of a letter, and for a few that are none */
+#define ngx_completion_cleaning_folded(c)  ((c) | 0x20)
+
+#define ngx_completion_cleaning_secret(c, i)                                  \
+    ((i) ? &(c)->masks->credential : &(c)->masks->tenant)
+
 
 typedef struct {
     ngx_completion_masks_t  *masks;
@@ -30,6 +36,7 @@ typedef struct {
 } ngx_completion_cleaning_t;
 
 
+static ngx_uint_t ngx_completion_cleaning_find(ngx_completion_cleaning_t *c);
 static void ngx_completion_cleaning_step(ngx_completion_cleaning_t *c);
 static ngx_uint_t ngx_completion_cleaning_strict(
     ngx_completion_cleaning_t *c);
@@ -116,11 +123,7 @@ ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     c.p = text->data;
     c.last = text->data + text->len;
 
-    while (c.p < c.last && ngx_completion_cleaning_masked(&c) == 0) {
-        c.p++;
-    }
-
-    if (c.p == c.last) {
+    if (!ngx_completion_cleaning_find(&c)) {
         return NGX_OK;
     }
 
@@ -139,6 +142,49 @@ ngx_completion_mask(ngx_completion_masks_t *masks, ngx_pool_t *pool,
     text->len = c.out - c.start;
 
     return NGX_OK;
+}
+
+
+/* Goes to the first secret, if there is one: few texts are to be copied. */
+
+static ngx_uint_t
+ngx_completion_cleaning_find(ngx_completion_cleaning_t *c)
+{
+    u_char      first[2];
+    size_t      least;
+    ngx_str_t  *secret;
+    ngx_uint_t  i;
+
+    least = (size_t) -1;
+
+    for (i = 0; i < 2; i++) {
+        secret = ngx_completion_cleaning_secret(c, i);
+
+        /* with no secret of this kind, there is none but the other's */
+
+        if (secret->len == 0) {
+            secret = ngx_completion_cleaning_secret(c, !i);
+        }
+
+        if (secret->len == 0) {
+            return 0;
+        }
+
+        first[i] = ngx_completion_cleaning_folded(*secret->data);
+        least = ngx_min(least, secret->len);
+    }
+
+    for ( /* void */ ; (size_t) (c->last - c->p) >= least; c->p++) {
+
+        if ((ngx_completion_cleaning_folded(*c->p) == first[0]
+             || ngx_completion_cleaning_folded(*c->p) == first[1])
+            && ngx_completion_cleaning_masked(c))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -221,7 +267,7 @@ ngx_completion_cleaning_masked(ngx_completion_cleaning_t *c)
     ngx_uint_t   i;
 
     for (i = 0; i < 2; i++) {
-        secret = i ? &c->masks->credential : &c->masks->tenant;
+        secret = ngx_completion_cleaning_secret(c, i);
 
         if (!ngx_completion_cleaning_starts(c, secret)) {
             continue;

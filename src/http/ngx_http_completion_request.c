@@ -8,8 +8,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include <openssl/rand.h>
+
 #include "ngx_http_completion_request.h"
 
+
+/* bytes of a request's id, and of those that are fetched at once */
+#define NGX_HTTP_COMPLETION_RANDOM_ID  16
+#define NGX_HTTP_COMPLETION_RANDOM     1024
 
 #define ngx_http_completion_is_held(state)                                    \
     ((state) != NGX_HTTP_COMPLETION_ARRIVED                                   \
@@ -19,6 +25,8 @@
 static void ngx_http_completion_become(ngx_http_completion_ctx_t *ctx,
     ngx_http_completion_state_e state);
 static void ngx_http_completion_cleanup(void *data);
+static ngx_int_t ngx_http_completion_request_id_set(ngx_http_request_t *r,
+    ngx_http_variable_value_t *vv);
 
 
 ngx_http_completion_ctx_t *
@@ -211,6 +219,14 @@ ngx_http_completion_request_id(ngx_http_request_t *r, ngx_str_t *id)
 
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_completion_async_module);
 
+    vv = &r->variables[cmcf->request_id];
+
+    if (!vv->valid && !vv->not_found
+        && ngx_http_completion_request_id_set(r, vv) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     vv = ngx_http_get_indexed_variable(r, cmcf->request_id);
 
     if (vv == NULL || vv->not_found) {
@@ -219,6 +235,51 @@ ngx_http_completion_request_id(ngx_http_request_t *r, ngx_str_t *id)
 
     id->data = vv->data;
     id->len = vv->len;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The variable as nginx would make it, of random bytes that are fetched for
+ * many requests at once: a call of OpenSSL's for each is dearer than all else
+ * that a submit asks of it.
+ */
+
+static ngx_int_t
+ngx_http_completion_request_id_set(ngx_http_request_t *r,
+    ngx_http_variable_value_t *vv)
+{
+    u_char  *id;
+
+    static size_t  left;
+    static u_char  random[NGX_HTTP_COMPLETION_RANDOM];
+
+    if (left == 0) {
+
+        if (RAND_bytes(random, sizeof(random)) != 1) {
+
+            /* nginx has an answer to that */
+
+            return NGX_OK;
+        }
+
+        left = sizeof(random);
+    }
+
+    id = ngx_pnalloc(r->pool, 2 * NGX_HTTP_COMPLETION_RANDOM_ID);
+    if (id == NULL) {
+        return NGX_ERROR;
+    }
+
+    left -= NGX_HTTP_COMPLETION_RANDOM_ID;
+    ngx_hex_dump(id, random + left, NGX_HTTP_COMPLETION_RANDOM_ID);
+
+    vv->len = 2 * NGX_HTTP_COMPLETION_RANDOM_ID;
+    vv->data = id;
+    vv->valid = 1;
+    vv->no_cacheable = 0;
+    vv->not_found = 0;
 
     return NGX_OK;
 }

@@ -75,7 +75,7 @@ ngx_int_t ngx_completion_id_sign(ngx_pool_t *pool, ngx_array_t *keys,
 /*
  * lifetime: how long upstream keeps a result, seconds.  NGX_OK with *id, whose
  * string points into the capability; NGX_DECLINED: malformed, forged, foreign
- * or expired; NGX_ERROR: OpenSSL has no memory.
+ * or expired; NGX_ERROR: OpenSSL fails.
  */
 ngx_int_t ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
     ngx_str_t *owner, time_t lifetime, ngx_str_t *capability,
@@ -84,7 +84,7 @@ ngx_int_t ngx_completion_id_verify(ngx_array_t *keys, ngx_str_t *provider,
 /*
  * A digest of what clients choose, by which the zone finds it: nobody without
  * the last key can tell where that is, nor see through it.  It is no id's tag.
- * NGX_OK with NGX_COMPLETION_SHA256 bytes, or NGX_ERROR: no memory.
+ * NGX_OK with NGX_COMPLETION_SHA256 bytes, or NGX_ERROR: OpenSSL fails.
  */
 ngx_int_t ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts,
     ngx_uint_t n, u_char *md);

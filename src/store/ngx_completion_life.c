@@ -656,6 +656,13 @@ ngx_completion_zone_delete(ngx_completion_zone_t *zone, ngx_str_t *id)
         goto done;
     }
 
+    if (record->state >= NGX_COMPLETION_RECORD_PENDING) {
+
+        /* how old it is may have been told by a wall clock that was wrong */
+
+        record->created = ngx_current_msec;
+    }
+
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
         record->flags |= NGX_COMPLETION_RECORD_DELETED;
         (void) ngx_completion_record_decide(zone, record,

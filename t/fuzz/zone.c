@@ -324,7 +324,6 @@ poll_step(u_char what, u_char with)
             n = number_of(&due->id);
             HOLDS(seen[n].present && seen[n].lease != due->lease);
             seen[n].lease = due->lease;
-            start(&polls, POLLS, ngx_current_msec);
 
         } else {
             due->id.len = 0;
@@ -334,7 +333,16 @@ poll_step(u_char what, u_char with)
         break;
 
     case 1:
-        store(&dues[(with >> 6) % SLOTS], with);
+        due = &dues[(with >> 6) % SLOTS];
+
+        if (due->id.len
+            && ngx_completion_zone_ask(zone, &due->id, due->lease) == NGX_OK)
+        {
+            HOLDS(seen[number_of(&due->id)].lease == due->lease);
+            start(&polls, POLLS, ngx_current_msec);
+        }
+
+        store(due, with);
         break;
 
     case 2:
@@ -401,6 +409,16 @@ look_at_lines(void)
         HOLDS(n == zone->sh->nlines[i]);
         HOLDS(n <= zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT]);
     }
+
+    line = &zone->sh->trees[NGX_COMPLETION_TREE_CALLED];
+    node = (line->root == line->sentinel)
+               ? NULL : ngx_rbtree_min(line->root, line->sentinel);
+
+    for (n = 0; node; node = ngx_rbtree_next(line, node)) {
+        n++;
+    }
+
+    HOLDS(n == zone->sh->ncalled);
 }
 
 

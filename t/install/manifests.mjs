@@ -26,10 +26,15 @@ function attempt(what, check) {
     }
 }
 
+// Kinds that are not Kubernetes' own.
+const packages = {
+    'monitoring.coreos.com': '@kubernetes-models/prometheus-operator',
+    'gateway.networking.k8s.io': '@kubernetes-models/gateway-api',
+};
+
 async function modelOf({ apiVersion, kind }) {
-    const group = apiVersion.startsWith('monitoring.coreos.com/')
-        ? '@kubernetes-models/prometheus-operator' : 'kubernetes-models';
-    return (await import(`${group}/${apiVersion}/${kind}`))[kind];
+    const from = packages[apiVersion.split('/')[0]] ?? 'kubernetes-models';
+    return (await import(`${from}/${apiVersion}/${kind}`))[kind];
 }
 
 const folder = 'conf-examples/kubernetes';

@@ -294,8 +294,8 @@ subtest 'what a visit costs' => sub {
     ok $b->wait_for($painted), 'something is seen again';
     my $later = $cost->();
     ok $later > 0 && $later < 4000, "the next one $later";
-    note('painted after ' . int $b->js('performance.getEntriesByName("first-contentful-paint")[0]'
-        . '.startTime') . ' ms');
+    my $ms = $b->js('performance.getEntriesByName("first-contentful-paint")[0].startTime');
+    note("painted after $ms ms");
 };
 
 
@@ -975,6 +975,9 @@ on_page 'what there is while it streams' => sub {
     my $say = sub ($operation) { $b->js("window.stream.say($operation)") };
     $say->('{ done: false }');
     is $b->text('#status'), 'Translating…', 'nothing yet';
+    $say->('{ done: false, metadata: { parts: 4, done: 0 } }');
+    is $b->text('#status'), 'Translating… 0 of 4 parts', 'of four';
+    is $b->js('document.querySelector("#progress div").style.width'), '', 'the bar moves';
     $say->('{ done: false, metadata: { parts: 4, done: 1, text: "Быть" } }');
     is $b->text('#status'), 'Translating… 1 of 4 parts', 'a part';
     is $b->text('#result'), 'Быть', 'is shown';
@@ -982,6 +985,14 @@ on_page 'what there is while it streams' => sub {
     like $b->js('document.querySelector("#progress div").style.width'), qr/^25%$/, 'of four';
     ok !$b->js(visible('copy')), 'which is not the translation';
     look('parts');
+    $say->('{ done: false, metadata: { parts: 4, done: 2 }, text: "Быть или" }');
+    is $b->text('#result'), 'Быть или', 'more of it';
+    $b->js('(window.fetch = () => Promise.reject(new TypeError("network error")),'
+        . ' window.stream.dispatchEvent(new Event("error")))');
+    ok $b->wait_for(says('^No connection')), 'the connection breaks';
+    is $b->text('#result'), 'Быть или', 'what there is stays';
+    $b->js('(delete window.stream, document.getElementById("cancel").click())');
+    ok $b->wait_for('window.stream !== undefined'), 'it is asked for again';
     $say->('{ done: true, response: { alternatives: [ { message: { text: "Быть или не быть" },'
         . ' status: "ALTERNATIVE_STATUS_FINAL" } ] } }');
     is $b->text('#status'), 'Done', 'all';

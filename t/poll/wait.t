@@ -54,7 +54,7 @@ http {
         }
         location /late {
             completion_async  yandex;
-            lingering_timeout 1s;
+            lingering_timeout 4s;
         }
         location /page/ {
             ssi on;
@@ -319,7 +319,8 @@ subtest 'one connection, one request after the other' => sub {
 };
 
 
-# A body that nobody needs says nothing of how long the client stays.
+# A body that nobody needs says nothing of how long the client stays; nginx waits for the rest of it
+# from the answer on, and no longer than lingering_timeout.
 subtest 'a poll whose body is late' => sub {
     my $location = slow(path => '/late');
     my $late = sub ($prefer) {
@@ -328,7 +329,7 @@ subtest 'a poll whose body is late' => sub {
     };
     my $send = sub ($client, $bytes) { syswrite $client->{socket}, $bytes };
 
-    my ($whole, $part, $none) = map { $late->('wait=2') } 1 .. 3;
+    my ($whole, $part, $none) = map { $late->('wait=5') } 1 .. 3;
     my @gone = map { $late->('wait=30') } 1 .. 20;
     $t->until_waiting(23);
     $send->($_, 'whole') for $whole, @gone;
@@ -341,16 +342,17 @@ subtest 'a poll whose body is late' => sub {
         or diag "$before before, ", $t->connections
         if ($ENV{TEST_NGINX_EVENTS} // 'epoll') eq 'epoll';
 
-    for my $case ([ 'there by now', $whole, '' ], [ 'half there', $part, 'rt!' ],
-        [ 'missing', $none, 'empty' ])
-    {
-        my ($name, $client, $rest) = @$case;
+    my @case = ([ 'there by now', $whole, '' ], [ 'half there', $part, 'rt!' ],
+        [ 'missing', $none, 'empty' ]);
+    for (@case) {
+        my ($name, $client, $rest) = @$_;
         my $r = $client->response;
-        is $r->{status}, 200, "$name: answered" or diag $r->{error};
-        push @waited, [ $name => 2, $r->{time} ];
         $send->($client, $rest);
-        is $client->request(GET => $location)->{status}, 200, 'and so is the next request';
+        is $r->{status}, 200, "$name: answered" or diag $r->{error};
+        push @waited, [ $name => 5, $r->{time} ];
     }
+    is $_->[1]->request(GET => $location)->{status}, 200, "$_->[0]: and so is the next request"
+        for @case;
 };
 
 

@@ -16,6 +16,8 @@
 #include <time.h>
 
 
+#define LIVE       4
+#define NOBODY     ((ngx_uint_t) -1)
 #define LIFE       20000       /* steps of one zone */
 #define AUDIT      1000
 
@@ -23,22 +25,27 @@
 
 
 ngx_completion_zone_t  *zone;       /* as the acting worker has it */
-ngx_completion_zone_t  *master;     /* as it was configured last */
 ngx_msec_t              truth;      /* the clock of all */
 worker_t                workers[WORKERS];
-ngx_uint_t              acting, live[LIVE];
+ngx_uint_t              acting;
 request_t               requests[REQUESTS];
 poll_t                  polled[POLLED];
 paid_t                  paid[2][NAMES];
-ngx_uint_t              ops, owners[OPS];
+ngx_uint_t              nops, jumps;
+op_t                    ops[OPS];
 
 reference_t             ref;
 starts_t                starts, polls;
 ngx_uint_t              evicted[LISTS];
+ngx_uint_t              finished[NGX_COMPLETION_STATES];
 
 unsigned long           seed;
 unsigned long long      steps;
 const char             *doing = "";
+
+/* whether the worker is killed where it gives the lock back */
+ngx_uint_t              killing;
+jmp_buf                 killed;
 
 /* what the real zone gave back, and whom it told, in this step */
 void                   *freed[4 * THINGS];
@@ -47,9 +54,11 @@ uint32_t                told[4 * THINGS];
 ngx_uint_t              ntold;
 uint64_t                changes;
 
+static ngx_completion_zone_t  *master;     /* as it was configured last */
 static ngx_conf_t              cf;
 static ngx_cycle_t             cycle;
-static ngx_uint_t              nworkers;
+static ngx_uint_t              nworkers, live[LIVE];
+static ngx_uint_t              hurry;      /* so much more in the time */
 static time_t                  jumped;     /* of the wall */
 static uint64_t                dice;
 
@@ -101,6 +110,16 @@ on_free(u_char *data, size_t size)
     (void) size;
 
     freed[nfreed++] = data;
+}
+
+
+static void
+on_unlock(void)
+{
+    if (killing) {
+        killing = 0;
+        longjmp(killed, 1);
+    }
 }
 
 
@@ -175,12 +194,42 @@ enters(ngx_uint_t i)
 }
 
 
+static ngx_uint_t
+living(void)
+{
+    ngx_uint_t  i, n = 0;
+
+    for (i = 0; i < LIVE; i++) {
+        n += (live[i] != NOBODY);
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+someone(void)
+{
+    ngx_uint_t  i;
+
+    do {
+        i = below(LIVE);
+    } while (live[i] == NOBODY);
+
+    return live[i];
+}
+
+
 /* what it had under way stays as it is */
 
 static void
 leaves(ngx_uint_t i, ngx_uint_t quits)
 {
-    ngx_uint_t  k, n = live[i];
+    entry_t     *e;
+    request_t   *q;
+    ngx_uint_t   k, n = live[i];
+
+    live[i] = NOBODY;
 
     if (quits) {
         acts(n, "leave");
@@ -193,15 +242,43 @@ leaves(ngx_uint_t i, ngx_uint_t quits)
     }
 
     for (k = 0; k < REQUESTS; k++) {
-        if (requests[k].worker == n) {
-            requests[k].phase = FREE;
+        q = &requests[k];
+
+        if (q->worker != n || q->phase == FREE) {
+            continue;
         }
+
+        for (e = latest(ORPHAN, q->names[ORPHAN], -1);
+             e && q->hold.lease;
+             e = latest(ORPHAN, q->names[ORPHAN], e->added))
+        {
+            e->lost += ((uint32_t) e->lease == q->hold.lease);
+        }
+
+        q->phase = FREE;
     }
 
     for (k = 0; k < POLLED; k++) {
         if (polled[k].worker == n) {
             polled[k].op = 0;
         }
+    }
+}
+
+
+void
+dies(ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; live[i] != n; i++) { /* void */ }
+
+    leaves(i, 0);
+
+    /* not that none is left */
+
+    if (chance(50) || living() == 0) {
+        enters(i);
     }
 }
 
@@ -219,7 +296,7 @@ rates(void)
 
     for (i = 0; i < 3; i++) {
         if (chance(50)) {
-            r[i].n = 1 + below(most[i]);
+            r[i].n = 1 + below(most[i] * (hurry > 1 ? 40 : 1));
             r[i].unit = units[i];
         }
     }
@@ -233,7 +310,7 @@ rates(void)
     master->poll_min = 200;
     master->poll_max = 5000;
     master->poll_lease = 5000;
-    master->deadline = chance(50) ? 20000 : 120000;
+    master->deadline = chance(50) ? DEADLINE : 120000;
     master->retention = chance(50) ? 5 : 60;
 }
 
@@ -243,11 +320,9 @@ rates(void)
 static void
 reloads(void)
 {
-    worker_t  *w = &workers[live[below(LIVE)]];
-
     rates();
 
-    acts(w - workers, "apply");
+    acts(someone(), "apply");
     ngx_completion_zone_apply(master);
     zone->sh = master->sh;
     done();
@@ -261,7 +336,7 @@ breaks(void)
 {
     ngx_uint_t  i;
 
-    acts(live[0], "a zone that is made anew");
+    acts(someone(), "a zone that is made anew");
 
     zone->sh = zone->shpool->data;
     zone->sh->busy = 1;
@@ -275,6 +350,10 @@ breaks(void)
     memset(requests, 0, sizeof(requests));
     memset(polled, 0, sizeof(polled));
     memset(paid, 0, sizeof(paid));
+
+    for (i = 0; i < OPS; i++) {
+        ops[i].deleted = 0;
+    }
 
     ref.base = shim_slab_used;
     ref.sequence = zone->sh->sequence;
@@ -319,17 +398,19 @@ begins(unsigned long s)
     ngx_current_msec = truth;
 
     memset(workers, 0, sizeof(worker_t) * nworkers);
-    memset(owners, 0, sizeof(owners));
+    memset(ops, 0, sizeof(ops));
     nworkers = 0;
-    ops = 0;
+    nops = 0;
+    jumps = 0;
     starts.n = 0;
     polls.n = 0;
     shim_on_free = NULL;
 
     master = ngx_completion_zone_add(&cf, &zone_name,
                                      chance(10) ? 1 << 18
-                                                : 36864 + below(50) * 512,
+                                                : 30720 + below(60) * 512,
                                      &cycle);
+    hurry = chance(20) ? 60 : 1;
     rates();
     master->lifetime = chance(50) ? 100 : 600;
 
@@ -337,12 +418,14 @@ begins(unsigned long s)
 
     shim_on_free = on_free;
     shim_on_time = on_time;
+    shim_on_unlock = on_unlock;
 
     memset(&ref, 0, sizeof(ref));
     memset(requests, 0, sizeof(requests));
     memset(polled, 0, sizeof(polled));
     memset(paid, 0, sizeof(paid));
     memset(evicted, 0, sizeof(evicted));
+    memset(finished, 0, sizeof(finished));
 
     ref.base = shim_slab_used;
     ref.sequence = master->sh->sequence;
@@ -358,19 +441,21 @@ passes(void)
 {
     ngx_uint_t  i, what = below(1000);
 
-    truth += (what < 900) ? below(60)
-             : (what < 970) ? below(3000)
-             : (what < 995) ? below(15000)
-             : (what < 999) ? below(90000) : below(1000000);
+    truth += ((what < 900) ? below(60)
+              : (what < 970) ? below(3000)
+              : (what < 995) ? below(15000)
+              : (what < 999) ? below(90000) : below(1000000))
+             / hurry;
 
     if (what < 5) {
         jumped += (ngx_int_t) (below(3) - 1) * DAY;
+        jumps++;
     }
 
     wall();
 
     for (i = 0; i < LIVE; i++) {
-        if (truth - workers[live[i]].now > 50000) {
+        if (live[i] != NOBODY && truth - workers[live[i]].now > 50000) {
             workers[live[i]].now = truth;
         }
     }
@@ -408,13 +493,16 @@ step(void)
         request();
 
     } else if (what < 520) {
-        take_due(live[below(LIVE)]);
+        take_due(someone());
 
     } else if (what < 650) {
         p = &polled[below(POLLED)];
 
         if (p->op == 0) {
-            take_due(live[below(LIVE)]);
+            take_due(someone());
+
+        } else if (chance(40)) {
+            asks(p);
 
         } else if (chance(90)) {
             store(p);
@@ -427,17 +515,24 @@ step(void)
         client();
 
     } else if (what < 860) {
-        calls(live[below(LIVE)]);
+        calls(someone());
 
     } else if (what < 995) {
         passes();
 
     } else if (what < 998) {
 
-        if (nworkers < WORKERS) {
-            i = below(LIVE);
-            leaves(i, chance(30));
+        i = below(LIVE);
+
+        if (live[i] == NOBODY) {
             enters(i);
+
+        } else if (nworkers < WORKERS - LIVE && living() > 1) {
+            leaves(i, chance(30));
+
+            if (chance(50)) {
+                enters(i);
+            }
         }
 
     } else if (what < 999) {

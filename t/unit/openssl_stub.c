@@ -7,7 +7,12 @@
 
 #include "ngx_shim.h"
 
+#ifndef OPENSSL_SUPPRESS_DEPRECATED
+#define OPENSSL_SUPPRESS_DEPRECATED
+#endif
+
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 
 #define shim_openssl(type, name, params, args)                                \
@@ -24,33 +29,15 @@ __wrap_##name params                                                          \
 
 shim_openssl(BIO *, BIO_new_mem_buf, (const void *buf, int len), (buf, len))
 
-shim_openssl(EVP_MD *, EVP_MD_fetch, (OSSL_LIB_CTX *lib, const char *name,
-    const char *properties), (lib, name, properties))
-
 shim_openssl(EVP_MD_CTX *, EVP_MD_CTX_new, (void), ())
 
-shim_openssl(int, EVP_DigestInit_ex, (EVP_MD_CTX *ctx, const EVP_MD *md,
-    ENGINE *engine), (ctx, md, engine))
+shim_openssl(int, SHA256_Init, (SHA256_CTX *ctx), (ctx))
 
-shim_openssl(int, EVP_DigestUpdate, (EVP_MD_CTX *ctx, const void *data,
+shim_openssl(int, SHA256_Update, (SHA256_CTX *ctx, const void *data,
     size_t len), (ctx, data, len))
 
-shim_openssl(int, EVP_DigestFinal_ex, (EVP_MD_CTX *ctx, unsigned char *md,
-    unsigned int *len), (ctx, md, len))
-
-shim_openssl(EVP_MAC *, EVP_MAC_fetch, (OSSL_LIB_CTX *lib, const char *name,
-    const char *properties), (lib, name, properties))
-
-shim_openssl(EVP_MAC_CTX *, EVP_MAC_CTX_new, (EVP_MAC *mac), (mac))
-
-shim_openssl(int, EVP_MAC_init, (EVP_MAC_CTX *ctx, const unsigned char *key,
-    size_t len, const OSSL_PARAM params[]), (ctx, key, len, params))
-
-shim_openssl(int, EVP_MAC_update, (EVP_MAC_CTX *ctx,
-    const unsigned char *data, size_t len), (ctx, data, len))
-
-shim_openssl(int, EVP_MAC_final, (EVP_MAC_CTX *ctx, unsigned char *md,
-    size_t *len, size_t size), (ctx, md, len, size))
+shim_openssl(int, SHA256_Final, (unsigned char *md, SHA256_CTX *ctx),
+    (md, ctx))
 
 shim_openssl(int, EVP_DigestSignInit, (EVP_MD_CTX *ctx, EVP_PKEY_CTX **pctx,
     const EVP_MD *md, ENGINE *engine, EVP_PKEY *pkey),

@@ -330,13 +330,16 @@ test_ended(void)
     ask(&second, 1, 0);
     is_int(second.rc, NGX_OK, "what was refused is none");
 
-    /* its worker is gone, sent or not */
+    /* its worker is gone; the others are those that the sweep looks at */
 
     make(1 << 17);
+    ask(&second, 2, 0);
+    ask(&second, 3, 0);
     ask(&first, 1, 0);
     ngx_completion_zone_fence(zone, first.lease);
     ends(&first, 0);
     ngx_current_msec += TTL + NGX_COMPLETION_SUBMIT_GRACE + 1;
+    zone->sh->swept = first.lease;
     by(1);
     ask(&second, 1, 0);
     is_int(second.rc, NGX_OK, "nor what was never heard of again");

@@ -1885,6 +1885,42 @@ test_adopted(void)
 }
 
 
+/* its mark outlives its id, whatever the wall clock has said meanwhile */
+
+static void
+test_deleted(void)
+{
+    ngx_msec_t             wait;
+    ngx_completion_id_t    id = { str("d7q1"), 0, 0 };
+    ngx_completion_id_t    other = { str("other"), 0, 0 };
+    ngx_completion_due_t   due;
+    ngx_completion_view_t  view;
+
+    make(65536, 50);
+    id.submitted = ngx_time();
+
+    shim_time(ngx_time() + DAY);
+    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_want(zone, &id.upstream, 30000);
+    ngx_completion_zone_take(zone, &due, &wait);
+    update("d7q1", due.lease, PENDING, NULL);
+    shim_time(ngx_time() - DAY);
+
+    is_int(ngx_completion_zone_delete(zone, &id.upstream), NGX_OK,
+           "an operation is deleted");
+
+    ngx_current_msec += zone->lifetime * 1000;
+    ngx_completion_zone_adopt(zone, &other);
+    ok(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view) == NGX_OK
+       && view.deleted, "for as long as its id is good");
+
+    ngx_current_msec += NGX_COMPLETION_ID_SKEW * 1000 + 1;
+    ngx_completion_zone_adopt(zone, &other);
+    is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
+           NGX_DECLINED, "and no longer");
+}
+
+
 int
 main(void)
 {
@@ -1902,6 +1938,7 @@ main(void)
     test_refused();
     test_late();
     test_adopted();
+    test_deleted();
     test_full();
     test_followers();
     test_asked();

@@ -28,7 +28,8 @@ same(record_t *r)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_DELETED) == !r->deleted)
     AGREE(!real->chunks == !r->kept)
     AGREE(!r->kept || real->length == r->length)
-    AGREE(real->draft == NULL && real->draft_length == 0)
+    AGREE(!real->draft == !r->draft)
+    AGREE(real->draft_length <= r->draft)
     AGREE(real->version == r->version)
     AGREE(real->lease == r->lease)
     AGREE(r->lease == 0 || real->lease_end == r->end)
@@ -41,6 +42,7 @@ same(record_t *r)
     AGREE(r->state != NGX_COMPLETION_RECORD_FINAL || real->ended == r->ended)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_SCHEDULED) == !r->scheduled)
     AGREE(!(real->flags & NGX_COMPLETION_RECORD_URGENT) == !r->urgent)
+    AGREE(!(real->flags & NGX_COMPLETION_RECORD_CALLED) == !r->called)
     AGREE(!r->scheduled || !is_complete(r))
 
     if (r->scheduled) {
@@ -207,6 +209,10 @@ done(void)
     for (i = 0; i < LISTS; i++) {
         AGREE(zone->metrics->evictions[i] == evicted[i])
     }
+
+    for (i = 0; i < NGX_COMPLETION_STATES; i++) {
+        AGREE(zone->metrics->finished[i] == finished[i])
+    }
 }
 
 
@@ -252,6 +258,7 @@ static void
 audit_entry(entry_t *e)
 {
     ngx_str_t                 id;
+    ngx_uint_t                i, n;
     ngx_completion_key_sh_t  *real = e->real;
 
     AGREE(real == real_entry(e))
@@ -266,6 +273,16 @@ audit_entry(entry_t *e)
     AGREE(real->expires == e->expires)
     AGREE(real->known == e->known)
     AGREE(real->lease == (uint32_t) e->lease)
+
+    /* who holds what may become an orphan */
+
+    for (n = e->lost, i = 0; i < REQUESTS; i++) {
+        n += (requests[i].phase != FREE
+              && requests[i].hold.lease == (uint32_t) e->lease
+              && requests[i].names[ORPHAN] == e->name);
+    }
+
+    AGREE(e->kind != ORPHAN || e->holders == n)
 
     if (e->state == NGX_COMPLETION_KEY_UNDERWAY) {
         AGREE(submit_of(e->lease) && real->u.lease == e->lease && real->link)
@@ -292,7 +309,8 @@ audit(void)
     entry_t                      *e;
     record_t                     *r;
     submit_t                     *s;
-    ngx_uint_t                    i, n, lists[LISTS + 1], trees[2], kept, led;
+    ngx_uint_t                    i, n, lists[LISTS + 1], kept, led;
+    ngx_uint_t                    trees[NGX_COMPLETION_TREES];
     ngx_uint_t                    counts[NGX_COMPLETION_CENSUS_STATES];
     ngx_completion_census_t       census;
     ngx_completion_zone_sh_t     *sh;
@@ -316,11 +334,17 @@ audit(void)
         }
 
         same(r);
+
+        /* it is asked for until it ends, or the deadline has passed */
+
+        AGREE(r->state != NGX_COMPLETION_RECORD_PENDING || r->scheduled
+              || (ngx_msec_int_t) (truth - r->created) >= DEADLINE)
+
         lists[list_of(r)]++;
         counts[state_of(r)]++;
 
         if (r->scheduled) {
-            trees[r->urgent]++;
+            trees[r->called ? NGX_COMPLETION_TREE_CALLED : r->urgent]++;
         }
     }
 
@@ -364,6 +388,9 @@ audit(void)
     AGREE(in_tree(&sh->led) == led)
     AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_DUE]) == trees[0])
     AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_URGENT]) == trees[1])
+    AGREE(in_tree(&sh->trees[NGX_COMPLETION_TREE_CALLED])
+          == trees[NGX_COMPLETION_TREE_CALLED])
+    AGREE(sh->ncalled == trees[NGX_COMPLETION_TREE_CALLED])
     AGREE(in_tree(&sh->submits) == counts[NGX_COMPLETION_RECORD_SUBMIT])
 
     shim_slab.min_shift = 3;

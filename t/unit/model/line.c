@@ -61,7 +61,9 @@ head(ngx_completion_turn_e in)
             && (first == NULL
                 || (in == NGX_COMPLETION_TURN_WAITS
                         ? s->ticket < first->ticket
-                        : s->place < first->place)))
+                        : s->called == first->called
+                        ? s->place < first->place
+                        : LATER(s->called, first->called) == first->called)))
         {
             first = s;
         }

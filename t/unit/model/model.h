@@ -25,6 +25,7 @@
 
 #include "../../../src/store/ngx_completion_zone_sh.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 
 
@@ -43,6 +44,9 @@
 #define BACKOFF      500
 #define GRACE        5000
 #define SKEW         60000
+
+/* the shortest that a worker may have been configured with */
+#define DEADLINE     20000
 
 #define LOOKS        256
 #define CALLS        64
@@ -87,6 +91,7 @@ typedef struct {
     time_t                         submitted;
     ngx_uint_t                     follower, owner;
     ngx_uint_t                     joined, shared, delivered, led, holders;
+    ngx_uint_t                     lost;       /* holders that have died */
     ngx_msec_t                     expires, known, ended;
     ngx_completion_state_e         verdict;
 } entry_t;
@@ -101,6 +106,7 @@ typedef struct {
     ngx_uint_t                     decided, ours, deleted;
     size_t                         length;
     ngx_uint_t                     kept;       /* the document is there */
+    size_t                         draft;      /* what a killed one left */
     uint64_t                       digest;
     uint64_t                       version;
     uint64_t                       lease;
@@ -109,6 +115,7 @@ typedef struct {
     ngx_msec_t                     wanted, not_before;
     ngx_uint_t                     doubts, failures, model;
     ngx_uint_t                     scheduled, urgent;
+    ngx_uint_t                     called;     /* for a poll, not yet sent */
     ngx_msec_t                     due, due_max;
     ngx_uint_t                     place;
 } record_t;
@@ -142,12 +149,13 @@ typedef struct {
     uint64_t                       sequence, tickets, swept;
     ngx_uint_t                     sweep, place, added;
     size_t                         base, used;
+    size_t                         waste[THINGS];  /* texts still to be freed */
+    ngx_uint_t                     nwaste;
     ngx_uint_t                     refusals;
     ngx_msec_t                     refused;
 } reference_t;
 
 
-#define LIVE       4
 #define REQUESTS   24
 #define POLLED     12
 #define NAMES      12
@@ -181,6 +189,15 @@ typedef struct {
 } poll_t;
 
 
+/* an id, as its holder has it */
+typedef struct {
+    ngx_uint_t              owner;     /* 0: several */
+    time_t                  submitted;
+    ngx_uint_t              deleted;
+    ngx_uint_t              jumps;     /* of the wall clock, until then */
+} op_t;
+
+
 /* what a client's money went into */
 typedef struct {
     uint64_t                lease;     /* 0: nothing */
@@ -190,22 +207,27 @@ typedef struct {
 
 
 extern ngx_completion_zone_t  *zone;       /* as the acting worker has it */
-extern ngx_completion_zone_t  *master;     /* as it was configured last */
 extern ngx_msec_t              truth;      /* the clock of all */
 extern worker_t                workers[WORKERS];
-extern ngx_uint_t              acting, live[LIVE];
+extern ngx_uint_t              acting;
 extern request_t               requests[REQUESTS];
 extern poll_t                  polled[POLLED];
 extern paid_t                  paid[2][NAMES];
-extern ngx_uint_t              ops, owners[OPS];
+extern ngx_uint_t              nops, jumps;
+extern op_t                    ops[OPS];
 
 extern reference_t             ref;
 extern starts_t                starts, polls;
 extern ngx_uint_t              evicted[LISTS];
+extern ngx_uint_t              finished[NGX_COMPLETION_STATES];
 
 extern unsigned long           seed;
 extern unsigned long long      steps;
 extern const char             *doing;
+
+/* whether the worker is killed where it gives the lock back */
+extern ngx_uint_t              killing;
+extern jmp_buf                 killed;
 
 /* what the real zone gave back, and whom it told, in this step */
 extern void                   *freed[4 * THINGS];
@@ -270,6 +292,8 @@ ngx_uint_t is_thing(void *real);
 void gone(void **real);
 void tell(uint32_t hash);
 size_t text_size(size_t length);
+void free_text(size_t size);
+ngx_uint_t collect(void);
 ngx_uint_t counted(starts_t *s, ngx_msec_t window, ngx_uint_t most);
 void start(starts_t *s);
 ngx_uint_t free_starts(starts_t *s, ngx_completion_rate_t *rates, ngx_uint_t n,
@@ -301,10 +325,14 @@ ngx_uint_t list_of(record_t *r);
 void place(record_t *r);
 record_t *first_in(ngx_uint_t list);
 void forget_text(record_t *r);
+void forget_draft(record_t *r);
 void remove_record(record_t *r);
 record_t *add_record(ngx_uint_t op, time_t submitted,
     ngx_completion_record_state_e state);
 void schedule(record_t *r, ngx_msec_t from, ngx_msec_t to);
+void unschedule(record_t *r);
+void call_record(record_t *r);
+ngx_uint_t lapse(record_t **first);
 void want(record_t *r, ngx_msec_t ms);
 void ended(record_t *r, ngx_completion_state_e verdict);
 ngx_int_t settle_record(record_t *r);
@@ -344,6 +372,7 @@ void audit(void);
 
 void pays_not(uint64_t lease, ngx_uint_t op);
 ngx_uint_t recent(void);
+op_t *op_at(ngx_uint_t op);
 void request(void);
 
 
@@ -351,6 +380,7 @@ void request(void);
 
 void take_due(ngx_uint_t worker);
 void store(poll_t *p);
+void asks(poll_t *p);
 void yield(poll_t *p);
 void client(void);
 
@@ -360,6 +390,8 @@ void client(void);
 ngx_uint_t below(ngx_uint_t n);
 ngx_uint_t chance(ngx_uint_t percent);
 void acts(ngx_uint_t n, const char *what);
+ngx_uint_t someone(void);
+void dies(ngx_uint_t n);
 
 
 #endif /* _MODEL_H_INCLUDED_ */

@@ -9,7 +9,7 @@ void
 take_due(ngx_uint_t worker)
 {
     poll_t                *p;
-    record_t              *r, *first[2];
+    record_t              *r, *first[2], *called;
     ngx_int_t              rc;
     ngx_uint_t             urgent, is_due[2], i;
     ngx_msec_t             wait, least;
@@ -20,6 +20,7 @@ take_due(ngx_uint_t worker)
     rc = ngx_completion_zone_take(zone, &d, &wait);
 
     expire();
+    (void) lapse(&called);
     is_due[0] = due(0, &first[0]);
     is_due[1] = due(1, &first[1]);
     urgent = is_due[1];
@@ -33,6 +34,10 @@ take_due(ngx_uint_t worker)
 
         } else {
             least = zone->poll_max;
+
+            if (called) {
+                least = ngx_min(least, (ngx_msec_t) LEFT(called->due));
+            }
 
             for (i = 0; i < 2; i++) {
                 if (first[i]) {
@@ -49,7 +54,7 @@ take_due(ngx_uint_t worker)
 
     r = record_of(op_of(&d.id));
 
-    AGREE(r && r->scheduled && r->urgent == urgent)
+    AGREE(r && r->scheduled && !r->called && r->urgent == urgent)
     AGREE(r->due == first[urgent]->due && LEFT(r->due) <= 0)
     AGREE(!held_up(urgent, 0))
     AGREE(!is_complete(r) && !r->deleted)
@@ -59,12 +64,11 @@ take_due(ngx_uint_t worker)
     AGREE(r->lease == 0 || (ngx_msec_int_t) (r->end - truth) <= 0)
     AGREE(d.lease == ++ref.sequence)
 
-    start(&polls);
-
+    forget_draft(r);
     r->lease = d.lease;
     r->end = ngx_current_msec + zone->poll_lease;
     r->sent = ngx_current_msec;
-    schedule(r, r->end, r->end);
+    call_record(r);
 
     done();
     same(r);
@@ -81,7 +85,7 @@ brings(ngx_completion_update_t *u, ngx_uint_t op)
 {
     ngx_uint_t     what = below(100);
 
-    static u_char  text[8192];
+    static u_char  text[160000];
 
     memset(u, 0, sizeof(*u));
 
@@ -110,8 +114,11 @@ brings(ngx_completion_update_t *u, ngx_uint_t op)
 
     if (u->outcome == NGX_COMPLETION_OK) {
         u->document.data = text;
-        u->document.len = chance(95) ? 40 + below(1000)
-                                     : below(sizeof(text));
+        u->document.len = chance(95) ? 40 + below(1000) : below(8192);
+
+        if (zone->sh->capacity > NGX_COMPLETION_COPY_MAX && chance(10)) {
+            u->document.len = below(sizeof(text));
+        }
 
         /* it is told by what it is filled with */
 
@@ -120,14 +127,73 @@ brings(ngx_completion_update_t *u, ngx_uint_t op)
 }
 
 
+static record_t *
+leased_by(poll_t *p)
+{
+    record_t  *r = record_of(p->op);
+
+    return (r && r->lease == p->lease) ? r : NULL;
+}
+
+
+/*
+ * Written in pieces, the last one first, each under a lock of its own: how much
+ * of it stands there in the end, or where the worker was killed.
+ */
+
+static record_t *
+drafts(poll_t *p, ngx_completion_update_t *u, ngx_uint_t one)
+{
+    size_t     left, size;
+    record_t  *r;
+
+    r = leased_by(p);
+    left = u->document.len;
+
+    if (r == NULL || left == 0 || left > zone->sh->capacity
+        || (r->kept && r->digest == u->digest && r->length == left))
+    {
+        return r;
+    }
+
+    while (left) {
+        size = left % NGX_COMPLETION_COPY_MAX;
+        size = size ? size : NGX_COMPLETION_COPY_MAX;
+
+        if (!take(text_size(size) / NGX_COMPLETION_CHUNK)) {
+            return leased_by(p);
+        }
+
+        r = leased_by(p);
+
+        if (r == NULL) {
+            return NULL;
+        }
+
+        r->draft += text_size(size);
+        ref.used += text_size(size);
+        left -= size;
+
+        if (one) {
+            break;
+        }
+    }
+
+    return r;
+}
+
+
 void
 store(poll_t *p)
 {
-    record_t                 *r;
-    ngx_str_t                 id;
-    ngx_int_t                 rc, expected;
-    ngx_uint_t                drafted = 0, n;
-    ngx_completion_update_t   u, e;
+    record_t                        *r;
+    ngx_str_t                        id;
+    ngx_int_t                        expected;
+    ngx_uint_t                       part;
+    volatile ngx_int_t               rc;
+    ngx_completion_record_sh_t      *real;
+
+    static ngx_completion_update_t   u, e;
 
     acts(p->worker, "store");
 
@@ -135,25 +201,32 @@ store(poll_t *p)
     e = u;
     id = id_of(p->op);
 
-    rc = ngx_completion_zone_store(zone, &id, p->lease, &u);
+    killing = chance(u.document.len > NGX_COMPLETION_COPY_MAX ? 30 : 3);
 
+    if (setjmp(killed) == 0) {
+        rc = ngx_completion_zone_store(zone, &id, p->lease, &u);
+
+    } else {
+        rc = NGX_ABORT;
+    }
+
+    killing = 0;
     e.digest = u.digest;
-    r = record_of(p->op);
-    r = (r && r->lease == p->lease) ? r : NULL;
 
-    if (r && e.document.len && e.document.len <= zone->sh->capacity
-        && (!r->kept || r->digest != e.digest
-            || r->length != e.document.len))
-    {
-        n = text_size(e.document.len) / NGX_COMPLETION_CHUNK;
-        drafted = take(n);
+    real = ngx_completion_record_find(zone, &id, hash_of(p->op));
+    part = (rc == NGX_ABORT && real && real->lease == p->lease);
 
-        r = record_of(p->op);
-        r = (r && r->lease == p->lease) ? r : NULL;
+    r = drafts(p, &e, part);
+
+    if (part) {
+        done();
+        dies(p->worker);
+        return;
     }
 
     if (r) {
-        expected = publish(r, &e, drafted);
+        expected = publish(r, &e, r->draft >= text_size(e.document.len)
+                                  && r->draft);
         AGREE(u.kept == r->kept)
         AGREE(u.ended == e.ended)
         AGREE(u.failures == e.failures)
@@ -163,14 +236,52 @@ store(poll_t *p)
         expected = NGX_DECLINED;
     }
 
-    AGREE(rc == expected)
+    AGREE(rc == expected || rc == NGX_ABORT)
     done();
 
     if (r) {
         same(r);
     }
 
+    if (rc == NGX_ABORT) {
+        dies(p->worker);
+    }
+
     p->op = 0;
+}
+
+
+/* the fence of a poll, at which it has a start, or none is left */
+
+void
+asks(poll_t *p)
+{
+    record_t   *r;
+    ngx_int_t   rc;
+    ngx_str_t   id = id_of(p->op);
+
+    acts(p->worker, "ask");
+
+    rc = ngx_completion_zone_ask(zone, &id, p->lease);
+
+    r = leased_by(p);
+
+    if (rc == NGX_OK) {
+        AGREE(r && poll_starts(1) > 0)
+        start(&polls);
+        r->sent = ngx_current_msec;
+        schedule(r, r->end, r->end);
+
+    } else {
+        AGREE(rc == NGX_AGAIN)
+        AGREE(r == NULL || poll_starts(0) == 0)
+    }
+
+    done();
+
+    if (r) {
+        same(r);
+    }
 }
 
 
@@ -214,20 +325,34 @@ reads(ngx_uint_t worker, ngx_uint_t op)
     ngx_pool_t             *pool;
     ngx_completion_view_t   view;
 
+    static ngx_uint_t             last;
+    static ngx_completion_view_t  known;
+
     acts(worker, "read");
 
     ms = below(3) * 700;
     pool = chance(10) ? ngx_create_pool(1024, &shim_log) : NULL;
-    rc = ngx_completion_zone_read(zone, &id, ms, pool, &view);
-
+    rc = ngx_completion_zone_reread(zone, &id, op == last ? &known : NULL, ms,
+                                    pool, &view);
     r = record_of(op);
+
+    /* a deleted one is deleted for as long as its id is good */
+
+    if (op_at(op)->deleted && op_at(op)->jumps == jumps
+        && ngx_time() - op_at(op)->submitted <= zone->lifetime
+        && op_at(op)->submitted - ngx_time() <= NGX_COMPLETION_ID_SKEW)
+    {
+        AGREE(rc != NGX_DECLINED && view.deleted)
+    }
 
     if (r == NULL) {
         AGREE(rc == NGX_DECLINED)
         goto done;
     }
 
-    AGREE(rc == NGX_OK)
+    AGREE(rc == (op == last && known.version == r->version
+                 && known.state == r->state && known.digest == view.digest
+                     ? NGX_DONE : NGX_OK))
     AGREE(view.state == r->state)
     AGREE(view.verdict == (r->state == NGX_COMPLETION_RECORD_FINAL
                                ? r->verdict : NGX_COMPLETION_PENDING))
@@ -238,7 +363,7 @@ reads(ngx_uint_t worker, ngx_uint_t op)
     AGREE(view.version == r->version && view.submitted == r->submitted)
     AGREE(view.document.len == (r->kept ? r->length : 0))
 
-    for (i = 0; pool && i < view.document.len; i++) {
+    for (i = 0; pool && rc == NGX_OK && i < view.document.len; i++) {
         AGREE(view.document.data[i] == view.document.data[0])
         AGREE((u_char) (view.document.data[0] - op) <= 1)
     }
@@ -246,6 +371,9 @@ reads(ngx_uint_t worker, ngx_uint_t op)
     if (r->state == NGX_COMPLETION_RECORD_PENDING) {
         want(r, ms);
     }
+
+    last = op;
+    known = view;
 
 done:
 
@@ -292,14 +420,21 @@ wants(ngx_uint_t worker, ngx_uint_t op)
 static void
 adopts(ngx_uint_t worker, ngx_uint_t op)
 {
+    op_t                 *o;
     record_t             *r;
     ngx_int_t             rc;
     ngx_completion_id_t   id;
 
     acts(worker, "adopt");
 
+    o = op_at(op);
+
+    if (o->submitted == 0) {
+        o->submitted = ngx_time() - below(30);
+    }
+
     id.upstream = id_of(op);
-    id.submitted = ngx_time() - below(30);
+    id.submitted = o->submitted;
     id.shared = 0;
 
     rc = ngx_completion_zone_adopt(zone, &id);
@@ -366,11 +501,13 @@ deletes(ngx_uint_t worker, ngx_uint_t op)
 
     if (r && !r->deleted && r->state == NGX_COMPLETION_RECORD_PENDING) {
         r->deleted = 1;
+        r->created = ngx_current_msec;
         (void) decide(r, NGX_COMPLETION_CANCELLED);
         expected = NGX_OK;
 
     } else if (r && !r->deleted && r->state == NGX_COMPLETION_RECORD_FINAL) {
         r->deleted = 1;
+        r->created = ngx_current_msec;
         r->verdict = NGX_COMPLETION_CANCELLED;
         forget_text(r);
         (void) settle_record(r);
@@ -386,6 +523,8 @@ deletes(ngx_uint_t worker, ngx_uint_t op)
 
     if (rc != NGX_DECLINED) {
         pays_not(0, op);
+        op_at(op)->deleted = 1;
+        op_at(op)->jumps = jumps;
     }
 }
 
@@ -393,7 +532,7 @@ deletes(ngx_uint_t worker, ngx_uint_t op)
 void
 client(void)
 {
-    ngx_uint_t  what = below(100), worker = live[below(LIVE)], op;
+    ngx_uint_t  what = below(100), worker = someone(), op;
 
     op = (what < 90) ? recent() : OPS - 1 - below(20);
 

@@ -90,8 +90,16 @@ first_in(ngx_uint_t list)
 void
 forget_text(record_t *r)
 {
-    ref.used -= r->kept ? text_size(r->length) : 0;
+    free_text(r->kept ? text_size(r->length) : 0);
     r->kept = 0;
+}
+
+
+void
+forget_draft(record_t *r)
+{
+    free_text(r->draft);
+    r->draft = 0;
 }
 
 
@@ -99,6 +107,7 @@ void
 remove_record(record_t *r)
 {
     forget_text(r);
+    forget_draft(r);
     gone(&r->real);
 }
 
@@ -136,9 +145,65 @@ void
 schedule(record_t *r, ngx_msec_t from, ngx_msec_t to)
 {
     r->scheduled = 1;
+    r->called = 0;
     r->urgent = is_wanted(r);
     r->due = from;
     r->due_max = to;
+}
+
+
+void
+unschedule(record_t *r)
+{
+    r->scheduled = 0;
+    r->called = 0;
+    r->urgent = 0;
+}
+
+
+/* until its poll is sent, or a second is over */
+
+void
+call_record(record_t *r)
+{
+    schedule(r, ngx_current_msec + CALL_TIME, ngx_current_msec + CALL_TIME);
+    r->called = 1;
+    r->urgent = 0;
+}
+
+
+/* how many calls are void; the first of the others, unless they are too many */
+
+ngx_uint_t
+lapse(record_t **first)
+{
+    record_t    *r;
+    ngx_uint_t   i, n;
+
+    for (n = 0; n < CALLS; n++) {
+        *first = NULL;
+
+        for (i = 0; i < ref.nrecords; i++) {
+            r = &ref.records[i];
+
+            if (r->real && r->called
+                && (*first == NULL
+                    || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
+            {
+                *first = r;
+            }
+        }
+
+        if (*first == NULL || LEFT((*first)->due) > 0) {
+            return n;
+        }
+
+        schedule(*first, (*first)->end, (*first)->end);
+    }
+
+    *first = NULL;
+
+    return n;
 }
 
 
@@ -148,8 +213,7 @@ plan(record_t *r, ngx_msec_t from)
     ngx_msec_int_t  age = from - r->created;
 
     if ((ngx_msec_t) ngx_max(age, 0) >= zone->deadline) {
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         return;
     }
 
@@ -247,6 +311,8 @@ end_record(record_t *r, ngx_completion_state_e verdict)
     ended(r, verdict);
     forget_text(r);
 
+    finished[verdict] += (first && r->ours);
+
     return first && r->ours;
 }
 
@@ -255,9 +321,9 @@ ngx_int_t
 settle_record(record_t *r)
 {
     r->lease = 0;
+    forget_draft(r);
     r->decided = 1;
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
     place(r);
 
     return answered(r);
@@ -285,8 +351,7 @@ failed(record_t *r, ngx_completion_update_t *u)
 
     if (is_makeshift(r)) {
         r->not_before = ngx_current_msec + zone->poll_max;
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         return rc;
     }
 
@@ -311,8 +376,7 @@ failed(record_t *r, ngx_completion_update_t *u)
         return rc;
     }
 
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
 
     return changed(r);
 }
@@ -350,8 +414,7 @@ not_found(record_t *r, ngx_completion_update_t *u)
         rc = answered(r);
         r->state = NGX_COMPLETION_RECORD_MISSING;
         r->created = ngx_current_msec;
-        r->scheduled = 0;
-        r->urgent = 0;
+        unschedule(r);
         ended(r, NGX_COMPLETION_LOST);
         place(r);
         return rc;
@@ -403,7 +466,8 @@ keep(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
         r->kept = 1;
         r->length = u->document.len;
         r->digest = u->digest;
-        ref.used += text_size(r->length);
+        ref.used += text_size(r->length) - r->draft;
+        r->draft = 0;
     }
 }
 
@@ -449,8 +513,7 @@ final(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
     keep(r, u, drafted);
 
     r->digest = u->digest;
-    r->scheduled = 0;
-    r->urgent = 0;
+    unschedule(r);
     place(r);
 
     r->not_before = ngx_current_msec + (r->kept ? 0 : BACKOFF);
@@ -464,6 +527,8 @@ final(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
 ngx_int_t
 publish(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
 {
+    ngx_int_t  rc;
+
     r->lease = 0;
 
     if (u->refused) {
@@ -487,20 +552,25 @@ publish(record_t *r, ngx_completion_update_t *u, ngx_uint_t drafted)
     }
 
     if (u->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND) {
-        return not_found(r, u);
+        rc = not_found(r, u);
+
+    } else if (u->outcome != NGX_COMPLETION_OK) {
+        rc = (u->state != NGX_COMPLETION_PENDING) ? unusable(r, u)
+                                                  : failed(r, u);
+
+    } else if (u->state != NGX_COMPLETION_PENDING) {
+        rc = final(r, u, drafted);
+
+    } else if (r->state != NGX_COMPLETION_RECORD_FINAL) {
+        rc = pending(r, u, drafted);
+
+    } else {
+        rc = failed(r, u);
     }
 
-    if (u->outcome != NGX_COMPLETION_OK) {
-        return (u->state != NGX_COMPLETION_PENDING) ? unusable(r, u)
-                                                    : failed(r, u);
-    }
+    forget_draft(r);
 
-    if (u->state != NGX_COMPLETION_PENDING) {
-        return final(r, u, drafted);
-    }
-
-    return (r->state != NGX_COMPLETION_RECORD_FINAL) ? pending(r, u, drafted)
-                                                     : failed(r, u);
+    return rc;
 }
 
 
@@ -517,7 +587,7 @@ due(ngx_uint_t urgent, record_t **first)
     for (i = 0; i < ref.nrecords; i++) {
         r = &ref.records[i];
 
-        if (r->real && r->scheduled && r->urgent == urgent
+        if (r->real && r->scheduled && !r->called && r->urgent == urgent
             && (*first == NULL || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
         {
             *first = r;
@@ -533,17 +603,25 @@ due(ngx_uint_t urgent, record_t **first)
 ngx_uint_t
 held_up(ngx_uint_t urgent, ngx_uint_t may)
 {
-    ngx_uint_t              n, taken;
+    ngx_uint_t              i, n, taken, called = 0;
     ngx_msec_t              window;
     ngx_completion_rate_t  *rate;
 
     rate = zone->quotas[NGX_COMPLETION_KIND_POLL].rates;
 
-    if (poll_starts(!may) == 0) {
+    for (i = 0; i < ref.nrecords; i++) {
+        called += (ref.records[i].real && ref.records[i].called);
+    }
+
+    if (rate->n == 0) {
+        return 0;
+    }
+
+    if (poll_starts(!may) <= called) {
         return 1;
     }
 
-    if (urgent || rate->n == 0) {
+    if (urgent) {
         return 0;
     }
 
@@ -551,5 +629,5 @@ held_up(ngx_uint_t urgent, ngx_uint_t may)
     window = WINDOW(rate->unit) * n / rate->n;
     taken = counted(&polls, window + (may ? LATE(rate->unit) : 0), !may);
 
-    return taken >= n;
+    return taken + called >= n;
 }

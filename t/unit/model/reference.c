@@ -152,6 +152,35 @@ text_size(size_t length)
 }
 
 
+/* a bit of it at once, the rest later */
+
+void
+free_text(size_t size)
+{
+    size_t  now;
+
+    now = ngx_min(size, NGX_COMPLETION_CHUNKS_MAX * NGX_COMPLETION_CHUNK);
+    ref.used -= now;
+
+    if (size > now) {
+        ref.waste[ref.nwaste++] = size - now;
+    }
+}
+
+
+ngx_uint_t
+collect(void)
+{
+    if (ref.nwaste == 0) {
+        return 0;
+    }
+
+    free_text(ref.waste[--ref.nwaste]);
+
+    return 1;
+}
+
+
 /*
  * Starts of the window that ends now: each by its own time, if as many as may
  * be are to be free; or as late as the zone may remember them.

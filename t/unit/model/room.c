@@ -160,6 +160,7 @@ expire(void)
     record_t    *r;
     ngx_uint_t   list, n;
 
+    (void) collect();
     sweep_keys();
 
     for (n = 0;
@@ -354,7 +355,7 @@ take(ngx_uint_t n)
     memset(looks, 0, sizeof(looks));
 
     while (!HAS_ROOM(n)) {
-        if (!evict(looks)) {
+        if (!collect() && !evict(looks)) {
             return 0;
         }
     }

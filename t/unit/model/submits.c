@@ -9,6 +9,8 @@ static void
 found_same(ngx_completion_found_t *found, ngx_completion_found_t *expected,
     ngx_uint_t op, request_t *q)
 {
+    paid_t  *p;
+
     AGREE(found->state == expected->state)
     AGREE(found->replayed == expected->replayed)
     AGREE(found->outcome == expected->outcome)
@@ -26,9 +28,24 @@ found_same(ngx_completion_found_t *found, ngx_completion_found_t *expected,
 
             /* whose it is */
 
-            AGREE(found->id.shared || owners[op % OPS] == q->keys.owner
-                  || owners[op % OPS] == 0)
+            AGREE(found->id.shared || op_at(op)->owner == q->keys.owner
+                  || op_at(op)->owner == 0)
         }
+    }
+
+    /*
+     * A key leads to what it has paid for, for as long as it was to; who has
+     * joined one shares its fate.
+     */
+
+    p = &paid[KEY][q->names[KEY]];
+
+    if (q->keys.idempotency.ttl && p->op && q->joined == 0
+        && (ngx_msec_int_t) (p->until - truth) > 0)
+    {
+        AGREE(found->state == NGX_COMPLETION_KEY_ENDED)
+        AGREE(found->outcome == NGX_COMPLETION_IDEMPOTENCY_MISMATCH
+              || (found->replayed && op == p->op))
     }
 }
 
@@ -36,13 +53,9 @@ found_same(ngx_completion_found_t *found, ngx_completion_found_t *expected,
 static void
 becomes(request_t *q, ngx_completion_found_t *found)
 {
-    q->phase = FREE;
-
-    if (found->held) {
-        memcpy(q->hold.name, q->keys.orphan.name, sizeof(q->hold.name));
-        q->hold.lease = found->held;
-        q->phase = HELD;
-    }
+    q->phase = found->held ? HELD : FREE;
+    q->hold.lease = found->held;
+    memcpy(q->hold.name, q->keys.orphan.name, sizeof(q->hold.name));
 
     if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
         q->joined = found->lease;
@@ -112,6 +125,7 @@ reserve(request_t *q)
     (void) call();
 
     q->phase = FREE;
+    q->hold.lease = 0;
     waiting = waits_n(NGX_COMPLETION_TURN_WAITS);
     n = waits_n(NGX_COMPLETION_TURN_CALLED);
 
@@ -223,7 +237,7 @@ pays(request_t *q)
             AGREE(s == NULL || s->turn != NGX_COMPLETION_TURN_SENT
                   || !submit_leased(s)
                   || (ngx_msec_int_t) (q->began - p->began)
-                     >= (ngx_msec_int_t) master->deadline)
+                     >= DEADLINE)
         }
 
         p->lease = q->lease;
@@ -417,7 +431,14 @@ recent(void)
 
     back = below(40);
 
-    return (ops > back) ? ops - back : 1;
+    return (nops > back) ? nops - back : 1;
+}
+
+
+op_t *
+op_at(ngx_uint_t op)
+{
+    return &ops[op % OPS];
 }
 
 
@@ -435,6 +456,7 @@ leases(ngx_uint_t op, uint64_t lease)
 static void
 accept_submit(request_t *q)
 {
+    op_t                 *o;
     entry_t              *e, *cached;
     submit_t             *s;
     record_t             *r;
@@ -445,14 +467,20 @@ accept_submit(request_t *q)
     acts(q->worker, "accept");
 
     model = below(20);
-    op = chance(97) ? ++ops : recent();
+    op = chance(97) ? ++nops : recent();
     id.upstream = id_of(op);
-    id.submitted = ngx_time() - below(3);
     id.shared = 0;
 
     /* one that is given twice is no single one's */
 
-    owners[op % OPS] = (op == ops && !record_of(op)) ? q->keys.owner : 0;
+    o = op_at(op);
+    o->owner = o->submitted ? 0 : q->keys.owner;
+
+    if (o->submitted == 0) {
+        o->submitted = ngx_time() - below(3);
+    }
+
+    id.submitted = o->submitted;
 
     rc = ngx_completion_zone_accept(zone, q->lease, q->keyed ? &q->keys : NULL,
                                     &id, model);
@@ -609,20 +637,20 @@ ask(request_t *q)
 
     memset(q, 0, sizeof(*q));
 
-    q->worker = live[below(LIVE)];
+    q->worker = someone();
     owner = below(3);
     q->keys.owner = 1 + owner;
     q->ask = chance(90) ? 1 : 2;
 
-    if (chance(40)) {
-        name(q, &q->keys.idempotency, KEY, owner + 3 * below(NAMES / 3));
-
-    } else if (chance(40)) {
+    if (chance(25)) {
         name(q, &q->keys.orphan, ORPHAN, owner + 3 * below(NAMES / 3));
         q->keys.repeated = chance(30);
+
+    } else if (chance(50)) {
+        name(q, &q->keys.idempotency, KEY, owner + 3 * below(NAMES / 3));
     }
 
-    if (chance(50)) {
+    if (q->keys.orphan.ttl == 0 && chance(50)) {
         if (chance(30)) {
             q->keys.shared = 1;
             name(q, &q->keys.cache, CACHE, 9 + below(3));
