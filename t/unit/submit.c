@@ -1055,6 +1055,72 @@ test_detach(void)
 }
 
 
+/* by one who waits for several, of which one has failed */
+
+static void
+test_drop(void)
+{
+    ngx_str_t              id = ngx_string("d7q1");
+    ngx_uint_t             lines;
+    ngx_completion_view_t  view;
+
+    service_begins(0, 3000);
+    lines = shim_log_lines;
+    starts_cached(&a, "text");
+    starts_cached(&b, "text");
+    starts_cached(&c, "other");
+    is_int(c.submit->state, NGX_COMPLETION_SUBMIT_IN_QUOTA, "one of each");
+
+    ngx_completion_submit_drop(c.submit, 0);
+    is_int(zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT], 1,
+           "drop: quota -> gone");
+    ngx_completion_submit_drop(a.submit, 0);
+    ok(post() == NULL
+       && zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT] == 0,
+       "a connection -> gone");
+    shim_passes(1100);
+    ok(b.told == 0 && b.asked == 1 && post() != NULL,
+       "who joined it sends in its place");
+    ok(a.told == 0 && c.told == 0 && shim_log_lines == lines
+       && refused(NGX_COMPLETION_QUOTA_EXCEEDED) == 0
+       && refused(NGX_COMPLETION_UPSTREAM_UNAVAILABLE) == 0,
+       "nobody is told, and nothing counted");
+
+    stub_sends(post());
+    ngx_completion_submit_drop(b.submit, 0);
+    stub_answers(post(), 200, PENDING("d7q1"));
+    ok(ngx_completion_zone_read(zone, &id, 0, NULL, &view) == NGX_OK
+       && view.verdict == NGX_COMPLETION_PENDING, "sent: it goes on");
+    ok(service_ended(), "nothing is left");
+
+    service_begins(0, 0);
+    asked("text");
+    starts(&a);
+    stub_answers(post(), 503, "{}");
+    ngx_completion_submit_drop(a.submit, 1);
+    is_int(zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT], 0, "pause -> gone");
+
+    starts_keyed(&a, "k", "text");
+    stub_sends(post());
+    ngx_completion_submit_drop(a.submit, 1);
+    stub_answers(post(), 200, PENDING("d7q1"));
+    ok(ngx_completion_zone_read(zone, &id, 0, NULL, &view) == NGX_OK
+       && view.verdict == NGX_COMPLETION_CANCELLED,
+       "sent and unwanted: it is cancelled");
+    ok(under_way(&service.provider.operations) != NULL, "upstream, too");
+    stub_answers(under_way(&service.provider.operations), 200,
+                 PENDING("d7q1"));
+    starts_keyed(&b, "k", "text");
+    ok(b.told == 0 && post() != NULL, "and its key is forgotten");
+    stub_sends(post());
+    ngx_completion_submit_drop(b.submit, 1);
+    stub_answers(post(), 503, "{}");
+    is_int(zone->sh->counts[NGX_COMPLETION_RECORD_SUBMIT], 0,
+           "or refused: it is not sent again");
+    ok(service_ended(), "nothing is left");
+}
+
+
 static void
 test_quit(void)
 {
@@ -1293,6 +1359,7 @@ main(void)
     test_refused_credential();
     test_token();
     test_detach();
+    test_drop();
     test_quit();
     test_cut();
     test_held();
