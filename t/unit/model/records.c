@@ -588,7 +588,8 @@ due(ngx_uint_t urgent, record_t **first)
         r = &ref.records[i];
 
         if (r->real && r->scheduled && !r->called && r->urgent == urgent
-            && (*first == NULL || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
+            && (*first == NULL
+                || (ngx_msec_int_t) (r->due - (*first)->due) < 0))
         {
             *first = r;
         }

@@ -164,7 +164,8 @@ expire(void)
     sweep_keys();
 
     for (n = 0;
-         n < 2 && followers(&oldest, 0) > ngx_completion_followers_max(zone->sh);
+         n < 2
+         && followers(&oldest, 0) > ngx_completion_followers_max(zone->sh);
          n++)
     {
         unfollow(0);
