@@ -91,7 +91,11 @@ ngx_completion_id_next(ngx_str_t *rest, ngx_str_t *upstream,
         return NGX_DONE;
     }
 
-    while (p < last && ngx_completion_id_takes(*p)) {
+    /* no further than where it is too long */
+
+    while (p < last && p - rest->data <= NGX_COMPLETION_ID_UPSTREAM
+           && ngx_completion_id_takes(*p))
+    {
         p++;
     }
 

@@ -480,7 +480,8 @@ ngx_completion_parts_failed(ngx_completion_parts_t *parts,
             part->submit = NULL;
 
         } else if (part->submit && refused) {
-            ngx_completion_submit_drop(part->submit, 1);
+            ngx_completion_submit_drop(part->submit,
+                                       !part->submit->keys.shared);
             part->submit = NULL;
 
         } else if (refused && part->own && !part->id.shared) {

@@ -25,6 +25,7 @@ typedef struct {
     ngx_completion_id_t         id;
     ngx_completion_joint_e      joint;
     ngx_int_t                   rc;        /* as read */
+    unsigned                    missing:1; /* upstream denies it, for now */
     ngx_completion_view_t       view;
 } ngx_completion_whole_part_t;
 
@@ -193,6 +194,7 @@ ngx_completion_whole_delete(ngx_completion_service_t *service,
         return NGX_ERROR;
     }
 
+    ngx_memzero(view, sizeof(ngx_completion_view_t));
     rc = NGX_DECLINED;
 
     for (i = 0; i < whole.n; i++) {
@@ -205,6 +207,7 @@ ngx_completion_whole_delete(ngx_completion_service_t *service,
         if (one != NGX_DECLINED && (rc == NGX_DECLINED || rc == NGX_OK)) {
             rc = one;
             view->next = whole.parts[i].view.next;
+            view->refused = whole.parts[i].view.refused;
         }
     }
 
@@ -379,6 +382,7 @@ ngx_completion_whole_view(ngx_completion_whole_t *whole,
     for (part = whole->parts; part < whole->parts + whole->n; part++) {
 
         if (part->rc != NGX_OK) {
+            view->decided |= (whole->failed != NULL);
             continue;
         }
 
@@ -388,7 +392,9 @@ ngx_completion_whole_view(ngx_completion_whole_t *whole,
                 view->decided = 1;
             }
 
-            if (whole->failed && !id->shared) {
+            /* one that is missing may be there again in a minute */
+
+            if (whole->failed && !whole->failed->missing && !id->shared) {
                 (void) ngx_completion_operation_cancel(whole->service,
                                                        &part->id, whole->pool,
                                                        &cancelled);
@@ -461,6 +467,7 @@ ngx_completion_whole_failed(ngx_completion_whole_t *whole)
             }
 
             part->rc = NGX_OK;
+            part->missing = 1;
             part->view.verdict = NGX_COMPLETION_LOST;
             part->view.decided = 1;
             part->view.document = operation.document;

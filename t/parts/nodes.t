@@ -98,6 +98,13 @@ subtest 'one that upstream does not know' => sub {
     is $r->json->{error}{code}, 5, '... which is what the whole has failed of';
     is $r->header('Cache-Control'), 'no-store', '... as far as is known here';
     is $r->header('ETag'), undef, '... and not kept';
+
+    # It may be there again in a minute: the cancel of another one is all that upstream gets.
+    my $other = $node->post('other');
+    my ($cancelled) = map { $_->{operation} } ($e->submits)[-1];
+    $node->request(DELETE => $other->header('Location'));
+    wait_until(sub { scalar $e->cancels($cancelled) });
+    is scalar(map { $e->cancels($_) } @id), 0, '... and the others go on';
 };
 
 
