@@ -177,6 +177,7 @@ ngx_completion_claim_start(ngx_completion_claim_t *claim)
         }
     }
 
+    claim->state = NGX_COMPLETION_CLAIM_NONE;
     claim->sends = 0;
     claim->tries = 0;
 
@@ -475,6 +476,7 @@ ngx_completion_claim_found(ngx_completion_claim_t *claim,
     ngx_completion_reply_t *reply)
 {
     int64_t                   left;
+    ngx_int_t                 rc;
     ngx_str_t                *absent;
     ngx_uint_t                i;
     ngx_completion_reply_t  **said;
@@ -490,9 +492,14 @@ ngx_completion_claim_found(ngx_completion_claim_t *claim,
 
         left = said[1]->integer;
 
-        if (ngx_completion_claim_look(claim, i, &said[0]->text, left)
-            == NGX_OK)
-        {
+        rc = ngx_completion_claim_look(claim, i, &said[0]->text, left);
+
+        if (rc == NGX_OK) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            ngx_completion_claim_lost(claim, 0);
             return NGX_OK;
         }
 
@@ -519,12 +526,16 @@ ngx_completion_claim_found(ngx_completion_claim_t *claim,
 }
 
 
-/* NGX_OK with the claim's state; NGX_DECLINED: it says nothing to this one */
+/*
+ * NGX_OK with the claim's state; NGX_DECLINED: it says nothing to this one;
+ * NGX_ERROR: no memory.
+ */
 
 static ngx_int_t
 ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     ngx_str_t *sealed, int64_t left)
 {
+    ngx_int_t                    rc;
     ngx_str_t                    value;
     ngx_uint_t                   cache;
     ngx_completion_key_t        *key;
@@ -533,9 +544,14 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     key = claim->names[i];
     cache = ngx_completion_claim_is_cache(claim, key);
 
-    if (ngx_completion_redis_open(claim->claims->redis, &claim->keynames[i],
-                                  sealed, &value)
-        != NGX_OK
+    rc = ngx_completion_redis_open(claim->claims->redis, &claim->keynames[i],
+                                   sealed, &value);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc != NGX_OK
         || ngx_completion_claim_read(claim, &value, left, &said) != NGX_OK
         || said.ours)
     {
@@ -544,9 +560,11 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
 
     claim->replayed = !cache;
 
-    if (ngx_memcmp(said.request, claim->keys->idempotency.request,
-                   NGX_COMPLETION_KEY_DIGEST)
-        != 0)
+    /* of the cache the name says what is asked */
+
+    if (!cache && ngx_memcmp(said.request, key->request,
+                             NGX_COMPLETION_KEY_DIGEST)
+                  != 0)
     {
         claim->state = NGX_COMPLETION_CLAIM_CONFLICT;
         return NGX_OK;
@@ -668,7 +686,7 @@ ngx_completion_claim_lost(ngx_completion_claim_t *claim, ngx_uint_t sent)
     strict = ngx_completion_redis_conf(claim->claims->redis)->strict
              && claim->keys->idempotency.ttl;
 
-    if (sent && (strict || !claim->sends)) {
+    if (claim->sends ? strict : sent) {
         ngx_completion_claim_tell(claim, "drop", 'q', NULL, 0, claim->n);
     }
 

@@ -23,8 +23,11 @@ local claims, free, held = {}, 0, 0
 for i, key in ipairs(KEYS) do
     local value = redis.pcall('GET', key)
 
-    -- no string: it was not written by this script
+    -- no string: it was not written by this script; another error is the server's
     if type(value) == 'table' then
+        if not value.err:find('WRONGTYPE', 1, true) then
+            return value
+        end
         value = false
     end
 

@@ -238,8 +238,11 @@ ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
 static void
 ngx_completion_redis_wake(ngx_completion_redis_t *redis)
 {
+    /* that of a worker that quits may come outside of the loop's turn */
+
     if (!redis->work.posted) {
-        ngx_post_event(&redis->work, &ngx_posted_events);
+        ngx_post_event(&redis->work, ngx_exiting ? &ngx_posted_next_events
+                                                 : &ngx_posted_events);
     }
 }
 
@@ -815,8 +818,9 @@ ngx_completion_redis_quit(ngx_completion_redis_t *redis)
 void
 ngx_completion_redis_exit(ngx_completion_redis_t *redis)
 {
-    ngx_uint_t    i;
-    ngx_queue_t  *q, *list;
+    ngx_uint_t                    i;
+    ngx_queue_t                  *q, *list;
+    ngx_completion_redis_slot_t  *slot;
 
     ngx_completion_redis_close(redis);
 
@@ -828,8 +832,15 @@ ngx_completion_redis_exit(ngx_completion_redis_t *redis)
             q = ngx_queue_head(list);
             ngx_queue_remove(q);
 
-            ngx_completion_redis_slot_free(
-                ngx_queue_data(q, ngx_completion_redis_slot_t, queue));
+            slot = ngx_queue_data(q, ngx_completion_redis_slot_t, queue);
+
+            /* whose it is goes later */
+
+            if (slot->call) {
+                slot->call->slot = NULL;
+            }
+
+            ngx_completion_redis_slot_free(slot);
         }
 
         list = &redis->waiting;

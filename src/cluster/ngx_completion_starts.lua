@@ -44,12 +44,18 @@ local function clean(key, first, last)
     for _, range in ipairs({ { '-inf', first }, { last, '+inf' } }) do
         local reply = redis.pcall('ZREMRANGEBYSCORE', key, range[1], range[2])
         if type(reply) == 'table' and reply.err then
+            if not reply.err:find('WRONGTYPE', 1, true) then
+                return reply
+            end
             redis.call('DEL', key)
         end
     end
 end
 
-clean(KEYS[1], now - ALIVE, '(' .. now)
+local failed = clean(KEYS[1], now - ALIVE, '(' .. now)
+if failed then
+    return failed
+end
 
 if wanted < 0 then
     redis.call('ZREM', KEYS[1], node)
@@ -59,7 +65,10 @@ else
 end
 
 for _, rate in ipairs(rates) do
-    clean(rate.key, now - rate.unit, '(' .. (now + AHEAD + WIDEST))
+    failed = clean(rate.key, now - rate.unit, '(' .. (now + AHEAD + WIDEST))
+    if failed then
+        return failed
+    end
     redis.call('ZREM', rate.key, unpack(unused))
 end
 

@@ -690,8 +690,12 @@ ngx_completion_submit_learned(ngx_completion_submit_t *submit)
 
     if (ngx_completion_zone_read(service->zone, &submit->id.upstream, 0, NULL,
                                  &view)
-        == NGX_DONE
-        && view.deleted)
+        == NGX_OK
+        && (view.deleted
+            || (!submit->claim.replayed
+                && view.state == NGX_COMPLETION_RECORD_FINAL
+                && view.verdict != NGX_COMPLETION_COMPLETED
+                && view.verdict != NGX_COMPLETION_TOOL_CALLS)))
     {
         ngx_completion_claim_forget(&submit->claim);
         return ngx_completion_submit_claim(submit);
@@ -988,12 +992,10 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
         if (submit->outcome != NGX_COMPLETION_OK) {
             ngx_memzero(&end, sizeof(ngx_completion_found_t));
 
-            /*
-             * Whoever goes by one that is dropped may send in its place, and
-             * what another node's came to may be known better later.
-             */
+            /* whoever goes by it may do better: send it, or know later */
 
             end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED
+                         || submit->claim.state == NGX_COMPLETION_CLAIM_AWAY
                          || submit->claim.state == NGX_COMPLETION_CLAIM_UNKNOWN
                          || submit->claim.state
                             == NGX_COMPLETION_CLAIM_CONFLICT)

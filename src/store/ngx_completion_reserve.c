@@ -137,6 +137,7 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
     ngx_completion_keys_t *keys, ngx_completion_found_t *found)
 {
     ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
     ngx_completion_submit_sh_t  *submit;
 
     ngx_completion_zone_lock(zone);
@@ -146,6 +147,17 @@ ngx_completion_zone_release(ngx_completion_zone_t *zone, uint64_t lease,
     if (submit) {
         ngx_completion_keys_settle(zone, submit, found);
         ngx_completion_line_drop(zone, submit);
+
+        /* another node's, which may have ended here already */
+
+        record = found->id.upstream.len
+                     ? ngx_completion_record_find(zone, &found->id.upstream,
+                           ngx_completion_zone_hash(&found->id.upstream))
+                     : NULL;
+
+        if (record && record->state == NGX_COMPLETION_RECORD_FINAL) {
+            ngx_completion_keys_ended(zone, record, record->verdict);
+        }
 
     } else if (keys && found->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN) {
         ngx_completion_keys_late(zone, keys, lease, found, NULL);

@@ -379,7 +379,7 @@ void ngx_completion_zone_unhold(ngx_completion_zone_t *zone,
  * A copy of what is known, a pending operation being wanted for the next ms
  * as _want() has it: NGX_OK, NGX_DECLINED: no such record, NGX_ERROR: no
  * memory; NGX_DONE: it is the one that the caller knows already, which may be
- * NULL, and its document stays behind, as it does without a pool.
+ * NULL.  Its document stays behind then, and without a pool.
  */
 ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
     ngx_str_t *id, ngx_completion_view_t *known, ngx_msec_t ms,
