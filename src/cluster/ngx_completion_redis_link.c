@@ -22,10 +22,14 @@ static void ngx_completion_redis_link_resolve(
 static void ngx_completion_redis_link_resolved(ngx_resolver_ctx_t *ctx);
 static void ngx_completion_redis_link_path(
     ngx_completion_redis_link_t *link);
+static void ngx_completion_redis_link_next(
+    ngx_completion_redis_link_t *link);
 static void ngx_completion_redis_link_address(
     ngx_completion_redis_link_t *link, ngx_str_t *text);
 static void ngx_completion_redis_link_connect(
     ngx_completion_redis_link_t *link);
+static void ngx_completion_redis_link_refused(
+    ngx_completion_redis_link_t *link, ngx_err_t err);
 static void ngx_completion_redis_link_event(ngx_event_t *ev);
 static void ngx_completion_redis_link_connected(
     ngx_completion_redis_link_t *link);
@@ -47,29 +51,40 @@ static ngx_int_t ngx_completion_redis_link_verify_host(ngx_connection_t *c,
 void
 ngx_completion_redis_link_open(ngx_completion_redis_link_t *link)
 {
-    ngx_str_t                *address;
     ngx_completion_origin_t  *o;
 
     o = &link->conf->origin;
 
     link->quiet = *link->log;
     link->quiet.log_level = NGX_LOG_ALERT;
-
-    if (link->conf->path.len == 0 && o->resolver) {
-        ngx_completion_redis_link_resolve(link);
-        return;
-    }
+    link->left = 1;
 
     if (link->conf->path.len) {
         ngx_completion_redis_link_path(link);
+        ngx_completion_redis_link_connect(link);
+
+    } else if (o->resolver) {
+        ngx_completion_redis_link_resolve(link);
 
     } else {
-        address = o->literal ? &o->peer
-                             : &o->addresses[link->turn++ % o->naddresses];
-
-        ngx_completion_redis_link_address(link, address);
+        link->left = o->literal ? 1 : o->naddresses;
+        ngx_completion_redis_link_next(link);
     }
+}
 
+
+/* "localhost" has two addresses as a rule, of which a server may have one */
+
+static void
+ngx_completion_redis_link_next(ngx_completion_redis_link_t *link)
+{
+    ngx_completion_origin_t  *o;
+
+    o = &link->conf->origin;
+
+    ngx_completion_redis_link_address(link, o->literal
+                               ? &o->peer
+                               : &o->addresses[link->turn++ % o->naddresses]);
     ngx_completion_redis_link_connect(link);
 }
 
@@ -172,9 +187,7 @@ ngx_completion_redis_link_connect(ngx_completion_redis_link_t *link)
     rc = ngx_event_connect_peer(peer);
 
     if (rc != NGX_OK && rc != NGX_AGAIN) {
-        ngx_completion_redis_link_fail(link,
-                                       NGX_COMPLETION_METRICS_REDIS_SOCKET,
-                                       ngx_socket_errno, "connect() failed");
+        ngx_completion_redis_link_refused(link, ngx_socket_errno);
         return;
     }
 
@@ -217,15 +230,28 @@ ngx_completion_redis_link_event(ngx_event_t *ev)
     }
 
     if (err) {
-        ngx_completion_redis_link_fail(link,
-                                       NGX_COMPLETION_METRICS_REDIS_SOCKET,
-                                       err, "connect() failed");
+        ngx_completion_redis_link_refused(link, err);
         return;
     }
 
     if (c->write->ready) {
         ngx_completion_redis_link_connected(link);
     }
+}
+
+
+static void
+ngx_completion_redis_link_refused(ngx_completion_redis_link_t *link,
+    ngx_err_t err)
+{
+    if (--link->left) {
+        ngx_completion_redis_link_close(link);
+        ngx_completion_redis_link_next(link);
+        return;
+    }
+
+    ngx_completion_redis_link_fail(link, NGX_COMPLETION_METRICS_REDIS_SOCKET,
+                                   err, "connect() failed");
 }
 
 

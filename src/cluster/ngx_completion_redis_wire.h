@@ -76,6 +76,7 @@ struct ngx_completion_redis_link_s {
     ngx_str_t                     name;       /* of the address */
     u_char                        buf[NGX_SOCKADDR_STRLEN];
     ngx_uint_t                    turn;       /* of several addresses */
+    ngx_uint_t                    left;       /* of them, to be tried */
 
     /* the owner's, called from events, or from within _open() */
 
