@@ -133,6 +133,25 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
 }
 
 
+ngx_completion_fetch_t *
+service_get(const char *suffix)
+{
+    int  i;
+
+    for (i = 0; stub_started[i]; i++) {
+        if (stub_started[i]->origin == &service.provider.operations
+            && stub_started[i]->suffix.len == strlen(suffix)
+            && memcmp(stub_started[i]->suffix.data, suffix, strlen(suffix))
+               == 0)
+        {
+            return stub_started[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 int
 service_ended(void)
 {

@@ -44,6 +44,9 @@ void service_file(const char *secret);
 /* The transfer that gets a token, or NULL. */
 ngx_completion_fetch_t *service_token(void);
 
+/* What is asked of such an operation, "ID" or "ID:cancel"; NULL: nothing. */
+ngx_completion_fetch_t *service_get(const char *suffix);
+
 /* The worker exits: what is left of it. */
 int service_ended(void);
 

@@ -21,25 +21,6 @@ handler(ngx_completion_wait_t *w)
 }
 
 
-static ngx_completion_fetch_t *
-get(const char *suffix)
-{
-    int  i;
-
-    for (i = 0; stub_started[i]; i++) {
-        if (stub_started[i]->origin == &service.provider.operations
-            && stub_started[i]->suffix.len == strlen(suffix)
-            && memcmp(stub_started[i]->suffix.data, suffix, strlen(suffix))
-               == 0)
-        {
-            return stub_started[i];
-        }
-    }
-
-    return NULL;
-}
-
-
 static void
 begins(ngx_uint_t with_token)
 {
@@ -86,34 +67,34 @@ test_polls(void)
     is_int(reads(), NGX_AGAIN, "an id from elsewhere: upstream is asked");
     waits();
     shim_turn();
-    ok(get("d7q1") != NULL, "due -> call");
-    stub_answers(get("d7q1"), 200, FINISHED("d7q1"));
+    ok(service_get("d7q1") != NULL, "due -> call");
+    stub_answers(service_get("d7q1"), 200, FINISHED("d7q1"));
     shim_turn();
     is_int(told, 1, "call -> keep -> news");
     is_int(reads(), NGX_OK, "it is known");
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "and final");
     shim_passes(5000);
-    ok(get("d7q1") == NULL, "and not asked for again");
+    ok(service_get("d7q1") == NULL, "and not asked for again");
     ends();
 
     begins(0);
     reads();
     waits();
     shim_turn();
-    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
     shim_turn();
     ok(reads() == NGX_OK && view.state == NGX_COMPLETION_RECORD_PENDING,
        "one that is pending is known as such");
     waits();
     shim_passes(10000);
-    ok(get("d7q1") != NULL, "and asked for again");
+    ok(service_get("d7q1") != NULL, "and asked for again");
     ends();
 
     begins(0);
     reads();
     waits();
     shim_turn();
-    stub_answers(get("d7q1"), 404, "{}");
+    stub_answers(service_get("d7q1"), 404, "{}");
     shim_turn();
     is_int(reads(), NGX_DECLINED, "404: there is no such operation");
     ends();
@@ -127,7 +108,7 @@ gap(void)
 {
     ngx_msec_t  ms;
 
-    for (ms = 0; ms < 60000 && get("d7q1") == NULL; ms++) {
+    for (ms = 0; ms < 60000 && service_get("d7q1") == NULL; ms++) {
         shim_passes(1);
     }
 
@@ -155,7 +136,7 @@ test_gaps(void)
     shim_turn();
 
     for (i = 0; i < 40; i++) {
-        stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+        stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
         ms = gap();
         bad += (ms < 1000 || ms > 10000);
     }
@@ -164,12 +145,12 @@ test_gaps(void)
     is_int(ms, 10000, "the last is the longer one");
 
     stub_answer("x-operation-poll-interval", "12");
-    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
     is_int(gap(), 12000, "not before upstream says so");
 
     stub_reset();
     stub_answer("retry-after", "13");
-    stub_answers(get("d7q1"), 429, "{}");
+    stub_answers(service_get("d7q1"), 429, "{}");
     is_int(next(), 13000, "a client is told of a Retry-After");
     shim_passes(3000);
     is_int(next(), 10000, "of what is left of it");
@@ -177,14 +158,14 @@ test_gaps(void)
 
     stub_reset();
     stub_answer("retry-after", "99999999");
-    stub_answers(get("d7q1"), 429, "{}");
+    stub_answers(service_get("d7q1"), 429, "{}");
     is_int(next(), 300000, "for five minutes at most");
     shim_passes(300000);
     shim_turn();
 
     stub_reset();
     stub_answer("x-operation-poll-interval", "99999999");
-    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
     is_int(next(), 300000, "however it is said");
     stub_reset();
     ends();
@@ -192,11 +173,11 @@ test_gaps(void)
     begins(0);
     reads();
     shim_turn();
-    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
     gap();
 
     for (i = 0; i < 3; i++) {
-        stub_answers(get("d7q1"), i == 2 ? 500 : 503, "{}");
+        stub_answers(service_get("d7q1"), i == 2 ? 500 : 503, "{}");
         ms = gap();
         ok(ms >= (500u << i), "half of a second that doubles, at the least");
         ok(ms <= 10000, "and MAX at the most");
@@ -209,11 +190,11 @@ test_gaps(void)
     begins(0);
     reads();
     shim_turn();
-    stub_answers(get("d7q1"), 200, PENDING("d7q1"));
+    stub_answers(service_get("d7q1"), 200, PENDING("d7q1"));
 
     for (i = 0; i < 3; i++) {
         is_int(gap(), 1000, "MIN, and it is asked for");
-        stub_answers(get("d7q1"), 404, "{}");
+        stub_answers(service_get("d7q1"), 404, "{}");
         ok(reads() == NGX_OK && view.state == NGX_COMPLETION_RECORD_PENDING,
            "a 404 changes nothing");
     }
@@ -230,24 +211,24 @@ test_credentials(void)
     shim_turn();
     service_file("second");
     shim_log_text[0] = '\0';
-    stub_answers(get("d7q1"), 401, "{}");
+    stub_answers(service_get("d7q1"), 401, "{}");
     shim_turn();
-    ok(get("d7q1") != NULL && strstr(stub_headers, "second"),
+    ok(service_get("d7q1") != NULL && strstr(stub_headers, "second"),
        "401: the lease goes back, and it is due at once");
     ok(strstr(shim_log_text, "answered 401") == NULL, "nothing is logged");
     service_file("third");
-    stub_answers(get("d7q1"), 403, "{}");
+    stub_answers(service_get("d7q1"), 403, "{}");
     shim_passes(20);
-    ok(get("d7q1") == NULL, "what else is refused waits");
+    ok(service_get("d7q1") == NULL, "what else is refused waits");
     ends();
 
     begins(1);
     is_int(reads(), NGX_AGAIN, "without a token");
     shim_passes(900);
-    ok(get("d7q1") == NULL && service_token() != NULL, "nothing is taken");
+    ok(service_get("d7q1") == NULL && service_token() != NULL, "nothing is taken");
     stub_answers(service_token(), 200, TOKEN("t1.first"));
     shim_turn();
-    ok(get("d7q1") != NULL, "until there is one");
+    ok(service_get("d7q1") != NULL, "until there is one");
     ends();
 }
 
@@ -260,7 +241,7 @@ test_overflow(void)
     waits();
     shim_turn();
     shim_slab_limit = shim_slab_used;
-    stub_answers(get("d7q1"), 200, FINISHED("d7q1"));
+    stub_answers(service_get("d7q1"), 200, FINISHED("d7q1"));
     shim_turn();
     is_int(told, 1, "a result without a room is told of");
     ok(strstr(shim_log_text, "has no room") != NULL, "and logged");
@@ -281,21 +262,21 @@ test_cancel(void)
            "our word stands at once");
     ok(view.decided && view.verdict == NGX_COMPLETION_CANCELLED,
        "it is cancelled");
-    ok(get("d7q1:cancel") != NULL, "upstream is asked to stop it");
-    ok(get("d7q1:cancel")->hold, "which a quitting worker waits for");
-    stub_answers(get("d7q1:cancel"), 500, "{}");
+    ok(service_get("d7q1:cancel") != NULL, "upstream is asked to stop it");
+    ok(service_get("d7q1:cancel")->hold, "which a quitting worker waits for");
+    stub_answers(service_get("d7q1:cancel"), 500, "{}");
     ok(reads() == NGX_OK && view.verdict == NGX_COMPLETION_CANCELLED,
        "whatever it answers");
 
     ngx_completion_operation_cancel(&service, &id, pool, &view);
-    ok(get("d7q1:cancel") == NULL, "once");
+    ok(service_get("d7q1:cancel") == NULL, "once");
     ends();
 
     begins(0);
     ngx_completion_zone_accept(zone, 999, NULL, &id, 1);
     shim_cut();
     ngx_completion_operation_cancel(&service, &id, pool, &view);
-    ok(get("d7q1:cancel") == NULL, "cut: nobody is asked");
+    ok(service_get("d7q1:cancel") == NULL, "cut: nobody is asked");
     ends();
 }
 
@@ -309,14 +290,14 @@ test_quit(void)
     reads();
     shim_turn();
     waits();
-    stub_sends(get("d7q1"));
+    stub_sends(service_get("d7q1"));
     shim_quits();
     is_int(told, 1, "quit: who waits is told");
-    ok(get("d7q1") == NULL && stub_transfers == 0, "the poll goes back");
+    ok(service_get("d7q1") == NULL && stub_transfers == 0, "the poll goes back");
     is_int(zone->metrics->requests[NGX_COMPLETION_KIND_POLL][3], 1,
            "as one that was given up");
     shim_passes(20000);
-    ok(get("d7q1") == NULL, "no other one begins");
+    ok(service_get("d7q1") == NULL, "no other one begins");
     ends();
 
     begins(1);

@@ -29,25 +29,6 @@ handler(ngx_completion_wait_t *w)
 }
 
 
-static ngx_completion_fetch_t *
-get(const char *suffix)
-{
-    int  i;
-
-    for (i = 0; stub_started[i]; i++) {
-        if (stub_started[i]->origin == &service.provider.operations
-            && stub_started[i]->suffix.len == strlen(suffix)
-            && memcmp(stub_started[i]->suffix.data, suffix, strlen(suffix))
-               == 0)
-        {
-            return stub_started[i];
-        }
-    }
-
-    return NULL;
-}
-
-
 static ngx_int_t
 reads(ngx_uint_t how)
 {
@@ -71,7 +52,7 @@ begins(void)
     waits[0].handler = handler;
     ngx_completion_whole_wait(&service, &id, 60000, waits);
     shim_turn();
-    ok(get("d7q1") && get("d7q2") && get("d7q3"), "for each part");
+    ok(service_get("d7q1") && service_get("d7q2") && service_get("d7q3"), "for each part");
 }
 
 
@@ -87,7 +68,7 @@ ends(void)
 static void
 answers(const char *part, ngx_uint_t status, const char *text)
 {
-    stub_answers(get(part), status, text);
+    stub_answers(service_get(part), status, text);
     shim_turn();
 }
 
@@ -143,7 +124,7 @@ test_failed(void)
     is_int(reads(0), NGX_OK, "two have failed");
     ok(view.verdict == NGX_COMPLETION_FAILED
        && holds(&view.document, "\"error\":{\"code\":13,"), "the first tells");
-    ok(get("d7q1:cancel") != NULL, "the others are cancelled");
+    ok(service_get("d7q1:cancel") != NULL, "the others are cancelled");
     answers("d7q1:cancel", 200, PENDING("d7q1"));
     is_int(reads(0), NGX_OK, "once more");
     ok(holds(&view.document, "\"error\":{\"code\":13,")
@@ -158,7 +139,7 @@ test_failed(void)
     answers("d7q2", 200, FAILED("d7q2", "13"));
     answers("d7q3", 200, PENDING("d7q3"));
     is_int(reads(0), NGX_OK, "one of a shared text has failed");
-    ok(view.verdict == NGX_COMPLETION_FAILED && get("d7q1:cancel") == NULL,
+    ok(view.verdict == NGX_COMPLETION_FAILED && service_get("d7q1:cancel") == NULL,
        "nobody's is cancelled");
     ends();
 }
@@ -202,7 +183,7 @@ test_cancel(void)
            "a cancel");
     ok(view.verdict == NGX_COMPLETION_CANCELLED
        && holds(&view.document, "\"code\":1,"), "is one of the whole");
-    ok(get("d7q1:cancel") && !get("d7q2:cancel") && get("d7q3:cancel"),
+    ok(service_get("d7q1:cancel") && !service_get("d7q2:cancel") && service_get("d7q3:cancel"),
        "of what was pending");
     answers("d7q1:cancel", 200, PENDING("d7q1"));
     answers("d7q3:cancel", 200, PENDING("d7q3"));
