@@ -109,6 +109,11 @@ typedef enum {
 } ngx_completion_state_e;
 
 
+/* Whether an equal request shares what has ended so. */
+#define ngx_completion_state_is_shared(state)                                 \
+    ((state) == NGX_COMPLETION_COMPLETED                                      \
+     || (state) == NGX_COMPLETION_TOOL_CALLS)
+
 /* Whether an end stands in for one that could not be read, and may change. */
 #define ngx_completion_state_is_makeshift(state)                              \
     ((state) == NGX_COMPLETION_TOO_LARGE                                      \

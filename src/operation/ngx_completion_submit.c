@@ -694,8 +694,7 @@ ngx_completion_submit_learned(ngx_completion_submit_t *submit)
         && (view.deleted
             || (!submit->claim.replayed
                 && view.state == NGX_COMPLETION_RECORD_FINAL
-                && view.verdict != NGX_COMPLETION_COMPLETED
-                && view.verdict != NGX_COMPLETION_TOOL_CALLS)))
+                && !ngx_completion_state_is_shared(view.verdict))))
     {
         ngx_completion_claim_forget(&submit->claim);
         return ngx_completion_submit_claim(submit);

@@ -950,8 +950,7 @@ ngx_completion_key_fresh(ngx_completion_zone_t *zone,
         return since < (ngx_msec_int_t) zone->deadline;
     }
 
-    return (key->verdict == NGX_COMPLETION_COMPLETED
-            || key->verdict == NGX_COMPLETION_TOOL_CALLS)
+    return ngx_completion_state_is_shared(key->verdict)
            && ngx_completion_since(key->ended)
            <= (ngx_msec_int_t) ngx_completion_ms(ttl);
 }
