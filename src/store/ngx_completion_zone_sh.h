@@ -243,6 +243,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
+#define NGX_COMPLETION_KEY_ORPHAN        0x40   /* of the cache, but for one
+                                                   request alone */
 
 
 /* a document may take three quarters, these the fourth */
