@@ -15,6 +15,7 @@ use Test::More;
 use YAML::XS;
 
 use CompletionAsync::Example;
+use CompletionAsync::Redis;
 use CompletionAsync::Test;
 
 my $root     = "$FindBin::Bin/../..";
@@ -236,8 +237,22 @@ sub kubernetes () {
     }
 
     my %env = map { ($_->{name} => $_->{value}) } @{ $nginx->{env} };
-    $t->run(render($templates, 'kubernetes', %set, %env));
+    my $valkey = $manifest{'Service completion-async-valkey'};
+    is $env{COMPLETION_REDIS}, $valkey->{metadata}{name}, 'the pods share by the Service of Valkey';
+    is_deeply $valkey->{spec}{selector},
+        $manifest{'StatefulSet completion-async-valkey'}{spec}{template}{metadata}{labels}, '... which has it';
+    my $policy = $manifest{'NetworkPolicy completion-async-valkey'}{spec};
+    is_deeply $policy->{podSelector}{matchLabels}, $valkey->{spec}{selector}, '... for whom';
+    is_deeply $policy->{ingress}[0]{from}[0]{podSelector}{matchLabels},
+        $manifest{'Deployment completion-async'}{spec}{template}{metadata}{labels}, '... and nobody else';
+    my @argument = @{ $manifest{'StatefulSet completion-async-valkey'}{spec}{template}{spec}{containers}[0]{args} };
+    like "@argument", qr/--appendonly yes .*--maxmemory-policy noeviction/, 'it forgets nothing by itself';
+
+    my $redis = CompletionAsync::Redis->start(dir => $t->testdir);
+    $t->run(render($templates, 'kubernetes', %set, %env,
+        COMPLETION_REDIS => '127.0.0.1:' . $redis->port));
     main_job();
+    like join(' ', @{ $redis->cli(KEYS => '*') }), qr/^completion:\{yandex\}:1:/, 'the server is used';
     $t->stop;
 
     my %port = map { ($_->{name} => $_->{containerPort}) } @{ $nginx->{ports} };
@@ -259,7 +274,7 @@ sub kubernetes () {
     like $alerts, qr/up\{job="$relabeling->{replacement}"\}/, '... by the name that alerts have';
 
     my $service = $manifest{'Service completion-async'}{spec};
-    is $service->{sessionAffinity}, 'ClientIP', 'a client stays with a pod';
+    is $service->{sessionAffinity}, undef, 'any pod answers any client';
     my ($path) = @{ $manifest{'Ingress completion-async'}{spec}{rules}[0]{http}{paths} };
     is $path->{backend}{service}{name}, 'completion-async', 'the Ingress has the Service';
     is $path->{backend}{service}{port}{name}, $service->{ports}[0]{name}, '... and its port';
@@ -268,10 +283,11 @@ sub kubernetes () {
     is $rule->{backendRefs}[0]{port}, $service->{ports}[0]{port}, 'so has the route';
     is $rule->{matches}[0]{path}{value}, $path->{path}, '... for the same';
 
-    # What a folder may do is theirs together.
+    # What a folder may do is theirs together, but for the polls.
     my $replicas = $manifest{'Deployment completion-async'}{spec}{replicas};
     my ($second, $hour) = $template{'translate.conf.template'} =~ m{submit_rate +(\d+)r/s (\d+)r/h;};
     my ($polls) = $template{'translate.conf.template'} =~ m{poll_rate +(\d+)r/s;};
-    is_deeply [ map { $_ * $replicas } $second, $hour, $polls ], [ 10, 5000, 50 ],
-        'the quotas are divided among the pods';
+    is_deeply [ $second, $hour, $polls * $replicas ], [ 10, 5000, 50 ],
+        'the quotas are those of all pods, polls divided';
+    like $template{'translate.conf.template'}, qr/nodes=$replicas;/, '... and so many they are';
 }
