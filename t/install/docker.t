@@ -115,9 +115,13 @@ sub main_job () {
 
 
 sub image () {
-    my $hook = CompletionAsync::Example::slurp("$root/docker/id-key.envsh");
+    my $hook = '';
     mkdir $t->testdir . '/hooks';
-    $t->write_file('hooks/10-id-key.envsh', $hook, 0644);
+    for my $name (qw(id-key redis)) {
+        my $one = CompletionAsync::Example::slurp("$root/docker/$name.envsh");
+        $t->write_file("hooks/10-$name.envsh", $one, 0644);
+        $hook .= $one;
+    }
     $t->write_file('mounted.key', 'k' x 32, 0600);
 
     for my $case ([ '/nowhere', 'no key' ], [ $t->testdir . '/mounted.key', 'a key' ]) {
@@ -128,7 +132,12 @@ sub image () {
         is scalar($conf =~ /^\s+id_key file:\Q$path\E;$/m), $what eq 'a key' ? 1 : '',
             "$what of ids is mounted";
         unlike $conf, qr/\$\{/, '... and nothing is left of the template';
+        unlike $conf, qr/^\s+redis/m, '... no server without one';
     }
+    run_entrypoint("$root/docker/templates", $t->testdir . '/with-redis', ['true'], %set,
+        YC_FOLDER_ID => 'b1gmine', COMPLETION_REDIS_URL => 'redis://valkey');
+    like CompletionAsync::Example::slurp($t->testdir . '/with-redis/translate.conf'),
+        qr{^\s+redis redis://valkey;$}m, 'a server of redis';
 
     $t->run(render("$root/docker/templates", 'image', %set, YC_FOLDER_ID => 'b1gmine'));
     main_job();
@@ -187,7 +196,13 @@ sub entrypoint () {
 
 sub compose () {
     my $services = $compose->{services};
-    is join(' ', sort keys %$services), 'edge emulator grafana prometheus', 'four services';
+    my @more = grep { $services->{$_}{profiles} } sort keys %$services;
+    is "@more", 'other valkey', 'a profile has two services';
+    is join(' ', grep { !$services->{$_}{profiles} } sort keys %$services),
+        'edge emulator grafana prometheus', '... beside four';
+    my ($edge, $other) = map { +{ %$_ } } @$services{qw(edge other)};
+    delete @$_{qw(ports profiles depends_on)} for $edge, $other;
+    is_deeply $other, $edge, '... one of them another edge';
 
     for my $name (sort keys %$services) {
         my $service = $services->{$name};
