@@ -57,7 +57,6 @@
 /* by the call that they are for: of submits, and of polls */
 #define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
 
-#define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
 
@@ -400,7 +399,7 @@ struct ngx_completion_zone_sh_s {
                                                to be freed; the next one in
                                                the data of the first chunk */
 
-    ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
+    ngx_completion_paces_sh_t    paces;
 
     ngx_completion_token_sh_t    token;
 
