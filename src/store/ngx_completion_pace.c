@@ -7,10 +7,11 @@
  * to be alive at every age ahead.  A poll costs COST; an end at the age d that
  * a poll at t notices costs the relative lag (t - d) / d; the plan is the
  * sequence of polls with the least expected sum, found backwards from the last
- * age, and so for every age at once: it stands until a sixteenth of what is
- * remembered is new.  What an operation teaches is an interval: its weight goes
- * to the buckets in between as the model would have it, a step of EM, so that
- * the estimate does not follow the times of our own polls.
+ * age, and so for every age at once: it stands until a sixteenth of what was
+ * known is new, later an eighth of what is remembered.  What an operation
+ * teaches is an interval: its weight goes to the buckets in between as the
+ * model would have it, a step of EM, so that the estimate does not follow the
+ * times of our own polls.
  */
 
 
@@ -28,7 +29,8 @@
 #define NGX_COMPLETION_PACE_SCALE   5000.0            /* its median, ms */
 #define NGX_COMPLETION_PACE_TILT    0.125
 #define NGX_COMPLETION_PACE_COST    0.012             /* of a duration */
-#define NGX_COMPLETION_PACE_STALE   16                /* a part of them */
+#define NGX_COMPLETION_PACE_STALE   16                /* a part of them, */
+#define NGX_COMPLETION_PACE_FRESH   256               /* of so many at most */
 
 
 typedef struct {
@@ -197,7 +199,7 @@ ngx_completion_pace_plan_get(ngx_completion_paces_sh_t *paces,
     pace = &paces->models[model];
 
     plan->min = min;
-    plan->left = ngx_min(pace->count, 1 << NGX_COMPLETION_PACE_MEMORY)
+    plan->left = ngx_min(pace->count, NGX_COMPLETION_PACE_FRESH)
                  / NGX_COMPLETION_PACE_STALE + 1;
     plan->model = model;
     plan->waited = waited;

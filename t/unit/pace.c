@@ -230,7 +230,7 @@ test_plan(void)
     paces.models[0].count = 0xffffffff;
     before = ngx_completion_pace_gap(&paces, 0, 0, MIN, MAX, 0);
 
-    for (i = 0; i < 500; i++) {
+    for (i = 0; i < 2000; i++) {
         ngx_completion_pace_learn(&paces, 0, 19000, 20000);
         (void) ngx_completion_pace_gap(&paces, 0, 0, MIN, MAX, 0);
     }
@@ -238,9 +238,10 @@ test_plan(void)
     ok(ngx_completion_pace_gap(&paces, 0, 0, MIN, MAX, 0) > 2 * before,
        "it is made anew when the count does not grow any more");
 
-    gap = ngx_completion_pace_gap(&paces, 0, 0, MIN, MAX, 0);
-    ok(ngx_completion_pace_gap(&paces, 0, gap - 300, MIN, MAX, 0) < 2000
-       && ngx_completion_pace_gap(&paces, 0, gap - 300, 5000, MAX, 0) >= 5000,
+    gap = ngx_completion_pace_gap(&paces, 0, 19500, MIN, MAX, 0);
+    ok(gap < 5000
+       && ngx_completion_pace_gap(&paces, 0, 19500, 5000, MAX, 0) >= 5000
+       && ngx_completion_pace_gap(&paces, 0, 19500, MIN, MAX, 0) == gap,
        "and for another interval");
 }
 
