@@ -1937,8 +1937,8 @@ test_adopted(void)
     ngx_current_msec += 5;
     update("d7q1", due.lease, FINAL, NULL);
 
-    is_int(zone->sh->paces[0].count, 1, "teaches how long operations take");
-    is_int(zone->sh->paces[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
+    is_int(zone->sh->paces.models[0].count, 1, "teaches how long operations take");
+    is_int(zone->sh->paces.models[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
            "which is not for hours");
 }
 
