@@ -161,14 +161,16 @@ matrix: deps deps-source
 
 
 # Everything that may go wrong, at once and for as long as you like: "make chaos
-# SECONDS=600 SEED=7".  What struck whom follows from the seed.
+# SECONDS=600 SEED=7", and with NODES=3 to so many of them and their Redis.  What
+# struck whom follows from the seed.
 
 SEED ?= $(shell date +%s)
 
 chaos: deps
 	@$(MAKE) --no-print-directory all
 	@TEST_NGINX_MODULE=$(abspath $(MODULE)) TEST_NGINX_CHAOS=$(or $(SECONDS),120) \
-	    TEST_NGINX_CHAOS_SEED=$(SEED) $(PROVE) -v t/life/chaos.t
+	    TEST_NGINX_CHAOS_SEED=$(SEED) TEST_NGINX_CHAOS_NODES=$(NODES) \
+	    $(PROVE) -v $(if $(NODES),t/cluster,t/life)/chaos.t
 
 
 # The suite with the zone out of reach of whoever does not hold its lock, and
@@ -246,7 +248,7 @@ help:
 	@echo '                 lint, compilers, analyze, sanitize, memcheck, instructions,'
 	@echo '                 fuzz'
 	@echo 'make coverage    lines that the unit tests reach'
-	@echo 'make chaos       everything that may go wrong at once; SECONDS, SEED'
+	@echo 'make chaos       everything that may go wrong at once; SECONDS, SEED, NODES'
 	@echo 'make lockcheck, allocations   the lock of the zone; memory that is missing'
 	@echo 'make matrix      versions of nginx and libcurl; LEG=trixie for one'
 	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'

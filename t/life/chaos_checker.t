@@ -263,6 +263,72 @@ for my $case (@EXPLAINED) {
 }
 
 
+# Of several nodes and their server.
+
+sub several ($plant) {
+    return sub ($j) {
+        @$j{qw(nodes news)} = (3, 1);
+        $plant->($j);
+    };
+}
+
+sub away ($time, %more) { +{ %{ strike(still => $time) }, away => 1, %more } }
+
+
+# Twice under a key: paid, and shown by another node.
+sub paid_twice ($strike) {
+    return several(sub ($j) {
+        push @{ $j->{strikes} }, $strike;
+        push @{ $j->{upstream} }, submit(106);
+        push @{ $j->{clients} }, { %{ entry($j, 1) }, n => 6, client => 2, start => 105.8, end => 106.1 };
+    });
+}
+
+# A cancel on one node, and a result on another so many seconds later.
+sub uncancelled ($late, @strikes) {
+    return several(sub ($j) {
+        cancelled(5, 5.2 + $late)->($j);
+        push @{ $j->{strikes} }, @strikes;
+    });
+}
+
+for my $case (
+    [ twice => 'a key paid on two nodes', paid_twice(strike(kill => 105.5)) ],
+    [ twice => '... while the server was away', paid_twice(away(105.5)) ],
+    [ backwards => 'a cancel that is lost on the way', uncancelled(2.8) ],
+    [ quota => 'more than a rate, with the server there', several(sub ($j) {
+        push @{ $j->{upstream} }, map { submit($_, $TEXT, status => 503) } 100.6, 100.7;
+    }) ],
+    [ quota => 'more than a rate of each', several(sub ($j) {
+        push @{ $j->{strikes} }, away(100.5);
+        push @{ $j->{upstream} }, map { submit(100.6 + $_ / 100, $TEXT, status => 503) } 1 .. 8;
+    }) ],
+) {
+    my ($invariant, $what, $plant) = @$case;
+    ok broken(journal($plant))->{$invariant}, "$invariant, of nodes: $what";
+}
+
+for my $case (
+    [ 'a key that the server forgot', paid_twice(away(105.5, forgot => 1)) ],
+    [ 'a cancel that is still on the way', uncancelled(2) ],
+    [ '... or is told at the return', uncancelled(2.8, away(106)) ],
+    [ 'a rate of each', several(sub ($j) {
+        push @{ $j->{strikes} }, away(100.5);
+        push @{ $j->{upstream} }, map { submit(100.6 + $_ / 100, $TEXT, status => 503) } 1 .. 6;
+    }) ],
+    [ 'nobody who can tell of a key', several(sub ($j) {
+        push @{ $j->{strikes} }, away(101);
+        push @{ $j->{clients} }, { %{ entry($j, 1) }, n => 8, location => undef, expect => [422],
+            answer(503, '{"code":"redis_unavailable"}') };
+    }) ],
+) {
+    my ($what, $plant) = @$case;
+    my $broken = broken(journal($plant));
+    delete $broken->{twice} if $what =~ /rate/;
+    is_deeply $broken, {}, "no fault, of nodes: $what";
+}
+
+
 # The plan of a run, without the run.
 
 my ($chaos, $again, $other) = map { bless { seconds => 30, seed => $_ }, 'CompletionAsync::Chaos' }

@@ -34,7 +34,10 @@ answer has a list of violations for each of the invariants:
     log        no [alert] but those of the kills, no [emerg], no [crit]; no secret
 
 A B<life> is that of a zone: a binary upgrade begins another one while the old one ends, and so
-does a zone that was made anew.
+does a zone that was made anew. Of several nodes (C<nodes>) one life is as long as their server remembers:
+it ends with a strike that C<forgot>. While a strike has the server C<away>, each node goes on by itself: equal
+requests may be paid by each, and a rate is one of each; what has a key is not sent. With C<news> a cancel on one
+is known to all, if the server is not away.
 
 A client's entry: action (submit, ask, text, stream, cancel, foreign, invalid), provider, owner,
 start, end; text, key, cached (of a submit); location (asked for, or answered); status, headers
@@ -70,6 +73,12 @@ my $QUOTA_SLACK = 0.25;
 # seconds that a client may take to see that its connection was cut
 my $SEEN_LATE = 5;
 
+# seconds from what strikes the server of several nodes until all of them know, and from its end on
+my $AWAY_LATE = 3;
+
+# seconds from a cancel on one node until all of them have it
+my $NEWS_LATE = 1.5 + 1;
+
 # seconds from a connection to its first request, beyond which upstream is at fault
 my $CONNECT_SLACK = 0.1;
 
@@ -81,7 +90,7 @@ my %PROBLEM = (
     method_not_allowed => 405, not_acceptable => 406, request_conflict => 409,
     request_too_large => 413, unsupported_media_type => 415, idempotency_mismatch => 422,
     quota_exceeded => 429, upstream_rejected => 502, outcome_unknown => 424,
-    upstream_unavailable => 503, zone_full => 503, overloaded => 503, upstream_timeout => 504,
+    upstream_unavailable => 503, redis_unavailable => 503, zone_full => 503, overloaded => 503, upstream_timeout => 504,
 );
 
 my %STATUS = (
@@ -145,7 +154,7 @@ sub _read ($self) {
         push @{ $self->{at}{ $entry->{location} } }, $entry if defined $entry->{location};
     }
     $self->{lives} = [
-        map { [ $_->{time}, $_->{end} ] } grep { $_->{what} =~ /^(?:usr2|zone)$/ }
+        map { [ $_->{time}, $_->{end} ] } grep { $_->{forgot} || $_->{what} =~ /^(?:usr2|zone)$/ }
             @{ $self->{strikes} }
     ];
 }
@@ -160,6 +169,13 @@ sub _user_text ($request) {
 # How many times a life may have ended, and another begun, in between.
 sub _lives ($self, $from, $to) {
     return scalar grep { $_->[0] <= $to && $_->[1] >= $from } @{ $self->{lives} };
+}
+
+
+# Whether nodes may have been by themselves in between: some see that late, and see late that it is over.
+sub _alone ($self, $from, $to) {
+    return any { $_->{away} && $_->{time} - $AWAY_LATE <= $to && $_->{end} + $AWAY_LATE >= $from }
+        @{ $self->{strikes} };
 }
 
 
@@ -275,6 +291,9 @@ sub _submits ($self) {
         my $failed = $sent->[0]{cached} ? grep { _unclear($_) } @taken : 0;
         my $reruns = $sent->[0]{cached} ? $self->_outlived($sent, \@taken) : 0;
 
+        # each node that is by itself has a cache of its own
+        $once *= $self->_by_themselves(map { $_->{time} } @requests[ 0, -1 ]) if $sent->[0]{cached};
+
         $self->_broken(twice => $text, scalar(@taken), 'times,', "$lives lives ended:",
             map({ sprintf '%.2f %s %s,', $_->{time}, $_->{status} // '-', $_->{fault} // 'kept' } @sent),
             'by', map { sprintf '%s at %.2f to %.2f', _name($_), $_->{start}, $_->{end} } @$sent)
@@ -282,6 +301,8 @@ sub _submits ($self) {
     }
 }
 
+
+sub _by_themselves ($self, $from, $to) { $self->_alone($from, $to) ? $self->{nodes} : 1 }
 
 sub _unclear ($request) { defined $request->{fault} || ($request->{end} // '') ne 'keep' }
 
@@ -320,7 +341,8 @@ sub _quota ($self) {
                 my ($max, $seconds) = @$window;
                 my ($over) = grep {
                     my ($from, $to) = @times[ $_, $_ + $max ];
-                    $to - $from < $seconds - $QUOTA_SLACK && !$self->_lives($from, $to);
+                    $to - $from < $seconds - $QUOTA_SLACK && !$self->_lives($from, $to)
+                        && !$self->_allowed($max, $from, $seconds, \@times);
                 } 0 .. $#times - $max;
 
                 next if !defined $over;
@@ -330,6 +352,15 @@ sub _quota ($self) {
             }
         }
     }
+}
+
+
+# What all had together, and what each that is by itself begins with; one that was killed begins anew.
+sub _allowed ($self, $max, $from, $seconds, $times) {
+    return 0 if !$self->_alone($from, $from + $seconds);
+    my @anew = grep { $_->{node} } $self->_strikes('kill', $from - $seconds, $from + $seconds);
+    my $most = $max * (1 + $self->{nodes} + @anew);
+    return $most >= grep { $_ >= $from && $_ < $from + $seconds - $QUOTA_SLACK } @$times;
 }
 
 
@@ -370,7 +401,16 @@ sub _spelled ($json) { encode_json([ @$json{qw(error response)} ]) }
 sub _forgotten ($self, $known, $entry) {
     my $error = $known->{json}{error};
     return 1 if _unusable($known->{json});
+
+    # by the word of upstream on one node, and ours on another
+    my $now = (_documents($entry))[-1]{error};
+    return 1 if $self->{nodes} && ref $error eq 'HASH' && ref $now eq 'HASH' 
+        && $error->{code} == 1 && $now->{code} == 1;
     return 0 if ref $error ne 'HASH' || $error->{code} != 1;
+
+    # what one node was told the others hear of
+    return 1 if $self->{nodes} && (!$self->{news} || $entry->{start} - $known->{time} < $NEWS_LATE
+        || $self->_alone($known->{time}, $entry->{end}));
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;
     my $from = min $known->{time}, map { $_->{start} } grep { $_->{action} eq 'cancel' }
@@ -410,6 +450,9 @@ sub _excused ($self, $entry) {
     my ($status, $from, $to) = @$entry{qw(status start end)};
 
     return 1 if $status == 500 && $entry->{large} && $self->_strikes('disk', $from - 1, $to);
+
+    # nobody can tell whether it was used
+    return 1 if $status == 503 && defined $entry->{key} && $self->_alone($from, $to);
 
     # another life knows nothing of a key
     return 1 if ($entry->{code} // '') eq 'mismatch' && $self->_lives($entry->{first}, $to)
