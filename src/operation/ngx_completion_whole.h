@@ -21,6 +21,8 @@
 #define NGX_COMPLETION_WHOLE_LATE  0x01
 /* the document tells what text there is so far */
 #define NGX_COMPLETION_WHOLE_TEXT  0x02
+/* each stands by itself: when one has failed, the others go on */
+#define NGX_COMPLETION_WHOLE_APART 0x04
 
 
 /* How many operations it is. */

@@ -170,8 +170,9 @@ test_type(void)
         { "application/jsonx", NGX_COMPLETION_FACE_BODY_OTHER, "" },
         { "application/x-www-form-urlencoded; charset=koi8-r; x=y",
           NGX_COMPLETION_FACE_BODY_FORM, "koi8-r" },
-        { "multipart/form-data; boundary=x", NGX_COMPLETION_FACE_BODY_OTHER,
-          "" },
+        { "multipart/form-data; boundary=x",
+          NGX_COMPLETION_FACE_BODY_MULTIPART, "" },
+        { "multipart/mixed; boundary=x", NGX_COMPLETION_FACE_BODY_OTHER, "" },
         { "text/plain; charset=", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
         { "text/plain; CHARSET=\"", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
     };
