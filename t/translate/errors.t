@@ -178,6 +178,18 @@ subtest 'upstream' => sub {
     }
 };
 
+subtest 'whatever is accepted' => sub {
+    for my $accept ('text/plain', 'text/event-stream', 'image/png', 'text/html;q=0.5') {
+        my %headers = (%JSON, Accept => $accept, Prefer => 'wait=1', 'Idempotency-Key' => $accept);
+        my $r = ask(POST => '/libre/translate', { q => "For $accept", source => 'en', target => 'ru' },
+            %headers);
+        is_deeply $r->json, { translatedText => "echo: For $accept" }, "$accept: JSON" or diag $r->{raw};
+        is $r->header('Content-Type'), 'application/json', '... as its type says';
+        is $r->header($_), undef, "... no $_" for qw(Preference-Applied Idempotency-Replayed);
+        is_error(ask(POST => '/deepl/v2/translate', '{', %headers), '/deepl/v2/translate', 400, $accept);
+    }
+};
+
 subtest 'a page of the operator' => sub {
     my $r = ask(POST => '/gone/libre/translate', '{}', %JSON);
     is $r->{body}, 'a page', 'takes an error where it is told to';

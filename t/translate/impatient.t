@@ -195,6 +195,22 @@ subtest 'Discourse' => sub {
     is paid('Discourse'), 1, '... paid once';
 };
 
+# The workers change while a client waits: it is told to come again, and not that nobody is there.
+subtest 'a reload' => sub {
+    my @ask = json('/libre/translate', { q => [ 'Reloaded 1', 'Reloaded 2' ], source => 'en',
+        target => 'ru' });
+    my $client = $t->start(@ask);
+    ok wait_until(sub { paid('Reloaded') == 2 && $t->metrics->sum('waiters') > 0 }), 'a client waits';
+    ok $t->reload(wait_old => 1), '... the workers change';
+    is_504($client->response, 'it is answered');
+
+    $e->finish;
+    my $r = $t->request(@ask);
+    is_deeply $r->json->{translatedText}, [ 'echo: Reloaded 1', 'echo: Reloaded 2' ],
+        'the next one has it' or diag $r->{raw};
+    is paid('Reloaded'), 2, '... paid once';
+};
+
 # [METHOD, path, ...] of both interfaces
 sub both ($where, $text) {
     return (

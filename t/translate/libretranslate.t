@@ -141,6 +141,24 @@ subtest 'a body of each kind' => sub {
     my $r = $t->request(POST => "/libre/translate?$query", timeout => 40);
     is_deeply $r->json, $said, 'the query' or diag $r->{raw};
     is $e->submits('Hello & bye, 100% + é'), 1, 'all of them are one text';
+
+    # what nginx keeps in a file
+    my $long = join ' ', map { "Long text $_ & é." } 1 .. 4000;
+    my @long = (q => $long, source => 'en', target => 'de');
+    my $part = join '', map { "--sep\r\nContent-Disposition: form-data; name=\"$_->[0]\"\r\n\r\n$_->[1]\r\n" }
+        [ target => 'de' ], [ q => $long ], [ source => 'en' ];
+    utf8::encode($part);
+    my %long = (
+        'JSON'      => [ 'application/json', encode_json({@long}) ],
+        'a form'    => [ 'application/x-www-form-urlencoded', form(@long) ],
+        'multipart' => [ 'multipart/form-data; boundary=sep', "$part--sep--\r\n" ],
+    );
+    for my $kind (sort keys %long) {
+        $r = $t->request(POST => '/libre/translate', body => $long{$kind}[1], timeout => 40,
+            headers => { 'Content-Type' => $long{$kind}[0] });
+        is $r->{status}, 200, "a long one, $kind" or diag $r->{raw};
+        is $r->json->{translatedText} =~ s/echo: //gr, $long, '... all of it';
+    }
 };
 
 subtest 'detection' => sub {
