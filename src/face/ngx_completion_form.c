@@ -24,6 +24,10 @@ ngx_completion_form_values(ngx_pool_t *pool, ngx_str_t *form,
     u_char                        *p, *last, *end, *equals;
     ngx_completion_json_member_t  *field;
 
+    if (form->len == 0) {
+        return NGX_OK;
+    }
+
     last = form->data + form->len;
 
     for (p = form->data; p < last; p = end + 1) {
@@ -114,6 +118,11 @@ ngx_completion_form_parts(ngx_str_t *form, ngx_str_t *boundary,
     ngx_completion_json_member_t  *field;
 
     static ngx_str_t  broken = ngx_string("the parts of the form are broken");
+
+    if (form->len == 0 || boundary->len == 0) {
+        *detail = broken;
+        return NGX_DECLINED;
+    }
 
     last = form->data + form->len;
 

@@ -136,6 +136,11 @@ ngx_completion_translation_parts(ngx_pool_t *pool,
         parts[i].text = view->parts[i].result->text;
         parts[i].language = NULL;
 
+        if (parts[i].text.len == 0) {
+            ngx_str_set(&parts[i].text, "");
+            continue;
+        }
+
         if (view->input->source != NGX_COMPLETION_FACE_ANY) {
             continue;
         }

@@ -284,13 +284,13 @@ ngx_http_completion_parse_boundary(ngx_str_t *type, ngx_str_t *boundary)
 static u_char *
 ngx_http_completion_parameter(u_char *p, u_char *last, ngx_str_t *value)
 {
-    if (p < last && *p == '"') {
-        p++;
-    }
+    ngx_uint_t  quoted;
 
+    quoted = (p < last && *p == '"');
+    p += quoted;
     value->data = p;
 
-    while (p < last && *p != '"' && *p != ';' && *p != ' ') {
+    while (p < last && *p != '"' && (quoted || (*p != ';' && *p != ' '))) {
         p++;
     }
 
