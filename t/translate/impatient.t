@@ -88,9 +88,9 @@ sub until_seen ($status, $path, $n) {
 }
 
 
-# What upstream was asked for holds this.
+# How many submits that upstream has read hold this.
 sub paid ($text) {
-    return scalar grep { index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
+    return scalar grep { $_->{json} && index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
 }
 
 

@@ -36,7 +36,7 @@ sub ask ($texts, %more) {
 
 
 sub paid ($text) {
-    return scalar grep { index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
+    return scalar grep { $_->{json} && index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
 }
 
 
