@@ -16,14 +16,18 @@
 typedef struct {
     ngx_completion_redis_t    *redis;
     ngx_completion_claims_t   *claims;
-    ngx_completion_starts_t   *starts;
+    ngx_completion_starts_t   *starts[NGX_COMPLETION_QUOTAS];
 } ngx_completion_cluster_t;
 
 
-/* NULL: no memory.  The handler is that of starts, see there. */
+/* NULL: no memory.  The handlers are those of starts, by kinds of calls. */
 ngx_completion_cluster_t *ngx_completion_cluster_create(
     ngx_completion_redis_t *redis, ngx_completion_zone_t *zone,
-    ngx_completion_starts_handler_pt handler, void *data, ngx_log_t *log);
+    const ngx_completion_starts_handler_pt *handlers, void *data,
+    ngx_log_t *log);
+
+/* The worker quits, and with the last one the node. */
+void ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster);
 
 void ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster);
 

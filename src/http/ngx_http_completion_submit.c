@@ -7,6 +7,9 @@
 
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
+static void ngx_http_completion_submit_bound(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static void ngx_http_completion_submit_timer(ngx_event_t *ev);
 static ngx_int_t ngx_http_completion_submit_keyed(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
     ngx_completion_outcome_e *outcome);
@@ -138,6 +141,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
         if (rc == NGX_OK) {
             ctx->submit = submit;
             ngx_http_completion_input_drop(ctx);
+            ngx_http_completion_submit_bound(r, ctx);
             return;
         }
 
@@ -174,6 +178,50 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
     }
 
     ngx_http_finalize_request(r, rc);
+}
+
+
+/* where nobody can ask by an id for what is still in line, the wait ends too */
+
+static void
+ngx_http_completion_submit_bound(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    if (!ctx->conf->face->items || !ctx->held) {
+        return;
+    }
+
+    left = ctx->wait_until - ngx_current_msec;
+
+    ngx_completion_timer_init(&ctx->timer, ngx_http_completion_submit_timer,
+                              r->connection->log);
+    ngx_add_timer(&ctx->timer, (ngx_msec_t) ngx_max(left, 0));
+}
+
+
+static void
+ngx_http_completion_submit_timer(ngx_event_t *ev)
+{
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = ngx_completion_timer_owner(ev, ngx_http_completion_ctx_t, timer);
+
+    if (!ngx_http_completion_is_current(ctx)) {
+        return;
+    }
+
+    /* they go on, for an equal request */
+
+    ngx_completion_parts_leave(ctx->parts, 0);
+    ctx->parts = NULL;
+
+    ngx_http_completion_clock_start(ctx);
+    ngx_http_completion_finalize(ctx,
+                        ngx_http_completion_problem(ctx->request,
+                                                NGX_COMPLETION_NOT_READY, NULL,
+                                                0));
 }
 
 
@@ -587,6 +635,7 @@ ngx_http_completion_submit_parts(ngx_completion_parts_t *parts)
     ngx_http_completion_ctx_t  *ctx;
 
     ctx = parts->data;
+    ngx_completion_timer_stop(&ctx->timer);
 
     if (!ngx_http_completion_is_current(ctx)) {
         return;

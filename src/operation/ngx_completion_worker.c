@@ -73,6 +73,13 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
 static ngx_int_t
 ngx_completion_worker_share(ngx_completion_service_t *service)
 {
+    static const ngx_completion_starts_handler_pt
+        starts[NGX_COMPLETION_QUOTAS] =
+    {
+        ngx_completion_queue_starts,
+        ngx_completion_watch_starts
+    };
+
     if (service->shared == NULL) {
         return NGX_OK;
     }
@@ -85,9 +92,8 @@ ngx_completion_worker_share(ngx_completion_service_t *service)
     }
 
     service->cluster = ngx_completion_cluster_create(service->redis,
-                                             service->zone,
-                                             ngx_completion_queue_starts,
-                                             service, service->log);
+                                             service->zone, starts, service,
+                                             service->log);
 
     return service->cluster ? NGX_OK : NGX_ERROR;
 }
@@ -164,7 +170,7 @@ ngx_completion_worker_unshare(ngx_completion_service_t *service)
     }
 
     if (!ngx_completion_submits_any()) {
-        ngx_completion_starts_quit(service->cluster->starts);
+        ngx_completion_cluster_quit(service->cluster);
     }
 
     ngx_completion_redis_quit(service->redis);

@@ -124,6 +124,9 @@ sub translated ($status, $said, %more) {
 }
 
 
+my $SPOILT = '{"id":"one","done":true,"error":{"code":8,'
+    . '"message":"The result is longer than this server takes"}}';
+
 is_deeply broken(journal()), {}, 'a plain journal has no fault';
 
 # [invariant, what is planted, how]
@@ -135,6 +138,12 @@ my @PLANTED = (
     } ],
     [ lost => 'a cancel that nobody asked for', sub ($j) {
         $_->{body} = '{"id":"one","done":true,"error":{"code":1}}' for entry($j, 4), entry($j, 5);
+    } ],
+    [ lost => 'a result that upstream did not spoil', sub ($j) {
+        $_->{body} = $SPOILT for entry($j, 4), entry($j, 5);
+    } ],
+    [ backwards => 'a failure that becomes a result', sub ($j) {
+        entry($j, 4)->{body} = '{"id":"one","done":true,"error":{"code":8}}';
     } ],
     [ crossed => "another's text", set(2, body => '{"id":"one","done":false,"x":"tok_0two"}') ],
     [ crossed => "another's text in a stream", set(2, body => undef, events =>
@@ -251,6 +260,10 @@ my @EXPLAINED = (
     } ],
     [ 'a translation', translated(200, { translatedText => 'echo: tok_0translated' }) ],
     [ '... that is not ready', translated(504, { message => 'later' }, path => '/deepl/v2/translate') ],
+    [ 'a result that upstream had spoilt', sub ($j) {
+        entry($j, 4)->{body} = $SPOILT;
+        $j->{upstream}[1]{fault} = 'flood';
+    } ],
     [ 'a cancel forgotten in its time', cancelled(5, 14) ],
     [ '... which another client saw late', cancelled(9, 14) ],
     [ 'quotas of two lives', sub ($j) {

@@ -15,7 +15,8 @@ my $t = CompletionAsync::Test->new(emulator => { delay => 0.05 });
 my $e = $t->emulator;
 
 $t->run_location(
-    http   => 'log_format tags "$status $completion_async_parts $completion_async_tags";',
+    http   => 'completion_async_provider slow { zone slow 1m; %%PROVIDER%% submit_rate 1r/m;'
+        . ' submit_queue 4 90s; } log_format tags "$status $completion_async_parts $completion_async_tags";',
     server => <<'EOS');
 completion_async_model      yandexgpt-lite;
 completion_async_languages  en-US=English ru=Russian de=German;
@@ -24,6 +25,7 @@ client_max_body_size        0;
 access_log %%TESTDIR%%/tags.log tags;
 location /deepl { completion_async_deepl yandex; }
 location /short { completion_async_deepl yandex; completion_async_wait 300ms; }
+location /queued { completion_async_deepl slow; completion_async_wait 500ms; }
 location /owned { completion_async_deepl yandex; completion_async_owner $arg_who; }
 EOS
 
@@ -95,6 +97,25 @@ subtest 'what fails' => sub {
     is_error $t->request(GET => '/owned/v2/usage'), 403, qr/name/, '... in all of it';
     is $t->request(GET => '/owned/v2/usage?who=me')->{status}, 200, 'somebody';
     asked();
+};
+
+subtest 'a line' => sub {
+    my $body = { text => [ 'First', 'Second' ], target_lang => 'ru', source_lang => 'de' };
+    is_error ask('/queued/v2/translate', $body), 504, qr/not ended/, 'a wait ends there as well';
+    is scalar asked(), 1, 'one of two was sent';
+};
+
+subtest 'a name of the request' => sub {
+    my %ask = (target_lang => 'ru', source_lang => 'de');
+    my $named = sub (@text) {
+        return $t->request(POST => '/deepl/v2/translate', body => encode_json({ %ask, text => \@text }),
+            headers => { 'Content-Type' => 'application/json', 'Idempotency-Key' => 'a' });
+    };
+    my $r = $named->('Named', 'Other');
+    is $r->{status}, 200, 'is taken' or diag $r->{body};
+    is $named->('Named', 'Other')->header('Idempotency-Replayed'), 'true', 'and known';
+    is_error $named->('Named', 'Others'), 422, qr/another/, 'for these texts alone';
+    is scalar asked(), 2, 'paid for once';
 };
 
 subtest 'about' => sub {
