@@ -69,6 +69,9 @@ demo:
 run:
 	@conf-examples/demo --foreground
 
+cluster:
+	@conf-examples/demo --cluster
+
 test:
 	@t/run $(TESTS)
 
@@ -231,6 +234,7 @@ help:
 	@echo 'make demo        the main job, against an emulator, or with YC_FOLDER_ID and'
 	@echo '                 YC_API_KEY set against the real API'
 	@echo 'make run         nginx stays, with a page for your browser and your own curl'
+	@echo 'make cluster     two of it, Redis between them, and what they count'
 	@echo 'make test        every test; TESTS, JOBS'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR; make uninstall'
 	@echo 'make deb, sbom   a Debian package; what the module is linked with, as SPDX'
@@ -249,6 +253,6 @@ help:
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE'
 
-.PHONY: all deps demo run test bench instructions check lint analyze \
+.PHONY: all deps demo run cluster test bench instructions check lint analyze \
         $(ANALYZERS) fuzz coverage compilers sanitize memcheck matrix chaos lockcheck \
         allocations install uninstall deb sbom clean help

@@ -28,9 +28,11 @@ ngx_http_completion_items(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    /* it is one that has no result, or there was nothing to ask */
+    /* there is no result, or there was nothing to ask */
 
-    if (view->state >= NGX_COMPLETION_FAILED || ctx->parts == NULL) {
+    if (view->state == NGX_COMPLETION_PENDING
+        || view->state >= NGX_COMPLETION_FAILED || ctx->parts == NULL)
+    {
         return NGX_OK;
     }
 

@@ -14,6 +14,7 @@
  *     token.c   metrics.c
  *         zone.c      the lock; makes the zone, and makes it anew
  *         room.c      what goes for what, and in time
+ *         outbox.c    what the nodes' server is still to be told
  *         keys.c      what makes the same request cost once
  *         line.c   record.c   chunks.c
  *     quota.c   pace.c   wake.c                       know nothing of the zone
@@ -62,6 +63,7 @@ typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
 typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
 typedef struct ngx_completion_submit_sh_s  ngx_completion_submit_sh_t;
 typedef struct ngx_completion_key_sh_s     ngx_completion_key_sh_t;
+typedef struct ngx_completion_errand_sh_s  ngx_completion_errand_sh_t;
 
 
 struct ngx_completion_chunk_sh_s {
@@ -249,6 +251,22 @@ struct ngx_completion_key_sh_s {
     ((sh)->capacity / 3 / NGX_COMPLETION_CHUNK)
 
 
+struct ngx_completion_errand_sh_s {
+    ngx_rbtree_node_t            node;      /* the key: its number */
+    ngx_msec_t                   lease_end;
+    uint32_t                     len;
+    u_char                       data[NGX_COMPLETION_ERRAND_DATA];
+};
+
+
+/* those that go last where room is short, and the others */
+#define NGX_COMPLETION_OUTBOXES  2
+
+/* a sixteenth of the zone */
+#define ngx_completion_outbox_max(sh)                                         \
+    ((sh)->capacity / 12 / NGX_COMPLETION_CHUNK)
+
+
 /* wiped whenever it is replaced */
 typedef struct {
     ngx_completion_chunk_sh_t   *chunks;
@@ -404,6 +422,10 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 led;       /* entries of the cache */
     ngx_rbtree_node_t            led_sentinel;
 
+    ngx_rbtree_t                 outboxes[NGX_COMPLETION_OUTBOXES];
+    ngx_rbtree_node_t            outbox_sentinels[NGX_COMPLETION_OUTBOXES];
+    ngx_uint_t                   nerrands;
+
     ngx_completion_chunk_sh_t   *waste;     /* lists of chunks that are still
                                                to be freed; the next one in
                                                the data of the first chunk */
@@ -463,6 +485,17 @@ void ngx_completion_room_expire(ngx_completion_zone_t *zone);
 
 /* Of submits those whose worker is gone; so many are looked at. */
 void ngx_completion_room_sweep(ngx_completion_zone_t *zone, ngx_uint_t n);
+
+
+/*
+ * outbox.c: room for an errand, which may cost others; NULL: there is none.
+ * It is then due with it, or without; or the room is given back.
+ */
+void *ngx_completion_outbox_room(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+void ngx_completion_outbox_add(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand, void *room);
+void ngx_completion_outbox_free(ngx_completion_zone_t *zone, void *room);
 
 
 /* keys.c */

@@ -482,7 +482,7 @@ del(const char *id)
 {
     ngx_str_t  upstream = str(id);
 
-    return ngx_completion_zone_delete(zone, &upstream);
+    return ngx_completion_zone_delete(zone, &upstream, NULL);
 }
 
 
@@ -525,7 +525,7 @@ test_deleted(void)
     ask(&later, 2, 0);
     is_int(later.rc, NGX_OK, "nor to one that has ended");
 
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 1000);
     ok(is_deleted("d7q2"), "whoever asks for it adopts nothing");
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
@@ -622,7 +622,7 @@ test_deleted_room(void)
         id.upstream = str(text);
         id.submitted = ngx_time();
         id.shared = 0;
-        (void) ngx_completion_zone_adopt(zone, &id);
+        (void) ngx_completion_zone_adopt(zone, &id, NULL);
         ngx_current_msec += 10;
     }
 
@@ -635,7 +635,7 @@ test_deleted_room(void)
     is_int(r.rc, NGX_DECLINED, "a zone is full");
 
     id.upstream = str("another");
-    is_int(ngx_completion_zone_adopt(zone, &id), NGX_DECLINED,
+    is_int(ngx_completion_zone_adopt(zone, &id, NULL), NGX_DECLINED,
            "for whoever asks, too");
     is_int(count_deleted(n), n, "of what was deleted nothing is forgotten");
 

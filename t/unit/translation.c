@@ -260,11 +260,11 @@ test_multipart(void)
                    NGX_COMPLETION_FACE_BODY_MULTIPART, t[i].body);
 
         if (t[i].texts) {
-            is_int(rc, NGX_OK, t[i].body);
+            is_int(rc, NGX_OK, "parts");
             is_texts(t[i].texts, "... what it says");
 
         } else {
-            is_int(rc, NGX_DECLINED, t[i].body);
+            is_int(rc, NGX_DECLINED, "broken ones");
         }
     }
 
@@ -397,7 +397,8 @@ test_said(void)
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         libre("{\"q\":\"a\"," ANY);
         said(0, t[i].said, NGX_COMPLETION_JOINT_NOTHING);
-        is_written(&ngx_completion_libretranslate, t[i].written, t[i].said);
+        is_written(&ngx_completion_libretranslate, t[i].written,
+                   t[i].written);
     }
 }
 
