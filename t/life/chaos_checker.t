@@ -112,6 +112,18 @@ sub cancelled ($seen, $gone) {
 }
 
 
+# A translation at 107, paid for once, and what is otherwise.
+sub translated ($status, $said, %more) {
+    my $text = 'tok_0translated';
+    return sub ($journal) {
+        push @{ $journal->{clients} }, { client => 1, n => 8, phase => 'storm', action => 'translate',
+            path => '/libre/translate', provider => 'roomy', owner => 'anna', text => $text,
+            start => 107, end => 108, answer($status, encode_json($said)), %more };
+        push @{ $journal->{upstream} }, submit(107.5, $text, operation => 'up2');
+    };
+}
+
+
 my $SPOILT = '{"id":"one","done":true,"error":{"code":8,'
     . '"message":"The result is longer than this server takes"}}';
 
@@ -191,6 +203,13 @@ my @PLANTED = (
         set(2, status => undef, error => 'timeout', body => '')->($j);
         push @{ $j->{strikes} }, strike(kill => 102);
     } ],
+    map({ [ status => "a translator's $_", translated($_, { error => 'later' }) ] } 429, 503),
+    [ status => "another interface's error", translated(504, { message => 'later' }) ],
+    [ crossed => "another's translation", translated(200, { translatedText => 'echo: tok_0two' }) ],
+    [ twice => 'a translation', sub ($j) {
+        translated(200, { translatedText => 'echo: tok_0translated' })->($j);
+        push @{ $j->{upstream} }, submit(109, 'tok_0translated', operation => 'up3');
+    } ],
     [ left => 'a piece of the zone', sub ($j) { $j->{states}[1]{used}{roomy}{256} = 5 } ],
     [ left => 'a descriptor', sub ($j) { $j->{states}[1]{descriptors}{'worker 5'} = 10 } ],
     [ left => 'nobody looked', sub ($j) { pop @{ $j->{states} } } ],
@@ -239,6 +258,8 @@ my @EXPLAINED = (
         set(2, answer(404, '{"code":"operation_not_found"}'))->($j);
         $j->{upstream}[1]{status} = 404;
     } ],
+    [ 'a translation', translated(200, { translatedText => 'echo: tok_0translated' }) ],
+    [ '... that is not ready', translated(504, { message => 'later' }, path => '/deepl/v2/translate') ],
     [ 'a result that upstream had spoilt', sub ($j) {
         entry($j, 4)->{body} = $SPOILT;
         $j->{upstream}[1]{fault} = 'flood';

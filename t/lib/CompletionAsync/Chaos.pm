@@ -86,6 +86,10 @@ http {
         location /quota  { completion_async quota; }
         location /cached { completion_async cache; completion_async_cache %%KEEP%%s owner; }
         location /shared { completion_async cache; completion_async_cache %%KEEP%%s shared; }
+
+        completion_async_languages  en ru;
+        location /libre  { completion_async_libretranslate cache; completion_async_cache %%KEEP%%s owner; }
+        location /deepl  { completion_async_deepl cache; completion_async_cache %%KEEP%%s owner; }
     }
 }
 EOC

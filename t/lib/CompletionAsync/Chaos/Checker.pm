@@ -29,7 +29,8 @@ answer has a list of violations for each of the invariants:
     keys       one Idempotency-Key is one operation in one life; of each owner their own
     quota      starts within any window, in one life
     backwards  what is done stays done, as it was
-    status     each answer is one of the contract's; only a kill cuts a connection
+    status     each answer is one of the contract's, no translator's a 429 or a 503; only a kill
+               cuts a connection
     left       zone and descriptors are what they were
     log        no [alert] but those of the kills, no [emerg], no [crit]; no secret
 
@@ -39,7 +40,7 @@ it ends with a strike that C<forgot>. While a strike has the server C<away>, eac
 requests may be paid by each, and a rate is one of each; what has a key is not sent. With C<news> a cancel on one
 is known to all, if the server is not away.
 
-A client's entry: action (submit, ask, text, stream, cancel, foreign, invalid), provider, owner,
+A client's entry: action (submit, translate, ask, text, stream, cancel, foreign, invalid), provider, owner,
 start, end; text, key, cached (of a submit); location (asked for, or answered); status, headers
 (lower case), body, error; events (of a stream: id, data); phase (storm, calm, after); vanished
 and partial (hung up, before the request was complete); expect (the statuses, where the
@@ -94,12 +95,13 @@ my %PROBLEM = (
 );
 
 my %STATUS = (
-    submit  => [ 200, 202, 400, 424, 429, 502, 503, 504 ],
-    ask     => [ 200, 503 ],
-    stream  => [ 200, 503 ],
-    text    => [ 200, 202, 400, 410, 422, 424, 503 ],
-    cancel  => [ 200, 503 ],
-    foreign => [404],
+    submit    => [ 200, 202, 400, 424, 429, 502, 503, 504 ],
+    translate => [ 200, 400, 424, 502, 504 ],
+    ask       => [ 200, 503 ],
+    stream    => [ 200, 503 ],
+    text      => [ 200, 202, 400, 410, 422, 424, 503 ],
+    cancel    => [ 200, 503 ],
+    foreign   => [404],
 );
 
 
@@ -130,9 +132,12 @@ sub _name ($entry) {
 }
 
 
+sub _pays ($entry) { $entry->{action} =~ /^(?:submit|translate)$/ }
+
+
 # What the other checks look things up in.
 sub _read ($self) {
-    my @sent = grep { $_->{action} eq 'submit' && defined $_->{text} } @{ $self->{clients} };
+    my @sent = grep { _pays($_) && defined $_->{text} } @{ $self->{clients} };
 
     for my $entry (@sent) {
         push @{ $self->{sent}{ $entry->{text} } }, $entry;
@@ -471,6 +476,7 @@ sub _form ($self, $entry) {
 
     return if $entry->{action} eq 'text' || ($entry->{sent}{Accept} // '') eq 'text/plain'
         || ($entry->{method} // '') eq 'HEAD';
+    return $self->_translation($entry) if $entry->{action} eq 'translate';
 
     if ($status >= 400) {
         my $json = $type eq 'application/problem+json' ? eval { from_json($entry->{body}) } : {};
@@ -488,13 +494,27 @@ sub _form ($self, $entry) {
 }
 
 
+# Of LibreTranslate's interface, or of DeepL's.
+sub _translation ($self, $entry) {
+    my $json = eval { from_json($entry->{body}) } // {};
+    my $libre = $entry->{path} =~ /libre/;
+    my $said = $entry->{status} >= 400 ? $json->{ $libre ? 'error' : 'message' }
+        : $libre ? $json->{translatedText} : $json->{translations}[0]{text};
+
+    $self->_broken(status => _name($entry), 'is none of the interface:', $entry->{body})
+        if ref $said || ($said // '') eq '';
+    $self->_broken(crossed => _name($entry), 'has', $said)
+        if $entry->{status} == 200 && ($said // '') ne "echo: $entry->{text}";
+}
+
+
 sub _left ($self) {
     my %state = map { $_->{when} => $_ } @{ $self->{states} };
     my ($before, $after) = @state{qw(before after)};
     return $self->_broken(left => 'nobody looked') if !$before || !$after;
 
     my %keys;
-    for my $entry (grep { $_->{action} eq 'submit' } @{ $self->{clients} }) {
+    for my $entry (grep { _pays($_) } @{ $self->{clients} }) {
         my $name = "$entry->{owner} " . ($entry->{text} // '');
         my $try  = $entry->{phase} eq 'storm' ? $entry->{start} : '';
         $keys{ $entry->{provider} }{+KEY}{"key $name $try"}++ if defined $entry->{key};
