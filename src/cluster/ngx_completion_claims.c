@@ -30,19 +30,14 @@
 /* times that a claim finds what it is to replace, and somebody is quicker */
 #define NGX_COMPLETION_CLAIM_TRIES  3
 
-/* what is kept for the server's return; the oldest goes */
-#define NGX_COMPLETION_CLAIM_KEPT   1024
-
 /* names, what to do and whose, and of each a value, ms and what is absent */
 #define NGX_COMPLETION_CLAIM_ARGS   (2 + 4 * NGX_COMPLETION_CLAIM_NAMES)
 
 
 struct ngx_completion_claims_s {
     ngx_completion_redis_t        *redis;
+    ngx_completion_errands_t      *errands;
     ngx_log_t                     *log;
-    ngx_queue_t                    told;     /* under way */
-    ngx_queue_t                    kept;
-    ngx_uint_t                     nkept;
 };
 
 
@@ -55,14 +50,24 @@ typedef struct {
 } ngx_completion_claim_args_t;
 
 
-/* what nobody waits for the answer of */
+/* an errand: what nobody waits for the answer of; behind it stands the id */
 typedef struct {
-    ngx_queue_t                    queue;
-    ngx_pool_t                    *pool;
-    ngx_completion_claims_t       *claims;
-    ngx_completion_redis_call_t    call;
-    ngx_uint_t                     n;        /* names */
-    ngx_str_t                      args[NGX_COMPLETION_CLAIM_ARGS];
+    u_char                         kind;
+    u_char                         what;     /* its first letter */
+    u_char                         state;
+    unsigned                       shared:1;
+    unsigned                       n:7;
+    uint32_t                       queue;
+    uint32_t                       sending;
+    uint32_t                       submitted;
+    u_char                         token[NGX_COMPLETION_CLAIM_TOKEN];
+    u_char                         request[NGX_COMPLETION_KEY_DIGEST];
+
+    struct {
+        uint32_t                   ttl;
+        u_char                     cache;
+        u_char                     name[NGX_COMPLETION_KEY_DIGEST];
+    } names[NGX_COMPLETION_CLAIM_NAMES];
 } ngx_completion_claim_told_t;
 
 
@@ -78,6 +83,7 @@ typedef struct {
 
 
 static void ngx_completion_claim_names(ngx_completion_claim_t *claim);
+static ngx_int_t ngx_completion_claim_token(ngx_completion_claim_t *claim);
 static ngx_int_t ngx_completion_claim_name(ngx_completion_claim_t *claim);
 static ngx_int_t ngx_completion_claim_call(ngx_completion_claim_t *claim,
     const char *what, u_char state);
@@ -98,14 +104,17 @@ static void ngx_completion_claim_lost(ngx_completion_claim_t *claim,
 static void ngx_completion_claim_tell(ngx_completion_claim_t *claim,
     const char *what, u_char state, ngx_completion_id_t *id,
     ngx_uint_t first, ngx_uint_t n);
-static void ngx_completion_claim_post(ngx_completion_claim_told_t *told);
-static void ngx_completion_claim_told(ngx_completion_redis_call_t *call);
-static void ngx_completion_claim_keep(ngx_completion_claim_told_t *told);
+static ngx_int_t ngx_completion_claim_told(void *data,
+    ngx_completion_errand_t *errand, ngx_completion_redis_call_t *call);
 
 
 #define ngx_completion_claim_is_cache(claim, key)                             \
     ((key) == &(claim)->keys->cache)
 
+
+static const ngx_completion_errand_kind_t  ngx_completion_claims_told = {
+    ngx_completion_claim_told, NULL, NGX_COMPLETION_METRICS_REDIS_CLAIM
+};
 
 static ngx_completion_redis_script_t  ngx_completion_claims_script = {
     ngx_string(NGX_COMPLETION_CLAIMS_LUA), { 0 }
@@ -113,7 +122,8 @@ static ngx_completion_redis_script_t  ngx_completion_claims_script = {
 
 
 ngx_completion_claims_t *
-ngx_completion_claims_create(ngx_completion_redis_t *redis, ngx_log_t *log)
+ngx_completion_claims_create(ngx_completion_redis_t *redis,
+    ngx_completion_errands_t *errands, ngx_log_t *log)
 {
     ngx_completion_claims_t  *claims;
 
@@ -123,38 +133,15 @@ ngx_completion_claims_create(ngx_completion_redis_t *redis, ngx_log_t *log)
     }
 
     claims->redis = redis;
+    claims->errands = errands;
     claims->log = log;
 
-    ngx_queue_init(&claims->told);
-    ngx_queue_init(&claims->kept);
+    ngx_completion_errands_kind(errands, NGX_COMPLETION_ERRAND_CLAIM,
+                                &ngx_completion_claims_told, claims);
 
     ngx_completion_redis_script_init(&ngx_completion_claims_script);
 
     return claims;
-}
-
-
-void
-ngx_completion_claims_exit(ngx_completion_claims_t *claims)
-{
-    ngx_queue_t                  *q, *queues[2];
-    ngx_uint_t                    i;
-    ngx_completion_claim_told_t  *told;
-
-    queues[0] = &claims->told;
-    queues[1] = &claims->kept;
-
-    for (i = 0; i < 2; i++) {
-
-        while (!ngx_queue_empty(queues[i])) {
-            q = ngx_queue_head(queues[i]);
-            told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-
-            ngx_queue_remove(q);
-            ngx_completion_redis_cancel(&told->call);
-            ngx_destroy_pool(told->pool);
-        }
-    }
 }
 
 
@@ -170,7 +157,9 @@ ngx_completion_claim_start(ngx_completion_claim_t *claim)
             return NGX_OK;
         }
 
-        if (ngx_completion_claim_name(claim) != NGX_OK) {
+        if (ngx_completion_claim_token(claim) != NGX_OK
+            || ngx_completion_claim_name(claim) != NGX_OK)
+        {
             claim->n = 0;
             ngx_completion_claim_lost(claim, 0);
             return NGX_OK;
@@ -288,19 +277,32 @@ ngx_completion_claim_names(ngx_completion_claim_t *claim)
 
 
 static ngx_int_t
-ngx_completion_claim_name(ngx_completion_claim_t *claim)
+ngx_completion_claim_token(ngx_completion_claim_t *claim)
 {
-    u_char      *p, raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
-    ngx_str_t   *names;
-    ngx_uint_t   i;
-
-    names = &ngx_completion_redis_conf(claim->claims->redis)->names;
+    u_char  raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
 
     if (RAND_bytes(raw, sizeof(raw)) != 1) {
         return NGX_ERROR;
     }
 
     (void) ngx_hex_dump(claim->token, raw, sizeof(raw));
+
+    claim->call.handler = ngx_completion_claim_answered;
+    claim->call.data = claim;
+    claim->call.kind = NGX_COMPLETION_METRICS_REDIS_CLAIM;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_claim_name(ngx_completion_claim_t *claim)
+{
+    u_char      *p;
+    ngx_str_t   *names;
+    ngx_uint_t   i;
+
+    names = &ngx_completion_redis_conf(claim->claims->redis)->names;
 
     for (i = 0; i < claim->n; i++) {
         p = ngx_pnalloc(claim->pool,
@@ -318,10 +320,6 @@ ngx_completion_claim_name(ngx_completion_claim_t *claim)
 
         claim->keynames[i].len = p - claim->keynames[i].data;
     }
-
-    claim->call.handler = ngx_completion_claim_answered;
-    claim->call.data = claim;
-    claim->call.kind = NGX_COMPLETION_METRICS_REDIS_CLAIM;
 
     return NGX_OK;
 }
@@ -687,7 +685,7 @@ ngx_completion_claim_lost(ngx_completion_claim_t *claim, ngx_uint_t sent)
              && claim->keys->idempotency.ttl;
 
     if (claim->sends ? strict : sent) {
-        ngx_completion_claim_tell(claim, "drop", 'q', NULL, 0, claim->n);
+        ngx_completion_claim_tell(claim, "undo", 'q', NULL, 0, claim->n);
     }
 
     claim->state = strict ? NGX_COMPLETION_CLAIM_AWAY
@@ -701,136 +699,131 @@ static void
 ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_uint_t first, ngx_uint_t n)
 {
-    size_t                        size;
     u_char                       *p;
     ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
-    ngx_completion_claim_t        part;
-    ngx_completion_claim_args_t   args;
-    ngx_completion_claim_told_t  *told;
+    ngx_completion_key_t         *key;
+    ngx_completion_errand_t       errand;
+    ngx_completion_claim_told_t   told;
 
-    part = *claim;
-    part.n = n;
+    _Static_assert(sizeof(ngx_completion_claim_told_t)
+                   + NGX_COMPLETION_ID_UPSTREAM
+                   <= NGX_COMPLETION_ERRAND_DATA, "an errand has room for it");
+
+    ngx_memzero(&told, sizeof(ngx_completion_claim_told_t));
+
+    told.kind = NGX_COMPLETION_ERRAND_CLAIM;
+    told.what = what[0];
+    told.state = state;
+    told.n = n;
+    told.queue = (uint32_t) claim->queue;
+    told.sending = (uint32_t) claim->sending;
+
+    ngx_memcpy(told.token, claim->token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.request, claim->keys->idempotency.request,
+               NGX_COMPLETION_KEY_DIGEST);
 
     for (i = 0; i < n; i++) {
-        part.names[i] = claim->names[first + i];
-        part.keynames[i] = claim->keynames[first + i];
-        ngx_str_null(&part.absent[i]);
+        key = claim->names[first + i];
+
+        told.names[i].ttl = (uint32_t) key->ttl;
+        told.names[i].cache = ngx_completion_claim_is_cache(claim, key);
+        ngx_memcpy(told.names[i].name, key->name, NGX_COMPLETION_KEY_DIGEST);
     }
 
-    if (ngx_completion_claim_args(&part, what, state, id, &args) != NGX_OK) {
-        return;
+    if (id) {
+        told.shared = id->shared;
+        told.submitted = (uint32_t) id->submitted;
     }
 
-    size = sizeof(ngx_completion_claim_told_t);
+    ngx_completion_errand_begin(claim->claims->errands,
+                                NGX_COMPLETION_ERRAND_CLAIM, &errand);
 
-    for (i = 0; i < 2 + 4 * n; i++) {
-        size += args.args[i].len;
+    p = ngx_cpymem(errand.data, &told, sizeof(ngx_completion_claim_told_t));
+
+    if (id) {
+        p = ngx_cpymem(p, id->upstream.data, id->upstream.len);
     }
 
-    pool = ngx_create_pool(size + sizeof(ngx_pool_t) + NGX_POOL_ALIGNMENT,
-                           claim->claims->log);
-    if (pool == NULL) {
-        return;
+    errand.len = p - errand.data;
+
+    /* what it goes back to is true only as long as it is not sent after all */
+
+    if (state == 'q' && what[0] == 't') {
+        errand.due = 1;
+        ngx_completion_errands_do(claim->claims->errands, &errand);
+
+    } else {
+        ngx_completion_errands_post(claim->claims->errands, &errand);
     }
-
-    told = ngx_palloc(pool, sizeof(ngx_completion_claim_told_t));
-    p = ngx_pnalloc(pool, size - sizeof(ngx_completion_claim_told_t));
-
-    if (told == NULL || p == NULL) {
-        ngx_destroy_pool(pool);
-        return;
-    }
-
-    ngx_memzero(told, sizeof(ngx_completion_claim_told_t));
-
-    told->pool = pool;
-    told->claims = claim->claims;
-    told->n = n;
-    told->call.handler = ngx_completion_claim_told;
-    told->call.data = told;
-    told->call.kind = NGX_COMPLETION_METRICS_REDIS_CLAIM;
-
-    for (i = 0; i < 2 + 4 * n; i++) {
-        told->args[i].data = p;
-        told->args[i].len = args.args[i].len;
-        p = ngx_cpymem(p, args.args[i].data, args.args[i].len);
-    }
-
-    ngx_completion_claim_post(told);
 }
 
 
-static void
-ngx_completion_claim_post(ngx_completion_claim_told_t *told)
+static ngx_int_t
+ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
+    ngx_completion_redis_call_t *call)
 {
-    if (ngx_completion_redis_script(told->claims->redis, &told->call,
-                                    &ngx_completion_claims_script, told->n,
-                                    2 + 4 * told->n, told->args)
-        == NGX_AGAIN)
+    ngx_completion_claims_t *claims = data;
+
+    ngx_int_t                     rc;
+    ngx_uint_t                    i;
+    const char                   *what;
+    ngx_completion_id_t           id;
+    ngx_completion_key_t         *key;
+    ngx_completion_keys_t         keys;
+    ngx_completion_claim_t        claim;
+    ngx_completion_claim_args_t   args;
+    ngx_completion_claim_told_t   told;
+
+    ngx_memcpy(&told, errand->data, sizeof(ngx_completion_claim_told_t));
+
+    ngx_memzero(&claim, sizeof(ngx_completion_claim_t));
+    ngx_memzero(&keys, sizeof(ngx_completion_keys_t));
+
+    claim.claims = claims;
+    claim.keys = &keys;
+    claim.queue = told.queue;
+    claim.sending = told.sending;
+    claim.n = told.n;
+
+    ngx_memcpy(claim.token, told.token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(keys.idempotency.request, told.request,
+               NGX_COMPLETION_KEY_DIGEST);
+
+    for (i = 0; i < claim.n; i++) {
+        key = told.names[i].cache ? &keys.cache : &keys.idempotency;
+
+        key->ttl = told.names[i].ttl;
+        ngx_memcpy(key->name, told.names[i].name, NGX_COMPLETION_KEY_DIGEST);
+        claim.names[i] = key;
+    }
+
+    ngx_memzero(&id, sizeof(ngx_completion_id_t));
+
+    id.shared = told.shared;
+    id.submitted = told.submitted;
+    id.upstream.data = errand->data + sizeof(ngx_completion_claim_told_t);
+    id.upstream.len = errand->len - sizeof(ngx_completion_claim_told_t);
+
+    what = (told.what == 'd') ? "drop" : (told.what == 'u') ? "undo"
+           : (told.state == 'q') ? "turn" : "tell";
+
+    rc = NGX_DECLINED;
+    claim.pool = ngx_create_pool(1024, claims->log);
+
+    if (claim.pool
+        && ngx_completion_claim_name(&claim) == NGX_OK
+        && ngx_completion_claim_args(&claim, what, told.state,
+                                     id.upstream.len ? &id : NULL, &args)
+           == NGX_OK)
     {
-        ngx_queue_insert_tail(&told->claims->told, &told->queue);
-
-    } else {
-        ngx_completion_claim_keep(told);
+        rc = ngx_completion_redis_script(claims->redis, call,
+                                         &ngx_completion_claims_script,
+                                         claim.n, 2 + 4 * claim.n, args.args);
     }
-}
 
-
-static void
-ngx_completion_claim_told(ngx_completion_redis_call_t *call)
-{
-    ngx_completion_claim_told_t  *told;
-
-    told = call->data;
-
-    ngx_queue_remove(&told->queue);
-
-    if (call->reply) {
-        ngx_destroy_pool(told->pool);
-
-    } else {
-        ngx_completion_claim_keep(told);
+    if (claim.pool) {
+        ngx_destroy_pool(claim.pool);
     }
-}
 
-
-static void
-ngx_completion_claim_keep(ngx_completion_claim_told_t *told)
-{
-    ngx_queue_t              *q;
-    ngx_completion_claims_t  *claims;
-
-    claims = told->claims;
-
-    ngx_queue_insert_tail(&claims->kept, &told->queue);
-
-    if (++claims->nkept > NGX_COMPLETION_CLAIM_KEPT) {
-        q = ngx_queue_head(&claims->kept);
-
-        ngx_queue_remove(q);
-        claims->nkept--;
-
-        told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-        ngx_destroy_pool(told->pool);
-    }
-}
-
-
-void
-ngx_completion_claims_reached(ngx_completion_claims_t *claims)
-{
-    ngx_uint_t                    n;
-    ngx_queue_t                  *q;
-    ngx_completion_claim_told_t  *told;
-
-    for (n = claims->nkept; n; n--) {
-        q = ngx_queue_head(&claims->kept);
-        told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-
-        ngx_queue_remove(q);
-        claims->nkept--;
-
-        ngx_completion_claim_post(told);
-    }
+    return rc;
 }

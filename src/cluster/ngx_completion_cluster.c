@@ -7,13 +7,15 @@
 
 
 static void ngx_completion_cluster_reached(void *data);
+static void ngx_completion_cluster_heard(void *data);
 
 
 ngx_completion_cluster_t *
 ngx_completion_cluster_create(ngx_completion_redis_t *redis,
-    ngx_completion_zone_t *zone, ngx_completion_starts_handler_pt handler,
-    void *data, ngx_log_t *log)
+    ngx_completion_zone_t *zone, ngx_completion_cluster_handlers_t *handlers,
+    ngx_log_t *log)
 {
+    ngx_uint_t                 kind;
     ngx_completion_cluster_t  *cluster;
 
     cluster = ngx_calloc(sizeof(ngx_completion_cluster_t), log);
@@ -22,12 +24,30 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     }
 
     cluster->redis = redis;
-    cluster->claims = ngx_completion_claims_create(redis, log);
-    cluster->starts = ngx_completion_starts_create(redis, zone, handler, data,
-                                                   log);
-
-    if (cluster->claims == NULL || cluster->starts == NULL) {
+    cluster->errands = ngx_completion_errands_create(redis, zone, log);
+    if (cluster->errands == NULL) {
         return NULL;
+    }
+
+    cluster->claims = ngx_completion_claims_create(redis, cluster->errands,
+                                                   log);
+    cluster->marks = ngx_completion_marks_create(redis, zone,
+                                                 cluster->errands,
+                                                 handlers->changed,
+                                                 handlers->data, log);
+
+    if (cluster->claims == NULL || cluster->marks == NULL) {
+        return NULL;
+    }
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        cluster->starts[kind] = ngx_completion_starts_create(redis, zone, kind,
+                                                      handlers->starts[kind],
+                                                      handlers->data, log);
+
+        if (cluster->starts[kind] == NULL) {
+            return NULL;
+        }
     }
 
     ngx_completion_redis_on_reach(redis, ngx_completion_cluster_reached,
@@ -37,8 +57,6 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
 }
 
 
-/* what is asked anew is asked behind what was not heard */
-
 static void
 ngx_completion_cluster_reached(void *data)
 {
@@ -46,14 +64,71 @@ ngx_completion_cluster_reached(void *data)
 
     cluster = data;
 
-    ngx_completion_claims_reached(cluster->claims);
-    ngx_completion_starts_look(cluster->starts);
+    ngx_completion_errands_reached(cluster->errands,
+                                   ngx_completion_cluster_heard, cluster);
+}
+
+
+/* what is asked anew is asked behind what the server had not heard */
+
+static void
+ngx_completion_cluster_heard(void *data)
+{
+    ngx_uint_t                 kind;
+    ngx_completion_cluster_t  *cluster;
+
+    cluster = data;
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_look(cluster->starts[kind]);
+    }
+}
+
+
+void
+ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster)
+{
+    ngx_uint_t  kind;
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_quit(cluster->starts[kind]);
+    }
+}
+
+
+ngx_completion_errand_t *
+ngx_completion_cluster_errand(ngx_completion_cluster_t *cluster,
+    ngx_completion_id_t *id, ngx_completion_mark_e mark,
+    ngx_completion_errand_t *errand)
+{
+    if (cluster == NULL) {
+        return NULL;
+    }
+
+    ngx_completion_mark_errand(cluster->marks, id, mark, errand);
+
+    return errand;
+}
+
+
+void
+ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
+    ngx_completion_errand_t *errand)
+{
+    if (cluster) {
+        ngx_completion_errands_do(cluster->errands, errand);
+    }
 }
 
 
 void
 ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster)
 {
-    ngx_completion_claims_exit(cluster->claims);
-    ngx_completion_starts_exit(cluster->starts);
+    ngx_uint_t  kind;
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_exit(cluster->starts[kind]);
+    }
+
+    ngx_completion_errands_exit(cluster->errands);
 }

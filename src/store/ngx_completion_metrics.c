@@ -355,6 +355,7 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_zone_lock(zone);
 
     sh = zone->sh;
+    census->redis_outbox = sh->nerrands;
     shpool = zone->shpool;
 
     ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));

@@ -56,7 +56,9 @@
 #define NGX_COMPLETION_REDIS_CALL_LIST(X)                                     \
     X(REDIS_CONNECT, "connect")                                               \
     X(REDIS_STARTS,  "starts")                                                \
-    X(REDIS_CLAIM,   "claim")
+    X(REDIS_CLAIM,   "claim")                                                 \
+    X(REDIS_MARK,    "mark")                                                  \
+    X(REDIS_TELL,    "tell")
 
 /* Why it is not reachable: what errors begin with, and what else. */
 #define NGX_COMPLETION_REDIS_WORD_LIST(X)                                     \

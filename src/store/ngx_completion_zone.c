@@ -148,15 +148,19 @@ ngx_completion_zone_check(ngx_completion_zone_t *zone)
 void
 ngx_completion_zone_apply(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t  kind;
+
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_rates(zone);
 
     /* it may share them no more, or others; who does finds out anew */
 
-    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = 0;
-    zone->lasting->pool.away = 0;
-    zone->lasting->pool.due = ngx_current_msec;
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        zone->quotas[kind].nodes = 0;
+        zone->lasting->pools[kind].away = 0;
+        zone->lasting->pools[kind].due = ngx_current_msec;
+    }
 
     ngx_completion_zone_unlock(zone);
 
@@ -236,6 +240,11 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     ngx_rbtree_init(&sh->owners, &sh->owners_sentinel,
                     ngx_rbtree_insert_value);
     ngx_rbtree_init(&sh->led, &sh->led_sentinel, ngx_rbtree_insert_value);
+
+    for (i = 0; i < NGX_COMPLETION_OUTBOXES; i++) {
+        ngx_rbtree_init(&sh->outboxes[i], &sh->outbox_sentinels[i],
+                        ngx_rbtree_insert_value);
+    }
 
     /* leases and changes of an earlier life must not fit this one */
 

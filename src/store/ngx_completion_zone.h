@@ -33,7 +33,10 @@
 typedef struct ngx_completion_zone_sh_s     ngx_completion_zone_sh_t;
 typedef struct ngx_completion_lasting_sh_s  ngx_completion_lasting_sh_t;
 
-/* starts of a node that it has not used */
+/* by the call that they are for: of submits, and of polls */
+#define NGX_COMPLETION_QUOTAS      (NGX_COMPLETION_KIND_POLL + 1)
+
+/* starts of a node that it has not used, of each quota */
 #define NGX_COMPLETION_POOL        16
 
 /* asked for at once, at most, and how far ahead, ms */
@@ -50,9 +53,9 @@ typedef struct {
     ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
     ngx_completion_quota_sh_t           *quotas;   /* by kinds of calls */
     ngx_completion_lasting_sh_t         *lasting;
-    ngx_uint_t                           shares;   /* its submit rates, with
-                                                      other nodes: a worker's
-                                                      word */
+    ngx_uint_t                           shares[NGX_COMPLETION_QUOTAS];
+                                                   /* with other nodes: a
+                                                      worker's word */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -265,7 +268,7 @@ void ngx_completion_zone_aside(ngx_completion_zone_t *zone, uint64_t lease,
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
 
-/* Starts that nodes share, where submits go by them, see pool.c */
+/* Starts that nodes share, of a quota that is all nodes', see pool.c */
 
 /* A start, as the server knows it. */
 typedef struct {
@@ -278,6 +281,7 @@ typedef struct {
 typedef struct {
     uint64_t                   node;
     uint64_t                   token;
+    uint32_t                   turn;       /* of asking, which others may */
     ngx_uint_t                 wanted;
     ngx_msec_t                 width;      /* that a start is good for, ms */
     ngx_uint_t                 nunused;    /* to be given back */
@@ -288,6 +292,7 @@ typedef struct {
 /* What it said: times by this worker's clock, as _current_msec. */
 typedef struct {
     uint64_t                   token;      /* of the question */
+    uint32_t                   turn;
     ngx_msec_t                 lag;        /* that it took, ms */
     ngx_msec_t                 due;        /* the next one, of anybody's */
     ngx_uint_t                 nodes;
@@ -303,18 +308,19 @@ typedef struct {
  * news.
  */
 ngx_int_t ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
-    ngx_msec_t ms, ngx_completion_pool_ask_t *ask, ngx_msec_t *wait);
+    ngx_completion_kind_e kind, ngx_msec_t ms, ngx_completion_pool_ask_t *ask,
+    ngx_msec_t *wait);
 
 /*
  * The same of a worker that quits: NGX_OK with what the server is to be told,
  * if it is the node's last one, as far as is known.
  */
 ngx_int_t ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
-    ngx_completion_pool_ask_t *ask);
+    ngx_completion_kind_e kind, ngx_completion_pool_ask_t *ask);
 
-/* NGX_OK: somebody is to look, or NGX_DONE. */
+/* NGX_OK: submits were called, as by _call(); or NGX_DONE. */
 ngx_int_t ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
-    ngx_completion_pool_answer_t *answer);
+    ngx_completion_kind_e kind, ngx_completion_pool_answer_t *answer);
 
 /*
  * There is no answer: until there is one this node takes its part of the
@@ -322,7 +328,42 @@ ngx_int_t ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
  * was known.
  */
 ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
-    ngx_uint_t nodes);
+    ngx_completion_kind_e kind, ngx_uint_t nodes);
+
+/*
+ * Errands: what the nodes' server is to be told or asked, in the words of
+ * whoever carries it out, see outbox.c.  Each is somebody's for a time, and
+ * anybody's afterwards, until it is done.
+ */
+
+#define NGX_COMPLETION_ERRAND_DATA  192
+
+
+typedef struct {
+    ngx_msec_t                 ms;         /* it is its taker's for that */
+    unsigned                   light:1;    /* where room is short it goes ahead
+                                              of others */
+    size_t                     len;
+    u_char                     data[NGX_COMPLETION_ERRAND_DATA];
+
+    uint64_t                   number;     /* out: 0: it is not kept */
+    unsigned                   due:1;      /* out: it is to be done now */
+} ngx_completion_errand_t;
+
+
+/* It is due, and kept where there is room. */
+void ngx_completion_zone_errand(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+
+/* The oldest that is nobody's, for ms: NGX_OK, or NGX_DONE, there is none. */
+ngx_int_t ngx_completion_zone_errand_take(ngx_completion_zone_t *zone,
+    ngx_msec_t ms, ngx_completion_errand_t *errand);
+
+/* Of one that is kept, or is not. */
+void ngx_completion_zone_errand_done(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+void ngx_completion_zone_errand_yield(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
 
 /*
  * Where there was no room: ms until the first of what must not go for another
@@ -388,9 +429,13 @@ ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
 #define ngx_completion_zone_read(zone, id, ms, pool, view)                    \
     ngx_completion_zone_reread(zone, id, NULL, ms, pool, view)
 
-/* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
+/*
+ * Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full.
+ * The errand, which may be NULL, is due if it has made one, which is not asked
+ * for before that is done, or its time is over.
+ */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
-    ngx_completion_id_t *id);
+    ngx_completion_id_t *id, ngx_completion_errand_t *errand);
 
 /*
  * Somebody waits for the operation for the next so many ms, or just looked at
@@ -430,19 +475,37 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
 
 /*
  * Declares a pending operation final by our own word, whoever has the lease:
- * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.
+ * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.  The
+ * errand, which may be NULL, is due where it is declared.
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
-    ngx_str_t *id, ngx_completion_state_e verdict);
+    ngx_str_t *id, ngx_completion_state_e verdict,
+    ngx_completion_errand_t *errand);
 
 /*
  * Declares it deleted, of one that is pending as if it were cancelled: from
  * now on it is as one that upstream does not know, and keys that lead to it
  * lead nowhere.  NGX_OK: it was pending; NGX_DONE: it was not; NGX_DECLINED:
- * unknown here, or deleted already.
+ * unknown here, or deleted already.  The errand is as above.
  */
 ngx_int_t ngx_completion_zone_delete(ngx_completion_zone_t *zone,
-    ngx_str_t *id);
+    ngx_str_t *id, ngx_completion_errand_t *errand);
+
+
+/* What a client of any node has done to an operation. */
+typedef enum {
+    NGX_COMPLETION_MARK_NONE = 0,      /* nothing that the server knows */
+    NGX_COMPLETION_MARK_CANCELLED,
+    NGX_COMPLETION_MARK_DELETED
+} ngx_completion_mark_e;
+
+
+/*
+ * The same on another node, which goes ahead of all that is known here: NGX_OK
+ * if that was not known, or upstream may be asked now; else NGX_DONE.
+ */
+ngx_int_t ngx_completion_zone_mark(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_mark_e mark);
 
 
 /* The token that all workers share */
