@@ -15,6 +15,7 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     ngx_completion_zone_t *zone, ngx_completion_cluster_handlers_t *handlers,
     ngx_log_t *log)
 {
+    ngx_uint_t                 kind;
     ngx_completion_cluster_t  *cluster;
 
     cluster = ngx_calloc(sizeof(ngx_completion_cluster_t), log);
@@ -34,14 +35,19 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
                                                  cluster->errands,
                                                  handlers->changed,
                                                  handlers->data, log);
-    cluster->starts = ngx_completion_starts_create(redis, zone,
-                                                   handlers->starts,
-                                                   handlers->data, log);
 
-    if (cluster->claims == NULL || cluster->marks == NULL
-        || cluster->starts == NULL)
-    {
+    if (cluster->claims == NULL || cluster->marks == NULL) {
         return NULL;
+    }
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        cluster->starts[kind] = ngx_completion_starts_create(redis, zone, kind,
+                                                 handlers->starts[kind],
+                                                 handlers->data, log);
+
+        if (cluster->starts[kind] == NULL) {
+            return NULL;
+        }
     }
 
     ngx_completion_redis_on_reach(redis, ngx_completion_cluster_reached,
@@ -68,11 +74,25 @@ ngx_completion_cluster_reached(void *data)
 static void
 ngx_completion_cluster_heard(void *data)
 {
+    ngx_uint_t                 kind;
     ngx_completion_cluster_t  *cluster;
 
     cluster = data;
 
-    ngx_completion_starts_look(cluster->starts);
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_look(cluster->starts[kind]);
+    }
+}
+
+
+void
+ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster)
+{
+    ngx_uint_t  kind;
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_quit(cluster->starts[kind]);
+    }
 }
 
 
@@ -104,6 +124,11 @@ ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
 void
 ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster)
 {
-    ngx_completion_starts_exit(cluster->starts);
+    ngx_uint_t  kind;
+
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        ngx_completion_starts_exit(cluster->starts[kind]);
+    }
+
     ngx_completion_errands_exit(cluster->errands);
 }

@@ -20,13 +20,13 @@ typedef struct {
     ngx_completion_errands_t  *errands;
     ngx_completion_claims_t   *claims;
     ngx_completion_marks_t    *marks;
-    ngx_completion_starts_t   *starts;
+    ngx_completion_starts_t   *starts[NGX_COMPLETION_QUOTAS];
 } ngx_completion_cluster_t;
 
 
-/* What it tells the layer above. */
+/* What it tells the layer above: starts, by kinds of calls, see there. */
 typedef struct {
-    ngx_completion_starts_handler_pt  starts;            /* see there */
+    ngx_completion_starts_handler_pt  starts[NGX_COMPLETION_QUOTAS];
     void                            (*changed)(void *data);  /* the zone has */
     void                             *data;
 } ngx_completion_cluster_handlers_t;
@@ -47,6 +47,9 @@ ngx_completion_errand_t *ngx_completion_cluster_errand(
     ngx_completion_mark_e mark, ngx_completion_errand_t *errand);
 void ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
     ngx_completion_errand_t *errand);
+
+/* The worker quits, and with the last one the node. */
+void ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster);
 
 void ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster);
 

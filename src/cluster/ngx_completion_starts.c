@@ -1,6 +1,6 @@
 
 /*
- *             the line wants some, some lapse
+ *               some are wanted, some lapse
  *     look -----------------------------------> asked --> an answer --> look
  *      ^  |                                       |
  *      |  '--> timer                              '-----> none: away
@@ -33,6 +33,8 @@
 struct ngx_completion_starts_s {
     ngx_completion_redis_t            *redis;
     ngx_completion_zone_t             *zone;
+    ngx_completion_kind_e              kind;
+    ngx_completion_rate_t              rates[NGX_COMPLETION_SUBMIT_RATES];
     ngx_completion_starts_handler_pt   handler;
     void                              *data;
 
@@ -41,6 +43,7 @@ struct ngx_completion_starts_s {
 
     ngx_completion_redis_call_t        call;
     uint64_t                           token;  /* of the question under way */
+    uint32_t                           turn;
     ngx_msec_t                         width;
     ngx_msec_t                         sent;
     ngx_event_t                        timer;
@@ -75,10 +78,16 @@ static ngx_completion_redis_script_t  ngx_completion_starts_script = {
 };
 
 
+/* in the names of keys */
+static const char  *ngx_completion_starts_names[NGX_COMPLETION_QUOTAS] = {
+    "submit", "poll"
+};
+
+
 ngx_completion_starts_t *
 ngx_completion_starts_create(ngx_completion_redis_t *redis,
-    ngx_completion_zone_t *zone, ngx_completion_starts_handler_pt handler,
-    void *data, ngx_log_t *log)
+    ngx_completion_zone_t *zone, ngx_completion_kind_e kind,
+    ngx_completion_starts_handler_pt handler, void *data, ngx_log_t *log)
 {
     ngx_str_t                *names;
     ngx_completion_starts_t  *starts;
@@ -94,8 +103,18 @@ ngx_completion_starts_create(ngx_completion_redis_t *redis,
 
     starts->redis = redis;
     starts->zone = zone;
+    starts->kind = kind;
     starts->handler = handler;
     starts->data = data;
+
+    /* as they are here: a reload changes those in the zone */
+
+    if (kind == NGX_COMPLETION_KIND_SUBMIT) {
+        ngx_memcpy(starts->rates, zone->submit_rates, sizeof(starts->rates));
+
+    } else {
+        starts->rates[0] = zone->poll_rate;
+    }
 
     ngx_completion_starts_keys(starts, names, (u_char *) (starts + 1));
 
@@ -109,7 +128,7 @@ ngx_completion_starts_create(ngx_completion_redis_t *redis,
 
     ngx_completion_redis_script_init(&ngx_completion_starts_script);
 
-    zone->shares = (starts->nkeys > 1);
+    zone->shares[kind] = (starts->nkeys > 1);
 
     return starts;
 }
@@ -119,20 +138,19 @@ static void
 ngx_completion_starts_keys(ngx_completion_starts_t *starts, ngx_str_t *names,
     u_char *p)
 {
-    ngx_uint_t              i;
-    ngx_completion_rate_t  *rates;
-
-    rates = starts->zone->submit_rates;
+    ngx_uint_t  i;
 
     for (i = 0; i < NGX_COMPLETION_STARTS_KEYS; i++) {
 
-        if (i && rates[i - 1].n == 0) {
+        if (i && starts->rates[i - 1].n == 0) {
             break;
         }
 
         starts->keys[i].data = p;
 
-        p = i ? ngx_sprintf(p, "%Vsubmits:%M", names, rates[i - 1].unit)
+        p = i ? ngx_sprintf(p, "%V%ss:%M", names,
+                            ngx_completion_starts_names[starts->kind],
+                            starts->rates[i - 1].unit)
               : ngx_sprintf(p, "%Vnodes", names);
 
         starts->keys[i].len = p - starts->keys[i].data;
@@ -148,7 +166,8 @@ ngx_completion_starts_quit(ngx_completion_starts_t *starts)
     ngx_completion_pool_ask_t  ask;
 
     if (starts->quits || starts->call.slot
-        || ngx_completion_zone_pool_quit(starts->zone, &ask) != NGX_OK)
+        || ngx_completion_zone_pool_quit(starts->zone, starts->kind, &ask)
+           != NGX_OK)
     {
         return;
     }
@@ -187,7 +206,9 @@ ngx_completion_starts_look(ngx_completion_starts_t *starts)
     ngx_msec_t                 wait;
     ngx_completion_pool_ask_t  ask;
 
-    if (!starts->zone->shares || starts->call.slot || starts->quits) {
+    if (!starts->zone->shares[starts->kind] || starts->call.slot
+        || starts->quits)
+    {
         return;
     }
 
@@ -196,7 +217,7 @@ ngx_completion_starts_look(ngx_completion_starts_t *starts)
         return;
     }
 
-    if (ngx_completion_zone_pool_ask(starts->zone,
+    if (ngx_completion_zone_pool_ask(starts->zone, starts->kind,
                       2 * ngx_completion_redis_conf(starts->redis)->timeout,
                       &ask, &wait)
         != NGX_OK)
@@ -224,8 +245,7 @@ ngx_completion_starts_ask(ngx_completion_starts_t *starts,
     ngx_completion_rate_t         *rates;
     ngx_completion_starts_args_t   args;
 
-    rates = starts->zone->submit_rates;
-
+    rates = starts->rates;
     args.n = starts->nkeys;
     args.last = args.buf;
 
@@ -255,6 +275,7 @@ ngx_completion_starts_ask(ngx_completion_starts_t *starts,
     }
 
     starts->token = ask->token;
+    starts->turn = ask->turn;
     starts->width = ask->width;
     starts->sent = ngx_current_msec;
 
@@ -293,7 +314,7 @@ ngx_completion_starts_answered(ngx_completion_redis_call_t *call)
         return;
     }
 
-    rc = ngx_completion_zone_pool_answer(starts->zone, &answer);
+    rc = ngx_completion_zone_pool_answer(starts->zone, starts->kind, &answer);
 
     starts->handler(starts->data, rc == NGX_OK);
 
@@ -336,6 +357,7 @@ ngx_completion_starts_read(ngx_completion_starts_t *starts,
     now = said[0]->integer;
 
     answer->token = starts->token;
+    answer->turn = starts->turn;
     answer->lag = ngx_current_msec - starts->sent;
     answer->nodes = (ngx_uint_t) ngx_max(said[1]->integer, 1);
     answer->due = ngx_current_msec + (ngx_msec_t) (said[2]->integer - now);
@@ -357,7 +379,7 @@ ngx_completion_starts_away(ngx_completion_starts_t *starts)
 {
     ngx_int_t  rc;
 
-    rc = ngx_completion_zone_pool_away(starts->zone,
+    rc = ngx_completion_zone_pool_away(starts->zone, starts->kind,
                             ngx_completion_redis_conf(starts->redis)->nodes);
 
     if (rc != NGX_AGAIN) {

@@ -55,7 +55,8 @@ ngx_completion_queue_enter(ngx_completion_service_t *service, uint64_t lease,
         ngx_completion_queue_look(service);
 
     } else if (service->cluster) {
-        ngx_completion_starts_look(service->cluster->starts);
+        ngx_completion_starts_look(
+                        service->cluster->starts[NGX_COMPLETION_KIND_SUBMIT]);
     }
 }
 
@@ -96,7 +97,8 @@ ngx_completion_queue_look(ngx_completion_service_t *service)
     ngx_add_timer(&queue->timer, wait);
 
     if (service->cluster) {
-        ngx_completion_starts_look(service->cluster->starts);
+        ngx_completion_starts_look(
+                        service->cluster->starts[NGX_COMPLETION_KIND_SUBMIT]);
     }
 }
 

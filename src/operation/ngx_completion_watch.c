@@ -1,9 +1,11 @@
 
 /*
  *     timer, news --> due --> take a lease --> call --> keep
- *                      ^                        |
- *                      +-- the lease goes back <+ no start is free at the
- *                                                 fence; 401
+ *                     ^ |                       |
+ *                     | +-- no start is free    | no start is free at the
+ *          starts ----+ |   the server is asked | fence; 401
+ *                     ^ '------> if nodes share |
+ *                     +-- the lease goes back <-'
  */
 
 
@@ -129,6 +131,18 @@ ngx_completion_watch(ngx_completion_service_t *service)
 
     ngx_completion_timer_stop(&watch->timer);
     ngx_add_timer(&watch->timer, wait);
+
+    if (service->cluster) {
+        ngx_completion_starts_look(
+                          service->cluster->starts[NGX_COMPLETION_KIND_POLL]);
+    }
+}
+
+
+void
+ngx_completion_watch_starts(void *data, ngx_uint_t called)
+{
+    ngx_completion_watch(data);
 }
 
 

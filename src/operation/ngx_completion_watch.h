@@ -15,6 +15,9 @@
 /* Polls what is due, and sees to it that more will be. */
 void ngx_completion_watch(ngx_completion_service_t *service);
 
+/* The server has given starts to this service, or has not. */
+void ngx_completion_watch_starts(void *data, ngx_uint_t called);
+
 ngx_int_t ngx_completion_watch_init(ngx_completion_service_t *service);
 
 /* No more polls, and those under way are given back. */

@@ -4,6 +4,7 @@
  *
  *     some have no answer yet ----> AGAIN, until it is late; none has: BUSY
  *     all are unknown, or deleted > DECLINED
+ *     the zone has no room -------> ABORT; of one just accepted: PENDING
  *     one has failed -------------> FINAL, the others are cancelled
  *     all have ended -------------> FINAL, and their texts are joined
  *     else -----------------------> PENDING
@@ -331,6 +332,7 @@ ngx_completion_whole_look(ngx_completion_whole_t *whole, ngx_uint_t how,
             break;
 
         case NGX_ABORT:
+            whole->asked++;
             full = 1;
             break;
 
@@ -348,8 +350,10 @@ ngx_completion_whole_look(ngx_completion_whole_t *whole, ngx_uint_t how,
         return NGX_DECLINED;
     }
 
+    /* the id needs no room, and must not be lost with what was paid for */
+
     if (full) {
-        return NGX_ABORT;
+        return (how & NGX_COMPLETION_WHOLE_NEW) ? NGX_OK : NGX_ABORT;
     }
 
     if (whole->asked == 0 || (how & NGX_COMPLETION_WHOLE_LATE

@@ -21,6 +21,8 @@
 #define NGX_COMPLETION_WHOLE_LATE  0x01
 /* the document tells what text there is so far */
 #define NGX_COMPLETION_WHOLE_TEXT  0x02
+/* it was accepted just now: what the zone has no room for is pending */
+#define NGX_COMPLETION_WHOLE_NEW   0x04
 
 
 /* How many operations it is. */

@@ -87,7 +87,8 @@ ngx_completion_worker_share(ngx_completion_service_t *service)
         return NGX_ERROR;
     }
 
-    handlers.starts = ngx_completion_queue_starts;
+    handlers.starts[NGX_COMPLETION_KIND_SUBMIT] = ngx_completion_queue_starts;
+    handlers.starts[NGX_COMPLETION_KIND_POLL] = ngx_completion_watch_starts;
     handlers.changed = ngx_completion_worker_changed;
     handlers.data = service;
 
@@ -177,7 +178,7 @@ ngx_completion_worker_unshare(ngx_completion_service_t *service)
     }
 
     if (!ngx_completion_submits_any()) {
-        ngx_completion_starts_quit(service->cluster->starts);
+        ngx_completion_cluster_quit(service->cluster);
     }
 
     ngx_completion_redis_quit(service->redis);

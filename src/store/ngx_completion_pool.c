@@ -1,9 +1,9 @@
 
 /*
  * The starts that this node has of those that several nodes share: asked for
- * as many as there are submits who wait, good for a while, and given back when
- * that is over.  Any worker asks, one at a time, and any submit of the node
- * uses any of them.
+ * as many as there are calls that wait, good for a while, and given back when
+ * that is over.  Any worker asks, one at a time, and any call of its kind, a
+ * submit or a poll, uses any of them.
  *
  * While the server is away the node goes by its own quota, which then is that
  * of one of several nodes.
@@ -27,20 +27,22 @@ static void ngx_completion_pool_late(ngx_completion_pool_sh_t *pool,
 
 
 ngx_uint_t
-ngx_completion_pool_rules(ngx_completion_zone_t *zone)
+ngx_completion_pool_rules(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind)
 {
-    return zone->shares && !zone->lasting->pool.away;
+    return zone->shares[kind] && !zone->lasting->pools[kind].away;
 }
 
 
 ngx_uint_t
-ngx_completion_pool_free(ngx_completion_zone_t *zone)
+ngx_completion_pool_free(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind)
 {
     ngx_uint_t                  i, n;
     ngx_completion_start_sh_t  *start;
 
     n = 0;
-    start = zone->lasting->pool.starts;
+    start = zone->lasting->pools[kind].starts;
 
     for (i = 0; i < NGX_COMPLETION_POOL; i++) {
         n += ngx_completion_pool_is_due(&start[i]);
@@ -51,7 +53,8 @@ ngx_completion_pool_free(ngx_completion_zone_t *zone)
 
 
 ngx_msec_t
-ngx_completion_pool_next(ngx_completion_zone_t *zone, ngx_uint_t ahead)
+ngx_completion_pool_next(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_uint_t ahead)
 {
     ngx_msec_t                  at, from[NGX_COMPLETION_POOL];
     ngx_uint_t                  i, j, n;
@@ -59,7 +62,7 @@ ngx_completion_pool_next(ngx_completion_zone_t *zone, ngx_uint_t ahead)
     ngx_completion_start_sh_t  *start;
 
     n = 0;
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
     start = pool->starts;
 
     for (i = 0; i < NGX_COMPLETION_POOL; i++) {
@@ -84,30 +87,50 @@ ngx_completion_pool_next(ngx_completion_zone_t *zone, ngx_uint_t ahead)
         return ngx_completion_later(from[ahead], ngx_current_msec);
     }
 
-    at = ngx_completion_quota_next(&zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
-                                   ngx_current_msec, ahead - n);
+    at = ngx_completion_quota_next(&zone->quotas[kind], ngx_current_msec,
+                                   ahead - n);
 
     return ngx_completion_later(pool->due, at);
+}
+
+
+ngx_msec_t
+ngx_completion_pool_look(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_uint_t ahead)
+{
+    ngx_msec_t  at;
+
+    at = ngx_completion_pool_next(zone, kind, ahead);
+
+    /* whoever asked looks at the answer for all */
+
+    return (ngx_completion_left(at) > 0) ? at
+               : ngx_completion_later(zone->lasting->pools[kind].asking, at);
 }
 
 
 ngx_uint_t
 ngx_completion_pool_promises(ngx_completion_zone_t *zone)
 {
-    return ngx_completion_pool_rules(zone)
-           && ngx_completion_left(zone->lasting->pool.due) <= 0;
+    ngx_completion_pool_sh_t  *pool;
+
+    pool = &zone->lasting->pools[NGX_COMPLETION_KIND_SUBMIT];
+
+    return ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
+           && ngx_completion_left(pool->due) <= 0;
 }
 
 
 ngx_int_t
-ngx_completion_pool_take(ngx_completion_zone_t *zone, ngx_msec_t called)
+ngx_completion_pool_take(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_msec_t called)
 {
     ngx_uint_t                  i;
     ngx_completion_pool_sh_t   *pool;
     ngx_completion_start_sh_t  *start, *first;
 
     first = NULL;
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
     start = pool->starts;
 
     for (i = 0; i < NGX_COMPLETION_POOL; i++) {

@@ -19,22 +19,25 @@
 #define NGX_COMPLETION_POOL_HALF_HOUR  (1800 * 1000)
 
 
-static ngx_uint_t ngx_completion_pool_wanted(ngx_completion_zone_t *zone);
+static ngx_uint_t ngx_completion_pool_wanted(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind);
 static void ngx_completion_pool_lapse(ngx_completion_pool_sh_t *pool);
 static void ngx_completion_pool_nodes(ngx_completion_zone_t *zone,
-    ngx_uint_t nodes);
+    ngx_uint_t n);
 static uint64_t ngx_completion_pool_name(void);
 
 
 ngx_int_t
-ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone, ngx_msec_t ms,
-    ngx_completion_pool_ask_t *ask, ngx_msec_t *wait)
+ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_msec_t ms, ngx_completion_pool_ask_t *ask,
+    ngx_msec_t *wait)
 {
     ngx_int_t                   rc;
     ngx_uint_t                  i;
     ngx_msec_t                  end;
     ngx_msec_int_t              left;
     ngx_completion_pool_sh_t   *pool;
+    ngx_completion_nodes_sh_t  *nodes;
     ngx_completion_start_sh_t  *start;
 
     rc = NGX_DONE;
@@ -42,12 +45,13 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone, ngx_msec_t ms,
 
     ngx_completion_zone_lock(zone);
 
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
+    nodes = &zone->lasting->nodes;
 
     ngx_completion_pool_lapse(pool);
 
-    if (pool->node == 0) {
-        pool->node = ngx_completion_pool_name();
+    if (nodes->name == 0) {
+        nodes->name = ngx_completion_pool_name();
     }
 
     if (pool->token == 0) {
@@ -59,7 +63,7 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone, ngx_msec_t ms,
         goto done;
     }
 
-    ask->wanted = ngx_completion_pool_wanted(zone);
+    ask->wanted = ngx_completion_pool_wanted(zone, kind);
     ask->nunused = 0;
 
     /* those of a time that is too far ahead are not given */
@@ -101,12 +105,14 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone, ngx_msec_t ms,
         }
     }
 
-    ask->node = pool->node;
+    ask->node = nodes->name;
     ask->token = pool->token;
+    ask->turn = ++pool->turn;
     ask->width = ngx_max(pool->late * 2, NGX_COMPLETION_POOL_WIDTH);
     ask->width = ngx_min(ask->width, NGX_COMPLETION_POOL_WIDEST) + pool->lag;
 
     pool->asking = ngx_current_msec + ms;
+    pool->wants = 0;
     rc = NGX_OK;
 
 done:
@@ -119,7 +125,7 @@ done:
 
 ngx_int_t
 ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
-    ngx_completion_pool_ask_t *ask)
+    ngx_completion_kind_e kind, ngx_completion_pool_ask_t *ask)
 {
     ngx_int_t                            rc;
     ngx_uint_t                           i;
@@ -132,7 +138,7 @@ ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
     ngx_completion_zone_lock(zone);
 
     rc = NGX_OK;
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
 
     for (i = 0; i < NGX_COMPLETION_METRICS_WORKERS; i++) {
         worker = &zone->metrics->workers[i];
@@ -142,12 +148,12 @@ ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
         }
     }
 
-    if (pool->node == 0) {
+    if (zone->lasting->nodes.name == 0) {
         rc = NGX_DONE;
     }
 
     if (rc == NGX_OK) {
-        ask->node = pool->node;
+        ask->node = zone->lasting->nodes.name;
         ask->token = pool->token;
 
         for (i = 0; i < NGX_COMPLETION_POOL; i++) {
@@ -170,15 +176,18 @@ ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
 /* a start for each who waits, or is called, and has none */
 
 static ngx_uint_t
-ngx_completion_pool_wanted(ngx_completion_zone_t *zone)
+ngx_completion_pool_wanted(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind)
 {
     ngx_uint_t                  i, n, room;
     ngx_completion_start_sh_t  *start;
 
-    n = zone->sh->nlines[NGX_COMPLETION_TURN_WAITS]
-        + zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
+    n = (kind == NGX_COMPLETION_KIND_SUBMIT)
+            ? zone->sh->nlines[NGX_COMPLETION_TURN_WAITS]
+              + zone->sh->nlines[NGX_COMPLETION_TURN_CALLED]
+            : zone->lasting->pools[kind].wants;
     room = 0;
-    start = zone->lasting->pool.starts;
+    start = zone->lasting->pools[kind].starts;
 
     for (i = 0; i < NGX_COMPLETION_POOL; i++) {
 
@@ -217,7 +226,7 @@ ngx_completion_pool_lapse(ngx_completion_pool_sh_t *pool)
 
 ngx_int_t
 ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
-    ngx_completion_pool_answer_t *answer)
+    ngx_completion_kind_e kind, ngx_completion_pool_answer_t *answer)
 {
     ngx_int_t                   rc;
     ngx_uint_t                  i, n;
@@ -226,12 +235,14 @@ ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
 
     ngx_completion_zone_lock(zone);
 
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
     start = pool->starts;
 
     ngx_completion_pool_lapse(pool);
 
-    if (pool->token != answer->token) {
+    /* another worker has asked since, and may have been given other times */
+
+    if (pool->token != answer->token || pool->turn != answer->turn) {
         ngx_completion_zone_unlock(zone);
         return NGX_DONE;
     }
@@ -257,9 +268,10 @@ ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
     pool->away = 0;
 
     ngx_completion_pool_nodes(zone, answer->nodes);
-    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = 0;
+    zone->quotas[kind].nodes = 0;
 
-    rc = ngx_completion_turn_call(zone);
+    rc = (kind == NGX_COMPLETION_KIND_SUBMIT) ? ngx_completion_turn_call(zone)
+                                              : NGX_DONE;
 
     ngx_completion_zone_unlock(zone);
 
@@ -268,22 +280,23 @@ ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
 
 
 ngx_int_t
-ngx_completion_zone_pool_away(ngx_completion_zone_t *zone, ngx_uint_t nodes)
+ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_uint_t nodes)
 {
     ngx_int_t                  rc;
     ngx_completion_pool_sh_t  *pool;
 
     ngx_completion_zone_lock(zone);
 
-    pool = &zone->lasting->pool;
+    pool = &zone->lasting->pools[kind];
 
     ngx_completion_pool_nodes(zone, 0);
 
-    if (pool->nodes) {
-        nodes = pool->nodes;
+    if (zone->lasting->nodes.most) {
+        nodes = zone->lasting->nodes.most;
     }
 
-    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = (uint32_t) nodes;
+    zone->quotas[kind].nodes = (uint32_t) nodes;
 
     rc = NGX_AGAIN;
 
@@ -291,7 +304,8 @@ ngx_completion_zone_pool_away(ngx_completion_zone_t *zone, ngx_uint_t nodes)
         pool->asking = ngx_current_msec;
         pool->away = 1;
 
-        rc = ngx_completion_turn_call(zone);
+        rc = (kind == NGX_COMPLETION_KIND_SUBMIT)
+                 ? ngx_completion_turn_call(zone) : NGX_DONE;
     }
 
     ngx_completion_zone_unlock(zone);
@@ -301,25 +315,25 @@ ngx_completion_zone_pool_away(ngx_completion_zone_t *zone, ngx_uint_t nodes)
 
 
 static void
-ngx_completion_pool_nodes(ngx_completion_zone_t *zone, ngx_uint_t nodes)
+ngx_completion_pool_nodes(ngx_completion_zone_t *zone, ngx_uint_t n)
 {
-    ngx_msec_int_t             since;
-    ngx_completion_pool_sh_t  *pool;
+    ngx_msec_int_t              since;
+    ngx_completion_nodes_sh_t  *nodes;
 
-    pool = &zone->lasting->pool;
-    since = ngx_completion_since(pool->nodes_since);
+    nodes = &zone->lasting->nodes;
+    since = ngx_completion_since(nodes->since);
 
     if (since >= NGX_COMPLETION_POOL_HALF_HOUR) {
-        pool->nodes_before = (since < 2 * NGX_COMPLETION_POOL_HALF_HOUR)
-                                 ? pool->nodes_now : 0;
-        pool->nodes_now = 0;
-        pool->nodes_since = ngx_current_msec;
+        nodes->before = (since < 2 * NGX_COMPLETION_POOL_HALF_HOUR)
+                            ? nodes->now : 0;
+        nodes->now = 0;
+        nodes->since = ngx_current_msec;
     }
 
-    pool->nodes_now = ngx_max(pool->nodes_now, (uint32_t) nodes);
-    pool->nodes = ngx_max(pool->nodes_now, pool->nodes_before);
+    nodes->now = ngx_max(nodes->now, (uint32_t) n);
+    nodes->most = ngx_max(nodes->now, nodes->before);
 
-    zone->metrics->redis_nodes = pool->nodes;
+    zone->metrics->redis_nodes = nodes->most;
 }
 
 

@@ -12,6 +12,12 @@
 
 static ngx_msec_t ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record);
+static ngx_msec_t ngx_completion_schedule_start(ngx_completion_zone_t *zone,
+    ngx_uint_t urgent, ngx_msec_t now);
+static ngx_uint_t ngx_completion_schedule_due(ngx_completion_zone_t *zone,
+    ngx_msec_t now);
+static ngx_uint_t ngx_completion_schedule_count(ngx_completion_zone_t *zone,
+    ngx_uint_t i);
 static ngx_completion_record_sh_t *ngx_completion_record_first(
     ngx_completion_zone_t *zone, ngx_uint_t i, ngx_msec_t *wait);
 static void ngx_completion_schedule_lapse(ngx_completion_zone_t *zone,
@@ -117,7 +123,10 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
 
     now = ngx_current_msec;
     quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
-    at = ngx_completion_quota_next(quota, now, zone->sh->ncalled);
+    at = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_POLL)
+             ? ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_POLL,
+                                        zone->sh->ncalled)
+             : ngx_completion_quota_next(quota, now, zone->sh->ncalled);
 
     tree = ngx_completion_record_tree(zone, record);
     node = ngx_rbtree_min(tree->root, tree->sentinel);
@@ -148,7 +157,8 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     }
 
     if (quota->rates[0].n) {
-        at += rank * quota->rates[0].unit / quota->rates[0].n;
+        at += rank * quota->rates[0].unit * ngx_max(quota->nodes, 1)
+              / quota->rates[0].n;
     }
 
     return ngx_completion_later(record->due.key, at);
@@ -187,8 +197,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 {
     ngx_int_t                    rc;
     ngx_msec_t                   at, now;
-    ngx_uint_t                   called;
-    ngx_completion_quota_sh_t   *quota;
+    ngx_uint_t                   urgent;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_AGAIN;
@@ -201,25 +210,19 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
     *wait = zone->poll_max;
     ngx_completion_schedule_lapse(zone, wait);
 
-    called = zone->sh->ncalled;
-    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
-
     record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_URGENT,
                                          wait);
-    if (record) {
-        at = ngx_completion_quota_next(quota, now, called);
+    urgent = (record != NULL);
 
-    } else {
+    if (record == NULL) {
         record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_DUE,
                                              wait);
         if (record == NULL) {
             goto done;
         }
-
-        /* who is waited for next must not find the whole window used up */
-
-        at = ngx_completion_quota_even(quota, now, called);
     }
+
+    at = ngx_completion_schedule_start(zone, urgent, now);
 
     if (at != now) {
         *wait = ngx_min(*wait, at - now);
@@ -243,6 +246,97 @@ done:
     ngx_completion_zone_unlock(zone);
 
     return rc;
+}
+
+
+/* when the next of those that are due may be asked: now, or later */
+
+static ngx_msec_t
+ngx_completion_schedule_start(ngx_completion_zone_t *zone, ngx_uint_t urgent,
+    ngx_msec_t now)
+{
+    ngx_msec_t                  at;
+    ngx_uint_t                  called;
+    ngx_completion_pool_sh_t   *pool;
+    ngx_completion_quota_sh_t  *quota;
+
+    at = now;
+    called = zone->sh->ncalled;
+    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
+
+    /* who is waited for next must not find the whole window used up */
+
+    if (!urgent) {
+        at = ngx_completion_quota_even(quota, now, called);
+
+        if (at != now) {
+            return at;
+        }
+    }
+
+    if (!ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_POLL)) {
+        return urgent ? ngx_completion_quota_next(quota, now, called) : at;
+    }
+
+    if (ngx_completion_pool_free(zone, NGX_COMPLETION_KIND_POLL) > called) {
+        return now;
+    }
+
+    /* whoever looks next asks the server for as many */
+
+    pool = &zone->lasting->pools[NGX_COMPLETION_KIND_POLL];
+    pool->wants = ngx_completion_schedule_due(zone, now);
+
+    at = ngx_completion_pool_look(zone, NGX_COMPLETION_KIND_POLL, called);
+
+    return ngx_completion_later(at, now + 1);
+}
+
+
+/* how many may begin with a start each, those included that are called */
+
+static ngx_uint_t
+ngx_completion_schedule_due(ngx_completion_zone_t *zone, ngx_msec_t now)
+{
+    ngx_uint_t                  n, due;
+    ngx_completion_quota_sh_t  *quota;
+
+    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
+
+    n = zone->sh->ncalled
+        + ngx_completion_schedule_count(zone, NGX_COMPLETION_TREE_URGENT);
+    due = ngx_completion_schedule_count(zone, NGX_COMPLETION_TREE_DUE);
+
+    while (due-- && ngx_completion_quota_even(quota, now, n) == now) {
+        n++;
+    }
+
+    return n;
+}
+
+
+/* how many are due, of a tree; so many as can be asked for at most */
+
+static ngx_uint_t
+ngx_completion_schedule_count(ngx_completion_zone_t *zone, ngx_uint_t i)
+{
+    ngx_uint_t          n;
+    ngx_rbtree_t       *tree;
+    ngx_rbtree_node_t  *node;
+
+    n = 0;
+    tree = &zone->sh->trees[i];
+    node = (tree->root == tree->sentinel)
+               ? NULL : ngx_rbtree_min(tree->root, tree->sentinel);
+
+    while (node && n < NGX_COMPLETION_POOL_ASK
+           && ngx_completion_left(node->key) <= 0)
+    {
+        node = ngx_rbtree_next(tree, node);
+        n++;
+    }
+
+    return n;
 }
 
 
@@ -273,10 +367,12 @@ ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease)
 {
     ngx_int_t                    rc;
+    ngx_uint_t                   free;
     ngx_completion_quota_sh_t   *quota;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_AGAIN;
+    free = 0;
     quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
 
     ngx_completion_zone_lock(zone);
@@ -289,7 +385,15 @@ ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
                                              ngx_completion_zone_hash(id),
                                              lease);
 
-    if (record && ngx_completion_quota_free(quota, ngx_current_msec)) {
+    if (record) {
+        free = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_POLL)
+                   ? ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_POLL,
+                                              record->sent)
+                     == NGX_OK
+                   : ngx_completion_quota_free(quota, ngx_current_msec);
+    }
+
+    if (free) {
         ngx_completion_quota_take(quota, ngx_current_msec);
 
         if (record->failures) {

@@ -9,6 +9,7 @@
 #define NGX_COMPLETION_TURN_GONE  2500
 
 
+static ngx_msec_t ngx_completion_turn_look(ngx_completion_zone_t *zone);
 static void ngx_completion_turn_seen(ngx_completion_zone_t *zone);
 static void ngx_completion_turn_lapse(ngx_completion_zone_t *zone);
 static ngx_uint_t ngx_completion_turn_gone(ngx_completion_submit_sh_t *submit);
@@ -19,8 +20,8 @@ ngx_completion_turn_free(ngx_completion_zone_t *zone)
 {
     ngx_uint_t  n, called;
 
-    n = ngx_completion_pool_rules(zone)
-            ? ngx_completion_pool_free(zone)
+    n = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
+            ? ngx_completion_pool_free(zone, NGX_COMPLETION_KIND_SUBMIT)
             : ngx_completion_quota_free(
                               &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
                               ngx_current_msec);
@@ -80,13 +81,32 @@ ngx_completion_turn_wait(ngx_completion_zone_t *zone, ngx_uint_t ahead)
 
     ahead += zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
 
-    at = ngx_completion_pool_rules(zone)
-             ? ngx_completion_pool_next(zone, ahead)
+    at = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
+             ? ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_SUBMIT,
+                                        ahead)
              : ngx_completion_quota_next(
                               &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
                               ngx_current_msec, ahead);
 
     return at - ngx_current_msec;
+}
+
+
+/* when it is worth to look who is next, ms */
+
+static ngx_msec_t
+ngx_completion_turn_look(ngx_completion_zone_t *zone)
+{
+    ngx_uint_t  called;
+
+    if (!ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)) {
+        return ngx_completion_turn_wait(zone, 0);
+    }
+
+    called = zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
+
+    return ngx_completion_pool_look(zone, NGX_COMPLETION_KIND_SUBMIT, called)
+           - ngx_current_msec;
 }
 
 
@@ -146,7 +166,7 @@ ngx_completion_zone_call(ngx_completion_zone_t *zone, ngx_msec_t *wait)
     *wait = 0;
 
     if (zone->sh->nlines[NGX_COMPLETION_TURN_WAITS]) {
-        *wait = ngx_max(ngx_completion_turn_wait(zone, 0), 1);
+        *wait = ngx_max(ngx_completion_turn_look(zone), 1);
 
         called = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_CALLED);
 
@@ -239,8 +259,10 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
                      ? submit->place.key
                      : ngx_current_msec - NGX_COMPLETION_TURN_CALL;
 
-        free = ngx_completion_pool_rules(zone)
-                   ? ngx_completion_pool_take(zone, called) == NGX_OK
+        free = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
+                   ? ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_SUBMIT,
+                                              called)
+                     == NGX_OK
                    : ngx_completion_quota_free(quota, ngx_current_msec);
 
         if (free) {

@@ -148,15 +148,19 @@ ngx_completion_zone_check(ngx_completion_zone_t *zone)
 void
 ngx_completion_zone_apply(ngx_completion_zone_t *zone)
 {
+    ngx_uint_t  kind;
+
     ngx_completion_zone_lock(zone);
 
     ngx_completion_zone_rates(zone);
 
     /* it may share them no more, or others; who does finds out anew */
 
-    zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes = 0;
-    zone->lasting->pool.away = 0;
-    zone->lasting->pool.due = ngx_current_msec;
+    for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
+        zone->quotas[kind].nodes = 0;
+        zone->lasting->pools[kind].away = 0;
+        zone->lasting->pools[kind].due = ngx_current_msec;
+    }
 
     ngx_completion_zone_unlock(zone);
 

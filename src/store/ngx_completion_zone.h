@@ -33,7 +33,10 @@
 typedef struct ngx_completion_zone_sh_s     ngx_completion_zone_sh_t;
 typedef struct ngx_completion_lasting_sh_s  ngx_completion_lasting_sh_t;
 
-/* starts of a node that it has not used */
+/* by the call that they are for: of submits, and of polls */
+#define NGX_COMPLETION_QUOTAS      (NGX_COMPLETION_KIND_POLL + 1)
+
+/* starts of a node that it has not used, of each quota */
 #define NGX_COMPLETION_POOL        16
 
 /* asked for at once, at most, and how far ahead, ms */
@@ -50,9 +53,9 @@ typedef struct {
     ngx_completion_metrics_worker_sh_t  *worker;   /* this one's counts */
     ngx_completion_quota_sh_t           *quotas;   /* by kinds of calls */
     ngx_completion_lasting_sh_t         *lasting;
-    ngx_uint_t                           shares;   /* its submit rates, with
-                                                      other nodes: a worker's
-                                                      word */
+    ngx_uint_t                           shares[NGX_COMPLETION_QUOTAS];
+                                                   /* with other nodes: a
+                                                      worker's word */
 
     /* a digest of what the stored operations belong to */
     u_char                     identity[16];
@@ -265,7 +268,7 @@ void ngx_completion_zone_aside(ngx_completion_zone_t *zone, uint64_t lease,
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
 
-/* Starts that nodes share, where submits go by them, see pool.c */
+/* Starts that nodes share, of a quota that is all nodes', see pool.c */
 
 /* A start, as the server knows it. */
 typedef struct {
@@ -278,6 +281,7 @@ typedef struct {
 typedef struct {
     uint64_t                   node;
     uint64_t                   token;
+    uint32_t                   turn;       /* of asking, which others may */
     ngx_uint_t                 wanted;
     ngx_msec_t                 width;      /* that a start is good for, ms */
     ngx_uint_t                 nunused;    /* to be given back */
@@ -288,6 +292,7 @@ typedef struct {
 /* What it said: times by this worker's clock, as _current_msec. */
 typedef struct {
     uint64_t                   token;      /* of the question */
+    uint32_t                   turn;
     ngx_msec_t                 lag;        /* that it took, ms */
     ngx_msec_t                 due;        /* the next one, of anybody's */
     ngx_uint_t                 nodes;
@@ -303,18 +308,19 @@ typedef struct {
  * news.
  */
 ngx_int_t ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
-    ngx_msec_t ms, ngx_completion_pool_ask_t *ask, ngx_msec_t *wait);
+    ngx_completion_kind_e kind, ngx_msec_t ms, ngx_completion_pool_ask_t *ask,
+    ngx_msec_t *wait);
 
 /*
  * The same of a worker that quits: NGX_OK with what the server is to be told,
  * if it is the node's last one, as far as is known.
  */
 ngx_int_t ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
-    ngx_completion_pool_ask_t *ask);
+    ngx_completion_kind_e kind, ngx_completion_pool_ask_t *ask);
 
-/* NGX_OK: somebody is to look, or NGX_DONE. */
+/* NGX_OK: submits were called, as by _call(); or NGX_DONE. */
 ngx_int_t ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
-    ngx_completion_pool_answer_t *answer);
+    ngx_completion_kind_e kind, ngx_completion_pool_answer_t *answer);
 
 /*
  * There is no answer: until there is one this node takes its part of the
@@ -322,7 +328,7 @@ ngx_int_t ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
  * was known.
  */
 ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
-    ngx_uint_t nodes);
+    ngx_completion_kind_e kind, ngx_uint_t nodes);
 
 /*
  * Errands: what the nodes' server is to be told or asked, in the words of

@@ -55,9 +55,6 @@
 #define NGX_COMPLETION_DOUBTS        3
 #define NGX_COMPLETION_DOUBT_TIME    60000
 
-/* by the call that they are for: of submits, and of polls */
-#define NGX_COMPLETION_QUOTAS        (NGX_COMPLETION_KIND_POLL + 1)
-
 #define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
@@ -245,6 +242,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
+#define NGX_COMPLETION_KEY_ORPHAN        0x40   /* of the cache, but for one
+                                                   request alone */
 
 
 /* a document may take three quarters, these the fourth */
@@ -349,31 +348,40 @@ typedef struct {
 } ngx_completion_start_sh_t;
 
 
-/* what nodes share of the quota of submits */
+/* what nodes share of a quota */
 typedef struct {
-    uint64_t                     node;      /* 0: it has no name yet */
     uint64_t                     token;     /* of the next question, or of one
                                                that has no answer yet */
     ngx_msec_t                   asking;    /* until then one may come */
     ngx_msec_t                   due;       /* the next start of anybody's */
+    uint32_t                     turn;      /* who asked for it last, by the
+                                               number of it */
+    uint32_t                     wants;     /* polls that are due or called */
     uint32_t                     lag;       /* of the last answer, ms */
     uint32_t                     late;      /* of the last start at the fence,
                                                ms */
-    uint32_t                     nodes;     /* seen at one time, at most: this
-                                               half hour and the last one */
-    uint32_t                     nodes_before;
-    uint32_t                     nodes_now;
-    ngx_msec_t                   nodes_since;
     ngx_uint_t                   away;      /* the server is not reachable */
     ngx_completion_start_sh_t    starts[NGX_COMPLETION_POOL];
 } ngx_completion_pool_sh_t;
+
+
+/* this node, and how many there are */
+typedef struct {
+    uint64_t                     name;      /* 0: it has none yet */
+    uint32_t                     most;      /* seen at one time, at most: this
+                                               half hour and the last one */
+    uint32_t                     before;
+    uint32_t                     now;
+    ngx_msec_t                   since;
+} ngx_completion_nodes_sh_t;
 
 
 /* behind the slab pool, where a zone that is made anew finds it again */
 struct ngx_completion_lasting_sh_s {
     ngx_completion_metrics_sh_t  metrics;
     ngx_completion_quota_sh_t    quotas[NGX_COMPLETION_QUOTAS];
-    ngx_completion_pool_sh_t     pool;
+    ngx_completion_pool_sh_t     pools[NGX_COMPLETION_QUOTAS];
+    ngx_completion_nodes_sh_t    nodes;
 };
 
 
@@ -578,27 +586,33 @@ ngx_uint_t ngx_completion_line_lives(ngx_completion_submit_sh_t *submit);
 ngx_uint_t ngx_completion_pid_lives(uint32_t pid);
 
 
-/* pool.c: starts that nodes share, of a zone whose submits go by them */
+/* pool.c: starts that nodes share, of a quota that is all nodes' */
 
 /* how long one is good for at most, ms */
 #define NGX_COMPLETION_POOL_WIDEST  1000
 
-/* Whether they do now: without the server the node's own quota is asked. */
-ngx_uint_t ngx_completion_pool_rules(ngx_completion_zone_t *zone);
+/* Whether they count now: without the server the node's own quota is asked. */
+ngx_uint_t ngx_completion_pool_rules(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind);
 
 /* How many may be used now. */
-ngx_uint_t ngx_completion_pool_free(ngx_completion_zone_t *zone);
+ngx_uint_t ngx_completion_pool_free(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind);
 
 /* When the next one but so many may be, as far as can be told. */
 ngx_msec_t ngx_completion_pool_next(ngx_completion_zone_t *zone,
-    ngx_uint_t ahead);
+    ngx_completion_kind_e kind, ngx_uint_t ahead);
+
+/* The same of looking at it once more: not while the server is asked. */
+ngx_msec_t ngx_completion_pool_look(ngx_completion_zone_t *zone,
+    ngx_completion_kind_e kind, ngx_uint_t ahead);
 
 /* Whether more may be expected at once than are known to be there. */
 ngx_uint_t ngx_completion_pool_promises(ngx_completion_zone_t *zone);
 
 /* One that was called then uses one: NGX_OK, or NGX_DECLINED: there is none. */
 ngx_int_t ngx_completion_pool_take(ngx_completion_zone_t *zone,
-    ngx_msec_t called);
+    ngx_completion_kind_e kind, ngx_msec_t called);
 
 
 /* turn.c */

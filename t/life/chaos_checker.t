@@ -112,6 +112,9 @@ sub cancelled ($seen, $gone) {
 }
 
 
+my $SPOILT = '{"id":"one","done":true,"error":{"code":8,'
+    . '"message":"The result is longer than this server takes"}}';
+
 is_deeply broken(journal()), {}, 'a plain journal has no fault';
 
 # [invariant, what is planted, how]
@@ -123,6 +126,12 @@ my @PLANTED = (
     } ],
     [ lost => 'a cancel that nobody asked for', sub ($j) {
         $_->{body} = '{"id":"one","done":true,"error":{"code":1}}' for entry($j, 4), entry($j, 5);
+    } ],
+    [ lost => 'a result that upstream did not spoil', sub ($j) {
+        $_->{body} = $SPOILT for entry($j, 4), entry($j, 5);
+    } ],
+    [ backwards => 'a failure that becomes a result', sub ($j) {
+        entry($j, 4)->{body} = '{"id":"one","done":true,"error":{"code":8}}';
     } ],
     [ crossed => "another's text", set(2, body => '{"id":"one","done":false,"x":"tok_0two"}') ],
     [ crossed => "another's text in a stream", set(2, body => undef, events =>
@@ -229,6 +238,10 @@ my @EXPLAINED = (
     [ 'a 404 that upstream said', sub ($j) {
         set(2, answer(404, '{"code":"operation_not_found"}'))->($j);
         $j->{upstream}[1]{status} = 404;
+    } ],
+    [ 'a result that upstream had spoilt', sub ($j) {
+        entry($j, 4)->{body} = $SPOILT;
+        $j->{upstream}[1]{fault} = 'flood';
     } ],
     [ 'a cancel forgotten in its time', cancelled(5, 14) ],
     [ '... which another client saw late', cancelled(9, 14) ],

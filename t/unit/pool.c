@@ -1,5 +1,8 @@
 
-/* Starts that nodes share: what one node asks for, has, uses and gives back. */
+/*
+ * Starts that nodes share: what one node asks for, has, uses and gives back,
+ * for submits and for polls.
+ */
 
 
 #include "tap.h"
@@ -17,6 +20,7 @@ static ngx_conf_t                    cf;
 static ngx_cycle_t                   cycle;
 static ngx_str_t                     name = ngx_string("operations");
 static ngx_completion_zone_t        *zone;
+static ngx_completion_kind_e         kind;
 static ngx_completion_pool_ask_t     ask;
 static ngx_completion_pool_answer_t  answer;
 static ngx_msec_t                    delay, wait_ms;
@@ -38,8 +42,13 @@ make(ngx_uint_t queue)
     zone->submit_queue = queue;
     zone->submit_queue_time = LONGEST;
 
+    zone->poll_rate.n = 4;
+    zone->poll_rate.unit = 1000;
+
     zone->shm_zone->init(zone->shm_zone, NULL);
-    zone->shares = 1;
+    zone->shares[NGX_COMPLETION_KIND_SUBMIT] = 1;
+    zone->shares[NGX_COMPLETION_KIND_POLL] = 1;
+    kind = NGX_COMPLETION_KIND_SUBMIT;
 
     ngx_pid = getpid();
     ngx_completion_zone_enter(zone);
@@ -66,7 +75,7 @@ turn(uint64_t lease)
 static ngx_int_t
 asks(void)
 {
-    return ngx_completion_zone_pool_ask(zone, TIMEOUT, &ask, &wait_ms);
+    return ngx_completion_zone_pool_ask(zone, kind, TIMEOUT, &ask, &wait_ms);
 }
 
 
@@ -80,6 +89,7 @@ given(ngx_uint_t n, ngx_msec_t from, ngx_msec_t due)
     memset(&answer, 0, sizeof(answer));
 
     answer.token = ask.token;
+    answer.turn = ask.turn;
     answer.lag = 1;
     answer.nodes = 3;
     answer.due = ngx_current_msec + due;
@@ -90,7 +100,7 @@ given(ngx_uint_t n, ngx_msec_t from, ngx_msec_t due)
         answer.to[i] = answer.from[i] + ask.width;
     }
 
-    return ngx_completion_zone_pool_answer(zone, &answer);
+    return ngx_completion_zone_pool_answer(zone, kind, &answer);
 }
 
 
@@ -132,7 +142,7 @@ test_given(void)
 
     answer.token = token;
     answer.n = 2;
-    is_int(ngx_completion_zone_pool_answer(zone, &answer), NGX_DONE,
+    is_int(ngx_completion_zone_pool_answer(zone, kind, &answer), NGX_DONE,
            "an answer to another question");
     is_int(turn(c), NGX_AGAIN, "gives nobody anything");
 
@@ -149,6 +159,36 @@ test_given(void)
     is_int(ngx_completion_quota_free(&zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
                                      ngx_current_msec), 0,
            "what went is noted here, too");
+}
+
+
+/* a worker that stood still, while another one asked in its place */
+
+static void
+test_late(void)
+{
+    uint64_t                   a;
+    ngx_completion_pool_ask_t  first;
+
+    make(10);
+    enters(&a);
+    asks();
+    first = ask;
+
+    (void) ngx_completion_zone_call(zone, &wait_ms);
+    is_int(wait_ms, TIMEOUT, "while the server is asked nobody looks again");
+
+    ngx_current_msec += TIMEOUT + 1;
+    is_int(asks(), NGX_OK, "what has no answer is asked once more");
+    ok(ask.token == first.token, "under the same name, which takes it back");
+
+    ask = first;
+    is_int(given(1, 0, 0), NGX_DONE, "the first one's answer comes late");
+    is_int(turn(a), NGX_AGAIN, "and gives nobody anything");
+
+    ask.turn++;
+    is_int(given(1, 0, 0), NGX_OK, "the second one's does");
+    is_int(turn(a), NGX_OK, "somebody is called");
 }
 
 
@@ -263,9 +303,9 @@ test_away(void)
     enters(&c);
     asks();
 
-    is_int(ngx_completion_zone_pool_away(zone, 4), NGX_OK,
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_OK,
            "without an answer they go by the node's own quota");
-    is_int(ngx_completion_zone_pool_away(zone, 4), NGX_AGAIN, "from then on");
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_AGAIN, "from then on");
     is_int(ngx_completion_zone_fence(zone, a), NGX_OK, "one");
     is_int(ngx_completion_zone_fence(zone, b), NGX_OK, "and two");
     ngx_current_msec += 1100;
@@ -283,20 +323,134 @@ test_away(void)
     is_int(ngx_completion_zone_fence(zone, a), NGX_AGAIN,
            "and nobody goes without its word");
 
-    is_int(ngx_completion_zone_pool_away(zone, 4), NGX_OK, "away again");
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_OK, "away again");
     is_int(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes, 3,
            "it is one of as many as were seen");
     ngx_current_msec += 1700 * 1000;
-    ngx_completion_zone_pool_away(zone, 4);
+    ngx_completion_zone_pool_away(zone, kind, 4);
     is_int(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes, 3,
            "in the last half hour");
     ngx_current_msec += 1700 * 1000;
-    ngx_completion_zone_pool_away(zone, 4);
+    ngx_completion_zone_pool_away(zone, kind, 4);
     is_int(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes, 3, "or in an hour");
     ngx_current_msec += 3700 * 1000;
-    ngx_completion_zone_pool_away(zone, 4);
+    ngx_completion_zone_pool_away(zone, kind, 4);
     is_int(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes, 4,
            "and not for longer");
+}
+
+
+static void
+pending(const char *text, ngx_completion_id_t *id)
+{
+    memset(id, 0, sizeof(ngx_completion_id_t));
+    id->upstream.data = (u_char *) text;
+    id->upstream.len = strlen(text);
+    id->submitted = ngx_time();
+
+    ngx_completion_zone_adopt(zone, id, NULL);
+}
+
+
+static ngx_int_t
+takes(ngx_completion_due_t *due)
+{
+    return ngx_completion_zone_take(zone, due, &wait_ms);
+}
+
+
+static ngx_int_t
+sends(ngx_completion_due_t *due)
+{
+    return ngx_completion_zone_ask(zone, &due->id, due->lease);
+}
+
+
+static void
+test_polls(void)
+{
+    ngx_completion_id_t   a, b, c, d;
+    ngx_completion_due_t  due, second, third;
+
+    make(10);
+    kind = NGX_COMPLETION_KIND_POLL;
+
+    is_int(asks(), NGX_DONE, "without an operation there is no question");
+
+    pending("d7qa", &a);
+    pending("d7qb", &b);
+    ngx_completion_zone_want(zone, &a.upstream, LONGEST);
+    ngx_completion_zone_want(zone, &b.upstream, LONGEST);
+
+    is_int(takes(&due), NGX_AGAIN, "what is due waits for a start");
+    is_int(wait_ms, 1, "which is to be asked for");
+    is_int(asks(), NGX_OK, "and is");
+    is_int(ask.wanted, 2, "one for each that is due");
+    is_int(takes(&due), NGX_AGAIN, "meanwhile none is taken");
+    is_int(wait_ms, TIMEOUT, "and nobody looks");
+
+    is_int(given(1, 0, 700), NGX_DONE, "one is given");
+    is_int(takes(&due), NGX_OK, "one is taken");
+    is_int(takes(&second), NGX_AGAIN, "not the other one");
+    is_int(wait_ms, 700, "until the next start is due");
+    is_int(asks(), NGX_OK, "which is asked for ahead of that");
+    is_int(ask.wanted, 1, "that one alone");
+    is_int(sends(&due), NGX_OK, "the first one goes");
+    is_int(ngx_completion_quota_free(&zone->quotas[kind], ngx_current_msec), 3,
+           "and is noted here, too");
+
+    given(1, 500, 2000);
+    is_int(takes(&second), NGX_AGAIN, "a start has its time");
+    is_int(wait_ms, 500, "which is told");
+    ngx_current_msec += 500;
+    is_int(takes(&second), NGX_OK, "then it is taken");
+    ngx_current_msec += ask.width + 1;
+    is_int(sends(&second), NGX_AGAIN, "who is late at the fence is not sent");
+    ngx_completion_zone_yield(zone, &second.id, second.lease);
+    is_int(takes(&second), NGX_AGAIN, "and waits once more");
+    is_int(asks(), NGX_OK, "it is told to the server");
+    is_int(ask.nunused, 1, "that one was not used");
+    is_int(ask.wanted, 0, "one that is so far ahead is not asked for yet");
+
+    given(0, 0, 0);
+    is_int(takes(&second), NGX_AGAIN, "once more");
+    asks();
+    is_int(ask.wanted, 1, "it is asked for");
+    ok(ask.width > 2 * 30, "for as long as the last one would have taken");
+    given(1, 0, 0);
+    is_int(takes(&second), NGX_OK, "taken");
+    is_int(sends(&second), NGX_OK, "and sent");
+
+    /* what nobody waits for leaves room */
+
+    pending("d7qc", &c);
+    pending("d7qd", &d);
+    ngx_completion_zone_want(zone, &c.upstream, 1);
+    ngx_completion_zone_want(zone, &d.upstream, 1);
+
+    zone->shares[kind] = 0;
+    ngx_current_msec += 1100;
+    takes(&due);
+    takes(&second);
+    ngx_completion_zone_yield(zone, &due.id, due.lease);
+    ngx_completion_zone_yield(zone, &second.id, second.lease);
+    zone->shares[kind] = 1;
+
+    is_int(takes(&third), NGX_AGAIN, "of those that nobody waits for");
+    asks();
+    is_int(ask.wanted, 1, "a quarter of the rate is asked for at once");
+
+    /* away */
+
+    is_int(ngx_completion_zone_pool_away(zone, kind, 2), NGX_DONE,
+           "without the server no submit is called by that");
+    is_int(ngx_completion_zone_pool_away(zone, kind, 2), NGX_AGAIN,
+           "from then on");
+    is_int(takes(&third), NGX_OK, "and polls go by the node's own quota");
+    is_int(sends(&third), NGX_OK, "at the fence, too");
+    is_int(zone->quotas[kind].nodes, 3, "of as many nodes as were seen");
+    is_int(zone->quotas[NGX_COMPLETION_KIND_SUBMIT].nodes, 0,
+           "submits have their own");
 }
 
 
@@ -347,10 +501,12 @@ main(void)
     shim_time(1700000000);
 
     test_given();
+    test_late();
     test_unused();
     test_ahead();
     test_no_line();
     test_away();
+    test_polls();
     test_nodes();
 
     shim_slab_reset(0);

@@ -67,6 +67,9 @@ use constant KEY => 256;
 # of a window, in seconds: how late a machine under load may read what was sent in time
 my $QUOTA_SLACK = 0.25;
 
+# seconds that a client may take to see that its connection was cut
+my $SEEN_LATE = 5;
+
 # seconds from a connection to its first request, beyond which upstream is at fault
 my $CONNECT_SLACK = 0.1;
 
@@ -184,7 +187,15 @@ sub _own ($json, $text) {
     return 'failed' if defined $code && defined $error && $error == $code;
     return 'result' if !defined $code && defined $result && index($result, "echo: $text") >= 0;
     return 'cancelled' if defined $error && $error == 1;
+    return 'unusable' if _unusable($json);
     return;
+}
+
+
+# Upstream gave what cannot be taken: it is asked again for the next client that asks.
+sub _unusable ($json) {
+    return ref $json->{error} eq 'HASH'
+        && ($json->{error}{message} // '') =~ /^The (?:result is longer|upstream's result cannot)/;
 }
 
 
@@ -204,7 +215,9 @@ sub _lost ($self) {
             my $end = _own($json, $submit->{text}) // 'strange';
             next if $end =~ /^(?:result|failed)$/;
             next if $end eq 'cancelled' && any { $_->{action} eq 'cancel' } @entries;
-            $self->_broken(lost => $location, 'of', $submit->{text}, 'ended', $end);
+            next if $end eq 'unusable'
+                && any { defined $_->{fault} } @{ $self->{seen}{poll}{ $submit->{text} } // [] };
+            $self->_broken(lost => $location, 'of', $submit->{text}, 'ended', $end, _spelled($json));
             last;
         }
     }
@@ -352,10 +365,11 @@ sub _backwards ($self) {
 sub _spelled ($json) { encode_json([ @$json{qw(error response)} ]) }
 
 
-# A cancel is our own word: it ends with the record, which is kept from the first request for it
+# What could not be used may be so the next time. A cancel is our own word: it ends with the record, which is kept from the first request for it
 # on, whoever sent that, and not from when this client saw the end.
 sub _forgotten ($self, $known, $entry) {
     my $error = $known->{json}{error};
+    return 1 if _unusable($known->{json});
     return 0 if ref $error ne 'HASH' || $error->{code} != 1;
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;
@@ -369,8 +383,10 @@ sub _status ($self) {
     for my $entry (grep { !$_->{vanished} } @{ $self->{clients} }) {
         if (defined $entry->{error}) {
             my @kills = $self->_strikes('kill', $entry->{start} - 0.1, $entry->{end} + 0.1);
-            my $cut = any { $entry->{end} - $_->{end} < 2 } @kills;
-            $self->_broken(status => _name($entry)) if !$cut || $entry->{error} eq 'timeout';
+            my $cut = any { $entry->{end} - $_->{end} < $SEEN_LATE } @kills;
+            $self->_broken(status => _name($entry), sprintf('from %.3f to %.3f, kills at', @$entry{qw(start end)}),
+                map { sprintf '%.3f', $_->{end} } $self->_strikes('kill', 0, $entry->{end} + 0.1))
+                if !$cut || $entry->{error} eq 'timeout';
             next;
         }
         my $status = $entry->{status};
