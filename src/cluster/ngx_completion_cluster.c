@@ -31,19 +31,26 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
 
     cluster->claims = ngx_completion_claims_create(redis, cluster->errands,
                                                    log);
-    cluster->marks = ngx_completion_marks_create(redis, zone,
+    cluster->bulletin = ngx_completion_bulletin_create(redis, zone,
                                                  cluster->errands,
                                                  handlers->changed,
                                                  handlers->data, log);
+    cluster->marks = ngx_completion_marks_create(redis, zone,
+                                                 cluster->errands,
+                                                 cluster->bulletin,
+                                                 handlers->changed,
+                                                 handlers->data, log);
 
-    if (cluster->claims == NULL || cluster->marks == NULL) {
+    if (cluster->claims == NULL || cluster->bulletin == NULL
+        || cluster->marks == NULL)
+    {
         return NULL;
     }
 
     for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
         cluster->starts[kind] = ngx_completion_starts_create(redis, zone, kind,
-                                                      handlers->starts[kind],
-                                                      handlers->data, log);
+                                                 handlers->starts[kind],
+                                                 handlers->data, log);
 
         if (cluster->starts[kind] == NULL) {
             return NULL;
@@ -78,6 +85,8 @@ ngx_completion_cluster_heard(void *data)
     ngx_completion_cluster_t  *cluster;
 
     cluster = data;
+
+    ngx_completion_bulletin_look(cluster->bulletin);
 
     for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
         ngx_completion_starts_look(cluster->starts[kind]);
@@ -122,6 +131,19 @@ ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
 
 
 void
+ngx_completion_cluster_ended(ngx_completion_cluster_t *cluster,
+    ngx_str_t *id)
+{
+    ngx_completion_errand_t  errand;
+
+    if (cluster) {
+        ngx_completion_bulletin_errand(cluster->bulletin, id, &errand);
+        ngx_completion_errands_post(cluster->errands, &errand);
+    }
+}
+
+
+void
 ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster)
 {
     ngx_uint_t  kind;
@@ -130,5 +152,6 @@ ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster)
         ngx_completion_starts_exit(cluster->starts[kind]);
     }
 
+    ngx_completion_bulletin_exit(cluster->bulletin);
     ngx_completion_errands_exit(cluster->errands);
 }

@@ -9,6 +9,7 @@
 #define _NGX_COMPLETION_CLUSTER_H_INCLUDED_
 
 
+#include "ngx_completion_bulletin.h"
 #include "ngx_completion_claims.h"
 #include "ngx_completion_errands.h"
 #include "ngx_completion_marks.h"
@@ -18,13 +19,14 @@
 typedef struct {
     ngx_completion_redis_t    *redis;
     ngx_completion_errands_t  *errands;
+    ngx_completion_bulletin_t *bulletin;
     ngx_completion_claims_t   *claims;
     ngx_completion_marks_t    *marks;
     ngx_completion_starts_t   *starts[NGX_COMPLETION_QUOTAS];
 } ngx_completion_cluster_t;
 
 
-/* What it tells the layer above. */
+/* What it tells the layer above: starts, by kinds of calls, see there. */
 typedef struct {
     ngx_completion_starts_handler_pt  starts[NGX_COMPLETION_QUOTAS];
     void                            (*changed)(void *data);  /* the zone has */
@@ -47,6 +49,10 @@ ngx_completion_errand_t *ngx_completion_cluster_errand(
     ngx_completion_mark_e mark, ngx_completion_errand_t *errand);
 void ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
     ngx_completion_errand_t *errand);
+
+/* Upstream has told this node of the end of an operation. */
+void ngx_completion_cluster_ended(ngx_completion_cluster_t *cluster,
+    ngx_str_t *id);
 
 /* The worker quits, and with the last one the node. */
 void ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster);

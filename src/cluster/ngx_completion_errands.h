@@ -21,7 +21,8 @@ typedef struct ngx_completion_errands_s  ngx_completion_errands_t;
 #define NGX_COMPLETION_ERRAND_CLAIM  0     /* how a claim ended */
 #define NGX_COMPLETION_ERRAND_TELL   1     /* a mark */
 #define NGX_COMPLETION_ERRAND_ASK    2     /* for one */
-#define NGX_COMPLETION_ERRANDS       3
+#define NGX_COMPLETION_ERRAND_END    3     /* what upstream has told of */
+#define NGX_COMPLETION_ERRANDS       4
 
 
 /* How one of them is done. */

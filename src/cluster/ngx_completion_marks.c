@@ -3,8 +3,6 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include <ngx_completion_scripts.h>
-
 #include "ngx_completion_marks.h"
 
 
@@ -16,6 +14,7 @@ struct ngx_completion_marks_s {
     ngx_completion_redis_t    *redis;
     ngx_completion_zone_t     *zone;
     ngx_completion_errands_t  *errands;
+    ngx_completion_bulletin_t *bulletin;
     void                     (*handler)(void *data);
     void                      *data;
 
@@ -53,15 +52,12 @@ static const ngx_completion_errand_kind_t  ngx_completion_mark_asks = {
     NGX_COMPLETION_METRICS_REDIS_MARK
 };
 
-static ngx_completion_redis_script_t  ngx_completion_marks_script = {
-    ngx_string(NGX_COMPLETION_MARKS_LUA), { 0 }
-};
-
 
 ngx_completion_marks_t *
 ngx_completion_marks_create(ngx_completion_redis_t *redis,
     ngx_completion_zone_t *zone, ngx_completion_errands_t *errands,
-    void (*handler)(void *data), void *data, ngx_log_t *log)
+    ngx_completion_bulletin_t *bulletin, void (*handler)(void *data),
+    void *data, ngx_log_t *log)
 {
     u_char                  *p;
     ngx_str_t               *names;
@@ -79,6 +75,7 @@ ngx_completion_marks_create(ngx_completion_redis_t *redis,
     marks->redis = redis;
     marks->zone = zone;
     marks->errands = errands;
+    marks->bulletin = bulletin;
     marks->handler = handler;
     marks->data = data;
 
@@ -89,8 +86,6 @@ ngx_completion_marks_create(ngx_completion_redis_t *redis,
                                 &ngx_completion_mark_tells, marks);
     ngx_completion_errands_kind(errands, NGX_COMPLETION_ERRAND_ASK,
                                 &ngx_completion_mark_asks, marks);
-
-    ngx_completion_redis_script_init(&ngx_completion_marks_script);
 
     return marks;
 }
@@ -128,34 +123,35 @@ ngx_completion_mark_tell(void *data, ngx_completion_errand_t *errand,
 {
     ngx_completion_marks_t *marks = data;
 
-    u_char                       ms[NGX_INT64_LEN];
-    u_char                       sealed[NGX_COMPLETION_REDIS_TAG + 1];
-    ngx_str_t                    args[3], value;
+    u_char                       tagged[NGX_COMPLETION_REDIS_TAG + 1];
+    ngx_str_t                    name, id, value, sealed;
     ngx_completion_mark_said_t  *said;
 
     said = (ngx_completion_mark_said_t *) errand->data;
 
-    ngx_completion_mark_name(marks, errand, &args[0]);
+    ngx_completion_mark_name(marks, errand, &name);
 
     value.data = &said->mark;
     value.len = 1;
 
-    if (ngx_completion_redis_seal(marks->redis, &args[0], &value, sealed)
+    if (ngx_completion_redis_seal(marks->redis, &name, &value, tagged)
         != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
-    args[1].data = sealed;
-    args[1].len = sizeof(sealed);
-    args[2].data = ms;
-    args[2].len = ngx_sprintf(ms, "%M",
-                              ngx_completion_mark_stands(marks, errand))
-                  - ms;
+    sealed.data = tagged;
+    sealed.len = sizeof(tagged);
 
-    return ngx_completion_redis_script(marks->redis, call,
-                                       &ngx_completion_marks_script, 1, 3,
-                                       args);
+    id.data = name.data + marks->prefix;
+    id.len = name.len - marks->prefix;
+
+    return ngx_completion_bulletin_tell(marks->bulletin, call,
+                                  said->mark == 'd'
+                                      ? NGX_COMPLETION_MARK_DELETED
+                                      : NGX_COMPLETION_MARK_CANCELLED,
+                                  &id, &name, &sealed,
+                                  ngx_completion_mark_stands(marks, errand));
 }
 
 

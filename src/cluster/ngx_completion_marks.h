@@ -10,7 +10,7 @@
 #define _NGX_COMPLETION_MARKS_H_INCLUDED_
 
 
-#include "ngx_completion_errands.h"
+#include "ngx_completion_bulletin.h"
 
 
 typedef struct ngx_completion_marks_s  ngx_completion_marks_t;
@@ -19,8 +19,8 @@ typedef struct ngx_completion_marks_s  ngx_completion_marks_t;
 /* A worker's; NULL: no memory.  The handler is called when one is learned. */
 ngx_completion_marks_t *ngx_completion_marks_create(
     ngx_completion_redis_t *redis, ngx_completion_zone_t *zone,
-    ngx_completion_errands_t *errands, void (*handler)(void *data),
-    void *data, ngx_log_t *log);
+    ngx_completion_errands_t *errands, ngx_completion_bulletin_t *bulletin,
+    void (*handler)(void *data), void *data, ngx_log_t *log);
 
 /* Errands: to tell one, or to ask for it (NGX_COMPLETION_MARK_NONE). */
 void ngx_completion_mark_errand(ngx_completion_marks_t *marks,

@@ -66,6 +66,10 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
                    ngx_completion_outcomes[update.outcome].code,
                    &ngx_completion_states[update.state], rc);
 
+    if (update.heard) {
+        ngx_completion_cluster_ended(service->cluster, id);
+    }
+
     if (update.ended
         && answer->outcome == NGX_COMPLETION_OPERATION_NOT_FOUND)
     {

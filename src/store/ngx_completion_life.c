@@ -232,6 +232,7 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     update->kept = 0;
     update->ended = 0;
+    update->heard = 0;
     update->failures = 0;
     update->refusals = 0;
     left = document->len;
@@ -375,6 +376,10 @@ ngx_completion_record_pending(ngx_completion_zone_t *zone,
 
     ngx_completion_record_plan(zone, record, ngx_current_msec);
 
+    /* but once, as this answer may be older than what another node heard */
+
+    record->flags &= ~NGX_COMPLETION_RECORD_TOLD;
+
     return news ? ngx_completion_record_changed(zone, record) : NGX_DONE;
 }
 
@@ -403,6 +408,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     }
 
     if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        update->heard = !(record->flags & NGX_COMPLETION_RECORD_TOLD);
         update->ended = ngx_completion_record_end(zone, record, update->state);
     }
 
@@ -730,6 +736,20 @@ ngx_completion_zone_mark(ngx_completion_zone_t *zone, ngx_str_t *id,
         {
             (void) ngx_completion_record_decide(zone, record,
                                                 NGX_COMPLETION_CANCELLED);
+            rc = NGX_OK;
+        }
+
+        break;
+
+    case NGX_COMPLETION_MARK_ENDED:
+
+        if (record->state == NGX_COMPLETION_RECORD_PENDING) {
+            record->flags |= NGX_COMPLETION_RECORD_TOLD;
+
+            if (!ngx_completion_record_leased(record)) {
+                ngx_completion_record_plan(zone, record, record->asked);
+            }
+
             rc = NGX_OK;
         }
 

@@ -58,7 +58,8 @@
     X(REDIS_STARTS,  "starts")                                                \
     X(REDIS_CLAIM,   "claim")                                                 \
     X(REDIS_MARK,    "mark")                                                  \
-    X(REDIS_TELL,    "tell")
+    X(REDIS_TELL,    "tell")                                                  \
+    X(REDIS_NEWS,    "news")
 
 /* Why it is not reachable: what errors begin with, and what else. */
 #define NGX_COMPLETION_REDIS_WORD_LIST(X)                                     \

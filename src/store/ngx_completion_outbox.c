@@ -243,3 +243,77 @@ ngx_completion_outbox_delete(ngx_completion_zone_t *zone,
 
     ngx_slab_free_locked(zone->shpool, errand);
 }
+
+
+ngx_int_t
+ngx_completion_zone_news_take(ngx_completion_zone_t *zone, ngx_msec_t ms)
+{
+    ngx_int_t                  rc;
+    ngx_completion_zone_sh_t  *sh;
+
+    rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    sh = zone->sh;
+
+    if (sh->reader == 0 || sh->reader == (uint32_t) ngx_pid
+        || ngx_completion_left(sh->reader_end) <= 0
+        || !ngx_completion_pid_lives(sh->reader))
+    {
+        sh->reader = (uint32_t) ngx_pid;
+        sh->reader_end = ngx_current_msec + ms;
+        rc = NGX_OK;
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+void
+ngx_completion_zone_news_yield(ngx_completion_zone_t *zone)
+{
+    ngx_completion_zone_lock(zone);
+
+    if (zone->sh->reader == (uint32_t) ngx_pid) {
+        zone->sh->reader = 0;
+    }
+
+    ngx_completion_zone_unlock(zone);
+}
+
+
+size_t
+ngx_completion_zone_news_position(ngx_completion_zone_t *zone,
+    u_char *position)
+{
+    size_t  len;
+
+    ngx_completion_zone_lock(zone);
+
+    len = zone->sh->nnews;
+    ngx_memcpy(position, zone->sh->news, len);
+
+    ngx_completion_zone_unlock(zone);
+
+    return len;
+}
+
+
+void
+ngx_completion_zone_news_read(ngx_completion_zone_t *zone,
+    ngx_str_t *position)
+{
+    ngx_completion_zone_lock(zone);
+
+    if (zone->sh->reader == (uint32_t) ngx_pid
+        && position->len <= NGX_COMPLETION_NEWS_POSITION)
+    {
+        ngx_memcpy(zone->sh->news, position->data, position->len);
+        zone->sh->nnews = position->len;
+    }
+
+    ngx_completion_zone_unlock(zone);
+}

@@ -184,10 +184,15 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
         return;
     }
 
-    at = from
-         + ngx_completion_pace_gap(&zone->sh->paces, record->model, age,
-                                   zone->poll_min, zone->poll_max,
-                                   ngx_completion_record_wanted(record));
+    at = from;
+
+    /* what another node has heard the end of is asked for as soon as may be */
+
+    if (!(record->flags & NGX_COMPLETION_RECORD_TOLD)) {
+        at += ngx_completion_pace_gap(&zone->sh->paces, record->model, age,
+                                      zone->poll_min, zone->poll_max,
+                                      ngx_completion_record_wanted(record));
+    }
 
     ngx_completion_record_schedule(zone, record,
                                    ngx_completion_later(record->not_before,

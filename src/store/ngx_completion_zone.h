@@ -171,6 +171,8 @@ typedef struct {
     ngx_uint_t                 kept;       /* out: it had room */
     ngx_uint_t                 ended;      /* out: by this; a final one only
                                               if it was submitted here */
+    ngx_uint_t                 heard;      /* out: its end, before any other
+                                              node that told */
     ngx_uint_t                 failures;   /* out: of its polls in a row */
     ngx_uint_t                 refusals;   /* out: of all polls in a row; of
                                               what ends it: were told */
@@ -496,16 +498,34 @@ ngx_int_t ngx_completion_zone_delete(ngx_completion_zone_t *zone,
 typedef enum {
     NGX_COMPLETION_MARK_NONE = 0,      /* nothing that the server knows */
     NGX_COMPLETION_MARK_CANCELLED,
-    NGX_COMPLETION_MARK_DELETED
+    NGX_COMPLETION_MARK_DELETED,
+    NGX_COMPLETION_MARK_ENDED          /* nothing: upstream has ended it */
 } ngx_completion_mark_e;
 
 
 /*
  * The same on another node, which goes ahead of all that is known here: NGX_OK
- * if that was not known, or upstream may be asked now; else NGX_DONE.
+ * if that was not known, or upstream is to be asked now; else NGX_DONE.
  */
 ngx_int_t ngx_completion_zone_mark(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_completion_mark_e mark);
+
+
+/* News of all nodes, which one worker reads */
+
+/* up to where, as the server has it */
+#define NGX_COMPLETION_NEWS_POSITION  48
+
+/* For the next ms it is this worker's to read: NGX_OK or NGX_DECLINED. */
+ngx_int_t ngx_completion_zone_news_take(ngx_completion_zone_t *zone,
+    ngx_msec_t ms);
+void ngx_completion_zone_news_yield(ngx_completion_zone_t *zone);
+
+/* How long it is; 0: nothing was read.  And a new one, from who is to read. */
+size_t ngx_completion_zone_news_position(ngx_completion_zone_t *zone,
+    u_char *position);
+void ngx_completion_zone_news_read(ngx_completion_zone_t *zone,
+    ngx_str_t *position);
 
 
 /* The token that all workers share */

@@ -14,7 +14,8 @@
  *     token.c   metrics.c
  *         zone.c      the lock; makes the zone, and makes it anew
  *         room.c      what goes for what, and in time
- *         outbox.c    what the nodes' server is still to be told
+ *         outbox.c    what the nodes' server is still to be told; up to where
+ *                     its news were read
  *         keys.c      what makes the same request cost once
  *         line.c   record.c   chunks.c
  *     quota.c   pace.c   wake.c                       know nothing of the zone
@@ -142,6 +143,7 @@ struct ngx_completion_record_sh_s {
 #define NGX_COMPLETION_RECORD_OURS       0x08   /* submitted by way of here */
 #define NGX_COMPLETION_RECORD_DELETED    0x10   /* by a client, for all */
 #define NGX_COMPLETION_RECORD_CALLED     0x20   /* leased, not yet sent */
+#define NGX_COMPLETION_RECORD_TOLD       0x40   /* by another node: it ended */
 
 
 /*
@@ -424,6 +426,11 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 outboxes[NGX_COMPLETION_OUTBOXES];
     ngx_rbtree_node_t            outbox_sentinels[NGX_COMPLETION_OUTBOXES];
     ngx_uint_t                   nerrands;
+
+    u_char                       news[NGX_COMPLETION_NEWS_POSITION];
+    ngx_uint_t                   nnews;     /* bytes of it */
+    uint32_t                     reader;    /* the worker that reads */
+    ngx_msec_t                   reader_end;
 
     ngx_completion_chunk_sh_t   *waste;     /* lists of chunks that are still
                                                to be freed; the next one in

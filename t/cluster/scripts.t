@@ -19,7 +19,7 @@ my $SRC = "$FindBin::Bin/../../src/cluster";
 plan skip_all => 'no redis-server' if !grep { -x "$_/redis-server" } split /:/, $ENV{PATH};
 
 my $redis = CompletionAsync::Redis->start(dir => tempdir(CLEANUP => 1));
-my %sha   = map { $_ => load($_) } qw(starts claims marks);
+my %sha   = map { $_ => load($_) } qw(starts claims bulletin);
 
 my $P = 'completion:{yandex}:1:0a1b2c3d';
 
@@ -313,25 +313,73 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
 }
 
 
-# Marks: a seal and a letter
+# News, and marks: a seal and a letter, and more
 
-sub mark ($name, $letter, $ms = 60_000) {
-    return $redis->cli(EVALSHA => $sha{marks}, 1, "$P:$name", "$SEAL$letter", $ms);
+my $NEWS = "$P:news";
+
+sub told ($entry, @mark) {
+    return $redis->cli(EVALSHA => $sha{bulletin}, 1 + !!@mark, $NEWS, map({ "$P:$_->[0]" } @mark), 'tell', "$SEAL$entry",
+        259_200_000, map({ ($SEAL . $_->[1], $_->[2] // 60_000) } @mark));
+}
+
+
+# From a position on: the next one, and entries.
+sub news ($from, $n = 100) {
+    my ($position, @entries) = @{ $redis->cli(EVALSHA => $sha{bulletin}, 1, $NEWS, 'read', $from, $n) };
+    return ($position, join ' ', map { s/^$SEAL//r } @entries);
 }
 
 {
-    is mark('m:one', 'c', 5000), 1, 'a mark';
+    is_deeply [ news('') ], [ '0-0', '' ], 'news of nobody: who is new begins there';
+    told("e$_") for 1 .. 3;
+
+    my ($end, $none) = news('');
+    is $none, '', 'who is new begins at the end';
+    my ($at, $first) = news('0-0', 2);
+    is $first, 'e1 e2', 'others read on from where they were, some at a time';
+    my ($then, $rest) = news($at, 2);
+    is $rest, 'e3', '... and the rest';
+    is $then, $end, '... to the end';
+    is_deeply [ news($end) ], [ $end, '' ], 'where there is nothing more';
+
+    my $ttl = $redis->cli(PTTL => $NEWS);
+    ok $ttl > 259_000_000 && $ttl <= 259_200_000, 'the stream has an end';
+
+    $redis->cli(DEL => $NEWS);
+    is_deeply [ news($end) ], [ '0-0', '' ], 'a stream that is gone is read anew';
+    $redis->cli(XADD => $NEWS, '1-1', 'e', "${SEAL}e4");
+    is_deeply [ news($end) ], [ '1-1', 'e4' ], '... and one whose clock went back';
+
+    # trimmed by whole nodes of a stream, of a hundred entries
+    $redis->cli(DEL => $NEWS);
+    $redis->cli(XADD => $NEWS, "1-$_", 'e', 'old') for 1 .. 250;
+    told('e5');
+    cmp_ok $redis->cli(XLEN => $NEWS), '<', 200, 'what is older than it stands goes';
+    like +(news('0-0', 1000))[1], qr/e5$/, '... and what is not, does not';
+
+    $redis->cli(DEL => $NEWS);
+    $redis->cli(SET => $NEWS, 'x', PX => 60_000);
+    is_deeply [ news('') ], [ '0-0', '' ], 'a key of another type is as none';
+    $redis->cli(SET => $NEWS, 'x', PX => 60_000);
+    is told('e6'), 1, '... and written over';
+    is +(news('0-0'))[1], 'e6', '... by the entry';
+}
+
+{
+    is told('cone', [ 'm:one', 'c', 5000 ]), 1, 'a mark';
     is value('m:one'), 'c', '... stands there';
     ok ttl('m:one') > 0 && ttl('m:one') <= 5000, '... for as long as it is to';
-    is mark('m:one', 'd'), 1, 'what was cancelled may be deleted';
-    is value('m:one'), 'd', '... and is';
-    is mark('m:one', 'c'), 0, 'what was deleted is not cancelled';
-    is value('m:one'), 'd', '... any more';
-    is mark('m:one', 'd'), 1, '... but may be told so twice';
+    is +(news('0-0'))[1], 'e6 cone', '... and is news';
+    told('done', [ 'm:one', 'd' ]);
+    is value('m:one'), 'd', 'what was cancelled may be deleted';
+    told('cone', [ 'm:one', 'c' ]);
+    is value('m:one'), 'd', 'what was deleted is not cancelled any more';
+    told('done', [ 'm:one', 'd', 90_000 ]);
+    cmp_ok ttl('m:one'), '>', 60_000, '... but may be told so twice';
 
     $redis->cli(LPUSH => "$P:m:list", 'x');
-    is mark('m:list', 'c'), 1, 'a key of another type is as none';
-    is value('m:list'), 'c', '... and written over';
+    told('clist', [ 'm:list', 'c' ]);
+    is value('m:list'), 'c', 'a key of another type is as none, and written over';
 }
 
 

@@ -25,13 +25,14 @@ static ngx_completion_zone_t        *zone;
 
 static ngx_completion_redis_conf_t   conf;
 static ngx_completion_errands_t     *errands;
+static ngx_completion_bulletin_t    *bulletin;
 static ngx_completion_marks_t       *marks;
 
 /* what was called, the first one first */
 static struct {
     ngx_completion_redis_call_t     *call;
     ngx_uint_t                       n;
-    char                             args[3][128];
+    char                             args[8][128];
 } called[CALLS];
 
 static ngx_uint_t                    ncalled, nchanged, nheard, behind;
@@ -178,8 +179,10 @@ make(void)
     nchanged = 0;
 
     errands = ngx_completion_errands_create(NULL, zone, &shim_log);
-    marks = ngx_completion_marks_create(NULL, zone, errands, changed, NULL,
-                                        &shim_log);
+    bulletin = ngx_completion_bulletin_create(NULL, zone, errands, changed,
+                                              NULL, &shim_log);
+    marks = ngx_completion_marks_create(NULL, zone, errands, bulletin, changed,
+                                        NULL, &shim_log);
 }
 
 
@@ -315,9 +318,13 @@ test_told(void)
 
     is_int(cancels("one"), NGX_OK, "a cancel");
     is_int(ncalled, 1, "is told");
-    is_text(called[0].args[0], "completion:m:one", "under its id");
-    is_text(called[0].args[1], TAG "c", "as one");
-    is_text(called[0].args[2], "259320000", "for as long as the id is good");
+    is_text(called[0].args[0], "completion:news", "as news");
+    is_text(called[0].args[2], "tell", "of this node");
+    is_text(called[0].args[3], TAG "cone", "what and of which id");
+    is_text(called[0].args[4], "259200000", "that stands for three days");
+    is_text(called[0].args[1], "completion:m:one", "and as a mark");
+    is_text(called[0].args[5], TAG "c", "of a cancel");
+    is_text(called[0].args[6], "259320000", "for as long as the id is good");
     is_int(called[0].call->kind, NGX_COMPLETION_METRICS_REDIS_TELL,
            "and counted as what it is");
     ok(called[0].call->ahead, "ahead of what else is asked");
@@ -330,7 +337,7 @@ test_told(void)
     is_int(ncalled, 1, "is not told");
 
     is_int(deletes("one"), NGX_DONE, "a delete");
-    is_text(called[1].args[1], TAG "d", "is told as one");
+    is_text(called[1].args[5], TAG "d", "is told as one");
     answers(1, "1");
     is_int(deletes("one"), NGX_DECLINED, "once");
     is_int(ncalled, 2, "that is all");
@@ -413,6 +420,113 @@ test_mark(void)
 }
 
 
+/* what the server says there is, n entries of so many */
+
+static void
+reads(ngx_uint_t i, const char *position, ngx_uint_t n, char **entries)
+{
+    ngx_uint_t              k;
+    ngx_completion_reply_t  reply, all[129], *elements[129];
+
+    memset(all, 0, sizeof(all));
+    memset(&reply, 0, sizeof(reply));
+
+    for (k = 0; k <= n; k++) {
+        all[k].type = NGX_COMPLETION_REPLY_TEXT;
+        all[k].text.data = (u_char *) (k ? entries[(k - 1) % 4] : position);
+        all[k].text.len = strlen((char *) all[k].text.data);
+        elements[k] = &all[k];
+    }
+
+    reply.type = NGX_COMPLETION_REPLY_ARRAY;
+    reply.n = n + 1;
+    reply.elements = elements;
+
+    called[i].call->reply = &reply;
+    called[i].call->slot = NULL;
+    called[i].call->handler(called[i].call);
+}
+
+
+static void
+test_news(void)
+{
+    ngx_completion_errand_t   errand;
+    ngx_completion_update_t   update;
+
+    static char  *entries[] = {
+        TAG "cone", TAG "dtwo", TAG "ethree", "++++++++++++++++++++++++cfour"
+    };
+
+    make();
+    pending("one");
+    pending("two");
+    pending("four");
+
+    /* its lease is nobody's any more */
+
+    (void) ngx_completion_zone_accept(zone, 8, NULL, id_of("three"), 0);
+    ngx_completion_zone_yield(zone, &id_of("three")->upstream, 8);
+    memset(&update, 0, sizeof(update));
+
+    ngx_completion_bulletin_look(bulletin);
+    is_text(called[0].args[1], "read", "news are read");
+    is_text(called[0].args[2], "", "from the end on, at first");
+    reads(0, "5-0", 0, NULL);
+
+    ngx_completion_bulletin_look(bulletin);
+    is_text(called[1].args[2], "5-0", "and from there on then");
+    nchanged = 0;
+    reads(1, "9-0", 4, entries);
+    is_int(nchanged, 1, "readers are told once");
+    is_int(seen("one")->verdict, NGX_COMPLETION_CANCELLED, "of a cancel");
+    is_int(seen("two")->deleted, 1, "of a delete");
+    is_int(due("three"), NGX_OK, "what has ended is asked for at once");
+    is_int(seen("four")->state, NGX_COMPLETION_RECORD_PENDING,
+           "and what nobody has written is not read");
+    is_int(zone->metrics->redis_news, 4, "all are counted");
+
+    ngx_completion_bulletin_look(bulletin);
+    reads(2, "10-0", 128, entries);
+    is_int(ncalled, 4, "where there is more it is read at once");
+    is_text(called[3].args[2], "10-0", "from there on");
+    lost(3);
+
+    ngx_pid++;
+    is_int(ngx_completion_zone_news_take(zone, 1000), NGX_OK,
+           "who has no answer lets another one read");
+    ngx_pid--;
+    ngx_completion_bulletin_look(bulletin);
+    is_int(ncalled, 4, "and does not meanwhile");
+    ngx_current_msec += 1001;
+    ngx_completion_bulletin_look(bulletin);
+    is_int(ncalled, 5, "but when that one has gone");
+    ngx_completion_zone_news_yield(zone);
+
+    /* the end that upstream tells of */
+
+    ngx_completion_bulletin_errand(bulletin, &id_of("five")->upstream,
+                                   &errand);
+    ngx_completion_errands_post(errands, &errand);
+    is_text(called[5].args[1], "tell", "an end is told");
+    is_text(called[5].args[2], TAG "efive", "by its id alone");
+    is_int(called[5].n, 4, "without a mark");
+
+    update.outcome = NGX_COMPLETION_OK;
+    update.state = NGX_COMPLETION_COMPLETED;
+    pending("six");
+    (void) ngx_completion_zone_store(zone, &id_of("six")->upstream, 7,
+                                     &update);
+    is_int(update.heard, 1, "it is news where nobody has told it");
+    pending("seven");
+    (void) ngx_completion_zone_mark(zone, &id_of("seven")->upstream,
+                                    NGX_COMPLETION_MARK_ENDED);
+    (void) ngx_completion_zone_store(zone, &id_of("seven")->upstream, 7,
+                                     &update);
+    is_int(update.heard, 0, "and else it is not");
+}
+
+
 static void
 test_away(void)
 {
@@ -443,7 +557,7 @@ test_away(void)
     ngx_completion_errands_reached(errands, heard, NULL);
     is_int(ncalled, kept() < 64 ? kept() : 64, "so many go at once at most");
     sprintf(text, "op%d", (int) (100 - kept()));
-    is_text(called[0].args[0] + strlen("completion:m:"), text,
+    is_text(called[0].args[1] + strlen("completion:m:"), text,
             "the oldest that is left goes first");
 
     if (kept() <= 64) {
@@ -454,7 +568,7 @@ test_away(void)
     lost(1);
     answers(0, "1");
     is_int(ncalled, kept() + 2, "what is not answered is told again");
-    is_text(called[ncalled - 1].args[0], called[1].args[0], "that one");
+    is_text(called[ncalled - 1].args[1], called[1].args[1], "that one");
 }
 
 
@@ -523,10 +637,12 @@ main(void)
     test_told();
     test_adopted();
     test_mark();
+    test_news();
     test_away();
     test_many();
     test_worker();
 
+    ngx_completion_bulletin_exit(bulletin);
     ngx_completion_errands_exit(errands);
     shim_worker();
     shim_slab_reset(0);

@@ -348,7 +348,7 @@ pending(const char *text, ngx_completion_id_t *id)
     id->upstream.len = strlen(text);
     id->submitted = ngx_time();
 
-    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_adopt(zone, id, NULL);
 }
 
 
