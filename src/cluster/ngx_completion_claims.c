@@ -16,12 +16,17 @@
 /* a value is sealed, and says in one spelling: */
 #define NGX_COMPLETION_CLAIM_HEAD                                             \
     (NGX_COMPLETION_CLAIM_TOKEN    /* its holder's                        */  \
-     + 1                           /* q, s, a or u: queued, sending, ...  */  \
+     + 1                           /* q, s, a, u, e: queued, sending, ... */  \
      + 1                           /* p or s: the kind of the id          */  \
      + 2 * NGX_COMPLETION_KEY_DIGEST   /* of what is asked                */  \
      + 12                          /* ms that it stands, from its writing */  \
-     + 8                           /* ms that the sending takes, at most  */  \
+     + 8                           /* ms that the sending takes, at most; */  \
+                                   /* of an accepted one: seconds that it */  \
+                                   /* stands from its end on              */  \
      + 8)                          /* seconds: when it was accepted       */
+#define NGX_COMPLETION_CLAIM_STATE  NGX_COMPLETION_CLAIM_TOKEN
+#define NGX_COMPLETION_CLAIM_MS                                               \
+    (NGX_COMPLETION_CLAIM_STATE + 2 + 2 * NGX_COMPLETION_KEY_DIGEST)
 #define NGX_COMPLETION_CLAIM_VALUE                                            \
     (NGX_COMPLETION_CLAIM_HEAD + NGX_COMPLETION_ID_UPSTREAM)
 #define NGX_COMPLETION_CLAIM_SEALED                                           \
@@ -39,6 +44,7 @@
 
 struct ngx_completion_claims_s {
     ngx_completion_redis_t        *redis;
+    ngx_msec_t                     deadline;
     ngx_log_t                     *log;
     ngx_queue_t                    told;     /* under way */
     ngx_queue_t                    kept;
@@ -63,22 +69,29 @@ typedef struct {
     ngx_completion_redis_call_t    call;
     ngx_uint_t                     n;        /* names */
     ngx_str_t                      args[NGX_COMPLETION_CLAIM_ARGS];
+
+    unsigned                       ends:1;   /* asks what stands there, of: */
+    unsigned                       shared:1;
+    size_t                         len;
+    u_char                         id[NGX_COMPLETION_ID_UPSTREAM];
 } ngx_completion_claim_told_t;
 
 
 /* what a value says */
 typedef struct {
     u_char                         state;
-    ngx_uint_t                     ours;
+    u_char                        *token;
     u_char                         request[NGX_COMPLETION_KEY_DIGEST];
     int64_t                        age;
-    int64_t                        sending;
+    int64_t                        span;     /* of the sending, of an end */
     ngx_completion_id_t            id;
 } ngx_completion_claim_said_t;
 
 
 static void ngx_completion_claim_names(ngx_completion_claim_t *claim);
 static ngx_int_t ngx_completion_claim_name(ngx_completion_claim_t *claim);
+static ngx_int_t ngx_completion_claim_keyname(ngx_completion_claims_t *claims,
+    ngx_pool_t *pool, u_char kind, ngx_completion_key_t *key, ngx_str_t *name);
 static ngx_int_t ngx_completion_claim_call(ngx_completion_claim_t *claim,
     const char *what, u_char state);
 static ngx_int_t ngx_completion_claim_args(ngx_completion_claim_t *claim,
@@ -91,13 +104,19 @@ static ngx_int_t ngx_completion_claim_found(ngx_completion_claim_t *claim,
     ngx_completion_reply_t *reply);
 static ngx_int_t ngx_completion_claim_look(ngx_completion_claim_t *claim,
     ngx_uint_t i, ngx_str_t *sealed, int64_t left);
-static ngx_int_t ngx_completion_claim_read(ngx_completion_claim_t *claim,
-    ngx_str_t *value, int64_t left, ngx_completion_claim_said_t *said);
+static ngx_int_t ngx_completion_claim_read(ngx_str_t *value, int64_t left,
+    ngx_completion_claim_said_t *said);
 static void ngx_completion_claim_lost(ngx_completion_claim_t *claim,
     ngx_uint_t sent);
 static void ngx_completion_claim_tell(ngx_completion_claim_t *claim,
     const char *what, u_char state, ngx_completion_id_t *id,
     ngx_uint_t first, ngx_uint_t n);
+static void ngx_completion_claim_end_one(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, u_char kind, ngx_str_t *id, ngx_uint_t shared);
+static void ngx_completion_claim_end_found(ngx_completion_claim_told_t *looked,
+    ngx_completion_reply_t *reply);
+static ngx_completion_claim_told_t *ngx_completion_claim_told_create(
+    ngx_completion_claims_t *claims, ngx_uint_t n, ngx_str_t *args);
 static void ngx_completion_claim_post(ngx_completion_claim_told_t *told);
 static void ngx_completion_claim_told(ngx_completion_redis_call_t *call);
 static void ngx_completion_claim_keep(ngx_completion_claim_told_t *told);
@@ -113,7 +132,8 @@ static ngx_completion_redis_script_t  ngx_completion_claims_script = {
 
 
 ngx_completion_claims_t *
-ngx_completion_claims_create(ngx_completion_redis_t *redis, ngx_log_t *log)
+ngx_completion_claims_create(ngx_completion_redis_t *redis,
+    ngx_msec_t deadline, ngx_log_t *log)
 {
     ngx_completion_claims_t  *claims;
 
@@ -123,6 +143,7 @@ ngx_completion_claims_create(ngx_completion_redis_t *redis, ngx_log_t *log)
     }
 
     claims->redis = redis;
+    claims->deadline = deadline;
     claims->log = log;
 
     ngx_queue_init(&claims->told);
@@ -290,11 +311,8 @@ ngx_completion_claim_names(ngx_completion_claim_t *claim)
 static ngx_int_t
 ngx_completion_claim_name(ngx_completion_claim_t *claim)
 {
-    u_char      *p, raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
-    ngx_str_t   *names;
-    ngx_uint_t   i;
-
-    names = &ngx_completion_redis_conf(claim->claims->redis)->names;
+    u_char      kind, raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
+    ngx_uint_t  i;
 
     if (RAND_bytes(raw, sizeof(raw)) != 1) {
         return NGX_ERROR;
@@ -303,25 +321,45 @@ ngx_completion_claim_name(ngx_completion_claim_t *claim)
     (void) ngx_hex_dump(claim->token, raw, sizeof(raw));
 
     for (i = 0; i < claim->n; i++) {
-        p = ngx_pnalloc(claim->pool,
-                        names->len + 2 + 2 * NGX_COMPLETION_KEY_DIGEST);
-        if (p == NULL) {
+        kind = ngx_completion_claim_is_cache(claim, claim->names[i]) ? 'c'
+                                                                     : 'k';
+
+        if (ngx_completion_claim_keyname(claim->claims, claim->pool, kind,
+                                         claim->names[i], &claim->keynames[i])
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
-
-        claim->keynames[i].data = p;
-
-        p = ngx_sprintf(p, "%V%c:", names,
-                        ngx_completion_claim_is_cache(claim, claim->names[i])
-                            ? 'c' : 'k');
-        p = ngx_hex_dump(p, claim->names[i]->name, NGX_COMPLETION_KEY_DIGEST);
-
-        claim->keynames[i].len = p - claim->keynames[i].data;
     }
 
     claim->call.handler = ngx_completion_claim_answered;
     claim->call.data = claim;
     claim->call.kind = NGX_COMPLETION_METRICS_REDIS_CLAIM;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_claim_keyname(ngx_completion_claims_t *claims, ngx_pool_t *pool,
+    u_char kind, ngx_completion_key_t *key, ngx_str_t *name)
+{
+    u_char     *p;
+    ngx_str_t  *names;
+
+    names = &ngx_completion_redis_conf(claims->redis)->names;
+
+    p = ngx_pnalloc(pool, names->len + 2 + 2 * NGX_COMPLETION_KEY_DIGEST);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->data = p;
+
+    p = ngx_sprintf(p, "%V%c:", names, kind);
+    p = ngx_hex_dump(p, key->name, NGX_COMPLETION_KEY_DIGEST);
+
+    name->len = p - name->data;
 
     return NGX_OK;
 }
@@ -348,6 +386,7 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_completion_claim_args_t *args)
 {
     u_char                *p, text[NGX_COMPLETION_CLAIM_VALUE];
+    uint32_t               span;
     uint64_t               ms;
     ngx_str_t              value, *arg;
     ngx_uint_t             i;
@@ -372,8 +411,8 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
         *p++ = (id && id->shared) ? 's' : 'p';
         p = ngx_hex_dump(p, claim->keys->idempotency.request,
                          NGX_COMPLETION_KEY_DIGEST);
-        p = ngx_sprintf(p, "%012xL%08xD%08xD", ms,
-                        (uint32_t) claim->sending,
+        span = (state == 'a') ? (uint32_t) key->ttl : (uint32_t) claim->sending;
+        p = ngx_sprintf(p, "%012xL%08xD%08xD", ms, span,
                         (uint32_t) (id ? id->submitted : 0));
 
         if (id) {
@@ -427,6 +466,14 @@ ngx_completion_claim_stands(ngx_completion_claim_t *claim,
     case 's':
         return ngx_completion_claim_is_cache(claim, key)
                    ? sending : ngx_max(ms, sending);
+
+    case 'a':
+
+        if (ngx_completion_claim_is_cache(claim, key)) {
+            ms += claim->claims->deadline;
+        }
+
+        /* fall through */
 
     default:
         return ngx_max(ms, 1);
@@ -535,6 +582,7 @@ static ngx_int_t
 ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     ngx_str_t *sealed, int64_t left)
 {
+    int64_t                      ttl;
     ngx_int_t                    rc;
     ngx_str_t                    value;
     ngx_uint_t                   cache;
@@ -552,8 +600,9 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     }
 
     if (rc != NGX_OK
-        || ngx_completion_claim_read(claim, &value, left, &said) != NGX_OK
-        || said.ours)
+        || ngx_completion_claim_read(&value, left, &said) != NGX_OK
+        || ngx_memcmp(said.token, claim->token, NGX_COMPLETION_CLAIM_TOKEN)
+           == 0)
     {
         return NGX_DECLINED;
     }
@@ -577,14 +626,21 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
         return NGX_OK;
 
     case 's':
-        claim->state = (said.age > said.sending + NGX_COMPLETION_CLAIM_GRACE)
+        claim->state = (said.age > said.span + NGX_COMPLETION_CLAIM_GRACE)
                            ? NGX_COMPLETION_CLAIM_UNKNOWN
                            : NGX_COMPLETION_CLAIM_UNDERWAY;
         return NGX_OK;
 
     case 'a':
+    case 'e':
 
-        if (cache && said.age > (int64_t) key->ttl * 1000) {
+        ttl = (int64_t) key->ttl * 1000;
+
+        if (said.state == 'a') {
+            ttl += claim->claims->deadline;
+        }
+
+        if (cache && said.age > ttl) {
             return NGX_DECLINED;
         }
 
@@ -613,11 +669,11 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
 
 
 static ngx_int_t
-ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
-    int64_t left, ngx_completion_claim_said_t *said)
+ngx_completion_claim_read(ngx_str_t *value, int64_t left,
+    ngx_completion_claim_said_t *said)
 {
     u_char      *p;
-    ngx_int_t    ms, sending, submitted, n;
+    ngx_int_t    ms, span, submitted, n;
     ngx_uint_t   i;
 
     /* what has no end was not written as it stands */
@@ -630,8 +686,7 @@ ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
 
     p = value->data;
 
-    said->ours = (ngx_memcmp(p, claim->token, NGX_COMPLETION_CLAIM_TOKEN)
-                  == 0);
+    said->token = p;
     p += NGX_COMPLETION_CLAIM_TOKEN;
 
     said->state = *p++;
@@ -649,21 +704,21 @@ ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
     }
 
     ms = ngx_hextoi(p, 12);
-    sending = ngx_hextoi(p + 12, 8);
+    span = ngx_hextoi(p + 12, 8);
     submitted = ngx_hextoi(p + 20, 8);
 
-    if (ms == NGX_ERROR || sending == NGX_ERROR || submitted == NGX_ERROR) {
+    if (ms == NGX_ERROR || span == NGX_ERROR || submitted == NGX_ERROR) {
         return NGX_DECLINED;
     }
 
     said->age = ms - left;
-    said->sending = sending;
+    said->span = span;
 
     said->id.submitted = submitted;
     said->id.upstream.data = p + 28;
     said->id.upstream.len = value->len - NGX_COMPLETION_CLAIM_HEAD;
 
-    if (said->state == 'a'
+    if ((said->state == 'a' || said->state == 'e')
         && ngx_completion_id_check(&said->id.upstream) != NGX_OK)
     {
         return NGX_DECLINED;
@@ -701,10 +756,7 @@ static void
 ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_uint_t first, ngx_uint_t n)
 {
-    size_t                        size;
-    u_char                       *p;
     ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
     ngx_completion_claim_t        part;
     ngx_completion_claim_args_t   args;
     ngx_completion_claim_told_t  *told;
@@ -722,16 +774,172 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
         return;
     }
 
+    told = ngx_completion_claim_told_create(claim->claims, n, args.args);
+
+    if (told) {
+        ngx_completion_claim_post(told);
+    }
+}
+
+
+void
+ngx_completion_claims_ended(ngx_completion_claims_t *claims,
+    ngx_completion_keys_t *keys, ngx_str_t *id, ngx_uint_t shared)
+{
+    if (keys->cache.ttl) {
+        ngx_completion_claim_end_one(claims, &keys->cache, 'c', id, shared);
+    }
+
+    if (keys->idempotency.ttl && !shared) {
+        ngx_completion_claim_end_one(claims, &keys->idempotency, 'k', id, 0);
+    }
+}
+
+
+/* what stands there is told by whom nobody's token lets write */
+
+static void
+ngx_completion_claim_end_one(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, u_char kind, ngx_str_t *id, ngx_uint_t shared)
+{
+    ngx_str_t                     args[6];
+    ngx_pool_t                   *pool;
+    ngx_completion_claim_told_t  *told;
+
+    pool = ngx_create_pool(256, claims->log);
+    if (pool == NULL) {
+        return;
+    }
+
+    told = NULL;
+
+    if (ngx_completion_claim_keyname(claims, pool, kind, key, &args[0])
+        == NGX_OK)
+    {
+        ngx_str_set(&args[1], "turn");
+        ngx_str_set(&args[2], "-");
+        ngx_str_set(&args[3], "");
+        ngx_str_set(&args[4], "1");
+        ngx_str_set(&args[5], "");
+
+        told = ngx_completion_claim_told_create(claims, 1, args);
+    }
+
+    ngx_destroy_pool(pool);
+
+    if (told) {
+        told->ends = 1;
+        told->shared = shared;
+        told->len = id->len;
+        ngx_memcpy(told->id, id->data, id->len);
+
+        ngx_completion_claim_post(told);
+    }
+}
+
+
+/* by its holder's token it is put off, or dropped */
+
+static void
+ngx_completion_claim_end_found(ngx_completion_claim_told_t *looked,
+    ngx_completion_reply_t *reply)
+{
+    u_char                        *p, ms[NGX_INT64_LEN];
+    u_char                         text[NGX_COMPLETION_CLAIM_VALUE];
+    u_char                         sealed[NGX_COMPLETION_CLAIM_SEALED];
+    uint64_t                       stands;
+    ngx_str_t                      value, args[6];
+    ngx_completion_reply_t       **reply_to;
+    ngx_completion_claims_t       *claims;
+    ngx_completion_claim_said_t    said;
+    ngx_completion_claim_told_t   *told;
+
+    claims = looked->claims;
+    reply_to = reply->elements;
+
+    if (reply->type != NGX_COMPLETION_REPLY_ARRAY || reply->n < 3
+        || reply_to[1]->type != NGX_COMPLETION_REPLY_TEXT
+        || reply_to[2]->type != NGX_COMPLETION_REPLY_INTEGER
+        || ngx_completion_redis_open(claims->redis, &looked->args[0],
+                                     &reply_to[1]->text, &value)
+           != NGX_OK
+        || ngx_completion_claim_read(&value, reply_to[2]->integer, &said)
+           != NGX_OK)
+    {
+        return;
+    }
+
+    /* one that has ended may still be deleted */
+
+    if ((said.state != 'a' && (said.state != 'e' || looked->shared))
+        || said.id.upstream.len != looked->len
+        || ngx_memcmp(said.id.upstream.data, looked->id, looked->len) != 0)
+    {
+        return;
+    }
+
+    stands = ngx_max(said.span * 1000, 1);
+
+    p = ngx_cpymem(text, value.data, value.len);
+    value.data = text;
+    value.len = p - text;
+
+    text[NGX_COMPLETION_CLAIM_STATE] = 'e';
+    p = ngx_sprintf(ms, "%012xL", stands);
+    ngx_memcpy(&text[NGX_COMPLETION_CLAIM_MS], ms, p - ms);
+
+    if (ngx_completion_redis_seal(claims->redis, &looked->args[0], &value,
+                                  sealed)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    args[0] = looked->args[0];
+    ngx_str_set(&args[1], "turn");
+
+    if (!looked->shared) {
+        ngx_str_set(&args[1], "drop");
+    }
+
+    args[2].data = said.token;
+    args[2].len = NGX_COMPLETION_CLAIM_TOKEN;
+    args[3].data = sealed;
+    args[3].len = NGX_COMPLETION_REDIS_TAG + value.len;
+    args[4].data = ms;
+    args[4].len = ngx_sprintf(ms, "%uL", stands) - ms;
+    ngx_str_set(&args[5], "");
+
+    told = ngx_completion_claim_told_create(claims, 1, args);
+
+    if (told) {
+        ngx_completion_claim_post(told);
+    }
+}
+
+
+/* of n names, with copies of what it says */
+
+static ngx_completion_claim_told_t *
+ngx_completion_claim_told_create(ngx_completion_claims_t *claims, ngx_uint_t n,
+    ngx_str_t *args)
+{
+    size_t                        size;
+    u_char                       *p;
+    ngx_uint_t                    i;
+    ngx_pool_t                   *pool;
+    ngx_completion_claim_told_t  *told;
+
     size = sizeof(ngx_completion_claim_told_t);
 
     for (i = 0; i < 2 + 4 * n; i++) {
-        size += args.args[i].len;
+        size += args[i].len;
     }
 
     pool = ngx_create_pool(size + sizeof(ngx_pool_t) + NGX_POOL_ALIGNMENT,
-                           claim->claims->log);
+                           claims->log);
     if (pool == NULL) {
-        return;
+        return NULL;
     }
 
     told = ngx_palloc(pool, sizeof(ngx_completion_claim_told_t));
@@ -739,13 +947,13 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
 
     if (told == NULL || p == NULL) {
         ngx_destroy_pool(pool);
-        return;
+        return NULL;
     }
 
     ngx_memzero(told, sizeof(ngx_completion_claim_told_t));
 
     told->pool = pool;
-    told->claims = claim->claims;
+    told->claims = claims;
     told->n = n;
     told->call.handler = ngx_completion_claim_told;
     told->call.data = told;
@@ -753,11 +961,11 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
 
     for (i = 0; i < 2 + 4 * n; i++) {
         told->args[i].data = p;
-        told->args[i].len = args.args[i].len;
-        p = ngx_cpymem(p, args.args[i].data, args.args[i].len);
+        told->args[i].len = args[i].len;
+        p = ngx_cpymem(p, args[i].data, args[i].len);
     }
 
-    ngx_completion_claim_post(told);
+    return told;
 }
 
 
@@ -787,6 +995,11 @@ ngx_completion_claim_told(ngx_completion_redis_call_t *call)
     ngx_queue_remove(&told->queue);
 
     if (call->reply) {
+
+        if (told->ends) {
+            ngx_completion_claim_end_found(told, call->reply);
+        }
+
         ngx_destroy_pool(told->pool);
 
     } else {

@@ -24,7 +24,7 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     }
 
     cluster->redis = redis;
-    cluster->claims = ngx_completion_claims_create(redis, log);
+    cluster->claims = ngx_completion_claims_create(redis, zone->deadline, log);
 
     if (cluster->claims == NULL) {
         return NULL;

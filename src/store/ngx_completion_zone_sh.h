@@ -240,6 +240,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
+#define NGX_COMPLETION_KEY_TOLD          0x40   /* to the other nodes: that its
+                                                   operation has ended */
 
 
 /* a document may take three quarters, these the fourth */
