@@ -74,6 +74,12 @@ function wait(id, problem, seconds) {
 }
 
 
+// A poll tells how far it is, and not with what: a stream does.
+function went_on(id, known) {
+    progress.set(id, { ...known, text: known.text ?? progress.get(id)?.text });
+}
+
+
 function finish(id, operation) {
     const values = api.outcome(operation);
     const entry = history.get(id);
@@ -204,7 +210,7 @@ function watch(id) {
             visible: id === shown && !document.hidden,
             onPending: (pending) => {
                 waits.delete(id);
-                progress.set(id, api.progress(pending));
+                went_on(id, api.progress(pending));
                 render();
             },
             onTrouble: (problem, seconds) => wait(id, problem, seconds),

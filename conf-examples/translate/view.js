@@ -6,7 +6,11 @@ import * as texts from "./texts.js";
 
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he"]);
 const EXCERPT = 120;
-const FILE_MAX = 1 << 20;
+
+// Bytes of a file, and characters of a text where the page names no limit of its own: it goes into
+// the history with its translation.
+const FILE_MAX = 2 << 20;
+const TEXT_MAX = 500 * 1000;
 
 // Texts of so many characters are set larger.
 const SHORT = 300;
@@ -14,7 +18,7 @@ const SHORT = 300;
 const { text } = texts;
 const element = (id) => document.getElementById(id);
 const input = element("text");
-const limit = Number(input.dataset.limit);
+const limit = Number(input.dataset.limit ?? TEXT_MAX);
 const languages = [element("from"), element("to")];
 
 const rows = new Map();
@@ -189,7 +193,8 @@ function show_form() {
     const count = input.value.length;
     const excess = count - limit;
 
-    set("counter", text("counter", { count: texts.number(count), limit: texts.number(limit) }));
+    set("counter", text(input.dataset.limit ? "counter" : "characters",
+        { count: texts.number(count), limit: texts.number(limit) }));
     element("counter").classList.toggle("bad", excess > 0);
     element("erase").hidden = count === 0;
     show_edited();

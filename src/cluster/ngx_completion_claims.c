@@ -24,9 +24,6 @@
                                    /* of an accepted one: seconds that it */  \
                                    /* stands from its end on              */  \
      + 8)                          /* seconds: when it was accepted       */
-#define NGX_COMPLETION_CLAIM_STATE  NGX_COMPLETION_CLAIM_TOKEN
-#define NGX_COMPLETION_CLAIM_MS                                               \
-    (NGX_COMPLETION_CLAIM_STATE + 2 + 2 * NGX_COMPLETION_KEY_DIGEST)
 #define NGX_COMPLETION_CLAIM_VALUE                                            \
     (NGX_COMPLETION_CLAIM_HEAD + NGX_COMPLETION_ID_UPSTREAM)
 #define NGX_COMPLETION_CLAIM_SEALED                                           \
@@ -35,20 +32,15 @@
 /* times that a claim finds what it is to replace, and somebody is quicker */
 #define NGX_COMPLETION_CLAIM_TRIES  3
 
-/* what is kept for the server's return; the oldest goes */
-#define NGX_COMPLETION_CLAIM_KEPT   1024
-
 /* names, what to do and whose, and of each a value, ms and what is absent */
 #define NGX_COMPLETION_CLAIM_ARGS   (2 + 4 * NGX_COMPLETION_CLAIM_NAMES)
 
 
 struct ngx_completion_claims_s {
     ngx_completion_redis_t        *redis;
+    ngx_completion_errands_t      *errands;
     ngx_msec_t                     deadline;
     ngx_log_t                     *log;
-    ngx_queue_t                    told;     /* under way */
-    ngx_queue_t                    kept;
-    ngx_uint_t                     nkept;
 };
 
 
@@ -61,19 +53,24 @@ typedef struct {
 } ngx_completion_claim_args_t;
 
 
-/* what nobody waits for the answer of */
+/* an errand: what nobody waits for the answer of; behind it stands the id */
 typedef struct {
-    ngx_queue_t                    queue;
-    ngx_pool_t                    *pool;
-    ngx_completion_claims_t       *claims;
-    ngx_completion_redis_call_t    call;
-    ngx_uint_t                     n;        /* names */
-    ngx_str_t                      args[NGX_COMPLETION_CLAIM_ARGS];
-
-    unsigned                       ends:1;   /* asks what stands there, of: */
+    u_char                         kind;
+    u_char                         what;     /* its first letter */
+    u_char                         state;
     unsigned                       shared:1;
-    size_t                         len;
-    u_char                         id[NGX_COMPLETION_ID_UPSTREAM];
+    unsigned                       n:7;
+    uint32_t                       queue;
+    uint32_t                       sending;
+    uint32_t                       submitted;
+    u_char                         token[NGX_COMPLETION_CLAIM_TOKEN];
+    u_char                         request[NGX_COMPLETION_KEY_DIGEST];
+
+    struct {
+        uint32_t                   ttl;
+        u_char                     cache;
+        u_char                     name[NGX_COMPLETION_KEY_DIGEST];
+    } names[NGX_COMPLETION_CLAIM_NAMES];
 } ngx_completion_claim_told_t;
 
 
@@ -89,9 +86,8 @@ typedef struct {
 
 
 static void ngx_completion_claim_names(ngx_completion_claim_t *claim);
+static ngx_int_t ngx_completion_claim_token(ngx_completion_claim_t *claim);
 static ngx_int_t ngx_completion_claim_name(ngx_completion_claim_t *claim);
-static ngx_int_t ngx_completion_claim_keyname(ngx_completion_claims_t *claims,
-    ngx_pool_t *pool, u_char kind, ngx_completion_key_t *key, ngx_str_t *name);
 static ngx_int_t ngx_completion_claim_call(ngx_completion_claim_t *claim,
     const char *what, u_char state);
 static ngx_int_t ngx_completion_claim_args(ngx_completion_claim_t *claim,
@@ -111,20 +107,28 @@ static void ngx_completion_claim_lost(ngx_completion_claim_t *claim,
 static void ngx_completion_claim_tell(ngx_completion_claim_t *claim,
     const char *what, u_char state, ngx_completion_id_t *id,
     ngx_uint_t first, ngx_uint_t n);
-static void ngx_completion_claim_end_one(ngx_completion_claims_t *claims,
-    ngx_completion_key_t *key, u_char kind, ngx_str_t *id, ngx_uint_t shared);
-static void ngx_completion_claim_end_found(ngx_completion_claim_told_t *looked,
-    ngx_completion_reply_t *reply);
-static ngx_completion_claim_told_t *ngx_completion_claim_told_create(
-    ngx_completion_claims_t *claims, ngx_uint_t n, ngx_str_t *args);
-static void ngx_completion_claim_post(ngx_completion_claim_told_t *told);
-static void ngx_completion_claim_told(ngx_completion_redis_call_t *call);
-static void ngx_completion_claim_keep(ngx_completion_claim_told_t *told);
+static void ngx_completion_claim_post(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_str_t *id, ngx_uint_t kept);
+static void ngx_completion_claim_ended(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, ngx_uint_t cache, ngx_str_t *id,
+    ngx_uint_t shared);
+static ngx_int_t ngx_completion_claim_told(void *data,
+    ngx_completion_errand_t *errand, ngx_completion_redis_call_t *call);
+static void ngx_completion_claim_recall(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_completion_keys_t *keys,
+    ngx_completion_claim_t *claim);
+static void ngx_completion_claim_heard(void *data,
+    ngx_completion_errand_t *errand, ngx_completion_reply_t *reply);
 
 
 #define ngx_completion_claim_is_cache(claim, key)                             \
     ((key) == &(claim)->keys->cache)
 
+
+static const ngx_completion_errand_kind_t  ngx_completion_claims_told = {
+    ngx_completion_claim_told, ngx_completion_claim_heard,
+    NGX_COMPLETION_METRICS_REDIS_CLAIM
+};
 
 static ngx_completion_redis_script_t  ngx_completion_claims_script = {
     ngx_string(NGX_COMPLETION_CLAIMS_LUA), { 0 }
@@ -133,7 +137,7 @@ static ngx_completion_redis_script_t  ngx_completion_claims_script = {
 
 ngx_completion_claims_t *
 ngx_completion_claims_create(ngx_completion_redis_t *redis,
-    ngx_msec_t deadline, ngx_log_t *log)
+    ngx_completion_errands_t *errands, ngx_msec_t deadline, ngx_log_t *log)
 {
     ngx_completion_claims_t  *claims;
 
@@ -143,39 +147,16 @@ ngx_completion_claims_create(ngx_completion_redis_t *redis,
     }
 
     claims->redis = redis;
+    claims->errands = errands;
     claims->deadline = deadline;
     claims->log = log;
 
-    ngx_queue_init(&claims->told);
-    ngx_queue_init(&claims->kept);
+    ngx_completion_errands_kind(errands, NGX_COMPLETION_ERRAND_CLAIM,
+                                &ngx_completion_claims_told, claims);
 
     ngx_completion_redis_script_init(&ngx_completion_claims_script);
 
     return claims;
-}
-
-
-void
-ngx_completion_claims_exit(ngx_completion_claims_t *claims)
-{
-    ngx_queue_t                  *q, *queues[2];
-    ngx_uint_t                    i;
-    ngx_completion_claim_told_t  *told;
-
-    queues[0] = &claims->told;
-    queues[1] = &claims->kept;
-
-    for (i = 0; i < 2; i++) {
-
-        while (!ngx_queue_empty(queues[i])) {
-            q = ngx_queue_head(queues[i]);
-            told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-
-            ngx_queue_remove(q);
-            ngx_completion_redis_cancel(&told->call);
-            ngx_destroy_pool(told->pool);
-        }
-    }
 }
 
 
@@ -191,7 +172,9 @@ ngx_completion_claim_start(ngx_completion_claim_t *claim)
             return NGX_OK;
         }
 
-        if (ngx_completion_claim_name(claim) != NGX_OK) {
+        if (ngx_completion_claim_token(claim) != NGX_OK
+            || ngx_completion_claim_name(claim) != NGX_OK)
+        {
             claim->n = 0;
             ngx_completion_claim_lost(claim, 0);
             return NGX_OK;
@@ -309,28 +292,15 @@ ngx_completion_claim_names(ngx_completion_claim_t *claim)
 
 
 static ngx_int_t
-ngx_completion_claim_name(ngx_completion_claim_t *claim)
+ngx_completion_claim_token(ngx_completion_claim_t *claim)
 {
-    u_char      kind, raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
-    ngx_uint_t  i;
+    u_char  raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
 
     if (RAND_bytes(raw, sizeof(raw)) != 1) {
         return NGX_ERROR;
     }
 
     (void) ngx_hex_dump(claim->token, raw, sizeof(raw));
-
-    for (i = 0; i < claim->n; i++) {
-        kind = ngx_completion_claim_is_cache(claim, claim->names[i]) ? 'c'
-                                                                     : 'k';
-
-        if (ngx_completion_claim_keyname(claim->claims, claim->pool, kind,
-                                         claim->names[i], &claim->keynames[i])
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
 
     claim->call.handler = ngx_completion_claim_answered;
     claim->call.data = claim;
@@ -341,25 +311,30 @@ ngx_completion_claim_name(ngx_completion_claim_t *claim)
 
 
 static ngx_int_t
-ngx_completion_claim_keyname(ngx_completion_claims_t *claims, ngx_pool_t *pool,
-    u_char kind, ngx_completion_key_t *key, ngx_str_t *name)
+ngx_completion_claim_name(ngx_completion_claim_t *claim)
 {
-    u_char     *p;
-    ngx_str_t  *names;
+    u_char      *p;
+    ngx_str_t   *names;
+    ngx_uint_t   i;
 
-    names = &ngx_completion_redis_conf(claims->redis)->names;
+    names = &ngx_completion_redis_conf(claim->claims->redis)->names;
 
-    p = ngx_pnalloc(pool, names->len + 2 + 2 * NGX_COMPLETION_KEY_DIGEST);
-    if (p == NULL) {
-        return NGX_ERROR;
+    for (i = 0; i < claim->n; i++) {
+        p = ngx_pnalloc(claim->pool,
+                        names->len + 2 + 2 * NGX_COMPLETION_KEY_DIGEST);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        claim->keynames[i].data = p;
+
+        p = ngx_sprintf(p, "%V%c:", names,
+                        ngx_completion_claim_is_cache(claim, claim->names[i])
+                            ? 'c' : 'k');
+        p = ngx_hex_dump(p, claim->names[i]->name, NGX_COMPLETION_KEY_DIGEST);
+
+        claim->keynames[i].len = p - claim->keynames[i].data;
     }
-
-    name->data = p;
-
-    p = ngx_sprintf(p, "%V%c:", names, kind);
-    p = ngx_hex_dump(p, key->name, NGX_COMPLETION_KEY_DIGEST);
-
-    name->len = p - name->data;
 
     return NGX_OK;
 }
@@ -742,7 +717,7 @@ ngx_completion_claim_lost(ngx_completion_claim_t *claim, ngx_uint_t sent)
              && claim->keys->idempotency.ttl;
 
     if (claim->sends ? strict : sent) {
-        ngx_completion_claim_tell(claim, "drop", 'q', NULL, 0, claim->n);
+        ngx_completion_claim_tell(claim, "undo", 'q', NULL, 0, claim->n);
     }
 
     claim->state = strict ? NGX_COMPLETION_CLAIM_AWAY
@@ -757,27 +732,70 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_uint_t first, ngx_uint_t n)
 {
     ngx_uint_t                    i;
-    ngx_completion_claim_t        part;
-    ngx_completion_claim_args_t   args;
-    ngx_completion_claim_told_t  *told;
+    ngx_completion_key_t         *key;
+    ngx_completion_claim_told_t   told;
 
-    part = *claim;
-    part.n = n;
+    ngx_memzero(&told, sizeof(ngx_completion_claim_told_t));
+
+    told.kind = NGX_COMPLETION_ERRAND_CLAIM;
+    told.what = what[0];
+    told.state = state;
+    told.n = n;
+    told.queue = (uint32_t) claim->queue;
+    told.sending = (uint32_t) claim->sending;
+
+    ngx_memcpy(told.token, claim->token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.request, claim->keys->idempotency.request,
+               NGX_COMPLETION_KEY_DIGEST);
 
     for (i = 0; i < n; i++) {
-        part.names[i] = claim->names[first + i];
-        part.keynames[i] = claim->keynames[first + i];
-        ngx_str_null(&part.absent[i]);
+        key = claim->names[first + i];
+
+        told.names[i].ttl = (uint32_t) key->ttl;
+        told.names[i].cache = ngx_completion_claim_is_cache(claim, key);
+        ngx_memcpy(told.names[i].name, key->name, NGX_COMPLETION_KEY_DIGEST);
     }
 
-    if (ngx_completion_claim_args(&part, what, state, id, &args) != NGX_OK) {
-        return;
+    if (id) {
+        told.shared = id->shared;
+        told.submitted = (uint32_t) id->submitted;
     }
 
-    told = ngx_completion_claim_told_create(claim->claims, n, args.args);
+    /* what it goes back to is true only as long as it is not sent after all */
 
-    if (told) {
-        ngx_completion_claim_post(told);
+    ngx_completion_claim_post(claim->claims, &told, id ? &id->upstream : NULL,
+                              state != 'q' || what[0] != 't');
+}
+
+
+static void
+ngx_completion_claim_post(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_str_t *id, ngx_uint_t kept)
+{
+    u_char                   *p;
+    ngx_completion_errand_t   errand;
+
+    _Static_assert(sizeof(ngx_completion_claim_told_t)
+                   + NGX_COMPLETION_ID_UPSTREAM
+                   <= NGX_COMPLETION_ERRAND_DATA, "an errand has room for it");
+
+    ngx_completion_errand_begin(claims->errands, NGX_COMPLETION_ERRAND_CLAIM,
+                                &errand);
+
+    p = ngx_cpymem(errand.data, told, sizeof(ngx_completion_claim_told_t));
+
+    if (id) {
+        p = ngx_cpymem(p, id->data, id->len);
+    }
+
+    errand.len = p - errand.data;
+
+    if (kept) {
+        ngx_completion_errands_post(claims->errands, &errand);
+
+    } else {
+        errand.due = 1;
+        ngx_completion_errands_do(claims->errands, &errand);
     }
 }
 
@@ -787,263 +805,192 @@ ngx_completion_claims_ended(ngx_completion_claims_t *claims,
     ngx_completion_keys_t *keys, ngx_str_t *id, ngx_uint_t shared)
 {
     if (keys->cache.ttl) {
-        ngx_completion_claim_end_one(claims, &keys->cache, 'c', id, shared);
+        ngx_completion_claim_ended(claims, &keys->cache, 1, id, shared);
     }
 
     if (keys->idempotency.ttl && !shared) {
-        ngx_completion_claim_end_one(claims, &keys->idempotency, 'k', id, 0);
+        ngx_completion_claim_ended(claims, &keys->idempotency, 0, id, 0);
     }
 }
 
 
-/* what stands there is told by whom nobody's token lets write */
+/* nobody's token reads what stands there, and changes nothing */
 
 static void
-ngx_completion_claim_end_one(ngx_completion_claims_t *claims,
-    ngx_completion_key_t *key, u_char kind, ngx_str_t *id, ngx_uint_t shared)
+ngx_completion_claim_ended(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, ngx_uint_t cache, ngx_str_t *id,
+    ngx_uint_t shared)
 {
-    ngx_str_t                     args[6];
-    ngx_pool_t                   *pool;
-    ngx_completion_claim_told_t  *told;
+    ngx_completion_claim_told_t  told;
 
-    pool = ngx_create_pool(256, claims->log);
-    if (pool == NULL) {
-        return;
-    }
+    ngx_memzero(&told, sizeof(ngx_completion_claim_told_t));
 
-    told = NULL;
+    told.kind = NGX_COMPLETION_ERRAND_CLAIM;
+    told.what = 'e';
+    told.state = shared ? 'e' : 'q';
+    told.n = 1;
+    told.names[0].ttl = 1;
+    told.names[0].cache = cache;
 
-    if (ngx_completion_claim_keyname(claims, pool, kind, key, &args[0])
-        == NGX_OK)
+    ngx_memset(told.token, '-', NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.names[0].name, key->name, NGX_COMPLETION_KEY_DIGEST);
+
+    ngx_completion_claim_post(claims, &told, id, 1);
+}
+
+
+static ngx_int_t
+ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
+    ngx_completion_redis_call_t *call)
+{
+    ngx_completion_claims_t *claims = data;
+
+    ngx_int_t                     rc;
+    const char                   *what;
+    ngx_completion_id_t           id;
+    ngx_completion_keys_t         keys;
+    ngx_completion_claim_t        claim;
+    ngx_completion_claim_args_t   args;
+    ngx_completion_claim_told_t   told;
+
+    ngx_memcpy(&told, errand->data, sizeof(ngx_completion_claim_told_t));
+
+    ngx_completion_claim_recall(claims, &told, &keys, &claim);
+    ngx_memzero(&id, sizeof(ngx_completion_id_t));
+
+    id.shared = told.shared;
+    id.submitted = told.submitted;
+    id.upstream.data = errand->data + sizeof(ngx_completion_claim_told_t);
+    id.upstream.len = errand->len - sizeof(ngx_completion_claim_told_t);
+
+    what = (told.what == 'd') ? "drop" : (told.what == 'u') ? "undo"
+           : (told.state == 'q' || told.state == 'e') ? "turn" : "tell";
+
+    rc = NGX_DECLINED;
+    claim.pool = ngx_create_pool(1024, claims->log);
+
+    if (claim.pool
+        && ngx_completion_claim_name(&claim) == NGX_OK
+        && ngx_completion_claim_args(&claim, what, told.state,
+                                     id.upstream.len ? &id : NULL, &args)
+           == NGX_OK)
     {
-        ngx_str_set(&args[1], "turn");
-        ngx_str_set(&args[2], "-");
-        ngx_str_set(&args[3], "");
-        ngx_str_set(&args[4], "1");
-        ngx_str_set(&args[5], "");
-
-        told = ngx_completion_claim_told_create(claims, 1, args);
+        rc = ngx_completion_redis_script(claims->redis, call,
+                                         &ngx_completion_claims_script,
+                                         claim.n, 2 + 4 * claim.n, args.args);
     }
 
-    ngx_destroy_pool(pool);
+    if (claim.pool) {
+        ngx_destroy_pool(claim.pool);
+    }
 
-    if (told) {
-        told->ends = 1;
-        told->shared = shared;
-        told->len = id->len;
-        ngx_memcpy(told->id, id->data, id->len);
+    return rc;
+}
 
-        ngx_completion_claim_post(told);
+
+static void
+ngx_completion_claim_recall(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_completion_keys_t *keys,
+    ngx_completion_claim_t *claim)
+{
+    ngx_uint_t             i;
+    ngx_completion_key_t  *key;
+
+    ngx_memzero(claim, sizeof(ngx_completion_claim_t));
+    ngx_memzero(keys, sizeof(ngx_completion_keys_t));
+
+    claim->claims = claims;
+    claim->keys = keys;
+    claim->queue = told->queue;
+    claim->sending = told->sending;
+    claim->n = told->n;
+
+    ngx_memcpy(claim->token, told->token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(keys->idempotency.request, told->request,
+               NGX_COMPLETION_KEY_DIGEST);
+
+    for (i = 0; i < claim->n; i++) {
+        key = told->names[i].cache ? &keys->cache : &keys->idempotency;
+
+        key->ttl = told->names[i].ttl;
+        ngx_memcpy(key->name, told->names[i].name, NGX_COMPLETION_KEY_DIGEST);
+        claim->names[i] = key;
     }
 }
 
 
-/* by its holder's token it is put off, or dropped */
+/* of one that has ended, what stands there: it is put off, or dropped */
 
 static void
-ngx_completion_claim_end_found(ngx_completion_claim_told_t *looked,
+ngx_completion_claim_heard(void *data, ngx_completion_errand_t *errand,
     ngx_completion_reply_t *reply)
 {
-    u_char                        *p, ms[NGX_INT64_LEN];
-    u_char                         text[NGX_COMPLETION_CLAIM_VALUE];
-    u_char                         sealed[NGX_COMPLETION_CLAIM_SEALED];
-    uint64_t                       stands;
-    ngx_str_t                      value, args[6];
-    ngx_completion_reply_t       **reply_to;
-    ngx_completion_claims_t       *claims;
+    ngx_completion_claims_t *claims = data;
+
+    ngx_int_t                      rc;
+    ngx_str_t                      id, value;
+    ngx_completion_keys_t          keys;
+    ngx_completion_reply_t       **stands;
+    ngx_completion_claim_t         claim;
     ngx_completion_claim_said_t    said;
-    ngx_completion_claim_told_t   *told;
+    ngx_completion_claim_told_t    told;
 
-    claims = looked->claims;
-    reply_to = reply->elements;
+    ngx_memcpy(&told, errand->data, sizeof(ngx_completion_claim_told_t));
 
-    if (reply->type != NGX_COMPLETION_REPLY_ARRAY || reply->n < 3
-        || reply_to[1]->type != NGX_COMPLETION_REPLY_TEXT
-        || reply_to[2]->type != NGX_COMPLETION_REPLY_INTEGER
-        || ngx_completion_redis_open(claims->redis, &looked->args[0],
-                                     &reply_to[1]->text, &value)
-           != NGX_OK
-        || ngx_completion_claim_read(&value, reply_to[2]->integer, &said)
-           != NGX_OK)
+    if (told.what != 'e' || reply == NULL
+        || reply->type != NGX_COMPLETION_REPLY_ARRAY || reply->n < 3)
     {
         return;
     }
 
-    /* one that has ended may still be deleted */
+    stands = reply->elements;
+    id.data = errand->data + sizeof(ngx_completion_claim_told_t);
+    id.len = errand->len - sizeof(ngx_completion_claim_told_t);
 
-    if ((said.state != 'a' && (said.state != 'e' || looked->shared))
-        || said.id.upstream.len != looked->len
-        || ngx_memcmp(said.id.upstream.data, looked->id, looked->len) != 0)
+    if (stands[1]->type != NGX_COMPLETION_REPLY_TEXT
+        || stands[2]->type != NGX_COMPLETION_REPLY_INTEGER)
     {
         return;
     }
 
-    stands = ngx_max(said.span * 1000, 1);
+    ngx_completion_claim_recall(claims, &told, &keys, &claim);
 
-    p = ngx_cpymem(text, value.data, value.len);
-    value.data = text;
-    value.len = p - text;
+    claim.pool = ngx_create_pool(1024, claims->log);
+    if (claim.pool == NULL) {
+        return;
+    }
 
-    text[NGX_COMPLETION_CLAIM_STATE] = 'e';
-    p = ngx_sprintf(ms, "%012xL", stands);
-    ngx_memcpy(&text[NGX_COMPLETION_CLAIM_MS], ms, p - ms);
+    rc = ngx_completion_claim_name(&claim);
 
-    if (ngx_completion_redis_seal(claims->redis, &looked->args[0], &value,
-                                  sealed)
-        != NGX_OK)
+    if (rc == NGX_OK) {
+        rc = ngx_completion_redis_open(claims->redis, &claim.keynames[0],
+                                       &stands[1]->text, &value);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_claim_read(&value, stands[2]->integer, &said);
+    }
+
+    ngx_destroy_pool(claim.pool);
+
+    /* one that has ended is told once, and may still be deleted */
+
+    if (rc != NGX_OK
+        || (said.state != 'a' && (said.state != 'e' || told.state == 'e'))
+        || said.id.upstream.len != id.len
+        || ngx_memcmp(said.id.upstream.data, id.data, id.len) != 0)
     {
         return;
     }
 
-    args[0] = looked->args[0];
-    ngx_str_set(&args[1], "turn");
+    told.what = (told.state == 'e') ? 't' : 'd';
+    told.shared = said.id.shared;
+    told.sending = (uint32_t) said.span;
+    told.submitted = (uint32_t) said.id.submitted;
+    told.names[0].ttl = (uint32_t) said.span;
 
-    if (!looked->shared) {
-        ngx_str_set(&args[1], "drop");
-    }
+    ngx_memcpy(told.token, said.token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.request, said.request, NGX_COMPLETION_KEY_DIGEST);
 
-    args[2].data = said.token;
-    args[2].len = NGX_COMPLETION_CLAIM_TOKEN;
-    args[3].data = sealed;
-    args[3].len = NGX_COMPLETION_REDIS_TAG + value.len;
-    args[4].data = ms;
-    args[4].len = ngx_sprintf(ms, "%uL", stands) - ms;
-    ngx_str_set(&args[5], "");
-
-    told = ngx_completion_claim_told_create(claims, 1, args);
-
-    if (told) {
-        ngx_completion_claim_post(told);
-    }
-}
-
-
-/* of n names, with copies of what it says */
-
-static ngx_completion_claim_told_t *
-ngx_completion_claim_told_create(ngx_completion_claims_t *claims, ngx_uint_t n,
-    ngx_str_t *args)
-{
-    size_t                        size;
-    u_char                       *p;
-    ngx_uint_t                    i;
-    ngx_pool_t                   *pool;
-    ngx_completion_claim_told_t  *told;
-
-    size = sizeof(ngx_completion_claim_told_t);
-
-    for (i = 0; i < 2 + 4 * n; i++) {
-        size += args[i].len;
-    }
-
-    pool = ngx_create_pool(size + sizeof(ngx_pool_t) + NGX_POOL_ALIGNMENT,
-                           claims->log);
-    if (pool == NULL) {
-        return NULL;
-    }
-
-    told = ngx_palloc(pool, sizeof(ngx_completion_claim_told_t));
-    p = ngx_pnalloc(pool, size - sizeof(ngx_completion_claim_told_t));
-
-    if (told == NULL || p == NULL) {
-        ngx_destroy_pool(pool);
-        return NULL;
-    }
-
-    ngx_memzero(told, sizeof(ngx_completion_claim_told_t));
-
-    told->pool = pool;
-    told->claims = claims;
-    told->n = n;
-    told->call.handler = ngx_completion_claim_told;
-    told->call.data = told;
-    told->call.kind = NGX_COMPLETION_METRICS_REDIS_CLAIM;
-
-    for (i = 0; i < 2 + 4 * n; i++) {
-        told->args[i].data = p;
-        told->args[i].len = args[i].len;
-        p = ngx_cpymem(p, args[i].data, args[i].len);
-    }
-
-    return told;
-}
-
-
-static void
-ngx_completion_claim_post(ngx_completion_claim_told_t *told)
-{
-    if (ngx_completion_redis_script(told->claims->redis, &told->call,
-                                    &ngx_completion_claims_script, told->n,
-                                    2 + 4 * told->n, told->args)
-        == NGX_AGAIN)
-    {
-        ngx_queue_insert_tail(&told->claims->told, &told->queue);
-
-    } else {
-        ngx_completion_claim_keep(told);
-    }
-}
-
-
-static void
-ngx_completion_claim_told(ngx_completion_redis_call_t *call)
-{
-    ngx_completion_claim_told_t  *told;
-
-    told = call->data;
-
-    ngx_queue_remove(&told->queue);
-
-    if (call->reply) {
-
-        if (told->ends) {
-            ngx_completion_claim_end_found(told, call->reply);
-        }
-
-        ngx_destroy_pool(told->pool);
-
-    } else {
-        ngx_completion_claim_keep(told);
-    }
-}
-
-
-static void
-ngx_completion_claim_keep(ngx_completion_claim_told_t *told)
-{
-    ngx_queue_t              *q;
-    ngx_completion_claims_t  *claims;
-
-    claims = told->claims;
-
-    ngx_queue_insert_tail(&claims->kept, &told->queue);
-
-    if (++claims->nkept > NGX_COMPLETION_CLAIM_KEPT) {
-        q = ngx_queue_head(&claims->kept);
-
-        ngx_queue_remove(q);
-        claims->nkept--;
-
-        told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-        ngx_destroy_pool(told->pool);
-    }
-}
-
-
-void
-ngx_completion_claims_reached(ngx_completion_claims_t *claims)
-{
-    ngx_uint_t                    n;
-    ngx_queue_t                  *q;
-    ngx_completion_claim_told_t  *told;
-
-    for (n = claims->nkept; n; n--) {
-        q = ngx_queue_head(&claims->kept);
-        told = ngx_queue_data(q, ngx_completion_claim_told_t, queue);
-
-        ngx_queue_remove(q);
-        claims->nkept--;
-
-        ngx_completion_claim_post(told);
-    }
+    ngx_completion_claim_post(claims, &told, &id, 1);
 }

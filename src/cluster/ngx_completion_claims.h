@@ -18,7 +18,7 @@
 #define _NGX_COMPLETION_CLAIMS_H_INCLUDED_
 
 
-#include "ngx_completion_redis.h"
+#include "ngx_completion_errands.h"
 
 
 /* a claim's names: of the key, and of the digest */
@@ -78,7 +78,8 @@ struct ngx_completion_claim_s {
  * waited for.
  */
 ngx_completion_claims_t *ngx_completion_claims_create(
-    ngx_completion_redis_t *redis, ngx_msec_t deadline, ngx_log_t *log);
+    ngx_completion_redis_t *redis, ngx_completion_errands_t *errands,
+    ngx_msec_t deadline, ngx_log_t *log);
 
 /*
  * All names are claimed, or what stands under one is told.  NGX_OK: the state
@@ -113,11 +114,6 @@ void ngx_completion_claims_ended(ngx_completion_claims_t *claims,
 
 /* Nobody waits for an answer any more. */
 void ngx_completion_claim_cancel(ngx_completion_claim_t *claim);
-
-/* The server is reached: what it has not heard, it is told. */
-void ngx_completion_claims_reached(ngx_completion_claims_t *claims);
-
-void ngx_completion_claims_exit(ngx_completion_claims_t *claims);
 
 
 #endif /* _NGX_COMPLETION_CLAIMS_H_INCLUDED_ */

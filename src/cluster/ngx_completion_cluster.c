@@ -7,12 +7,12 @@
 
 
 static void ngx_completion_cluster_reached(void *data);
+static void ngx_completion_cluster_heard(void *data);
 
 
 ngx_completion_cluster_t *
 ngx_completion_cluster_create(ngx_completion_redis_t *redis,
-    ngx_completion_zone_t *zone,
-    const ngx_completion_starts_handler_pt *handlers, void *data,
+    ngx_completion_zone_t *zone, ngx_completion_cluster_handlers_t *handlers,
     ngx_log_t *log)
 {
     ngx_uint_t                 kind;
@@ -24,15 +24,26 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     }
 
     cluster->redis = redis;
-    cluster->claims = ngx_completion_claims_create(redis, zone->deadline, log);
+    cluster->errands = ngx_completion_errands_create(redis, zone, log);
+    if (cluster->errands == NULL) {
+        return NULL;
+    }
 
-    if (cluster->claims == NULL) {
+    cluster->claims = ngx_completion_claims_create(redis, cluster->errands,
+                                                   zone->deadline, log);
+    cluster->marks = ngx_completion_marks_create(redis, zone,
+                                                 cluster->errands,
+                                                 handlers->changed,
+                                                 handlers->data, log);
+
+    if (cluster->claims == NULL || cluster->marks == NULL) {
         return NULL;
     }
 
     for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
         cluster->starts[kind] = ngx_completion_starts_create(redis, zone, kind,
-                                                 handlers[kind], data, log);
+                                                      handlers->starts[kind],
+                                                      handlers->data, log);
 
         if (cluster->starts[kind] == NULL) {
             return NULL;
@@ -46,17 +57,27 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
 }
 
 
-/* what is asked anew is asked behind what was not heard */
-
 static void
 ngx_completion_cluster_reached(void *data)
+{
+    ngx_completion_cluster_t  *cluster;
+
+    cluster = data;
+
+    ngx_completion_errands_reached(cluster->errands,
+                                   ngx_completion_cluster_heard, cluster);
+}
+
+
+/* what is asked anew is asked behind what the server had not heard */
+
+static void
+ngx_completion_cluster_heard(void *data)
 {
     ngx_uint_t                 kind;
     ngx_completion_cluster_t  *cluster;
 
     cluster = data;
-
-    ngx_completion_claims_reached(cluster->claims);
 
     for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
         ngx_completion_starts_look(cluster->starts[kind]);
@@ -75,14 +96,39 @@ ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster)
 }
 
 
+ngx_completion_errand_t *
+ngx_completion_cluster_errand(ngx_completion_cluster_t *cluster,
+    ngx_completion_id_t *id, ngx_completion_mark_e mark,
+    ngx_completion_errand_t *errand)
+{
+    if (cluster == NULL) {
+        return NULL;
+    }
+
+    ngx_completion_mark_errand(cluster->marks, id, mark, errand);
+
+    return errand;
+}
+
+
+void
+ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
+    ngx_completion_errand_t *errand)
+{
+    if (cluster) {
+        ngx_completion_errands_do(cluster->errands, errand);
+    }
+}
+
+
 void
 ngx_completion_cluster_exit(ngx_completion_cluster_t *cluster)
 {
     ngx_uint_t  kind;
 
-    ngx_completion_claims_exit(cluster->claims);
-
     for (kind = 0; kind < NGX_COMPLETION_QUOTAS; kind++) {
         ngx_completion_starts_exit(cluster->starts[kind]);
     }
+
+    ngx_completion_errands_exit(cluster->errands);
 }

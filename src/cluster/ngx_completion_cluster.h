@@ -10,21 +10,43 @@
 
 
 #include "ngx_completion_claims.h"
+#include "ngx_completion_errands.h"
+#include "ngx_completion_marks.h"
 #include "ngx_completion_starts.h"
 
 
 typedef struct {
     ngx_completion_redis_t    *redis;
+    ngx_completion_errands_t  *errands;
     ngx_completion_claims_t   *claims;
+    ngx_completion_marks_t    *marks;
     ngx_completion_starts_t   *starts[NGX_COMPLETION_QUOTAS];
 } ngx_completion_cluster_t;
 
 
-/* NULL: no memory.  The handlers are those of starts, by kinds of calls. */
+/* What it tells the layer above. */
+typedef struct {
+    ngx_completion_starts_handler_pt  starts[NGX_COMPLETION_QUOTAS];
+    void                            (*changed)(void *data);  /* the zone has */
+    void                             *data;
+} ngx_completion_cluster_handlers_t;
+
+
+/* NULL: no memory. */
 ngx_completion_cluster_t *ngx_completion_cluster_create(
     ngx_completion_redis_t *redis, ngx_completion_zone_t *zone,
-    const ngx_completion_starts_handler_pt *handlers, void *data,
-    ngx_log_t *log);
+    ngx_completion_cluster_handlers_t *handlers, ngx_log_t *log);
+
+/*
+ * The errand that tells other nodes of this mark, or asks them for one, if it
+ * is NGX_COMPLETION_MARK_NONE; NULL: it is alone.  Then what is due is done,
+ * of what was written and given to the zone.
+ */
+ngx_completion_errand_t *ngx_completion_cluster_errand(
+    ngx_completion_cluster_t *cluster, ngx_completion_id_t *id,
+    ngx_completion_mark_e mark, ngx_completion_errand_t *errand);
+void ngx_completion_cluster_do(ngx_completion_cluster_t *cluster,
+    ngx_completion_errand_t *errand);
 
 /* The worker quits, and with the last one the node. */
 void ngx_completion_cluster_quit(ngx_completion_cluster_t *cluster);

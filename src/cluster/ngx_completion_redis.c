@@ -144,13 +144,20 @@ ngx_completion_redis_away(ngx_completion_redis_t *redis)
 }
 
 
+void
+ngx_completion_redis_behind(ngx_completion_redis_t *redis, ngx_uint_t behind)
+{
+    redis->behind = behind;
+}
+
+
 ngx_int_t
 ngx_completion_redis_call(ngx_completion_redis_t *redis,
     ngx_completion_redis_call_t *call, ngx_uint_t n, ngx_str_t *args)
 {
     ngx_completion_redis_slot_t  *slot;
 
-    if (redis->away) {
+    if (redis->away || (redis->behind && !call->ahead)) {
         return NGX_DECLINED;
     }
 
@@ -714,6 +721,7 @@ ngx_completion_redis_fail(ngx_completion_redis_t *redis,
 
     redis->doubted = kind;
     redis->away = 1;
+    redis->behind = 0;
 
     ngx_queue_init(&failed);
     list = &redis->sent;

@@ -91,6 +91,8 @@ struct ngx_completion_redis_call_s {
     ngx_completion_redis_handler_pt   handler;
     void                             *data;
     ngx_completion_metrics_redis_call_e  kind;
+    unsigned                          ahead:1;   /* of all that wait for
+                                                    _behind(), see there */
 
     /* to read in the handler, and valid in there only */
 
@@ -135,6 +137,13 @@ ngx_completion_redis_conf_t *ngx_completion_redis_conf(
  */
 void ngx_completion_redis_on_reach(ngx_completion_redis_t *redis,
     void (*handler)(void *data), void *data);
+
+/*
+ * What the server has not heard yet goes ahead of all else: until then, or a
+ * loss, other calls are declined.
+ */
+void ngx_completion_redis_behind(ngx_completion_redis_t *redis,
+    ngx_uint_t behind);
 
 /*
  * One command: its name and what it takes.  NGX_AGAIN: the handler is called

@@ -184,6 +184,7 @@ struct ngx_completion_redis_s {
     ngx_completion_redis_fault_e         fault;     /* the last one */
     unsigned                             away:1;
     unsigned                             told:1;
+    unsigned                             behind:1;
 
     ngx_completion_redis_call_t      greetings[NGX_COMPLETION_REDIS_GREETINGS];
 

@@ -43,6 +43,12 @@ ngx_http_completion_problem(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* whoever knows that it may have been paid for decides anew */
+
+    if (outcome == NGX_COMPLETION_OUTCOME_UNKNOWN) {
+        ctx->delivered = 1;
+    }
+
     /* an "error_page" may yet want the body, and answers for itself */
 
     if (ngx_http_completion_intercepted(r, ctx, answer.status)) {

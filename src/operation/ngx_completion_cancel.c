@@ -23,10 +23,15 @@ ngx_int_t
 ngx_completion_operation_cancel(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    ngx_int_t  rc;
+    ngx_int_t                 rc;
+    ngx_completion_errand_t   errand, *tells;
+
+    tells = ngx_completion_cluster_errand(service->cluster, id,
+                                          NGX_COMPLETION_MARK_CANCELLED,
+                                          &errand);
 
     rc = ngx_completion_zone_decide(service->zone, &id->upstream,
-                                    NGX_COMPLETION_CANCELLED);
+                                    NGX_COMPLETION_CANCELLED, tells);
 
     ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
                    "completion cancel: \"%V\": %i", &id->upstream, rc);
@@ -34,6 +39,7 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
     if (rc == NGX_OK) {
         ngx_completion_keep_ended(service, &id->upstream);
         ngx_completion_cancel_call(service, id);
+        ngx_completion_cluster_do(service->cluster, tells);
     }
 
     /* an adopted one may be finished: its state has to be known first */
@@ -46,9 +52,14 @@ ngx_int_t
 ngx_completion_operation_delete(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    ngx_int_t  rc;
+    ngx_int_t                 rc;
+    ngx_completion_errand_t   errand, *tells;
 
-    rc = ngx_completion_zone_delete(service->zone, &id->upstream);
+    tells = ngx_completion_cluster_errand(service->cluster, id,
+                                          NGX_COMPLETION_MARK_DELETED,
+                                          &errand);
+
+    rc = ngx_completion_zone_delete(service->zone, &id->upstream, tells);
 
     ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
                    "completion delete: \"%V\": %i", &id->upstream, rc);
@@ -65,6 +76,8 @@ ngx_completion_operation_delete(ngx_completion_service_t *service,
     } else {
         ngx_completion_news_changed(service);
     }
+
+    ngx_completion_cluster_do(service->cluster, tells);
 
     ngx_memzero(view, sizeof(ngx_completion_view_t));
     view->deleted = 1;

@@ -7,6 +7,8 @@
 #include "ngx_completion_operation.h"
 
 
+static ngx_int_t ngx_completion_operation_adopt(
+    ngx_completion_service_t *service, ngx_completion_id_t *id);
 static ngx_int_t ngx_completion_operation_ask(
     ngx_completion_service_t *service, ngx_completion_id_t *id,
     ngx_completion_view_t *view);
@@ -39,7 +41,7 @@ ngx_completion_operation_read(ngx_completion_service_t *service,
     }
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_completion_zone_adopt(service->zone, id);
+        rc = ngx_completion_operation_adopt(service, id);
 
         ngx_log_debug2(NGX_LOG_DEBUG_EVENT, service->log, 0,
                        "completion read: \"%V\" is adopted: %i",
@@ -111,9 +113,13 @@ ngx_int_t
 ngx_completion_operation_learn(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    if (ngx_completion_zone_read(service->zone, &id->upstream, 0, NULL, view)
+    ngx_completion_view_t  known;
+
+    /* what is known here already has a document, which this does not read */
+
+    if (ngx_completion_zone_read(service->zone, &id->upstream, 0, NULL, &known)
         != NGX_DECLINED
-        || ngx_completion_zone_adopt(service->zone, id) != NGX_OK)
+        || ngx_completion_operation_adopt(service, id) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -125,6 +131,26 @@ ngx_completion_operation_learn(ngx_completion_service_t *service,
 
     return ngx_completion_operation_composed(service, pool,
                                              NGX_COMPLETION_PENDING, view);
+}
+
+
+/* it may have been cancelled, or deleted, by way of another node */
+
+static ngx_int_t
+ngx_completion_operation_adopt(ngx_completion_service_t *service,
+    ngx_completion_id_t *id)
+{
+    ngx_int_t                 rc;
+    ngx_completion_errand_t   errand, *asks;
+
+    asks = ngx_completion_cluster_errand(service->cluster, id,
+                                         NGX_COMPLETION_MARK_NONE, &errand);
+
+    rc = ngx_completion_zone_adopt(service->zone, id, asks);
+
+    ngx_completion_cluster_do(service->cluster, asks);
+
+    return rc;
 }
 
 

@@ -21,6 +21,10 @@
 #define NGX_COMPLETION_WHOLE_LATE  0x01
 /* the document tells what text there is so far */
 #define NGX_COMPLETION_WHOLE_TEXT  0x02
+/* it was accepted just now: what the zone has no room for is pending */
+#define NGX_COMPLETION_WHOLE_NEW   0x04
+/* each stands by itself: when one has failed, the others go on */
+#define NGX_COMPLETION_WHOLE_APART 0x08
 
 
 /* How many operations it is. */

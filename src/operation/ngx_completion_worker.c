@@ -28,6 +28,7 @@
 
 static ngx_int_t ngx_completion_worker_share(
     ngx_completion_service_t *service);
+static void ngx_completion_worker_changed(void *data);
 static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
 static void ngx_completion_worker_unshare(ngx_completion_service_t *service);
@@ -73,12 +74,7 @@ ngx_completion_worker_start(ngx_cycle_t *cycle, ngx_array_t *services)
 static ngx_int_t
 ngx_completion_worker_share(ngx_completion_service_t *service)
 {
-    static const ngx_completion_starts_handler_pt
-        starts[NGX_COMPLETION_QUOTAS] =
-    {
-        ngx_completion_queue_starts,
-        ngx_completion_watch_starts
-    };
+    ngx_completion_cluster_handlers_t  handlers;
 
     if (service->shared == NULL) {
         return NGX_OK;
@@ -91,11 +87,23 @@ ngx_completion_worker_share(ngx_completion_service_t *service)
         return NGX_ERROR;
     }
 
+    handlers.starts[NGX_COMPLETION_KIND_SUBMIT] = ngx_completion_queue_starts;
+    handlers.starts[NGX_COMPLETION_KIND_POLL] = ngx_completion_watch_starts;
+    handlers.changed = ngx_completion_worker_changed;
+    handlers.data = service;
+
     service->cluster = ngx_completion_cluster_create(service->redis,
-                                             service->zone, starts, service,
+                                             service->zone, &handlers,
                                              service->log);
 
     return service->cluster ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_completion_worker_changed(void *data)
+{
+    ngx_completion_news_changed(data);
 }
 
 

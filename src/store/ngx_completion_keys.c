@@ -11,7 +11,8 @@
  *
  * A request whose client may give up and ask again holds a key of its own, as
  * if of the cache: when it ends undelivered that is an orphan, which one equal
- * request takes over.
+ * request takes over.  So is one whose outcome is not known, until somebody
+ * has been told: it may have been paid for.
  *
  * An idempotency key that came to what another request pays for, by the
  * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
@@ -38,6 +39,8 @@
 static void ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t joined,
     ngx_completion_found_t *found);
+static void ngx_completion_keys_bereave(ngx_completion_zone_t *zone,
+    ngx_completion_key_t *name);
 static ngx_uint_t ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
 static ngx_completion_key_sh_t *ngx_completion_key_find(
@@ -68,6 +71,11 @@ static ngx_uint_t ngx_completion_key_fresh(ngx_completion_zone_t *zone,
 #define ngx_completion_key_expired(key)                                       \
     ((key)->state != NGX_COMPLETION_KEY_UNDERWAY                              \
      && ngx_completion_left((key)->expires) <= 0)
+
+/* the end of its operation is not known yet */
+#define ngx_completion_key_pends(key)                                         \
+    ((key)->outcome == NGX_COMPLETION_OK                                      \
+     && (key)->verdict == NGX_COMPLETION_PENDING)
 
 #define ngx_completion_key_bucket(zone, name)                                 \
     (&(zone)->sh->keys[ngx_completion_key_hash(name) & (zone)->sh->mask])
@@ -166,6 +174,8 @@ ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
     key = NULL;
     held = NULL;
 
+    ngx_completion_keys_bereave(zone, &keys->orphan);
+
     /* the oldest stands last */
 
     for (k = *ngx_completion_key_bucket(zone, keys->orphan.name);
@@ -204,7 +214,37 @@ ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
 
     found->held = key->lease;
     found->pending = (key->state == NGX_COMPLETION_KEY_UNDERWAY
-                      || key->verdict == NGX_COMPLETION_PENDING);
+                      || ngx_completion_key_pends(key));
+}
+
+
+/* those of the name whose senders have died have ended */
+
+static void
+ngx_completion_keys_bereave(ngx_completion_zone_t *zone,
+    ngx_completion_key_t *name)
+{
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_submit_sh_t  *submit;
+
+    key = *ngx_completion_key_bucket(zone, name->name);
+
+    while (key) {
+
+        submit = (key->state == NGX_COMPLETION_KEY_UNDERWAY
+                  && ngx_memcmp(key->name, name->name,
+                                NGX_COMPLETION_KEY_DIGEST)
+                     == 0)
+                     ? ngx_completion_line_find(zone, key->u.lease) : NULL;
+
+        if (submit && !ngx_completion_line_leased(submit)) {
+            ngx_completion_keys_orphaned(zone, submit);
+            key = *ngx_completion_key_bucket(zone, name->name);
+
+        } else {
+            key = key->next;
+        }
+    }
 }
 
 
@@ -212,21 +252,18 @@ static ngx_uint_t
 ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl)
 {
-    ngx_completion_submit_sh_t  *submit;
-
     if (key->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        submit = ngx_completion_line_find(zone, key->u.lease);
-        return submit && ngx_completion_line_leased(submit);
+        return 1;
     }
 
-    if (key->outcome != NGX_COMPLETION_OK
+    if (ngx_completion_key_refused(key)
         || ngx_completion_left(key->expires) <= 0
         || ngx_completion_key_forgotten(zone, key))
     {
         return 0;
     }
 
-    return key->verdict == NGX_COMPLETION_PENDING
+    return ngx_completion_key_pends(key)
            || ngx_completion_since(key->ended)
            <= (ngx_msec_int_t) ngx_completion_ms(ttl);
 }
@@ -258,7 +295,7 @@ ngx_completion_zone_unhold(ngx_completion_zone_t *zone,
 
         if (key->holders == 0 && key->state == NGX_COMPLETION_KEY_ENDED
             && (key->flags & NGX_COMPLETION_KEY_DELIVERED
-                || key->outcome != NGX_COMPLETION_OK))
+                || ngx_completion_key_refused(key)))
         {
             ngx_completion_key_delete(zone, key);
         }
@@ -319,6 +356,12 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_key_t     *asked[3];
     ngx_completion_key_sh_t  *key;
 
+    static const ngx_uint_t  kinds[] = {
+        0,
+        NGX_COMPLETION_KEY_CACHE,
+        NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_ORPHAN
+    };
+
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
     asked[2] = &keys->orphan;
@@ -336,9 +379,8 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
         key->u.lease = submit->lease;
         key->lease = (uint32_t) submit->lease;
 
-        ngx_completion_key_add(zone, key, asked[i],
-                               i ? flags|NGX_COMPLETION_KEY_CACHE : flags,
-                               submit);
+        ngx_completion_key_add(zone, key, asked[i], flags|kinds[i], submit);
+
         if (i) {
 
             /* the end of its operation is not known yet */
@@ -377,6 +419,7 @@ ngx_completion_keys_settle(ngx_completion_zone_t *zone,
 
         } else {
             key->submitted = end->retry_after;
+            key->ended = ngx_current_msec;
         }
 
         if (end->state == NGX_COMPLETION_KEY_NONE
@@ -408,10 +451,11 @@ ngx_completion_keys_late(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, uint64_t lease, ngx_completion_found_t *end,
     void *chunk)
 {
-    ngx_completion_key_sh_t  *key, *cached;
+    ngx_completion_key_sh_t  *key, *cached, *orphan;
 
     key = ngx_completion_key_doubted(zone, &keys->idempotency, lease);
     cached = ngx_completion_key_doubted(zone, &keys->cache, lease);
+    orphan = ngx_completion_key_doubted(zone, &keys->orphan, lease);
 
     if (end->outcome != NGX_COMPLETION_OK) {
 
@@ -425,11 +469,19 @@ ngx_completion_keys_late(ngx_completion_zone_t *zone,
             ngx_completion_key_delete(zone, cached);
         }
 
+        if (orphan) {
+            ngx_completion_key_delete(zone, orphan);
+        }
+
         return;
     }
 
     if (key) {
         ngx_completion_key_lead(zone, key, &end->id);
+    }
+
+    if (orphan) {
+        ngx_completion_key_lead(zone, orphan, &end->id);
     }
 
     if (cached == NULL && chunk
@@ -665,10 +717,15 @@ ngx_completion_key_refused(ngx_completion_key_sh_t *key)
         return 0;
     }
 
-    /* what may have been accepted under a key is never sent again under it */
+    /*
+     * What may have been accepted under a key is never sent again under it,
+     * nor by whoever has not heard of it.
+     */
 
     return key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
-           || (key->flags & NGX_COMPLETION_KEY_CACHE);
+           || (key->flags
+               & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_ORPHAN))
+              == NGX_COMPLETION_KEY_CACHE;
 }
 
 

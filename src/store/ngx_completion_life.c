@@ -35,6 +35,12 @@ static void ngx_completion_record_refused(ngx_completion_zone_t *zone,
     ngx_completion_update_t *update);
 static void ngx_completion_record_replace(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
+static ngx_completion_record_sh_t *ngx_completion_record_errand(
+    ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_record_state_e last, ngx_completion_errand_t *errand,
+    void **room);
+static ngx_int_t ngx_completion_record_erase(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record);
 static ngx_int_t ngx_completion_record_decide(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_state_e verdict);
 static ngx_int_t ngx_completion_record_settle(ngx_completion_zone_t *zone,
@@ -121,7 +127,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
     record->flags |= NGX_COMPLETION_RECORD_OURS;
     record->submitted = id->submitted;
-    record->model = model % NGX_COMPLETION_MODELS;
+    record->model = model % NGX_COMPLETION_PACE_MODELS;
 
     ngx_completion_record_lend(zone, record, lease);
     ngx_completion_record_schedule(zone, record, record->lease_end);
@@ -136,8 +142,9 @@ done:
 
 ngx_int_t
 ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
-    ngx_completion_id_t *id)
+    ngx_completion_id_t *id, ngx_completion_errand_t *errand)
 {
+    void                        *room;
     uint32_t                     hash;
     ngx_completion_chunk_sh_t   *chunk;
     ngx_completion_record_sh_t  *record;
@@ -151,12 +158,21 @@ ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
     record = ngx_completion_record_find(zone, &id->upstream, hash);
 
     if (record == NULL) {
+        room = errand ? ngx_completion_outbox_room(zone, errand) : NULL;
         chunk = ngx_completion_room_asked(zone);
 
         if (chunk) {
             record = ngx_completion_record_add(zone, chunk, id, hash,
                                                NGX_COMPLETION_RECORD_UNKNOWN);
             record->version = ++zone->sh->sequence;
+        }
+
+        if (record && errand) {
+            record->not_before = ngx_current_msec + errand->ms;
+            ngx_completion_outbox_add(zone, errand, room);
+
+        } else {
+            ngx_completion_outbox_free(zone, room);
         }
     }
 
@@ -372,7 +388,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     rc = ngx_completion_record_answered(zone, record);
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        ngx_completion_pace_learn(&zone->sh->paces[record->model],
+        ngx_completion_pace_learn(&zone->sh->paces, record->model,
                                   ngx_completion_record_age(record,
                                                             record->asked),
                                   ngx_completion_record_age(record,
@@ -612,8 +628,9 @@ ngx_completion_record_replace(ngx_completion_zone_t *zone,
 
 ngx_int_t
 ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
-    ngx_completion_state_e verdict)
+    ngx_completion_state_e verdict, ngx_completion_errand_t *errand)
 {
+    void                        *room;
     ngx_int_t                    rc;
     ngx_completion_record_sh_t  *record;
 
@@ -621,8 +638,9 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     ngx_completion_zone_lock(zone);
 
-    record = ngx_completion_record_find(zone, id,
-                                        ngx_completion_zone_hash(id));
+    record = ngx_completion_record_errand(zone, id,
+                                          NGX_COMPLETION_RECORD_PENDING,
+                                          errand, &room);
 
     if (record && record->state == NGX_COMPLETION_RECORD_FINAL) {
         rc = NGX_DONE;
@@ -632,6 +650,13 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
         rc = NGX_OK;
     }
 
+    if (errand && rc == NGX_OK) {
+        ngx_completion_outbox_add(zone, errand, room);
+
+    } else {
+        ngx_completion_outbox_free(zone, room);
+    }
+
     ngx_completion_zone_unlock(zone);
 
     return rc;
@@ -639,12 +664,48 @@ ngx_completion_zone_decide(ngx_completion_zone_t *zone, ngx_str_t *id,
 
 
 ngx_int_t
-ngx_completion_zone_delete(ngx_completion_zone_t *zone, ngx_str_t *id)
+ngx_completion_zone_delete(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_errand_t *errand)
 {
+    void                        *room;
     ngx_int_t                    rc;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_DECLINED;
+
+    ngx_completion_zone_lock(zone);
+
+    record = ngx_completion_record_errand(zone, id,
+                                          NGX_COMPLETION_RECORD_FINAL,
+                                          errand, &room);
+
+    if (record && record->state >= NGX_COMPLETION_RECORD_PENDING
+        && !(record->flags & NGX_COMPLETION_RECORD_DELETED))
+    {
+        rc = ngx_completion_record_erase(zone, record);
+    }
+
+    if (errand && rc != NGX_DECLINED) {
+        ngx_completion_outbox_add(zone, errand, room);
+
+    } else {
+        ngx_completion_outbox_free(zone, room);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_completion_zone_mark(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_mark_e mark)
+{
+    ngx_int_t                    rc;
+    ngx_completion_record_sh_t  *record;
+
+    rc = NGX_DONE;
 
     ngx_completion_zone_lock(zone);
 
@@ -655,25 +716,40 @@ ngx_completion_zone_delete(ngx_completion_zone_t *zone, ngx_str_t *id)
         goto done;
     }
 
-    if (record->state >= NGX_COMPLETION_RECORD_PENDING) {
+    switch (mark) {
 
-        /* how old it is may have been told by a wall clock that was wrong */
-
-        record->created = ngx_current_msec;
-    }
-
-    if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        record->flags |= NGX_COMPLETION_RECORD_DELETED;
-        (void) ngx_completion_record_decide(zone, record,
-                                            NGX_COMPLETION_CANCELLED);
+    case NGX_COMPLETION_MARK_DELETED:
+        (void) ngx_completion_record_erase(zone, record);
         rc = NGX_OK;
+        break;
 
-    } else if (record->state == NGX_COMPLETION_RECORD_FINAL) {
-        record->flags |= NGX_COMPLETION_RECORD_DELETED;
-        record->verdict = NGX_COMPLETION_CANCELLED;
-        ngx_completion_chunks_free(zone, &record->chunks);
-        ngx_completion_record_settle(zone, record);
-        rc = NGX_DONE;
+    case NGX_COMPLETION_MARK_CANCELLED:
+
+        if (record->state != NGX_COMPLETION_RECORD_FINAL
+            || record->verdict != NGX_COMPLETION_CANCELLED)
+        {
+            (void) ngx_completion_record_decide(zone, record,
+                                                NGX_COMPLETION_CANCELLED);
+            rc = NGX_OK;
+        }
+
+        break;
+
+    default: /* NGX_COMPLETION_MARK_NONE */
+
+        if (record->state == NGX_COMPLETION_RECORD_UNKNOWN
+            && record->failures == 0
+            && !ngx_completion_record_leased(record))
+        {
+            record->not_before = ngx_current_msec;
+
+            if (record->flags & NGX_COMPLETION_RECORD_SCHEDULED) {
+                ngx_completion_record_schedule(zone, record,
+                                               ngx_current_msec);
+            }
+
+            rc = NGX_OK;
+        }
     }
 
 done:
@@ -681,6 +757,59 @@ done:
     ngx_completion_zone_unlock(zone);
 
     return rc;
+}
+
+
+/* room for the errand of one in such a state is made before it changes */
+
+static ngx_completion_record_sh_t *
+ngx_completion_record_errand(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_record_state_e last, ngx_completion_errand_t *errand,
+    void **room)
+{
+    uint32_t                     hash;
+    ngx_completion_record_sh_t  *record;
+
+    *room = NULL;
+    hash = ngx_completion_zone_hash(id);
+
+    record = ngx_completion_record_find(zone, id, hash);
+
+    if (errand && record
+        && record->state >= NGX_COMPLETION_RECORD_PENDING
+        && record->state <= last
+        && !(record->flags & NGX_COMPLETION_RECORD_DELETED))
+    {
+        *room = ngx_completion_outbox_room(zone, errand);
+        record = ngx_completion_record_find(zone, id, hash);
+    }
+
+    return record;
+}
+
+
+/* NGX_OK: it had not ended, or NGX_DONE */
+
+static ngx_int_t
+ngx_completion_record_erase(ngx_completion_zone_t *zone,
+    ngx_completion_record_sh_t *record)
+{
+    /* how old it is may have been told by a wall clock that was wrong */
+
+    record->created = ngx_current_msec;
+    record->flags |= NGX_COMPLETION_RECORD_DELETED;
+
+    if (record->state != NGX_COMPLETION_RECORD_FINAL) {
+        (void) ngx_completion_record_decide(zone, record,
+                                            NGX_COMPLETION_CANCELLED);
+        return NGX_OK;
+    }
+
+    record->verdict = NGX_COMPLETION_CANCELLED;
+    ngx_completion_chunks_free(zone, &record->chunks);
+    ngx_completion_record_settle(zone, record);
+
+    return NGX_DONE;
 }
 
 

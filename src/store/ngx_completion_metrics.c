@@ -132,6 +132,9 @@ NGX_COMPLETION_LABELED(EVICTION, "kind",
                        NGX_COMPLETION_EVICTION_LIST(NGX_COMPLETION_LABEL))
 NGX_COMPLETION_LABELED(RENEWAL, "result",
                        NGX_COMPLETION_RENEWAL_LIST(NGX_COMPLETION_LABEL))
+NGX_COMPLETION_LABELED(TAGS, "result",
+                       { NGX_COMPLETION_TAGS_KEPT, "kept" },
+                       { NGX_COMPLETION_TAGS_CHANGED, "changed" })
 NGX_COMPLETION_LABELED(REDIS_CALL, "call",
                        NGX_COMPLETION_REDIS_CALL_LIST(NGX_COMPLETION_LABEL))
 NGX_COMPLETION_LABELED(REDIS_FAULT, "reason",
@@ -355,6 +358,7 @@ ngx_completion_zone_census(ngx_completion_zone_t *zone,
     ngx_completion_zone_lock(zone);
 
     sh = zone->sh;
+    census->redis_outbox = sh->nerrands;
     shpool = zone->shpool;
 
     ngx_memcpy(census->operations, sh->counts, sizeof(sh->counts));

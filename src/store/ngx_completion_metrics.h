@@ -56,7 +56,9 @@
 #define NGX_COMPLETION_REDIS_CALL_LIST(X)                                     \
     X(REDIS_CONNECT, "connect")                                               \
     X(REDIS_STARTS,  "starts")                                                \
-    X(REDIS_CLAIM,   "claim")
+    X(REDIS_CLAIM,   "claim")                                                 \
+    X(REDIS_MARK,    "mark")                                                  \
+    X(REDIS_TELL,    "tell")
 
 /* Why it is not reachable: what errors begin with, and what else. */
 #define NGX_COMPLETION_REDIS_WORD_LIST(X)                                     \
@@ -163,6 +165,7 @@ NGX_COMPLETION_LIST(REDIS_FAULT, redis_fault)
 #define NGX_COMPLETION_BY_KEY       [NGX_COMPLETION_METRICS_KEYS]
 #define NGX_COMPLETION_BY_EVICTION  [NGX_COMPLETION_METRICS_EVICTIONS]
 #define NGX_COMPLETION_BY_RENEWAL   [NGX_COMPLETION_METRICS_RENEWALS]
+#define NGX_COMPLETION_BY_TAGS      [NGX_COMPLETION_TAGS]
 #define NGX_COMPLETION_BY_REDIS_CALL                                          \
     [NGX_COMPLETION_METRICS_REDIS_CALLS]
 #define NGX_COMPLETION_BY_REDIS_FAULT                                         \

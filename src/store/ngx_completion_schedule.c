@@ -185,7 +185,7 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
     }
 
     at = from
-         + ngx_completion_pace_gap(&zone->sh->paces[record->model], age,
+         + ngx_completion_pace_gap(&zone->sh->paces, record->model, age,
                                    zone->poll_min, zone->poll_max,
                                    ngx_completion_record_wanted(record));
 

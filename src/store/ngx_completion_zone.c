@@ -241,6 +241,11 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
                     ngx_rbtree_insert_value);
     ngx_rbtree_init(&sh->led, &sh->led_sentinel, ngx_rbtree_insert_value);
 
+    for (i = 0; i < NGX_COMPLETION_OUTBOXES; i++) {
+        ngx_rbtree_init(&sh->outboxes[i], &sh->outbox_sentinels[i],
+                        ngx_rbtree_insert_value);
+    }
+
     /* leases and changes of an earlier life must not fit this one */
 
     sh->sequence = ((uint64_t) ngx_time() << 32) + (ngx_random() & 0x3fffffff);

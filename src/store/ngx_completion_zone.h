@@ -347,6 +347,41 @@ ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
     ngx_completion_kind_e kind, ngx_uint_t nodes);
 
 /*
+ * Errands: what the nodes' server is to be told or asked, in the words of
+ * whoever carries it out, see outbox.c.  Each is somebody's for a time, and
+ * anybody's afterwards, until it is done.
+ */
+
+#define NGX_COMPLETION_ERRAND_DATA  192
+
+
+typedef struct {
+    ngx_msec_t                 ms;         /* it is its taker's for that */
+    unsigned                   light:1;    /* where room is short it goes ahead
+                                              of others */
+    size_t                     len;
+    u_char                     data[NGX_COMPLETION_ERRAND_DATA];
+
+    uint64_t                   number;     /* out: 0: it is not kept */
+    unsigned                   due:1;      /* out: it is to be done now */
+} ngx_completion_errand_t;
+
+
+/* It is due, and kept where there is room. */
+void ngx_completion_zone_errand(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+
+/* The oldest that is nobody's, for ms: NGX_OK, or NGX_DONE, there is none. */
+ngx_int_t ngx_completion_zone_errand_take(ngx_completion_zone_t *zone,
+    ngx_msec_t ms, ngx_completion_errand_t *errand);
+
+/* Of one that is kept, or is not. */
+void ngx_completion_zone_errand_done(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+void ngx_completion_zone_errand_yield(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+
+/*
  * Where there was no room: ms until the first of what must not go for another
  * may, as far as the heads of lists tell; an hour at most.
  */
@@ -410,9 +445,13 @@ ngx_int_t ngx_completion_zone_reread(ngx_completion_zone_t *zone,
 #define ngx_completion_zone_read(zone, id, ms, pool, view)                    \
     ngx_completion_zone_reread(zone, id, NULL, ms, pool, view)
 
-/* Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full. */
+/*
+ * Makes a record for a valid id that has none: NGX_OK, NGX_DECLINED: full.
+ * The errand, which may be NULL, is due if it has made one, which is not asked
+ * for before that is done, or its time is over.
+ */
 ngx_int_t ngx_completion_zone_adopt(ngx_completion_zone_t *zone,
-    ngx_completion_id_t *id);
+    ngx_completion_id_t *id, ngx_completion_errand_t *errand);
 
 /*
  * Somebody waits for the operation for the next so many ms, or just looked at
@@ -452,19 +491,37 @@ void ngx_completion_zone_yield(ngx_completion_zone_t *zone, ngx_str_t *id,
 
 /*
  * Declares a pending operation final by our own word, whoever has the lease:
- * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.
+ * NGX_OK; NGX_DONE: it is final already; NGX_DECLINED: unknown here.  The
+ * errand, which may be NULL, is due where it is declared.
  */
 ngx_int_t ngx_completion_zone_decide(ngx_completion_zone_t *zone,
-    ngx_str_t *id, ngx_completion_state_e verdict);
+    ngx_str_t *id, ngx_completion_state_e verdict,
+    ngx_completion_errand_t *errand);
 
 /*
  * Declares it deleted, of one that is pending as if it were cancelled: from
  * now on it is as one that upstream does not know, and keys that lead to it
  * lead nowhere.  NGX_OK: it was pending; NGX_DONE: it was not; NGX_DECLINED:
- * unknown here, or deleted already.
+ * unknown here, or deleted already.  The errand is as above.
  */
 ngx_int_t ngx_completion_zone_delete(ngx_completion_zone_t *zone,
-    ngx_str_t *id);
+    ngx_str_t *id, ngx_completion_errand_t *errand);
+
+
+/* What a client of any node has done to an operation. */
+typedef enum {
+    NGX_COMPLETION_MARK_NONE = 0,      /* nothing that the server knows */
+    NGX_COMPLETION_MARK_CANCELLED,
+    NGX_COMPLETION_MARK_DELETED
+} ngx_completion_mark_e;
+
+
+/*
+ * The same on another node, which goes ahead of all that is known here: NGX_OK
+ * if that was not known, or upstream may be asked now; else NGX_DONE.
+ */
+ngx_int_t ngx_completion_zone_mark(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_mark_e mark);
 
 
 /* The token that all workers share */

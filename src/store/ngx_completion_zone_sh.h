@@ -14,6 +14,7 @@
  *     token.c   metrics.c
  *         zone.c      the lock; makes the zone, and makes it anew
  *         room.c      what goes for what, and in time
+ *         outbox.c    what the nodes' server is still to be told
  *         keys.c      what makes the same request cost once
  *         line.c   record.c   chunks.c
  *     quota.c   pace.c   wake.c                       know nothing of the zone
@@ -54,7 +55,6 @@
 #define NGX_COMPLETION_DOUBTS        3
 #define NGX_COMPLETION_DOUBT_TIME    60000
 
-#define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
 
@@ -62,6 +62,7 @@ typedef struct ngx_completion_chunk_sh_s   ngx_completion_chunk_sh_t;
 typedef struct ngx_completion_record_sh_s  ngx_completion_record_sh_t;
 typedef struct ngx_completion_submit_sh_s  ngx_completion_submit_sh_t;
 typedef struct ngx_completion_key_sh_s     ngx_completion_key_sh_t;
+typedef struct ngx_completion_errand_sh_s  ngx_completion_errand_sh_t;
 
 
 struct ngx_completion_chunk_sh_s {
@@ -240,13 +241,31 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_LED           0x10   /* to an operation, whose end
                                                    it is to know */
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
-#define NGX_COMPLETION_KEY_TOLD          0x40   /* to the other nodes: that its
+#define NGX_COMPLETION_KEY_ORPHAN        0x40   /* of the cache, but for one
+                                                   request alone */
+#define NGX_COMPLETION_KEY_TOLD          0x80   /* to the other nodes: that its
                                                    operation has ended */
 
 
 /* a document may take three quarters, these the fourth */
 #define ngx_completion_followers_max(sh)                                      \
     ((sh)->capacity / 3 / NGX_COMPLETION_CHUNK)
+
+
+struct ngx_completion_errand_sh_s {
+    ngx_rbtree_node_t            node;      /* the key: its number */
+    ngx_msec_t                   lease_end;
+    uint32_t                     len;
+    u_char                       data[NGX_COMPLETION_ERRAND_DATA];
+};
+
+
+/* those that go last where room is short, and the others */
+#define NGX_COMPLETION_OUTBOXES  2
+
+/* a sixteenth of the zone */
+#define ngx_completion_outbox_max(sh)                                         \
+    ((sh)->capacity / 12 / NGX_COMPLETION_CHUNK)
 
 
 /* wiped whenever it is replaced */
@@ -404,11 +423,15 @@ struct ngx_completion_zone_sh_s {
     ngx_rbtree_t                 led;       /* entries of the cache */
     ngx_rbtree_node_t            led_sentinel;
 
+    ngx_rbtree_t                 outboxes[NGX_COMPLETION_OUTBOXES];
+    ngx_rbtree_node_t            outbox_sentinels[NGX_COMPLETION_OUTBOXES];
+    ngx_uint_t                   nerrands;
+
     ngx_completion_chunk_sh_t   *waste;     /* lists of chunks that are still
                                                to be freed; the next one in
                                                the data of the first chunk */
 
-    ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
+    ngx_completion_paces_sh_t    paces;
 
     ngx_completion_token_sh_t    token;
 
@@ -463,6 +486,17 @@ void ngx_completion_room_expire(ngx_completion_zone_t *zone);
 
 /* Of submits those whose worker is gone; so many are looked at. */
 void ngx_completion_room_sweep(ngx_completion_zone_t *zone, ngx_uint_t n);
+
+
+/*
+ * outbox.c: room for an errand, which may cost others; NULL: there is none.
+ * It is then due with it, or without; or the room is given back.
+ */
+void *ngx_completion_outbox_room(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand);
+void ngx_completion_outbox_add(ngx_completion_zone_t *zone,
+    ngx_completion_errand_t *errand, void *room);
+void ngx_completion_outbox_free(ngx_completion_zone_t *zone, void *room);
 
 
 /* keys.c */

@@ -19,7 +19,7 @@ my $SRC = "$FindBin::Bin/../../src/cluster";
 plan skip_all => 'no redis-server' if !grep { -x "$_/redis-server" } split /:/, $ENV{PATH};
 
 my $redis = CompletionAsync::Redis->start(dir => tempdir(CLEANUP => 1));
-my %sha   = map { $_ => load($_) } qw(starts claims);
+my %sha   = map { $_ => load($_) } qw(starts claims marks);
 
 my $P = 'completion:{yandex}:1:0a1b2c3d';
 
@@ -295,6 +295,43 @@ sub ttl ($name) { $redis->cli(PTTL => "$P:$name") }
     wait_until(sub { ttl('ends') == -2 }, 30);
     is_deeply claims(claim => 'bbb', [ 'ends', 'bbb queued' ]), [1], 'what has ended is anybody\'s';
     is claims(turn => 'aaa', [ 'ends', 'aaa sending' ])->[0], 0, '... and its old holder\'s no more';
+}
+
+{
+    is_deeply claims(claim => 'aaa', [ 'w', 'aaaq' ]), [1], 'one that waits';
+    is_deeply claims(undo => 'bbb', ['w']), [1], 'is not undone by another token';
+    is value('w'), 'aaaq', '... at all';
+    is_deeply claims(undo => 'aaa', ['w']), [1], 'but by its own';
+    is value('w'), undef, '... which is late, perhaps';
+
+    for my $ended (qw(a u)) {
+        claims(tell => 'aaa', [ 'w', "aaa$ended" ]);
+        is_deeply claims(undo => 'aaa', ['w']), [1], 'what has ended';
+        is value('w'), "aaa$ended", '... is not undone';
+        claims(drop => 'aaa', ['w']);
+    }
+}
+
+
+# Marks: a seal and a letter
+
+sub mark ($name, $letter, $ms = 60_000) {
+    return $redis->cli(EVALSHA => $sha{marks}, 1, "$P:$name", "$SEAL$letter", $ms);
+}
+
+{
+    is mark('m:one', 'c', 5000), 1, 'a mark';
+    is value('m:one'), 'c', '... stands there';
+    ok ttl('m:one') > 0 && ttl('m:one') <= 5000, '... for as long as it is to';
+    is mark('m:one', 'd'), 1, 'what was cancelled may be deleted';
+    is value('m:one'), 'd', '... and is';
+    is mark('m:one', 'c'), 0, 'what was deleted is not cancelled';
+    is value('m:one'), 'd', '... any more';
+    is mark('m:one', 'd'), 1, '... but may be told so twice';
+
+    $redis->cli(LPUSH => "$P:m:list", 'x');
+    is mark('m:list', 'c'), 1, 'a key of another type is as none';
+    is value('m:list'), 'c', '... and written over';
 }
 
 

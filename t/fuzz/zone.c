@@ -358,7 +358,7 @@ poll_step(u_char what, u_char with)
         break;
 
     case 4:
-        n = ngx_completion_zone_decide(zone, &id.upstream, 4);
+        n = ngx_completion_zone_decide(zone, &id.upstream, 4, NULL);
         HOLDS((ngx_int_t) n != NGX_DONE
               || seen[with % IDS].view.state == NGX_COMPLETION_RECORD_FINAL);
         break;
@@ -368,7 +368,7 @@ poll_step(u_char what, u_char with)
 
         /* one that has gone may come again, and knows nothing then */
 
-        if (ngx_completion_zone_adopt(zone, &id) == NGX_OK) {
+        if (ngx_completion_zone_adopt(zone, &id, NULL) == NGX_OK) {
             (void) ngx_completion_zone_read(zone, &id.upstream, 0, NULL,
                                             &seen[with % IDS].view);
             seen[with % IDS].present = 1;

@@ -135,6 +135,27 @@ subtest 'upstream' => sub {
     }
 };
 
+subtest 'upstream breaks while nobody waits' => sub {
+    my $text = 'nobody waits';
+    my $broken = sub { () = $t->read_file('error.log') =~ /gave no readable answer/g };
+    my $before = $broken->();
+
+    $e->fault(submit => 'every', silent => 1);
+    my ($r) = asks($text, client => { baseURL => "$base/long", timeout => 500, maxRetries => 0 });
+    is $r->{error}{name}, 'Error', 'given up';
+    ok wait_until(sub { $broken->() > $before }), '... before upstream broke';
+    $e->clear_faults;
+
+    ($r, my $paid) = asks($text, client => { baseURL => "$base/long", maxRetries => 9 });
+    is $r->{error}{code}, 'outcome_unknown', 'the next one is told' or diag explain $r;
+    is $r->{requests}, 1, '... once';
+    is $paid, 1, '... and has nothing paid';
+
+    ($r, $paid) = asks($text, %long);
+    is $r->{value}{status}, 'completed', 'who asks all the same';
+    is $paid, 2, '... pays anew';
+};
+
 subtest 'whose it is' => sub {
     my @requests = map { { model => 'm', input => '[delay=60] orphan' } } 1 .. 3;
     my $since = $e->submits;

@@ -918,7 +918,7 @@ on_page 'what is kept has a bound' => sub {
     ok $b->wait_for(status('^Done$')), 'where storage is full';
     $b->reload;
     like $b->text('#result'), qr/^echo: one more/, 'older ones make room';
-    is submits, 2, 'paid once';
+    is submits, 3, 'its two parts are paid once';
 };
 
 
@@ -987,6 +987,9 @@ on_page 'what there is while it streams' => sub {
     look('parts');
     $say->('{ done: false, metadata: { parts: 4, done: 2 }, text: "Быть или" }');
     is $b->text('#result'), 'Быть или', 'more of it';
+    $say->('{ done: false, metadata: { parts: 4, done: 3 } }');
+    is $b->text('#status'), 'Translating… 3 of 4 parts', 'a poll tells how far it is';
+    is $b->text('#result'), 'Быть или', '... and takes no text away';
     $b->js('(window.fetch = () => Promise.reject(new TypeError("network error")),'
         . ' window.stream.dispatchEvent(new Event("error")))');
     ok $b->wait_for(says('^No connection')), 'the connection breaks';
@@ -1027,15 +1030,15 @@ on_page 'a text file' => sub {
     };
     $drop->('one.txt', "\xef\xbb\xbf" . encode_utf8("Быть\r\nили"));
     ok $b->wait_for('document.getElementById("text").value === "Быть\nили"'), 'is read';
-    is $b->text('#counter'), '8 of 5,000', 'and counted';
+    is $b->text('#counter'), 'Characters: 8', 'and counted';
     $drop->('two.bin', "\xff\xfe\x00");
     ok $b->wait_for('/two.bin/.test(document.getElementById("invalid").textContent)'), 'another is not';
     look('no-text');
     like $b->text('#invalid'), qr/two.bin/, 'in whichever language that is said';
     is_deeply chosen(), [ '', 'ru', "Быть\nили" ], 'what stood there stays';
-    $drop->('three.txt', 'word ' x 2000);
-    ok $b->wait_for('/too many: 5,000/.test(document.getElementById("invalid").textContent)'),
-        'nor is too much cut off';
+    $drop->('three.txt', 'word ' x 20_000);
+    ok $b->wait_for('document.getElementById("text").value.length === 100000'), 'a long one';
+    is $b->text('#invalid'), '', '... is none too many';
     is submits, 0, 'nothing is sent by itself';
 
     my $path = $t->write_file('four.txt', 'Hi', 0644);
@@ -1166,20 +1169,73 @@ on_page 'screen readers, contrast, phones, motion' => sub {
 
     is $b->js("document.getElementById('$_').getAttribute('aria-live')"), 'polite', "$_ is read aloud"
         for qw(result);
-    $b->js('document.getElementById("text").value = "x".repeat(5001)');
-    $b->type('#text', 'y');
-    like $b->text('#invalid'), qr/Лишних знаков: 2/, 'too long a text is not sent';
-    is $b->js('document.getElementById("text").getAttribute("aria-invalid")'), 'true', 'and marked';
-    look('too-long');
 };
 
 
-on_page 'the longest text passes' => sub {
+on_page 'a long text' => sub {
+    my @parts = map { my $n = $_; join ' ', map { "Sentence $_ of paragraph $n." } 1 .. 100 } 1 .. 12;
+    my $long  = join "\n\n", @parts;
+    my $done  = sub ($n) { join "\n\n", map { "echo: $parts[$_]" } 0 .. $n - 1 };
+
+    $b->js('document.getElementById("text").value = arguments[0]', $long);
+    $b->type('#text', ' ');
+    $b->click('#submit');
+    ok $b->wait_for(status('^Translating… 0 of 12 parts$'), 20), 'goes in parts';
+    my %id = map { $_->{json}{messages}[-1]{text} => $_->{operation} } $t->emulator->submits;
+    my $finish = sub (@numbers) { $t->emulator->finish($id{ $parts[ $_ - 1 ] }) for @numbers };
+
+    $finish->(2);
+    ok $b->wait_for(status('^Translating… 1 of 12 parts$')), 'one has ended';
+    is $b->text('#result'), '', '... behind a gap';
+    $finish->(1, 3 .. 5, 11, 12);
+    ok $b->wait_for(status('^Translating… 7 of 12 parts$')), 'seven have';
+    ok $b->js('document.getElementById("result").textContent === arguments[0]', $done->(5)),
+        '... and those without a gap are there, in order';
+    like $b->js('document.querySelector("#progress div").style.width'), qr/^58\.3/, 'as the bar says';
+    look('long');
+    $finish->(6 .. 10);
+    ok $b->wait_for(status('^Done$')), 'all';
+    ok $b->js('document.getElementById("result").textContent === arguments[0]', $done->(12)),
+        '... are joined';
+    look('long done');
+    is submits, 12, 'each was sent once';
+
+    $b->go($url);
+    ok $b->wait_for(status('^Done$')), 'it is kept';
+    is $b->js('document.getElementById("text").value.length'), length($long) + 1, '... with its text';
+}, delay => 60;
+
+
+on_page 'more than the server takes' => sub {
+    $b->js('document.getElementById("text").value = "word ".repeat(45000)');
+    $b->type('#text', ' ');
+    $b->click('#submit');
+    ok $b->wait_for(says('too long')), 'is told';
+    is $b->text('#status'), 'Not accepted', 'and not accepted';
+    is submits, 0, 'nothing is sent';
+
+    $b->js('document.getElementById("text").value = "x".repeat(500001)');
+    $b->type('#text', 'y');
+    like $b->text('#invalid'), qr/too many: 2\./, 'what the browser would not keep is not sent';
+}, failures => 1;
+
+
+# Where the location does not split.
+on_page 'a limit of the page' => sub {
+    my $page = CompletionAsync::Example::slurp("$examples/translate/index.html");
+    $t->write_file('page/index.html', $page =~ s/id="text"/id="text" data-limit="5000"/r, 0644);
+    $b->go($url);
     $b->js('document.getElementById("text").value = "\u{1d11e}".repeat(2499)');
     $b->type('#text', "\n!");
+    is $b->text('#counter'), '5,000 of 5,000', 'as much as it allows';
+    ok $b->js('!document.getElementById("invalid").textContent'), '... is none too many';
+    $b->type('#text', 'yz');
+    like $b->text('#invalid'), qr/too many: 2/, 'more are';
+    is $b->js('document.getElementById("text").getAttribute("aria-invalid")'), 'true', 'and marked';
     $b->click('#submit');
-    ok $b->wait_for(status('^Done$')), 'translated';
-    is length(($t->emulator->submits)[-1]{json}{messages}[-1]{text}), 2501, 'all of it';
+    is submits, 0, 'and not sent';
+    look('too-long');
+    $t->write_file('page/index.html', $page, 0644);
 };
 
 

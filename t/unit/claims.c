@@ -28,8 +28,13 @@ static struct {
 
 static ngx_completion_id_t           ours = { ngx_string("d7qours"), 1, 0 };
 
-static ngx_uint_t                    ncalled, nhandled;
+static ngx_uint_t                    ncalled, nhandled, nposted;
 static ngx_int_t                     rc = NGX_AGAIN;
+
+/* how errands are done, and what the last one was called by */
+static const ngx_completion_errand_kind_t  *told_kind;
+static ngx_completion_errand_t              posted;
+static ngx_completion_redis_call_t          told_call;
 
 
 ngx_completion_redis_conf_t *
@@ -106,6 +111,43 @@ ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
     value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
 
     return NGX_OK;
+}
+
+
+void
+ngx_completion_errands_kind(ngx_completion_errands_t *errands,
+    ngx_uint_t what, const ngx_completion_errand_kind_t *kind, void *data)
+{
+    if (what == NGX_COMPLETION_ERRAND_CLAIM) {
+        told_kind = kind;
+    }
+}
+
+
+void
+ngx_completion_errand_begin(ngx_completion_errands_t *errands,
+    ngx_uint_t what, ngx_completion_errand_t *errand)
+{
+    memset(errand, 0, sizeof(ngx_completion_errand_t));
+}
+
+
+void
+ngx_completion_errands_do(ngx_completion_errands_t *errands,
+    ngx_completion_errand_t *errand)
+{
+    memset(&told_call, 0, sizeof(told_call));
+    (void) told_kind->call(claims, errand, &told_call);
+}
+
+
+void
+ngx_completion_errands_post(ngx_completion_errands_t *errands,
+    ngx_completion_errand_t *errand)
+{
+    nposted++;
+    posted = *errand;
+    ngx_completion_errands_do(errands, errand);
 }
 
 
@@ -188,6 +230,7 @@ says(ngx_completion_claim_t *c, int done, const char *k, int kleft,
     reply.elements = elements;
 
     nhandled = 0;
+    nposted = 0;
     answers(&c->call, &reply);
 }
 
@@ -286,8 +329,10 @@ test_names(void)
     is_int(ngx_completion_claim_send(c), NGX_OK, "and once is enough");
 
     ncalled = 0;
+    nposted = 0;
     ngx_completion_claim_wait(c);
     is_text(called[0].args[2], "turn", "it waits once more");
+    is_int(nposted, 0, "which is not told later");
     is_text(called[0].args[5], "60000", "as when it was claimed");
     ngx_completion_claim_wait(c);
     is_int(ncalled, 1, "and is told once");
@@ -401,7 +446,7 @@ test_end(void)
     ngx_completion_claim_end(c, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NULL);
     is_text(called[0].args[2], "drop", "a refusal is forgotten");
     is_int(called[0].nkeys, 2, "by both names");
-    answers(called[0].call, NULL);
+    is_int(nposted, 1, "and is to be told whenever that can be");
 
     c = claim();
     (void) ngx_completion_claim_start(c);
@@ -410,13 +455,6 @@ test_end(void)
     is_text(called[1].args[1], "tell", "a doubt is told of the key");
     is_text(called[1].args[4], "3600000", "for its time");
     is_text(called[0].args[1], "drop", "and not of the text");
-
-    /* the call without an answer was kept */
-
-    ncalled = 0;
-    ngx_completion_claims_reached(claims);
-    is_int(ncalled, 1, "what the server has not heard it is told");
-    is_text(called[0].args[2], "drop", "at its return");
 }
 
 
@@ -429,19 +467,28 @@ test_away(void)
     rc = NGX_DECLINED;
     is_int(ngx_completion_claim_start(c), NGX_OK, "without the server");
     is_int(c->state, NGX_COMPLETION_CLAIM_NONE, "nothing is claimed");
+    nposted = 0;
     ngx_completion_claim_end(c, NGX_COMPLETION_OK, &ours);
     rc = NGX_AGAIN;
     ncalled = 0;
-    ngx_completion_claims_reached(claims);
-    is_int(ncalled, 1, "but how it ended is told at the return");
+    is_int(nposted, 1, "but how it ended is kept");
+    ngx_completion_errands_do(NULL, &posted);
+    is_int(ncalled, 1, "and told at the return");
     is_text(called[0].args[2], "tell", "then");
+    ok(memcmp(called[0].args[4] + NGX_COMPLETION_REDIS_TAG, c->token,
+              NGX_COMPLETION_CLAIM_TOKEN) == 0, "by its token");
+    ok(called[0].args[4][NGX_COMPLETION_REDIS_TAG
+                         + NGX_COMPLETION_CLAIM_TOKEN] == 'a',
+       "that it was accepted");
+    is_text(called[0].args[4] + strlen(called[0].args[4]) - 7, "d7qours",
+            "under its id");
 
     conf.strict = 1;
     c = claim();
     (void) ngx_completion_claim_start(c);
     answers(&c->call, NULL);
     is_int(c->state, NGX_COMPLETION_CLAIM_AWAY, "strict: no answer");
-    is_text(called[0].args[2], "drop", "what may be claimed is given back");
+    is_text(called[0].args[2], "undo", "what may be claimed is given back");
 
     c = claim();
     (void) ngx_completion_claim_start(c);
@@ -449,7 +496,7 @@ test_away(void)
     (void) ngx_completion_claim_send(c);
     answers(&c->call, NULL);
     is_int(c->state, NGX_COMPLETION_CLAIM_AWAY, "nor is anything sent");
-    is_text(called[0].args[2], "drop", "which is given back, too");
+    is_text(called[0].args[2], "undo", "which is given back, too");
 
     keys.idempotency.ttl = 0;
     c = claim();
@@ -477,7 +524,8 @@ test_away(void)
 static void
 stands(char *sealed)
 {
-    ngx_completion_reply_t  reply, one[3], *elements[3];
+    ngx_completion_reply_t   reply, one[3], *elements[3];
+    ngx_completion_errand_t  looked = posted;
 
     memset(one, 0, sizeof(one));
 
@@ -498,7 +546,7 @@ stands(char *sealed)
     reply.elements = elements;
 
     ncalled = 0;
-    answers(called[0].call, &reply);
+    told_kind->answered(claims, &looked, &reply);
 }
 
 
@@ -517,7 +565,8 @@ test_ended(void)
     is_int(ncalled, 1, "one that is shared: its claim of the cache is read");
     is_text(called[0].args[0], "completion:c:02000000000000000000000000000000",
             "by its name");
-    is_text(called[0].args[2], "-", "with nobody's token");
+    is_text(called[0].args[2], "--------------------------------",
+            "with nobody's token");
 
     stands(sealed);
     is_int(ncalled, 1, "it is written anew");
@@ -552,18 +601,6 @@ test_ended(void)
     is_int(ncalled, 2, "one that nobody shares: all of its claims are read");
     stands(key);
     is_text(called[0].args[1], "drop", "and go");
-
-    /* away */
-
-    rc = NGX_DECLINED;
-    ngx_completion_claims_ended(claims, &keys, &id, 1);
-    rc = NGX_AGAIN;
-    ncalled = 0;
-    ngx_completion_claims_reached(claims);
-    is_int(ncalled, 1, "what could not be read is at the server's return");
-    sealed[24 + 32] = 'a';
-    stands(sealed);
-    is_text(called[0].args[1], "turn", "and is told then");
 }
 
 
@@ -572,7 +609,7 @@ main(void)
 {
     ngx_str_set(&conf.names, "completion:");
     pool = ngx_create_pool(1024, &shim_log);
-    claims = ngx_completion_claims_create(NULL, 3600000, &shim_log);
+    claims = ngx_completion_claims_create(NULL, NULL, 3600000, &shim_log);
 
     keys.idempotency.name[0] = 1;
     keys.cache.name[0] = 2;
@@ -584,7 +621,6 @@ main(void)
     test_away();
     test_ended();
 
-    ngx_completion_claims_exit(claims);
     ngx_free(claims);
     ngx_destroy_pool(pool);
 

@@ -64,7 +64,7 @@ changes(const char *name, ngx_uint_t now)
     id.submitted = ngx_time();
 
     if (now) {
-        ngx_completion_zone_decide(zone, &text, NGX_COMPLETION_CANCELLED);
+        ngx_completion_zone_decide(zone, &text, NGX_COMPLETION_CANCELLED, NULL);
 
     } else {
         ngx_completion_zone_accept(zone, 999, NULL, &id, 1);

@@ -330,6 +330,67 @@ test_ended(void)
     ask(&second, 1, 0);
     is_int(second.rc, NGX_OK, "what was refused is none");
 
+    /* its worker is gone before it sent anything */
+
+    make(1 << 17);
+    ask(&first, 1, 0);
+    ends(&first, 0);
+    ngx_current_msec += TTL + NGX_COMPLETION_SUBMIT_GRACE + 1;
+    by(1);
+    ask(&second, 1, 0);
+    is_int(second.rc, NGX_OK, "nor what was never sent");
+}
+
+
+static int
+is_unknown(request_t *r, request_t *of)
+{
+    return has(r, of) && r->found.state == NGX_COMPLETION_KEY_ENDED
+           && r->found.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN
+           && !r->found.pending;
+}
+
+
+/* perhaps paid, and nobody knows */
+
+static void
+test_unknown(void)
+{
+    request_t               first, second, third;
+    ngx_completion_id_t     upstream = { str("d7q1"), 0, 0 };
+    ngx_completion_found_t  end;
+
+    make(1 << 17);
+    memset(&end, 0, sizeof(end));
+    end.state = NGX_COMPLETION_KEY_ENDED;
+    end.outcome = NGX_COMPLETION_OUTCOME_UNKNOWN;
+
+    ask(&first, 1, 0);
+    ngx_completion_zone_fence(zone, first.lease);
+    ends(&first, 0);
+    ngx_completion_zone_release(zone, first.lease, &first.keys, &end);
+    by(1);
+    ask(&second, 1, 0);
+    ok(is_unknown(&second, &first), "what became of it is told to the next");
+    ask(&third, 1, 0);
+    is_int(third.rc, NGX_OK, "and to nobody else meanwhile");
+    ngx_completion_zone_release(zone, third.lease, &third.keys, &end);
+    ends(&third, 1);
+
+    ends(&second, 0);
+    by(0);
+    ask(&second, 1, 0);
+    ok(is_unknown(&second, &first), "who did not hear it leaves it behind");
+    ends(&second, 1);
+    ask(&third, 1, 0);
+    is_int(third.rc, NGX_OK, "who knows may ask anew");
+    ends(&third, 0);
+    ngx_completion_zone_fence(zone, third.lease);
+    ngx_completion_zone_release(zone, third.lease, &third.keys, &end);
+    ngx_current_msec += ORPHAN * 1000 + 1;
+    ask(&second, 1, 0);
+    is_int(second.rc, NGX_OK, "and whoever comes ten minutes later");
+
     /* its worker is gone; the others are those that the sweep looks at */
 
     make(1 << 17);
@@ -342,7 +403,29 @@ test_ended(void)
     zone->sh->swept = first.lease;
     by(1);
     ask(&second, 1, 0);
-    is_int(second.rc, NGX_OK, "nor what was never heard of again");
+    ok(is_unknown(&second, &first), "so is what was never heard of again");
+    ends(&second, 0);
+
+    by(0);
+    upstream.submitted = ngx_time();
+    ngx_completion_zone_accept(zone, first.lease, &first.keys, &upstream, 0);
+    by(1);
+    ask(&second, 1, 0);
+    ok(has(&second, &first) && second.found.outcome == NGX_COMPLETION_OK
+       && second.found.pending, "until it is heard of all the same");
+
+    /* the client's connection broke with it, and its library tries again */
+
+    make(1 << 17);
+    by(0);
+    ask(&first, 1, 0);
+    ngx_completion_zone_fence(zone, first.lease);
+    ngx_current_msec += TTL + NGX_COMPLETION_SUBMIT_GRACE + 1;
+    by(1);
+    ask(&second, 1, 0);
+    is_int(second.rc, NGX_OK, "of one that is held still another knows not");
+    ask(&third, 1, 1);
+    ok(is_unknown(&third, &first), "but who repeats it does");
 }
 
 
@@ -399,7 +482,7 @@ del(const char *id)
 {
     ngx_str_t  upstream = str(id);
 
-    return ngx_completion_zone_delete(zone, &upstream);
+    return ngx_completion_zone_delete(zone, &upstream, NULL);
 }
 
 
@@ -442,7 +525,7 @@ test_deleted(void)
     ask(&later, 2, 0);
     is_int(later.rc, NGX_OK, "nor to one that has ended");
 
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 1000);
     ok(is_deleted("d7q2"), "whoever asks for it adopts nothing");
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_AGAIN,
@@ -539,7 +622,7 @@ test_deleted_room(void)
         id.upstream = str(text);
         id.submitted = ngx_time();
         id.shared = 0;
-        (void) ngx_completion_zone_adopt(zone, &id);
+        (void) ngx_completion_zone_adopt(zone, &id, NULL);
         ngx_current_msec += 10;
     }
 
@@ -552,7 +635,7 @@ test_deleted_room(void)
     is_int(r.rc, NGX_DECLINED, "a zone is full");
 
     id.upstream = str("another");
-    is_int(ngx_completion_zone_adopt(zone, &id), NGX_DECLINED,
+    is_int(ngx_completion_zone_adopt(zone, &id, NULL), NGX_DECLINED,
            "for whoever asks, too");
     is_int(count_deleted(n), n, "of what was deleted nothing is forgotten");
 
@@ -601,6 +684,7 @@ main(void)
     test_oldest();
     test_repeated();
     test_ended();
+    test_unknown();
     test_orphans_room();
     test_deleted();
     test_deleted_room();

@@ -58,6 +58,20 @@ ngx_completion_redis_away(ngx_completion_redis_t *redis)
 }
 
 
+void
+ngx_completion_redis_behind(ngx_completion_redis_t *redis, ngx_uint_t behind)
+{
+}
+
+
+ngx_int_t
+ngx_completion_redis_call(ngx_completion_redis_t *redis,
+    ngx_completion_redis_call_t *call, ngx_uint_t n, ngx_str_t *args)
+{
+    return NGX_DECLINED;
+}
+
+
 ngx_int_t
 ngx_completion_redis_script(ngx_completion_redis_t *redis,
     ngx_completion_redis_call_t *call, ngx_completion_redis_script_t *script,

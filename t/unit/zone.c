@@ -140,7 +140,7 @@ test_reload(void)
     ngx_completion_view_t  view;
 
     make(65536, 50);
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
 
     is_int(zone->shm_zone->init(zone->shm_zone, zone), NGX_OK,
            "a reload keeps the zone");
@@ -292,7 +292,7 @@ test_cache(void)
     shim_time(ngx_time() + DAY);
     is_int(reserve(0, 1, &other, &found), NGX_DONE, "by no wall clock");
     is_int(reserve(3, 0, &other, &found), NGX_DONE, "nor does the key end");
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view), NGX_OK,
            "nor what is retained");
     is_int(view.state, NGX_COMPLETION_RECORD_FINAL, "though others are adopted");
@@ -303,7 +303,7 @@ test_cache(void)
     is_int(reserve(3, 0, &other, &found), NGX_DONE, "the key lives longer");
 
     id.upstream = str("another");
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     id.upstream = str("d7q1");
     is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
            NGX_DECLINED, "the result not");
@@ -422,7 +422,7 @@ adopt(ngx_completion_id_t *id, found_e found)
     ngx_completion_due_t  due;
 
     id->submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, id);
+    ngx_completion_zone_adopt(zone, id, NULL);
     ngx_completion_zone_want(zone, &id->upstream, 1000);
     ngx_completion_zone_take(zone, &due, &wait);
 
@@ -520,7 +520,7 @@ test_full(void)
     /* an adopted one that upstream does not know goes, and is counted */
 
     make(65536, 50);
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 1);
     ngx_current_msec += 10;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "a poll");
@@ -800,7 +800,7 @@ test_until(void)
 
     id.submitted = ngx_time();
     forget("d7q1");
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 60000);
     is_int(ngx_completion_zone_room(zone), 60000,
            "what somebody waits for when nobody does");
@@ -917,7 +917,7 @@ test_free(void)
         accepted(i + 1, text);
         id.upstream = str(text);
         ngx_completion_zone_decide(zone, &id.upstream,
-                                   NGX_COMPLETION_CANCELLED);
+                                   NGX_COMPLETION_CANCELLED, NULL);
     }
 
     is_free("cancels");
@@ -975,17 +975,17 @@ test_asked(void)
     second.submitted = ngx_time();
     third.submitted = ngx_time();
 
-    ngx_completion_zone_adopt(zone, &first);
+    ngx_completion_zone_adopt(zone, &first, NULL);
     ngx_completion_zone_want(zone, &first.upstream, 60000);
     ngx_current_msec += 10;
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "asked for");
 
     fill(0);
-    is_int(ngx_completion_zone_adopt(zone, &second), NGX_DECLINED,
+    is_int(ngx_completion_zone_adopt(zone, &second, NULL), NGX_DECLINED,
            "one that is being asked for stays");
 
     update("first", due.lease, PENDING, NULL);
-    is_int(ngx_completion_zone_adopt(zone, &second), NGX_OK,
+    is_int(ngx_completion_zone_adopt(zone, &second, NULL), NGX_OK,
            "one that was makes room for another");
     is_int(ngx_completion_zone_read(zone, &first.upstream, 0, NULL, &view),
            NGX_DECLINED, "and is gone");
@@ -993,7 +993,7 @@ test_asked(void)
 
     ngx_completion_zone_want(zone, &second.upstream, 60000);
     fill(0);
-    is_int(ngx_completion_zone_adopt(zone, &third), NGX_DECLINED,
+    is_int(ngx_completion_zone_adopt(zone, &third, NULL), NGX_DECLINED,
            "one that is to be asked for stays");
 }
 
@@ -1050,7 +1050,7 @@ test_gone(void)
 
     /* and is told of it to the end, when others pay anew already */
 
-    ngx_completion_zone_decide(zone, &d7q2, NGX_COMPLETION_CANCELLED);
+    ngx_completion_zone_decide(zone, &d7q2, NGX_COMPLETION_CANCELLED, NULL);
     forget("d7q2");
     is_int(reserve(0, 1, &other, &found), NGX_OK,
            "one that was cancelled is shared no more");
@@ -1286,7 +1286,7 @@ test_unanswered(void)
 
     make(65536, 50);
     id.submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
 
     for (i = 1; i <= NGX_COMPLETION_FAILURES; i++) {
         ngx_completion_zone_want(zone, &name, 60000);
@@ -1525,7 +1525,7 @@ test_waste(void)
 
     shim_on_free = frees;
     shim_on_unlock = frees_no_more;
-    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "deleted");
+    is_int(ngx_completion_zone_delete(zone, &large, NULL), NGX_DONE, "deleted");
     ok(freed_most <= NGX_COMPLETION_CHUNKS_MAX,
        "no more of it is freed under one lock than is copied");
     ok(shim_slab_used > used, "the rest still stands there");
@@ -1539,7 +1539,7 @@ test_waste(void)
     accepted(2, "second");
     update("second", 2, FINAL, &document);
     large = str("second");
-    is_int(ngx_completion_zone_delete(zone, &large), NGX_DONE, "another");
+    is_int(ngx_completion_zone_delete(zone, &large, NULL), NGX_DONE, "another");
     accepted(3, "third");
     gone = evicted(NGX_COMPLETION_METRICS_FINISHED)
            + evicted(NGX_COMPLETION_METRICS_PENDING);
@@ -1714,7 +1714,7 @@ test_census(void)
     }
 
     id.submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 60000);
 
     for (i = 0; i < 3; i++) {
@@ -1926,7 +1926,7 @@ test_adopted(void)
 
     make(65536, 50);
     id.submitted = ngx_time();
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 30000);
     is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "its poll");
     ngx_current_msec += 5;
@@ -1937,8 +1937,8 @@ test_adopted(void)
     ngx_current_msec += 5;
     update("d7q1", due.lease, FINAL, NULL);
 
-    is_int(zone->sh->paces[0].count, 1, "teaches how long operations take");
-    is_int(zone->sh->paces[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
+    is_int(zone->sh->paces.models[0].count, 1, "teaches how long operations take");
+    is_int(zone->sh->paces.models[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
            "which is not for hours");
 }
 
@@ -1958,22 +1958,22 @@ test_deleted(void)
     id.submitted = ngx_time();
 
     shim_time(ngx_time() + DAY);
-    ngx_completion_zone_adopt(zone, &id);
+    ngx_completion_zone_adopt(zone, &id, NULL);
     ngx_completion_zone_want(zone, &id.upstream, 30000);
     ngx_completion_zone_take(zone, &due, &wait);
     update("d7q1", due.lease, PENDING, NULL);
     shim_time(ngx_time() - DAY);
 
-    is_int(ngx_completion_zone_delete(zone, &id.upstream), NGX_OK,
+    is_int(ngx_completion_zone_delete(zone, &id.upstream, NULL), NGX_OK,
            "an operation is deleted");
 
     ngx_current_msec += zone->lifetime * 1000;
-    ngx_completion_zone_adopt(zone, &other);
+    ngx_completion_zone_adopt(zone, &other, NULL);
     ok(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view) == NGX_OK
        && view.deleted, "for as long as its id is good");
 
     ngx_current_msec += NGX_COMPLETION_ID_SKEW * 1000 + 1;
-    ngx_completion_zone_adopt(zone, &other);
+    ngx_completion_zone_adopt(zone, &other, NULL);
     is_int(ngx_completion_zone_read(zone, &id.upstream, 0, NULL, &view),
            NGX_DECLINED, "and no longer");
 }

@@ -48,7 +48,7 @@ my @UNITS = qw(
     src/model/*.c  src/base/ngx_completion_[!f]*.c
     src/dialect/*.c  src/dialect/*/*.c
     src/store/ngx_completion_[!w]*.c
-    src/cluster/ngx_completion_redis_[!l]*.c  src/cluster/ngx_completion_[cs]*.c
+    src/cluster/ngx_completion_redis_[!l]*.c  src/cluster/ngx_completion_[!r]*.c
     src/operation/*.c  src/face/*.c
     src/http/ngx_http_completion_fields.c  src/http/ngx_http_completion_route.c
     src/http/ngx_http_completion_negotiate.c  src/http/ngx_http_completion_metrics.c

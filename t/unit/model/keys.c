@@ -48,12 +48,13 @@ latest_of(uint64_t lease)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 is_refused(entry_t *e)
 {
     return e->state == NGX_COMPLETION_KEY_ENDED
            && e->outcome != NGX_COMPLETION_OK
-           && (e->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN || e->kind != KEY);
+           && (e->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
+               || e->kind == CACHE);
 }
 
 
@@ -219,6 +220,7 @@ settle(submit_t *s, ngx_completion_found_t *end, ngx_uint_t op)
 
         } else {
             e->retry_after = end->retry_after;
+            e->ended = ngx_current_msec;
         }
 
         if (is_refused(e)) {
@@ -341,29 +343,43 @@ is_fresh(entry_t *e, time_t ttl)
 
 
 static ngx_uint_t
+pends(entry_t *e)
+{
+    return e->outcome == NGX_COMPLETION_OK
+           && e->verdict == NGX_COMPLETION_PENDING;
+}
+
+
+static ngx_uint_t
 orphan_lives(entry_t *e, time_t ttl)
 {
-    submit_t  *s;
-
-    if (e->state == NGX_COMPLETION_KEY_UNDERWAY) {
-        s = submit_of(e->lease);
-        return submit_leased(s);
-    }
-
-    return e->outcome == NGX_COMPLETION_OK && LEFT(e->expires) > 0
-           && !is_forgotten(e)
-           && (e->verdict == NGX_COMPLETION_PENDING
-               || SINCE(e->ended) <= MS(ttl));
+    return e->state == NGX_COMPLETION_KEY_UNDERWAY
+           || (!is_refused(e) && LEFT(e->expires) > 0 && !is_forgotten(e)
+               && (pends(e) || SINCE(e->ended) <= MS(ttl)));
 }
 
 
 static void
 take_over(request_t *q, ngx_completion_found_t *found, ngx_uint_t *op)
 {
-    entry_t  *e, *free = NULL, *held = NULL;
+    entry_t   *e, *free = NULL, *held = NULL;
+    submit_t  *s;
 
     if (q->keys.orphan.ttl == 0) {
         return;
+    }
+
+    /* whose senders have died */
+
+    for (e = latest(ORPHAN, q->names[ORPHAN], -1);
+         e;
+         e = latest(ORPHAN, q->names[ORPHAN], e->added))
+    {
+        s = (e->state == NGX_COMPLETION_KEY_UNDERWAY) ? submit_of(e->lease)
+                                                      : NULL;
+        if (s && !submit_leased(s)) {
+            orphaned(s);
+        }
     }
 
     for (e = latest(ORPHAN, q->names[ORPHAN], -1);
@@ -394,7 +410,7 @@ take_over(request_t *q, ngx_completion_found_t *found, ngx_uint_t *op)
     say(e, found, op);
     found->held = (uint32_t) e->lease;
     found->pending = (e->state == NGX_COMPLETION_KEY_UNDERWAY
-                      || e->verdict == NGX_COMPLETION_PENDING);
+                      || pends(e));
 }
 
 

@@ -303,6 +303,7 @@ ngx_uint_t free_starts(starts_t *s, ngx_completion_rate_t *rates, ngx_uint_t n,
 /* keys.c */
 
 entry_t *latest(ngx_uint_t kind, ngx_uint_t name, ngx_uint_t before);
+ngx_uint_t is_refused(entry_t *e);
 ngx_uint_t is_awaited(entry_t *e);
 entry_t *match(ngx_uint_t kind, ngx_uint_t name, uint64_t lease);
 ngx_uint_t followers(entry_t **oldest, ngx_uint_t owner);

@@ -437,7 +437,7 @@ adopts(ngx_uint_t worker, ngx_uint_t op)
     id.submitted = o->submitted;
     id.shared = 0;
 
-    rc = ngx_completion_zone_adopt(zone, &id);
+    rc = ngx_completion_zone_adopt(zone, &id, NULL);
 
     expire();
     r = record_of(op);
@@ -465,7 +465,7 @@ decides(ngx_uint_t worker, ngx_uint_t op)
 
     acts(worker, "decide");
 
-    rc = ngx_completion_zone_decide(zone, &id, NGX_COMPLETION_CANCELLED);
+    rc = ngx_completion_zone_decide(zone, &id, NGX_COMPLETION_CANCELLED, NULL);
 
     r = record_of(op);
 
@@ -495,7 +495,7 @@ deletes(ngx_uint_t worker, ngx_uint_t op)
 
     acts(worker, "delete");
 
-    rc = ngx_completion_zone_delete(zone, &id);
+    rc = ngx_completion_zone_delete(zone, &id, NULL);
 
     r = record_of(op);
 

@@ -411,6 +411,12 @@ release(request_t *q)
         if (e) {
             gone(&e->real);
         }
+
+        e = doubted(q, ORPHAN, q->keys.orphan.ttl);
+
+        if (e) {
+            gone(&e->real);
+        }
     }
 
     AGREE(rc == call())
@@ -492,6 +498,12 @@ accept_submit(request_t *q)
 
         e = doubted(q, KEY, q->keys.idempotency.ttl);
         cached = doubted(q, CACHE, q->keys.cache.ttl);
+
+        if (e) {
+            lead(e, op, id.submitted);
+        }
+
+        e = doubted(q, ORPHAN, q->keys.orphan.ttl);
 
         if (e) {
             lead(e, op, id.submitted);
@@ -606,7 +618,7 @@ unhold(request_t *q)
         e->delivered |= delivered;
 
         if (e->holders == 0 && e->state == NGX_COMPLETION_KEY_ENDED
-            && (e->delivered || e->outcome != NGX_COMPLETION_OK))
+            && (e->delivered || is_refused(e)))
         {
             gone(&e->real);
         }

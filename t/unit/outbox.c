@@ -1,0 +1,536 @@
+
+/*
+ * What the nodes' server is to be told: kept in a zone, and done by a worker,
+ * for a server that says what the test wants.
+ */
+
+
+#include "tap.h"
+#include "event_shim.h"
+#include "zone_shim.h"
+
+#include "../../src/cluster/ngx_completion_marks.h"
+#include "../../src/store/ngx_completion_zone_sh.h"
+
+
+#define CALLS    128
+#define TAG      "------------------------"
+#define TIMEOUT  250
+
+
+static ngx_conf_t                    cf;
+static ngx_cycle_t                   cycle;
+static ngx_str_t                     name = ngx_string("operations");
+static ngx_completion_zone_t        *zone;
+
+static ngx_completion_redis_conf_t   conf;
+static ngx_completion_errands_t     *errands;
+static ngx_completion_marks_t       *marks;
+
+/* what was called, the first one first */
+static struct {
+    ngx_completion_redis_call_t     *call;
+    ngx_uint_t                       n;
+    char                             args[3][128];
+} called[CALLS];
+
+static ngx_uint_t                    ncalled, nchanged, nheard, behind;
+static ngx_int_t                     rc = NGX_AGAIN;
+
+
+ngx_completion_redis_conf_t *
+ngx_completion_redis_conf(ngx_completion_redis_t *redis)
+{
+    return &conf;
+}
+
+
+ngx_uint_t
+ngx_completion_redis_away(ngx_completion_redis_t *redis)
+{
+    return rc != NGX_AGAIN;
+}
+
+
+void
+ngx_completion_redis_behind(ngx_completion_redis_t *redis, ngx_uint_t on)
+{
+    behind = on;
+}
+
+
+ngx_int_t
+ngx_completion_redis_call(ngx_completion_redis_t *redis,
+    ngx_completion_redis_call_t *call, ngx_uint_t n, ngx_str_t *args)
+{
+    ngx_uint_t  i;
+
+    if (rc != NGX_AGAIN) {
+        return rc;
+    }
+
+    memset(&called[ncalled], 0, sizeof(called[0]));
+
+    called[ncalled].call = call;
+    called[ncalled].n = n;
+
+    for (i = 0; i < n; i++) {
+        memcpy(called[ncalled].args[i], args[i].data, args[i].len);
+    }
+
+    ncalled++;
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_completion_redis_script(ngx_completion_redis_t *redis,
+    ngx_completion_redis_call_t *call, ngx_completion_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t n, ngx_str_t *args)
+{
+    return ngx_completion_redis_call(redis, call, n, args);
+}
+
+
+void
+ngx_completion_redis_script_init(ngx_completion_redis_script_t *script)
+{
+}
+
+
+void
+ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
+{
+}
+
+
+ngx_int_t
+ngx_completion_redis_seal(ngx_completion_redis_t *redis, ngx_str_t *key,
+    ngx_str_t *value, u_char *sealed)
+{
+    memcpy(sealed, TAG, NGX_COMPLETION_REDIS_TAG);
+    memcpy(sealed + NGX_COMPLETION_REDIS_TAG, value->data, value->len);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
+    ngx_str_t *sealed, ngx_str_t *value)
+{
+    if (memcmp(sealed->data, TAG, NGX_COMPLETION_REDIS_TAG) != 0) {
+        return NGX_DECLINED;
+    }
+
+    value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
+    value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
+
+    return NGX_OK;
+}
+
+
+static void
+changed(void *data)
+{
+    nchanged++;
+}
+
+
+static void
+heard(void *data)
+{
+    nheard++;
+}
+
+
+static void
+is_text(const char *got, const char *expected, const char *text)
+{
+    ngx_str_t  s;
+
+    s.data = (u_char *) got;
+    s.len = strlen(got);
+
+    is_str(&s, expected, text);
+}
+
+
+static void
+make(void)
+{
+    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
+
+    zone->poll_min = 500;
+    zone->poll_max = 30000;
+    zone->poll_lease = 30000;
+    zone->deadline = 3600000;
+    zone->retention = 60;
+    zone->lifetime = 72 * 3600;
+
+    zone->shm_zone->init(zone->shm_zone, NULL);
+
+    shim_worker();
+
+    rc = NGX_AGAIN;
+    ncalled = 0;
+    nchanged = 0;
+
+    errands = ngx_completion_errands_create(NULL, zone, &shim_log);
+    marks = ngx_completion_marks_create(NULL, zone, errands, changed, NULL,
+                                        &shim_log);
+}
+
+
+static ngx_completion_id_t *
+id_of(const char *upstream)
+{
+    static ngx_completion_id_t  id;
+
+    id.upstream.data = (u_char *) upstream;
+    id.upstream.len = strlen(upstream);
+    id.submitted = ngx_time();
+
+    return &id;
+}
+
+
+static void
+pending(const char *upstream)
+{
+    (void) ngx_completion_zone_accept(zone, 7, NULL, id_of(upstream), 0);
+}
+
+
+/* a client of this node */
+
+static ngx_int_t
+cancels(const char *upstream)
+{
+    ngx_int_t                rv;
+    ngx_completion_errand_t  errand;
+
+    ngx_completion_mark_errand(marks, id_of(upstream),
+                               NGX_COMPLETION_MARK_CANCELLED, &errand);
+    rv = ngx_completion_zone_decide(zone, &id_of(upstream)->upstream,
+                                    NGX_COMPLETION_CANCELLED, &errand);
+    ngx_completion_errands_do(errands, &errand);
+
+    return rv;
+}
+
+
+static ngx_int_t
+deletes(const char *upstream)
+{
+    ngx_int_t                rv;
+    ngx_completion_errand_t  errand;
+
+    ngx_completion_mark_errand(marks, id_of(upstream),
+                               NGX_COMPLETION_MARK_DELETED, &errand);
+    rv = ngx_completion_zone_delete(zone, &id_of(upstream)->upstream,
+                                    &errand);
+    ngx_completion_errands_do(errands, &errand);
+
+    return rv;
+}
+
+
+static ngx_int_t
+adopts(const char *upstream)
+{
+    ngx_int_t                rv;
+    ngx_completion_errand_t  errand;
+
+    ngx_completion_mark_errand(marks, id_of(upstream),
+                               NGX_COMPLETION_MARK_NONE, &errand);
+    rv = ngx_completion_zone_adopt(zone, id_of(upstream), &errand);
+    ngx_completion_errands_do(errands, &errand);
+
+    return rv;
+}
+
+
+static void
+answers(ngx_uint_t i, const char *text)
+{
+    ngx_completion_reply_t  reply;
+
+    memset(&reply, 0, sizeof(reply));
+
+    reply.type = text ? NGX_COMPLETION_REPLY_TEXT : NGX_COMPLETION_REPLY_NIL;
+    reply.text.data = (u_char *) text;
+    reply.text.len = text ? strlen(text) : 0;
+
+    called[i].call->reply = &reply;
+    called[i].call->handler(called[i].call);
+}
+
+
+static void
+lost(ngx_uint_t i)
+{
+    called[i].call->reply = NULL;
+    called[i].call->handler(called[i].call);
+}
+
+
+static ngx_completion_view_t *
+seen(const char *upstream)
+{
+    static ngx_completion_view_t  view;
+
+    memset(&view, 0, sizeof(view));
+    (void) ngx_completion_zone_read(zone, &id_of(upstream)->upstream, 0, NULL,
+                                    &view);
+    return &view;
+}
+
+
+static ngx_int_t
+due(const char *upstream)
+{
+    ngx_msec_t            wait;
+    ngx_completion_due_t  one;
+
+    (void) ngx_completion_zone_want(zone, &id_of(upstream)->upstream, 60000);
+
+    return ngx_completion_zone_take(zone, &one, &wait);
+}
+
+
+static ngx_uint_t
+kept(void)
+{
+    return zone->sh->nerrands;
+}
+
+
+static void
+test_told(void)
+{
+    make();
+    pending("one");
+
+    is_int(cancels("one"), NGX_OK, "a cancel");
+    is_int(ncalled, 1, "is told");
+    is_text(called[0].args[0], "completion:m:one", "under its id");
+    is_text(called[0].args[1], TAG "c", "as one");
+    is_text(called[0].args[2], "259320000", "for as long as the id is good");
+    is_int(called[0].call->kind, NGX_COMPLETION_METRICS_REDIS_TELL,
+           "and counted as what it is");
+    ok(called[0].call->ahead, "ahead of what else is asked");
+    is_int(kept(), 1, "it is kept until there is an answer");
+    answers(0, "1");
+    is_int(kept(), 0, "and not longer");
+
+    is_int(cancels("one"), NGX_DONE, "one that has ended");
+    is_int(cancels("none"), NGX_DECLINED, "or is not known here");
+    is_int(ncalled, 1, "is not told");
+
+    is_int(deletes("one"), NGX_DONE, "a delete");
+    is_text(called[1].args[1], TAG "d", "is told as one");
+    answers(1, "1");
+    is_int(deletes("one"), NGX_DECLINED, "once");
+    is_int(ncalled, 2, "that is all");
+}
+
+
+static void
+test_adopted(void)
+{
+    make();
+
+    is_int(adopts("one"), NGX_OK, "an id is adopted");
+    is_text(called[0].args[0], "GET", "the server is asked for its mark");
+    is_text(called[0].args[1], "completion:m:one", "by its name");
+    is_int(due("one"), NGX_AGAIN, "and upstream is not, as yet");
+    is_int(adopts("one"), NGX_OK, "once more");
+    is_int(ncalled, 1, "is as before");
+
+    answers(0, NULL);
+    is_int(nchanged, 1, "without a mark");
+    is_int(due("one"), NGX_OK, "upstream is asked at once");
+
+    (void) adopts("two");
+    answers(1, TAG "c");
+    is_int(seen("two")->state, NGX_COMPLETION_RECORD_FINAL, "by its mark");
+    is_int(seen("two")->verdict, NGX_COMPLETION_CANCELLED, "it is cancelled");
+    ok(seen("two")->decided, "by our word");
+    is_int(due("two"), NGX_AGAIN, "and upstream is not asked");
+
+    (void) adopts("three");
+    answers(2, TAG "d");
+    is_int(seen("three")->deleted, 1, "or deleted");
+
+    (void) adopts("four");
+    answers(3, "++++++++++++++++++++++++c");
+    is_int(due("four"), NGX_OK, "a mark of nobody's is none");
+
+    (void) adopts("five");
+    lost(4);
+    is_int(due("five"), NGX_OK, "without an answer upstream is asked");
+    is_int(kept(), 1, "and the server at its return");
+
+    ngx_completion_errands_reached(errands, heard, NULL);
+    is_text(called[5].args[1], "completion:m:five", "which is now");
+    answers(5, TAG "c");
+    is_int(seen("five")->verdict, NGX_COMPLETION_CANCELLED,
+           "and what it says then is so, too");
+
+    rc = NGX_DECLINED;
+    (void) adopts("six");
+    is_int(due("six"), NGX_OK, "where it is away nothing waits for it");
+
+    rc = NGX_AGAIN;
+    (void) adopts("seven");
+    ngx_current_msec += 2 * TIMEOUT + 1;
+    is_int(due("seven"), NGX_OK, "nor where its worker is gone");
+}
+
+
+static void
+test_mark(void)
+{
+    ngx_str_t  *id = &id_of("one")->upstream;
+
+    make();
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_CANCELLED),
+           NGX_DONE, "what is not known here is not marked");
+
+    pending("one");
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_NONE),
+           NGX_DONE, "no mark says nothing");
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_CANCELLED),
+           NGX_OK, "a cancel");
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_CANCELLED),
+           NGX_DONE, "is news once");
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_DELETED),
+           NGX_OK, "a delete goes ahead of it");
+    is_int(ngx_completion_zone_mark(zone, id, NGX_COMPLETION_MARK_CANCELLED),
+           NGX_DONE, "and nothing of that");
+}
+
+
+static void
+test_away(void)
+{
+    char        text[16];
+    ngx_uint_t  i;
+
+    make();
+    rc = NGX_DECLINED;
+
+    for (i = 0; i < 100; i++) {
+        sprintf(text, "op%d", (int) i);
+        pending(text);
+        (void) cancels(text);
+    }
+
+    is_int(kept(), ngx_completion_outbox_max(zone->sh),
+           "what is kept has a bound");
+    is_int(zone->metrics->redis_lost, 100 - kept(), "and what goes is counted");
+
+    (void) adopts("light");
+    is_int(kept(), ngx_completion_outbox_max(zone->sh), "at it");
+    is_int(zone->metrics->redis_lost, 101 - kept(),
+           "a question makes no room for itself");
+
+    rc = NGX_AGAIN;
+    nheard = 0;
+    ncalled = 0;
+    ngx_completion_errands_reached(errands, heard, NULL);
+    is_int(ncalled, kept() < 64 ? kept() : 64, "so many go at once at most");
+    sprintf(text, "op%d", (int) (100 - kept()));
+    is_text(called[0].args[0] + strlen("completion:m:"), text,
+            "the oldest that is left goes first");
+
+    if (kept() <= 64) {
+        is_int(nheard, 1, "what waits for that goes behind them");
+        is_int(behind, 0, "and goes");
+    }
+
+    lost(1);
+    answers(0, "1");
+    is_int(ncalled, kept() + 2, "what is not answered is told again");
+    is_text(called[ncalled - 1].args[0], called[1].args[0], "that one");
+}
+
+
+static void
+test_many(void)
+{
+    char        text[16];
+    ngx_uint_t  i, n;
+
+    make();
+    n = 70;
+
+    for (i = 0; i < n; i++) {
+        sprintf(text, "op%d", (int) i);
+        pending(text);
+        (void) cancels(text);
+    }
+
+    n = ngx_min(n, ngx_completion_outbox_max(zone->sh));
+    is_int(ncalled, ngx_min(i, 64), "so many are under way at most");
+
+    for (i = 0; i < ncalled; i++) {
+        answers(i, "1");
+    }
+
+    is_int(kept(), 0, "the others follow");
+}
+
+
+static void
+test_worker(void)
+{
+    ngx_completion_errand_t  errand;
+
+    make();
+    pending("one");
+    (void) cancels("one");
+
+    is_int(ngx_completion_zone_errand_take(zone, 500, &errand), NGX_DONE,
+           "what a worker has begun is no other one's");
+    ngx_current_msec += 2 * TIMEOUT + 1;
+    is_int(ngx_completion_zone_errand_take(zone, 500, &errand), NGX_OK,
+           "before it has not ended it for long");
+    is_int(errand.data[0], NGX_COMPLETION_ERRAND_TELL, "then it is");
+    ngx_completion_zone_errand_yield(zone, &errand);
+    is_int(ngx_completion_zone_errand_take(zone, 500, &errand), NGX_OK,
+           "given back it is anybody's");
+    ngx_completion_zone_errand_done(zone, &errand);
+    is_int(kept(), 0, "and done");
+    ngx_completion_zone_errand_done(zone, &errand);
+    ngx_completion_zone_errand_yield(zone, &errand);
+    is_int(kept(), 0, "once");
+}
+
+
+int
+main(void)
+{
+    conf.timeout = TIMEOUT;
+    ngx_str_set(&conf.names, "completion:");
+
+    cf.pool = ngx_create_pool(1024, &shim_log);
+    cycle.log = &shim_log;
+    ngx_cycle = &cycle;
+
+    test_told();
+    test_adopted();
+    test_mark();
+    test_away();
+    test_many();
+    test_worker();
+
+    ngx_completion_errands_exit(errands);
+    shim_worker();
+    shim_slab_reset(0);
+    ngx_destroy_pool(cf.pool);
+
+    return tap_done();
+}
