@@ -16,11 +16,13 @@
 /* a value is sealed, and says in one spelling: */
 #define NGX_COMPLETION_CLAIM_HEAD                                             \
     (NGX_COMPLETION_CLAIM_TOKEN    /* its holder's                        */  \
-     + 1                           /* q, s, a or u: queued, sending, ...  */  \
+     + 1                           /* q, s, a, u, e: queued, sending, ... */  \
      + 1                           /* p or s: the kind of the id          */  \
      + 2 * NGX_COMPLETION_KEY_DIGEST   /* of what is asked                */  \
      + 12                          /* ms that it stands, from its writing */  \
-     + 8                           /* ms that the sending takes, at most  */  \
+     + 8                           /* ms that the sending takes, at most; */  \
+                                   /* of an accepted one: seconds that it */  \
+                                   /* stands from its end on              */  \
      + 8)                          /* seconds: when it was accepted       */
 #define NGX_COMPLETION_CLAIM_VALUE                                            \
     (NGX_COMPLETION_CLAIM_HEAD + NGX_COMPLETION_ID_UPSTREAM)
@@ -37,6 +39,7 @@
 struct ngx_completion_claims_s {
     ngx_completion_redis_t        *redis;
     ngx_completion_errands_t      *errands;
+    ngx_msec_t                     deadline;
     ngx_log_t                     *log;
 };
 
@@ -74,10 +77,10 @@ typedef struct {
 /* what a value says */
 typedef struct {
     u_char                         state;
-    ngx_uint_t                     ours;
+    u_char                        *token;
     u_char                         request[NGX_COMPLETION_KEY_DIGEST];
     int64_t                        age;
-    int64_t                        sending;
+    int64_t                        span;     /* of the sending, of an end */
     ngx_completion_id_t            id;
 } ngx_completion_claim_said_t;
 
@@ -97,15 +100,25 @@ static ngx_int_t ngx_completion_claim_found(ngx_completion_claim_t *claim,
     ngx_completion_reply_t *reply);
 static ngx_int_t ngx_completion_claim_look(ngx_completion_claim_t *claim,
     ngx_uint_t i, ngx_str_t *sealed, int64_t left);
-static ngx_int_t ngx_completion_claim_read(ngx_completion_claim_t *claim,
-    ngx_str_t *value, int64_t left, ngx_completion_claim_said_t *said);
+static ngx_int_t ngx_completion_claim_read(ngx_str_t *value, int64_t left,
+    ngx_completion_claim_said_t *said);
 static void ngx_completion_claim_lost(ngx_completion_claim_t *claim,
     ngx_uint_t sent);
 static void ngx_completion_claim_tell(ngx_completion_claim_t *claim,
     const char *what, u_char state, ngx_completion_id_t *id,
     ngx_uint_t first, ngx_uint_t n);
+static void ngx_completion_claim_post(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_str_t *id, ngx_uint_t kept);
+static void ngx_completion_claim_ended(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, ngx_uint_t cache, ngx_str_t *id,
+    ngx_uint_t shared);
 static ngx_int_t ngx_completion_claim_told(void *data,
     ngx_completion_errand_t *errand, ngx_completion_redis_call_t *call);
+static void ngx_completion_claim_recall(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_completion_keys_t *keys,
+    ngx_completion_claim_t *claim);
+static void ngx_completion_claim_heard(void *data,
+    ngx_completion_errand_t *errand, ngx_completion_reply_t *reply);
 
 
 #define ngx_completion_claim_is_cache(claim, key)                             \
@@ -113,7 +126,8 @@ static ngx_int_t ngx_completion_claim_told(void *data,
 
 
 static const ngx_completion_errand_kind_t  ngx_completion_claims_told = {
-    ngx_completion_claim_told, NULL, NGX_COMPLETION_METRICS_REDIS_CLAIM
+    ngx_completion_claim_told, ngx_completion_claim_heard,
+    NGX_COMPLETION_METRICS_REDIS_CLAIM
 };
 
 static ngx_completion_redis_script_t  ngx_completion_claims_script = {
@@ -123,7 +137,7 @@ static ngx_completion_redis_script_t  ngx_completion_claims_script = {
 
 ngx_completion_claims_t *
 ngx_completion_claims_create(ngx_completion_redis_t *redis,
-    ngx_completion_errands_t *errands, ngx_log_t *log)
+    ngx_completion_errands_t *errands, ngx_msec_t deadline, ngx_log_t *log)
 {
     ngx_completion_claims_t  *claims;
 
@@ -134,6 +148,7 @@ ngx_completion_claims_create(ngx_completion_redis_t *redis,
 
     claims->redis = redis;
     claims->errands = errands;
+    claims->deadline = deadline;
     claims->log = log;
 
     ngx_completion_errands_kind(errands, NGX_COMPLETION_ERRAND_CLAIM,
@@ -346,6 +361,7 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_completion_claim_args_t *args)
 {
     u_char                *p, text[NGX_COMPLETION_CLAIM_VALUE];
+    uint32_t               span;
     uint64_t               ms;
     ngx_str_t              value, *arg;
     ngx_uint_t             i;
@@ -370,8 +386,8 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
         *p++ = (id && id->shared) ? 's' : 'p';
         p = ngx_hex_dump(p, claim->keys->idempotency.request,
                          NGX_COMPLETION_KEY_DIGEST);
-        p = ngx_sprintf(p, "%012xL%08xD%08xD", ms,
-                        (uint32_t) claim->sending,
+        span = (state == 'a') ? (uint32_t) key->ttl : (uint32_t) claim->sending;
+        p = ngx_sprintf(p, "%012xL%08xD%08xD", ms, span,
                         (uint32_t) (id ? id->submitted : 0));
 
         if (id) {
@@ -425,6 +441,14 @@ ngx_completion_claim_stands(ngx_completion_claim_t *claim,
     case 's':
         return ngx_completion_claim_is_cache(claim, key)
                    ? sending : ngx_max(ms, sending);
+
+    case 'a':
+
+        if (ngx_completion_claim_is_cache(claim, key)) {
+            ms += claim->claims->deadline;
+        }
+
+        /* fall through */
 
     default:
         return ngx_max(ms, 1);
@@ -533,6 +557,7 @@ static ngx_int_t
 ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     ngx_str_t *sealed, int64_t left)
 {
+    int64_t                      ttl;
     ngx_int_t                    rc;
     ngx_str_t                    value;
     ngx_uint_t                   cache;
@@ -550,8 +575,9 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
     }
 
     if (rc != NGX_OK
-        || ngx_completion_claim_read(claim, &value, left, &said) != NGX_OK
-        || said.ours)
+        || ngx_completion_claim_read(&value, left, &said) != NGX_OK
+        || ngx_memcmp(said.token, claim->token, NGX_COMPLETION_CLAIM_TOKEN)
+           == 0)
     {
         return NGX_DECLINED;
     }
@@ -575,14 +601,21 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
         return NGX_OK;
 
     case 's':
-        claim->state = (said.age > said.sending + NGX_COMPLETION_CLAIM_GRACE)
+        claim->state = (said.age > said.span + NGX_COMPLETION_CLAIM_GRACE)
                            ? NGX_COMPLETION_CLAIM_UNKNOWN
                            : NGX_COMPLETION_CLAIM_UNDERWAY;
         return NGX_OK;
 
     case 'a':
+    case 'e':
 
-        if (cache && said.age > (int64_t) key->ttl * 1000) {
+        ttl = (int64_t) key->ttl * 1000;
+
+        if (said.state == 'a') {
+            ttl += claim->claims->deadline;
+        }
+
+        if (cache && said.age > ttl) {
             return NGX_DECLINED;
         }
 
@@ -611,11 +644,11 @@ ngx_completion_claim_look(ngx_completion_claim_t *claim, ngx_uint_t i,
 
 
 static ngx_int_t
-ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
-    int64_t left, ngx_completion_claim_said_t *said)
+ngx_completion_claim_read(ngx_str_t *value, int64_t left,
+    ngx_completion_claim_said_t *said)
 {
     u_char      *p;
-    ngx_int_t    ms, sending, submitted, n;
+    ngx_int_t    ms, span, submitted, n;
     ngx_uint_t   i;
 
     /* what has no end was not written as it stands */
@@ -628,8 +661,7 @@ ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
 
     p = value->data;
 
-    said->ours = (ngx_memcmp(p, claim->token, NGX_COMPLETION_CLAIM_TOKEN)
-                  == 0);
+    said->token = p;
     p += NGX_COMPLETION_CLAIM_TOKEN;
 
     said->state = *p++;
@@ -647,21 +679,21 @@ ngx_completion_claim_read(ngx_completion_claim_t *claim, ngx_str_t *value,
     }
 
     ms = ngx_hextoi(p, 12);
-    sending = ngx_hextoi(p + 12, 8);
+    span = ngx_hextoi(p + 12, 8);
     submitted = ngx_hextoi(p + 20, 8);
 
-    if (ms == NGX_ERROR || sending == NGX_ERROR || submitted == NGX_ERROR) {
+    if (ms == NGX_ERROR || span == NGX_ERROR || submitted == NGX_ERROR) {
         return NGX_DECLINED;
     }
 
     said->age = ms - left;
-    said->sending = sending;
+    said->span = span;
 
     said->id.submitted = submitted;
     said->id.upstream.data = p + 28;
     said->id.upstream.len = value->len - NGX_COMPLETION_CLAIM_HEAD;
 
-    if (said->state == 'a'
+    if ((said->state == 'a' || said->state == 'e')
         && ngx_completion_id_check(&said->id.upstream) != NGX_OK)
     {
         return NGX_DECLINED;
@@ -699,15 +731,9 @@ static void
 ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
     u_char state, ngx_completion_id_t *id, ngx_uint_t first, ngx_uint_t n)
 {
-    u_char                       *p;
     ngx_uint_t                    i;
     ngx_completion_key_t         *key;
-    ngx_completion_errand_t       errand;
     ngx_completion_claim_told_t   told;
-
-    _Static_assert(sizeof(ngx_completion_claim_told_t)
-                   + NGX_COMPLETION_ID_UPSTREAM
-                   <= NGX_COMPLETION_ERRAND_DATA, "an errand has room for it");
 
     ngx_memzero(&told, sizeof(ngx_completion_claim_told_t));
 
@@ -735,26 +761,81 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
         told.submitted = (uint32_t) id->submitted;
     }
 
-    ngx_completion_errand_begin(claim->claims->errands,
-                                NGX_COMPLETION_ERRAND_CLAIM, &errand);
+    /* what it goes back to is true only as long as it is not sent after all */
 
-    p = ngx_cpymem(errand.data, &told, sizeof(ngx_completion_claim_told_t));
+    ngx_completion_claim_post(claim->claims, &told, id ? &id->upstream : NULL,
+                              state != 'q' || what[0] != 't');
+}
+
+
+static void
+ngx_completion_claim_post(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_str_t *id, ngx_uint_t kept)
+{
+    u_char                   *p;
+    ngx_completion_errand_t   errand;
+
+    _Static_assert(sizeof(ngx_completion_claim_told_t)
+                   + NGX_COMPLETION_ID_UPSTREAM
+                   <= NGX_COMPLETION_ERRAND_DATA, "an errand has room for it");
+
+    ngx_completion_errand_begin(claims->errands, NGX_COMPLETION_ERRAND_CLAIM,
+                                &errand);
+
+    p = ngx_cpymem(errand.data, told, sizeof(ngx_completion_claim_told_t));
 
     if (id) {
-        p = ngx_cpymem(p, id->upstream.data, id->upstream.len);
+        p = ngx_cpymem(p, id->data, id->len);
     }
 
     errand.len = p - errand.data;
 
-    /* what it goes back to is true only as long as it is not sent after all */
-
-    if (state == 'q' && what[0] == 't') {
-        errand.due = 1;
-        ngx_completion_errands_do(claim->claims->errands, &errand);
+    if (kept) {
+        ngx_completion_errands_post(claims->errands, &errand);
 
     } else {
-        ngx_completion_errands_post(claim->claims->errands, &errand);
+        errand.due = 1;
+        ngx_completion_errands_do(claims->errands, &errand);
     }
+}
+
+
+void
+ngx_completion_claims_ended(ngx_completion_claims_t *claims,
+    ngx_completion_keys_t *keys, ngx_str_t *id, ngx_uint_t shared)
+{
+    if (keys->cache.ttl) {
+        ngx_completion_claim_ended(claims, &keys->cache, 1, id, shared);
+    }
+
+    if (keys->idempotency.ttl && !shared) {
+        ngx_completion_claim_ended(claims, &keys->idempotency, 0, id, 0);
+    }
+}
+
+
+/* nobody's token reads what stands there, and changes nothing */
+
+static void
+ngx_completion_claim_ended(ngx_completion_claims_t *claims,
+    ngx_completion_key_t *key, ngx_uint_t cache, ngx_str_t *id,
+    ngx_uint_t shared)
+{
+    ngx_completion_claim_told_t  told;
+
+    ngx_memzero(&told, sizeof(ngx_completion_claim_told_t));
+
+    told.kind = NGX_COMPLETION_ERRAND_CLAIM;
+    told.what = 'e';
+    told.state = shared ? 'e' : 'q';
+    told.n = 1;
+    told.names[0].ttl = 1;
+    told.names[0].cache = cache;
+
+    ngx_memset(told.token, '-', NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.names[0].name, key->name, NGX_COMPLETION_KEY_DIGEST);
+
+    ngx_completion_claim_post(claims, &told, id, 1);
 }
 
 
@@ -765,10 +846,8 @@ ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
     ngx_completion_claims_t *claims = data;
 
     ngx_int_t                     rc;
-    ngx_uint_t                    i;
     const char                   *what;
     ngx_completion_id_t           id;
-    ngx_completion_key_t         *key;
     ngx_completion_keys_t         keys;
     ngx_completion_claim_t        claim;
     ngx_completion_claim_args_t   args;
@@ -776,27 +855,7 @@ ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
 
     ngx_memcpy(&told, errand->data, sizeof(ngx_completion_claim_told_t));
 
-    ngx_memzero(&claim, sizeof(ngx_completion_claim_t));
-    ngx_memzero(&keys, sizeof(ngx_completion_keys_t));
-
-    claim.claims = claims;
-    claim.keys = &keys;
-    claim.queue = told.queue;
-    claim.sending = told.sending;
-    claim.n = told.n;
-
-    ngx_memcpy(claim.token, told.token, NGX_COMPLETION_CLAIM_TOKEN);
-    ngx_memcpy(keys.idempotency.request, told.request,
-               NGX_COMPLETION_KEY_DIGEST);
-
-    for (i = 0; i < claim.n; i++) {
-        key = told.names[i].cache ? &keys.cache : &keys.idempotency;
-
-        key->ttl = told.names[i].ttl;
-        ngx_memcpy(key->name, told.names[i].name, NGX_COMPLETION_KEY_DIGEST);
-        claim.names[i] = key;
-    }
-
+    ngx_completion_claim_recall(claims, &told, &keys, &claim);
     ngx_memzero(&id, sizeof(ngx_completion_id_t));
 
     id.shared = told.shared;
@@ -805,7 +864,7 @@ ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
     id.upstream.len = errand->len - sizeof(ngx_completion_claim_told_t);
 
     what = (told.what == 'd') ? "drop" : (told.what == 'u') ? "undo"
-           : (told.state == 'q') ? "turn" : "tell";
+           : (told.state == 'q' || told.state == 'e') ? "turn" : "tell";
 
     rc = NGX_DECLINED;
     claim.pool = ngx_create_pool(1024, claims->log);
@@ -826,4 +885,112 @@ ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
     }
 
     return rc;
+}
+
+
+static void
+ngx_completion_claim_recall(ngx_completion_claims_t *claims,
+    ngx_completion_claim_told_t *told, ngx_completion_keys_t *keys,
+    ngx_completion_claim_t *claim)
+{
+    ngx_uint_t             i;
+    ngx_completion_key_t  *key;
+
+    ngx_memzero(claim, sizeof(ngx_completion_claim_t));
+    ngx_memzero(keys, sizeof(ngx_completion_keys_t));
+
+    claim->claims = claims;
+    claim->keys = keys;
+    claim->queue = told->queue;
+    claim->sending = told->sending;
+    claim->n = told->n;
+
+    ngx_memcpy(claim->token, told->token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(keys->idempotency.request, told->request,
+               NGX_COMPLETION_KEY_DIGEST);
+
+    for (i = 0; i < claim->n; i++) {
+        key = told->names[i].cache ? &keys->cache : &keys->idempotency;
+
+        key->ttl = told->names[i].ttl;
+        ngx_memcpy(key->name, told->names[i].name, NGX_COMPLETION_KEY_DIGEST);
+        claim->names[i] = key;
+    }
+}
+
+
+/* of one that has ended, what stands there: it is put off, or dropped */
+
+static void
+ngx_completion_claim_heard(void *data, ngx_completion_errand_t *errand,
+    ngx_completion_reply_t *reply)
+{
+    ngx_completion_claims_t *claims = data;
+
+    ngx_int_t                      rc;
+    ngx_str_t                      id, value;
+    ngx_completion_keys_t          keys;
+    ngx_completion_reply_t       **stands;
+    ngx_completion_claim_t         claim;
+    ngx_completion_claim_said_t    said;
+    ngx_completion_claim_told_t    told;
+
+    ngx_memcpy(&told, errand->data, sizeof(ngx_completion_claim_told_t));
+
+    if (told.what != 'e' || reply == NULL
+        || reply->type != NGX_COMPLETION_REPLY_ARRAY || reply->n < 3)
+    {
+        return;
+    }
+
+    stands = reply->elements;
+    id.data = errand->data + sizeof(ngx_completion_claim_told_t);
+    id.len = errand->len - sizeof(ngx_completion_claim_told_t);
+
+    if (stands[1]->type != NGX_COMPLETION_REPLY_TEXT
+        || stands[2]->type != NGX_COMPLETION_REPLY_INTEGER)
+    {
+        return;
+    }
+
+    ngx_completion_claim_recall(claims, &told, &keys, &claim);
+
+    claim.pool = ngx_create_pool(1024, claims->log);
+    if (claim.pool == NULL) {
+        return;
+    }
+
+    rc = ngx_completion_claim_name(&claim);
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_redis_open(claims->redis, &claim.keynames[0],
+                                       &stands[1]->text, &value);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_claim_read(&value, stands[2]->integer, &said);
+    }
+
+    ngx_destroy_pool(claim.pool);
+
+    /* one that has ended is told once, and may still be deleted */
+
+    if (rc != NGX_OK
+        || (said.state != 'a' && (said.state != 'e' || told.state == 'e'))
+        || said.id.upstream.len != id.len
+        || ngx_memcmp(said.id.upstream.data, id.data, id.len) != 0)
+    {
+        return;
+    }
+
+    told.what = (told.state == 'e') ? 't' : 'd';
+    told.shared = said.id.shared;
+    told.sending = (uint32_t) said.span;
+    told.submitted = (uint32_t) said.id.submitted;
+    told.names[0].ttl = (uint32_t) said.span;
+
+    ngx_memcpy(told.token, said.token, NGX_COMPLETION_CLAIM_TOKEN);
+    ngx_memcpy(told.request, said.request, NGX_COMPLETION_KEY_DIGEST);
+
+    ngx_completion_claim_post(claims, &told, &id, 1);
 }

@@ -4,8 +4,8 @@
  * claimed among all nodes before it is sent.
  *
  *     queued ---> sending ---> accepted, unknown, or gone
- *       ^            |
- *       '------------'
+ *       ^            |             |
+ *       '------------'             '--> ended, or gone: of the cache
  *
  * A claim that is queued is anybody's when its time is over; one that is being
  * sent is nobody's ever: if its holder does not tell how that ended, nobody
@@ -73,10 +73,13 @@ struct ngx_completion_claim_s {
 };
 
 
-/* A worker's; NULL: no memory. */
+/*
+ * A worker's; NULL: no memory.  For so many ms the end of an operation is
+ * waited for.
+ */
 ngx_completion_claims_t *ngx_completion_claims_create(
     ngx_completion_redis_t *redis, ngx_completion_errands_t *errands,
-    ngx_log_t *log);
+    ngx_msec_t deadline, ngx_log_t *log);
 
 /*
  * All names are claimed, or what stands under one is told.  NGX_OK: the state
@@ -100,6 +103,14 @@ void ngx_completion_claim_wait(ngx_completion_claim_t *claim);
  */
 void ngx_completion_claim_end(ngx_completion_claim_t *claim,
     ngx_completion_outcome_e outcome, ngx_completion_id_t *id);
+
+/*
+ * The operation that these keys led to, under this id, has ended: its claim of
+ * the cache stands for its time from now on; or it is shared no more, and all
+ * of them go.
+ */
+void ngx_completion_claims_ended(ngx_completion_claims_t *claims,
+    ngx_completion_keys_t *keys, ngx_str_t *id, ngx_uint_t shared);
 
 /* Nobody waits for an answer any more. */
 void ngx_completion_claim_cancel(ngx_completion_claim_t *claim);

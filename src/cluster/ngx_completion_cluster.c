@@ -30,7 +30,7 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     }
 
     cluster->claims = ngx_completion_claims_create(redis, cluster->errands,
-                                                   log);
+                                                   zone->deadline, log);
     cluster->bulletin = ngx_completion_bulletin_create(redis, zone,
                                                  cluster->errands,
                                                  handlers->changed,

@@ -47,7 +47,8 @@ struct ngx_completion_starts_s {
     ngx_msec_t                         width;
     ngx_msec_t                         sent;
     ngx_event_t                        timer;
-    ngx_uint_t                         quits;
+    unsigned                           leaves:1;  /* once it is answered */
+    unsigned                           left:1;
 };
 
 
@@ -165,16 +166,18 @@ ngx_completion_starts_quit(ngx_completion_starts_t *starts)
 {
     ngx_completion_pool_ask_t  ask;
 
-    if (starts->quits || starts->call.slot
+    /* an answer that comes later would bring the node back */
+
+    starts->leaves = (starts->call.slot != NULL);
+
+    if (starts->leaves || starts->left
         || ngx_completion_zone_pool_quit(starts->zone, starts->kind, &ask)
            != NGX_OK)
     {
         return;
     }
 
-    /* who has gone gets no answer */
-
-    starts->quits = 1;
+    starts->left = 1;
     ngx_completion_timer_stop(&starts->timer);
 
     (void) ngx_completion_starts_ask(starts, &ask);
@@ -206,9 +209,7 @@ ngx_completion_starts_look(ngx_completion_starts_t *starts)
     ngx_msec_t                 wait;
     ngx_completion_pool_ask_t  ask;
 
-    if (!starts->zone->shares[starts->kind] || starts->call.slot
-        || starts->quits)
-    {
+    if (!starts->zone->shares[starts->kind] || starts->call.slot) {
         return;
     }
 
@@ -230,6 +231,10 @@ ngx_completion_starts_look(ngx_completion_starts_t *starts)
 
         return;
     }
+
+    /* a submit that comes after all brings the node back */
+
+    starts->left = 0;
 
     if (ngx_completion_starts_ask(starts, &ask) != NGX_AGAIN) {
         ngx_completion_starts_away(starts);
@@ -256,7 +261,7 @@ ngx_completion_starts_ask(ngx_completion_starts_t *starts,
     ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%016xL",
                                                  ask->token));
     ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%i",
-                                                 starts->quits ? -1
+                                                 starts->left ? -1
                                                  : (ngx_int_t) ask->wanted));
     ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%M",
                                                  ask->width));
@@ -303,7 +308,10 @@ ngx_completion_starts_answered(ngx_completion_redis_call_t *call)
 
     starts = call->data;
 
-    if (starts->quits) {
+    /* it has left, unless somebody waits again */
+
+    if (starts->left) {
+        starts->handler(starts->data, 0);
         return;
     }
 
@@ -319,6 +327,10 @@ ngx_completion_starts_answered(ngx_completion_redis_call_t *call)
     starts->handler(starts->data, rc == NGX_OK);
 
     ngx_completion_starts_look(starts);
+
+    if (starts->leaves) {
+        ngx_completion_starts_quit(starts);
+    }
 }
 
 

@@ -16,6 +16,7 @@
 
 #define NGX_HTTP_COMPLETION_REDIS_NODES    1000
 #define NGX_HTTP_COMPLETION_REDIS_TIMEOUT  250
+#define NGX_HTTP_COMPLETION_REDIS_LONGEST  60000
 
 
 typedef struct {
@@ -208,8 +209,9 @@ ngx_http_completion_redis_timeout(ngx_conf_t *cf,
 
     n = ngx_parse_time(value, 0);
 
-    if (n == NGX_ERROR || n == 0) {
-        return "takes a \"timeout\" above zero, for example \"timeout=250ms\"";
+    if (n == NGX_ERROR || n == 0 || n > NGX_HTTP_COMPLETION_REDIS_LONGEST) {
+        return "takes a \"timeout\" from 1ms to 1m, for example "
+               "\"timeout=250ms\"";
     }
 
     block->service->shared->timeout = n;

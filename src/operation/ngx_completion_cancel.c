@@ -10,6 +10,7 @@
 #include <ngx_event.h>
 
 #include "ngx_completion_call.h"
+#include "ngx_completion_keep.h"
 #include "ngx_completion_operation.h"
 
 
@@ -36,6 +37,7 @@ ngx_completion_operation_cancel(ngx_completion_service_t *service,
                    "completion cancel: \"%V\": %i", &id->upstream, rc);
 
     if (rc == NGX_OK) {
+        ngx_completion_keep_ended(service, &id->upstream);
         ngx_completion_cancel_call(service, id);
         ngx_completion_cluster_do(service->cluster, tells);
     }
@@ -65,6 +67,8 @@ ngx_completion_operation_delete(ngx_completion_service_t *service,
     if (rc == NGX_DECLINED) {
         return ngx_completion_operation_read(service, id, NULL, pool, view);
     }
+
+    ngx_completion_keep_ended(service, &id->upstream);
 
     if (rc == NGX_OK) {
         ngx_completion_cancel_call(service, id);

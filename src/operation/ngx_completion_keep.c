@@ -89,6 +89,12 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
         ngx_completion_meter_tokens(service, &answer->operation);
     }
 
+    if (update.state != NGX_COMPLETION_PENDING
+        || answer->outcome != NGX_COMPLETION_OK)
+    {
+        ngx_completion_keep_ended(service, id);
+    }
+
     if (rc != NGX_DECLINED && answer->outcome == NGX_COMPLETION_OK
         && update.state != NGX_COMPLETION_PENDING && !update.kept)
     {
@@ -109,6 +115,31 @@ ngx_completion_keep(ngx_completion_service_t *service, ngx_str_t *id,
     }
 
     return ngx_completion_keep_level(answer, &update);
+}
+
+
+void
+ngx_completion_keep_ended(ngx_completion_service_t *service, ngx_str_t *id)
+{
+    ngx_uint_t              i, n;
+    ngx_completion_keys_t   keys;
+    ngx_completion_ended_t  ended[NGX_COMPLETION_ENDED];
+
+    if (service->cluster == NULL) {
+        return;
+    }
+
+    n = ngx_completion_zone_ended(service->zone, id, ended);
+
+    for (i = 0; i < n; i++) {
+        ngx_memzero(&keys, sizeof(ngx_completion_keys_t));
+
+        keys.cache.ttl = 1;
+        ngx_memcpy(keys.cache.name, ended[i].name, NGX_COMPLETION_KEY_DIGEST);
+
+        ngx_completion_claims_ended(service->cluster->claims, &keys, id,
+                                    ended[i].shared);
+    }
 }
 
 

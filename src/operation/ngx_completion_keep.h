@@ -32,6 +32,10 @@ void ngx_completion_keep_accepted(ngx_completion_service_t *service,
 ngx_int_t ngx_completion_keep_overflow(ngx_completion_service_t *service,
     ngx_str_t *id, ngx_pool_t *pool, ngx_completion_view_t *view);
 
+/* It has ended, or was deleted: other nodes share it no longer than we do. */
+void ngx_completion_keep_ended(ngx_completion_service_t *service,
+    ngx_str_t *id);
+
 /* What is kept in the worker goes. */
 void ngx_completion_keep_exit(ngx_completion_service_t *service);
 

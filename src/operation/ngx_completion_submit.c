@@ -801,6 +801,9 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
         submit->id.submitted = ngx_time();
         submit->id.shared = submit->keys.shared;
 
+        /* ahead of its end, which may be known already */
+
+        ngx_completion_claim_end(&submit->claim, outcome, &submit->id);
         ngx_completion_keep_accepted(service, &submit->id, submit->lease,
                                      &submit->keys, submit->model,
                                      &call->answer, &call->log);
@@ -809,8 +812,6 @@ ngx_completion_submit_called(ngx_completion_submit_t *submit)
             ngx_completion_submit_hold(submit, &hold);
             ngx_completion_submit_forget(service, &submit->id, &submit->keys,
                                          &hold);
-            ngx_completion_claim_end(&submit->claim,
-                                     NGX_COMPLETION_UPSTREAM_UNAVAILABLE, NULL);
         }
 
         return ngx_completion_submit_ended(submit, outcome, 0);

@@ -146,6 +146,11 @@ ngx_completion_submit_forget(ngx_completion_service_t *service,
 
     ngx_completion_zone_forget(service->zone, keys);
 
+    if (service->cluster) {
+        ngx_completion_claims_ended(service->cluster->claims, keys,
+                                    &id->upstream, 0);
+    }
+
     if (hold->lease) {
         ngx_completion_zone_unhold(service->zone, hold, 1);
         hold->lease = 0;

@@ -586,6 +586,7 @@ ngx_completion_key_lead(ngx_completion_zone_t *zone,
     ngx_memcpy(key->u.id, id->upstream.data, key->len);
 
     if (key->flags & NGX_COMPLETION_KEY_CACHE) {
+        key->flags &= ~NGX_COMPLETION_KEY_TOLD;
         key->flags |= NGX_COMPLETION_KEY_LED;
         key->verdict = NGX_COMPLETION_PENDING;
         key->node.key = ngx_completion_zone_hash(&id->upstream);

@@ -121,3 +121,46 @@ ngx_completion_zone_reread(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     return NGX_OK;
 }
+
+
+ngx_uint_t
+ngx_completion_zone_ended(ngx_completion_zone_t *zone, ngx_str_t *id,
+    ngx_completion_ended_t *ended)
+{
+    uint32_t                  hash;
+    ngx_uint_t                n, deleted;
+    ngx_rbtree_node_t        *node;
+    ngx_completion_key_sh_t  *key;
+
+    n = 0;
+    hash = ngx_completion_zone_hash(id);
+
+    ngx_completion_zone_lock(zone);
+
+    deleted = ngx_completion_record_deleted(zone, id);
+
+    for (node = ngx_completion_keys_first(&zone->sh->led, hash);
+         node && node->key == hash && n < NGX_COMPLETION_ENDED;
+         node = ngx_rbtree_next(&zone->sh->led, node))
+    {
+        key = ngx_rbtree_data(node, ngx_completion_key_sh_t, node);
+
+        if (key->len != id->len
+            || ngx_memcmp(key->u.id, id->data, id->len) != 0
+            || (!deleted && (key->verdict == NGX_COMPLETION_PENDING
+                             || key->flags & NGX_COMPLETION_KEY_TOLD)))
+        {
+            continue;
+        }
+
+        key->flags |= NGX_COMPLETION_KEY_TOLD;
+
+        ngx_memcpy(ended[n].name, key->name, NGX_COMPLETION_KEY_DIGEST);
+        ended[n++].shared = !deleted
+                            && ngx_completion_state_is_shared(key->verdict);
+    }
+
+    ngx_completion_zone_unlock(zone);
+
+    return n;
+}

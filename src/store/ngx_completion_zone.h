@@ -270,6 +270,22 @@ void ngx_completion_zone_aside(ngx_completion_zone_t *zone, uint64_t lease,
 /* Upstream did not take it: it may be sent again, by whoever has the lease. */
 void ngx_completion_zone_unsent(ngx_completion_zone_t *zone, uint64_t lease);
 
+/* Entries of the cache that lead to an operation, at most. */
+#define NGX_COMPLETION_ENDED  4
+
+typedef struct {
+    u_char                     name[NGX_COMPLETION_KEY_DIGEST];
+    ngx_uint_t                 shared;     /* an equal request still shares */
+} ngx_completion_ended_t;
+
+
+/*
+ * Of an operation that has ended: which of them there are that were not told
+ * of yet, each once; of one that was deleted all.
+ */
+ngx_uint_t ngx_completion_zone_ended(ngx_completion_zone_t *zone,
+    ngx_str_t *id, ngx_completion_ended_t *ended);
+
 /* Starts that nodes share, of a quota that is all nodes', see pool.c */
 
 /* A start, as the server knows it. */

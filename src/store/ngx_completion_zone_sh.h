@@ -245,6 +245,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
 #define NGX_COMPLETION_KEY_ORPHAN        0x40   /* of the cache, but for one
                                                    request alone */
+#define NGX_COMPLETION_KEY_TOLD          0x80   /* to the other nodes: that its
+                                                   operation has ended */
 
 
 /* a document may take three quarters, these the fourth */

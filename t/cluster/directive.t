@@ -61,7 +61,7 @@ for my $case (
         'takes "password=file:PATH" only: a secret must not stand in the configuration' ],
     [ 'redis://127.0.0.1 user=nginx', 'needs "password=file:PATH" for its "user"' ],
     [ 'redis://127.0.0.1 prefix=ключ', 'takes a "prefix" of visible ASCII characters' ],
-    (map { [ "redis://127.0.0.1 timeout=$_", 'takes a "timeout" above zero, for example "timeout=250ms"' ] } 0, 'x'),
+    (map { [ "redis://127.0.0.1 timeout=$_", 'takes a "timeout" from 1ms to 1m, for example "timeout=250ms"' ] } 0, 'x', '61s'),
     (map { [ "redis://127.0.0.1 nodes=$_", 'takes a number of "nodes" from 1 to 1000, for example "nodes=3"' ] }
         0, 1001, 'x'),
     [ 'redis://127.0.0.1 keys=none', 'takes "keys=local" or "keys=strict"' ],

@@ -519,12 +519,97 @@ test_away(void)
 }
 
 
+/* what stands there, when the operation of it has ended */
+
+static void
+stands(char *sealed)
+{
+    ngx_completion_reply_t   reply, one[3], *elements[3];
+    ngx_completion_errand_t  looked = posted;
+
+    memset(one, 0, sizeof(one));
+
+    one[0].type = NGX_COMPLETION_REPLY_INTEGER;
+    one[1].type = sealed ? NGX_COMPLETION_REPLY_TEXT
+                         : NGX_COMPLETION_REPLY_NIL;
+    one[1].text.data = (u_char *) sealed;
+    one[1].text.len = sealed ? strlen(sealed) : 0;
+    one[2].type = NGX_COMPLETION_REPLY_INTEGER;
+    one[2].integer = 1000;
+
+    elements[0] = &one[0];
+    elements[1] = &one[1];
+    elements[2] = &one[2];
+
+    reply.type = NGX_COMPLETION_REPLY_ARRAY;
+    reply.n = 3;
+    reply.elements = elements;
+
+    ncalled = 0;
+    told_kind->answered(claims, &looked, &reply);
+}
+
+
+static void
+test_ended(void)
+{
+    char       sealed[512], key[512];
+    ngx_str_t  id = ngx_string("d7qupstream");
+    ngx_str_t  other = ngx_string("d7qother");
+
+    memcpy(key, value('a', 0), sizeof(key));
+    memcpy(sealed, value('a', 1), sizeof(sealed));
+
+    ncalled = 0;
+    ngx_completion_claims_ended(claims, &keys, &id, 1);
+    is_int(ncalled, 1, "one that is shared: its claim of the cache is read");
+    is_text(called[0].args[0], "completion:c:02000000000000000000000000000000",
+            "by its name");
+    is_text(called[0].args[2], "--------------------------------",
+            "with nobody's token");
+
+    stands(sealed);
+    is_int(ncalled, 1, "it is written anew");
+    is_text(called[0].args[1], "turn", "if it is as it was");
+    ok(memcmp(called[0].args[2], sealed + 24, 32) == 0, "by its holder's token");
+    is_text(called[0].args[4], "60000", "for its time from now on");
+    is_int(called[0].args[3][24 + 32], 'e', "as one that has ended");
+
+    memcpy(sealed, called[0].args[3], sizeof(sealed));
+    is_int(told(NULL, 0, sealed, 30000)->state, NGX_COMPLETION_CLAIM_ACCEPTED,
+           "it is shared");
+    keys.cache.ttl = 20;
+    is_int(told(NULL, 0, sealed, 30000)->state, NGX_COMPLETION_CLAIM_NONE,
+           "not by whom it is too old for");
+    is_text(called[0].args[2], "claim", "who claims it");
+    keys.cache.ttl = 60;
+
+    ngx_completion_claims_ended(claims, &keys, &id, 1);
+    stands(sealed);
+    is_int(ncalled, 0, "another node's word of the end is not told again");
+
+    ngx_completion_claims_ended(claims, &keys, &other, 0);
+    stands(sealed);
+    is_int(ncalled, 0, "what leads to another operation stays");
+
+    ngx_completion_claims_ended(claims, &keys, &id, 0);
+    stands(NULL);
+    is_int(ncalled, 0, "and what is gone is gone");
+
+    ncalled = 0;
+    ngx_completion_claims_ended(claims, &keys, &id, 0);
+    is_int(ncalled, 2, "one that nobody shares: all of its claims are read");
+    stands(key);
+    is_text(called[0].args[1], "drop", "and go");
+}
+
+
 int
 main(void)
 {
     ngx_str_set(&conf.names, "completion:");
     pool = ngx_create_pool(1024, &shim_log);
-    claims = ngx_completion_claims_create(NULL, NULL, &shim_log);
+    claims = ngx_completion_claims_create(NULL, NULL, 3600000, &shim_log);
 
     keys.idempotency.name[0] = 1;
     keys.cache.name[0] = 2;
@@ -534,6 +619,7 @@ main(void)
     test_absent();
     test_end();
     test_away();
+    test_ended();
 
     ngx_free(claims);
     ngx_destroy_pool(pool);

@@ -506,6 +506,7 @@ ngx_vslprintf(u_char *buf, u_char *last, const char *fmt, va_list args)
         case 'L':
         case 'T':
         case 'M':
+        case 'i':
             text.len = sprintf(number, "%ld", va_arg(args, long));
             break;
 
