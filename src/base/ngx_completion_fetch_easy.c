@@ -15,6 +15,8 @@
 /* those of most requests */
 #define NGX_COMPLETION_FETCH_LINES_SIZE     256
 
+#define NGX_COMPLETION_FETCH_LENGTH  CRLF "Content-Length: "
+
 /* what libcurl puts behind a target, " HTTP/1.1", ends this line */
 #define NGX_COMPLETION_FETCH_LAST  CRLF "User-Agent: nginx-completion-async"
 
@@ -118,8 +120,9 @@ static const struct {
 static struct curl_slist  ngx_completion_fetch_headers[] = {
     { (char *) "Expect:", &ngx_completion_fetch_headers[1] },
     { (char *) "Content-Type:", &ngx_completion_fetch_headers[2] },
-    { (char *) "Host:", &ngx_completion_fetch_headers[3] },
-    { (char *) "Accept:", &ngx_completion_fetch_headers[4] },
+    { (char *) "Content-Length:", &ngx_completion_fetch_headers[3] },
+    { (char *) "Host:", &ngx_completion_fetch_headers[4] },
+    { (char *) "Accept:", &ngx_completion_fetch_headers[5] },
     { (char *) "Accept-Encoding:", NULL }
 };
 
@@ -299,17 +302,10 @@ ngx_completion_fetch_line_release(void *data)
 static ngx_uint_t
 ngx_completion_fetch_one_line(ngx_str_t *value)
 {
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] == CR || value->data[i] == LF
-            || value->data[i] == '\0')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
+    return value->len == 0
+           || (memchr(value->data, CR, value->len) == NULL
+               && memchr(value->data, LF, value->len) == NULL
+               && memchr(value->data, '\0', value->len) == NULL);
 }
 
 
@@ -382,7 +378,7 @@ ngx_completion_fetch_easy_headers(ngx_completion_fetch_job_t *job)
     ngx_completion_fetch_t  *f;
 
     f = &job->fetch;
-    first = 2;
+    first = 3;
 
     if (f->post) {
         first = (f->body.len < NGX_COMPLETION_FETCH_LONG_BODY) ? 1 : 0;
@@ -413,7 +409,9 @@ ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
 
     target = ngx_pnalloc(f->pool, o->target.len + f->suffix.len + o->head.len
                                   + job->lines.len
-                                  + sizeof(NGX_COMPLETION_FETCH_LAST));
+                                  + sizeof(NGX_COMPLETION_FETCH_LENGTH
+                                           NGX_COMPLETION_FETCH_LAST)
+                                  + NGX_SIZE_T_LEN);
     if (target == NULL) {
         return NGX_ERROR;
     }
@@ -422,6 +420,11 @@ ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
     p = ngx_cpymem(p, f->suffix.data, f->suffix.len);
     p = ngx_cpymem(p, o->head.data, o->head.len);
     p = ngx_cpymem(p, job->lines.data, job->lines.len);
+
+    if (f->post) {
+        p = ngx_sprintf(p, NGX_COMPLETION_FETCH_LENGTH "%uz", f->body.len);
+    }
+
     ngx_memcpy(p, NGX_COMPLETION_FETCH_LAST,
                sizeof(NGX_COMPLETION_FETCH_LAST));
 
@@ -539,7 +542,6 @@ ngx_completion_fetch_easy_close(ngx_completion_fetch_job_t *job,
     (void) curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_RESOLVE, NULL);
     (void) curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
-    (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
 
     spare = ngx_completion_fetch_spares;
 
@@ -706,26 +708,27 @@ ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
     ngx_uint_t                in6;
     ngx_completion_origin_t  *o;
 
-    if (address->len) {
-        o = job->fetch.origin;
-
-        p = ngx_pnalloc(job->fetch.pool, o->peer.len + address->len
-                                         + sizeof("+:65535:[]"));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        in6 = (ngx_strlchr(address->data, address->data + address->len, ':')
-               != NULL);
-
-        (void) ngx_sprintf(p, "+%V:%d:%s%V%s%Z", &o->peer, (int) o->peer_port,
-                           in6 ? "[" : "", address, in6 ? "]" : "");
-
-        job->resolve.data = (char *) p;
+    if (address->len == 0) {
+        return NGX_OK;
     }
 
-    return curl_easy_setopt(job->easy, CURLOPT_RESOLVE,
-                            address->len ? &job->resolve : NULL)
+    o = job->fetch.origin;
+
+    p = ngx_pnalloc(job->fetch.pool, o->peer.len + address->len
+                                     + sizeof("+:65535:[]"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    in6 = (ngx_strlchr(address->data, address->data + address->len, ':')
+           != NULL);
+
+    (void) ngx_sprintf(p, "+%V:%d:%s%V%s%Z", &o->peer, (int) o->peer_port,
+                       in6 ? "[" : "", address, in6 ? "]" : "");
+
+    job->resolve.data = (char *) p;
+
+    return curl_easy_setopt(job->easy, CURLOPT_RESOLVE, &job->resolve)
            == CURLE_OK ? NGX_OK : NGX_ERROR;
 }
 

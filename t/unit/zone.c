@@ -444,10 +444,10 @@ test_waited(void)
     make(65536, 50);
     first.submitted = second.submitted = ngx_time();
 
-    ngx_completion_zone_adopt(zone, &first);
+    ngx_completion_zone_adopt(zone, &first, NULL);
     ngx_completion_zone_want(zone, &first.upstream, 0);
     ngx_current_msec += 100;
-    ngx_completion_zone_adopt(zone, &second);
+    ngx_completion_zone_adopt(zone, &second, NULL);
     ngx_completion_zone_want(zone, &second.upstream, 0);
 
     ngx_completion_zone_want(zone, &second.upstream, 1000);
