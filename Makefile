@@ -69,6 +69,9 @@ demo:
 run:
 	@conf-examples/demo --foreground
 
+cluster:
+	@conf-examples/demo --cluster
+
 test:
 	@t/run $(TESTS)
 
@@ -158,14 +161,16 @@ matrix: deps deps-source
 
 
 # Everything that may go wrong, at once and for as long as you like: "make chaos
-# SECONDS=600 SEED=7".  What struck whom follows from the seed.
+# SECONDS=600 SEED=7", and with NODES=3 to so many of them and their Redis.  What
+# struck whom follows from the seed.
 
 SEED ?= $(shell date +%s)
 
 chaos: deps
 	@$(MAKE) --no-print-directory all
 	@TEST_NGINX_MODULE=$(abspath $(MODULE)) TEST_NGINX_CHAOS=$(or $(SECONDS),120) \
-	    TEST_NGINX_CHAOS_SEED=$(SEED) $(PROVE) -v t/life/chaos.t
+	    TEST_NGINX_CHAOS_SEED=$(SEED) TEST_NGINX_CHAOS_NODES=$(NODES) \
+	    $(PROVE) -v $(if $(NODES),t/cluster,t/life)/chaos.t
 
 
 # The suite with the zone out of reach of whoever does not hold its lock, and
@@ -231,6 +236,7 @@ help:
 	@echo 'make demo        the main job, against an emulator, or with YC_FOLDER_ID and'
 	@echo '                 YC_API_KEY set against the real API'
 	@echo 'make run         nginx stays, with a page for your browser and your own curl'
+	@echo 'make cluster     two of it, Redis between them, and what they count'
 	@echo 'make test        every test; TESTS, JOBS'
 	@echo 'make install     into the directory of nginx'"'"'s modules; DESTDIR; make uninstall'
 	@echo 'make deb, sbom   a Debian package; what the module is linked with, as SPDX'
@@ -242,13 +248,13 @@ help:
 	@echo '                 lint, compilers, analyze, sanitize, memcheck, instructions,'
 	@echo '                 fuzz'
 	@echo 'make coverage    lines that the unit tests reach'
-	@echo 'make chaos       everything that may go wrong at once; SECONDS, SEED'
+	@echo 'make chaos       everything that may go wrong at once; SECONDS, SEED, NODES'
 	@echo 'make lockcheck, allocations   the lock of the zone; memory that is missing'
 	@echo 'make matrix      versions of nginx and libcurl; LEG=trixie for one'
 	@echo 'make bench       ratios to nginx itself and to others, bench/RESULTS.md'
 	@echo
 	@echo 'Variables: BUILD, CC, CFLAGS, LDFLAGS, NGINX_SRC, PROVE'
 
-.PHONY: all deps demo run test bench instructions check lint analyze \
+.PHONY: all deps demo run cluster test bench instructions check lint analyze \
         $(ANALYZERS) fuzz coverage compilers sanitize memcheck matrix chaos lockcheck \
         allocations install uninstall deb sbom clean help

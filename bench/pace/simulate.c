@@ -123,7 +123,7 @@ static sim_rule_t                 sim_rule;
 static sim_op_t                   sim_ops[SIM_OPS];
 static ngx_uint_t                 sim_heap[SIM_OPS];
 static ngx_uint_t                 sim_pending;
-static ngx_completion_pace_sh_t   sim_estimate;
+static ngx_completion_paces_sh_t  sim_estimates;
 
 
 static double
@@ -311,7 +311,7 @@ static double
 sim_gap(sim_pace_e pace, sim_op_t *op, double age)
 {
     ngx_uint_t                 n, waited;
-    ngx_completion_pace_sh_t  *estimate;
+    ngx_completion_paces_sh_t  *estimates;
 
     switch (pace) {
 
@@ -327,10 +327,10 @@ sim_gap(sim_pace_e pace, sim_op_t *op, double age)
         return ngx_min(1000 << n, 30000);
 
     default:
-        estimate = pace <= SIM_LEARN_WAITED ? &sim_estimate : NULL;
+        estimates = pace <= SIM_LEARN_WAITED ? &sim_estimates : NULL;
         waited = (pace == SIM_LEARN_WAITED || pace == SIM_AGE_WAITED);
 
-        return ngx_completion_pace_gap(estimate, (ngx_msec_t) age, SIM_MIN,
+        return ngx_completion_pace_gap(estimates, 0, (ngx_msec_t) age, SIM_MIN,
                                        SIM_MAX, waited);
     }
 }
@@ -389,7 +389,7 @@ sim_event(sim_pace_e pace, sim_op_t *op)
 
     if (age + trip / 2 >= op->duration) {
         op->lag = age + trip - op->duration;
-        ngx_completion_pace_learn(&sim_estimate, (ngx_msec_t) op->pending,
+        ngx_completion_pace_learn(&sim_estimates, 0, (ngx_msec_t) op->pending,
                                   (ngx_msec_t) age);
         sim_rule_learn(op->pending, age);
         sim_heap[0] = sim_heap[--sim_pending];
@@ -410,7 +410,7 @@ sim_run(sim_case_t *sc, sim_pace_e pace)
     ngx_uint_t  i;
 
     sim_seed = 0x9e3779b97f4a7c15;
-    ngx_memzero(&sim_estimate, sizeof(ngx_completion_pace_sh_t));
+    ngx_memzero(&sim_estimates, sizeof(ngx_completion_paces_sh_t));
     ngx_memzero(&sim_rule, sizeof(sim_rule_t));
     now = 0;
 

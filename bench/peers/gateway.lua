@@ -25,6 +25,11 @@ local function fetch(request)
     if not ok then
         return fail(nil, err)
     end
+    if gateway.tls and sock:getreusedtimes() == 0
+       and not sock:sslhandshake(false, "localhost", true)
+    then
+        return fail(sock)
+    end
     if not sock:send(request) then
         return fail(sock)
     end

@@ -120,7 +120,9 @@ ngx_completion_fetch_create(ngx_completion_origin_t *o, ngx_log_t *log)
     job->fetch.pool = pool;
     job->fetch.log = copy;
     job->fetch.origin = o;
+    ngx_str_set(&job->fetch.suffix, "");
     ngx_str_set(&job->fetch.response, "");
+    ngx_str_set(&job->lines, "");
 
     ngx_completion_timer_init(&job->timer,
                               ngx_completion_fetch_timeout_handler, copy);

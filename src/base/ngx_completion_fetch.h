@@ -38,6 +38,8 @@ typedef struct {
     void                *parts;         /* the same as libcurl has parsed it */
     ngx_str_t            host;          /* NUL-terminated, no brackets */
     in_port_t            port;
+    ngx_str_t            target;        /* of a request, as it is sent */
+    ngx_str_t            head;          /* behind it; of all requests */
 
     ngx_str_t            proxy;         /* URL, NUL-terminated; empty: none */
     ngx_str_t            trusted_certificate;  /* empty: the system's */
@@ -77,7 +79,8 @@ struct ngx_completion_fetch_s {
                                                   else it ends unreported */
     unsigned                         secret:1; /* the answer is one, and is
                                                   wiped with the transfer */
-    ngx_str_t                        suffix;   /* appended to the URL */
+    ngx_str_t                        suffix;   /* appended to the URL, and
+                                                  sent as it is */
     ngx_str_t                        body;     /* the owner's, not copied */
     ngx_msec_t                       timeout;  /* of all, the line included */
 

@@ -15,6 +15,9 @@
 /* those of most requests */
 #define NGX_COMPLETION_FETCH_LINES_SIZE     256
 
+/* what libcurl puts behind a target, " HTTP/1.1", ends this line */
+#define NGX_COMPLETION_FETCH_LAST  CRLF "User-Agent: nginx-completion-async"
+
 /* two addresses as libcurl writes them, and two ports */
 #define NGX_COMPLETION_FETCH_ENDS                                             \
     (2 * (NGX_INET6_ADDRSTRLEN + sizeof(" 65535 ")))
@@ -52,7 +55,7 @@ static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_init(void);
 static struct curl_slist *ngx_completion_fetch_easy_headers(
     ngx_completion_fetch_job_t *job);
-static ngx_int_t ngx_completion_fetch_easy_url(
+static ngx_int_t ngx_completion_fetch_easy_target(
     ngx_completion_fetch_job_t *job);
 static ngx_int_t ngx_completion_fetch_easy_address(
     ngx_completion_fetch_job_t *job, ngx_str_t *address);
@@ -60,7 +63,7 @@ static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
     CURLcode code);
 static ngx_uint_t ngx_completion_fetch_one_line(ngx_str_t *value);
 static u_char *ngx_completion_fetch_room(ngx_completion_fetch_job_t *job,
-    size_t len, ngx_uint_t first);
+    size_t len);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
 static curl_socket_t ngx_completion_fetch_open(void *data,
@@ -106,13 +109,18 @@ static const struct {
 
 
 /*
- * Behind the lines of a request: before a long body libcurl would ask whether
- * it may come, and what it is told to decode it would print twice.
+ * libcurl prints what it adds to a head a character at a time.  The head is
+ * ours, but for the credential, which would be copied: it stands behind the
+ * request's target.  These libcurl is told to leave out; what it does before a
+ * long body, and those of a body, are the first.
  */
 
 static struct curl_slist  ngx_completion_fetch_headers[] = {
     { (char *) "Expect:", &ngx_completion_fetch_headers[1] },
-    { (char *) "Accept-Encoding: identity", NULL }
+    { (char *) "Content-Type:", &ngx_completion_fetch_headers[2] },
+    { (char *) "Host:", &ngx_completion_fetch_headers[3] },
+    { (char *) "Accept:", &ngx_completion_fetch_headers[4] },
+    { (char *) "Accept-Encoding:", NULL }
 };
 
 
@@ -130,13 +138,13 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
     len = ngx_strlen(name);
 
     p = ngx_completion_fetch_room((ngx_completion_fetch_job_t *) f,
-                                  len + sizeof(": ") - 1 + value->len,
-                                  ngx_strcasecmp((u_char *) name,
-                                                 (u_char *) "Content-Type")
-                                  == 0);
+                                  sizeof(CRLF ": ") - 1 + len + value->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
+
+    *p++ = CR;
+    *p++ = LF;
 
     p = ngx_cpymem(p, name, len);
 
@@ -151,56 +159,34 @@ ngx_completion_fetch_header(ngx_completion_fetch_t *f, const char *name,
 }
 
 
-/*
- * For a line.  All of them are one text: libcurl goes through its list of
- * headers some sixteen times.  What it would add unless it finds it there, the
- * type of a body, is the first.
- */
-
 static u_char *
-ngx_completion_fetch_room(ngx_completion_fetch_job_t *job, size_t len,
-    ngx_uint_t first)
+ngx_completion_fetch_room(ngx_completion_fetch_job_t *job, size_t len)
 {
-    u_char  *p, *data;
-    size_t   used, more;
+    u_char     *p;
+    ngx_str_t  *lines;
 
-    data = job->lines.data;
-    used = job->lines.len;
-    more = len + (used ? sizeof(CRLF) - 1 : 0);
+    lines = &job->lines;
 
-    if (used + more >= job->lines_size) {
-        job->lines_size = ngx_max(2 * (used + more),
+    if (lines->len + len > job->lines_size) {
+        job->lines_size = ngx_max(2 * (lines->len + len),
                                   NGX_COMPLETION_FETCH_LINES_SIZE);
 
-        data = ngx_pnalloc(job->fetch.pool, job->lines_size);
-        if (data == NULL) {
+        p = ngx_pnalloc(job->fetch.pool, job->lines_size);
+        if (p == NULL) {
             return NULL;
         }
 
-        if (used) {
-            ngx_memcpy(data, job->lines.data, used);
+        if (lines->len) {
+            ngx_memcpy(p, lines->data, lines->len);
         }
 
-        job->lines.data = data;
+        lines->data = p;
     }
 
-    job->lines.len += more;
-    data[job->lines.len] = '\0';
+    p = lines->data + lines->len;
+    lines->len += len;
 
-    if (used == 0) {
-        return data;
-    }
-
-    p = data + used;
-
-    if (first) {
-        ngx_memmove(data + more, data, used);
-        p = data + len;
-    }
-
-    ngx_memcpy(p, CRLF, sizeof(CRLF) - 1);
-
-    return first ? data : p + sizeof(CRLF) - 1;
+    return p;
 }
 
 
@@ -345,7 +331,7 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 
     job->easy = easy;
 
-    if (ngx_completion_fetch_easy_url(job) != NGX_OK) {
+    if (ngx_completion_fetch_easy_target(job) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -391,54 +377,57 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 static struct curl_slist *
 ngx_completion_fetch_easy_headers(ngx_completion_fetch_job_t *job)
 {
-    struct curl_slist  *list;
+    ngx_uint_t               first;
+    struct curl_slist       *list;
+    ngx_completion_fetch_t  *f;
 
-    list = &ngx_completion_fetch_headers[job->fetch.body.len
-                                         < NGX_COMPLETION_FETCH_LONG_BODY];
+    f = &job->fetch;
+    first = 2;
+
+    if (f->post) {
+        first = (f->body.len < NGX_COMPLETION_FETCH_LONG_BODY) ? 1 : 0;
+    }
+
+    list = &ngx_completion_fetch_headers[first];
 
     if (job->authorization.data) {
         job->authorization.next = list;
         list = &job->authorization;
     }
 
-    if (job->lines.len) {
-        job->headers.data = (char *) job->lines.data;
-        job->headers.next = list;
-        list = &job->headers;
-    }
-
     return list;
 }
 
 
-/* That of the origin is parsed once, with the configuration. */
+/* libcurl sends it as it is, which its manual promises. */
 
 static ngx_int_t
-ngx_completion_fetch_easy_url(ngx_completion_fetch_job_t *job)
+ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
 {
-    u_char                   *url;
+    u_char                   *p, *target;
     ngx_completion_fetch_t   *f;
     ngx_completion_origin_t  *o;
 
     f = &job->fetch;
     o = f->origin;
 
-    if (f->suffix.len == 0) {
-        return curl_easy_setopt(job->easy, CURLOPT_CURLU, o->parts) == CURLE_OK
-               ? NGX_OK : NGX_ERROR;
-    }
-
-    url = ngx_pnalloc(f->pool, o->url.len + f->suffix.len + 1);
-    if (url == NULL) {
+    target = ngx_pnalloc(f->pool, o->target.len + f->suffix.len + o->head.len
+                                  + job->lines.len
+                                  + sizeof(NGX_COMPLETION_FETCH_LAST));
+    if (target == NULL) {
         return NGX_ERROR;
     }
 
-    (void) ngx_sprintf(url, "%V%V%Z", &o->url, &f->suffix);
+    p = ngx_cpymem(target, o->target.data, o->target.len);
+    p = ngx_cpymem(p, f->suffix.data, f->suffix.len);
+    p = ngx_cpymem(p, o->head.data, o->head.len);
+    p = ngx_cpymem(p, job->lines.data, job->lines.len);
+    ngx_memcpy(p, NGX_COMPLETION_FETCH_LAST,
+               sizeof(NGX_COMPLETION_FETCH_LAST));
 
-    return curl_easy_setopt(job->easy, CURLOPT_CURLU, NULL) == CURLE_OK
-           && curl_easy_setopt(job->easy, CURLOPT_URL, (char *) url)
-              == CURLE_OK
-           ? NGX_OK : NGX_ERROR;
+    return curl_easy_setopt(job->easy, CURLOPT_REQUEST_TARGET,
+                            (char *) target)
+           == CURLE_OK ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -614,7 +603,10 @@ ngx_completion_fetch_easy_create(ngx_completion_origin_t *o)
         return NULL;
     }
 
-    rc = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    /* that of the origin is parsed once, with the configuration */
+
+    rc = curl_easy_setopt(easy, CURLOPT_CURLU, o->parts);
+    rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 
     /* what is encoded all the same is decoded, and counted after that */
 

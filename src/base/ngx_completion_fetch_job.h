@@ -51,7 +51,6 @@ typedef struct {
     CURL                           *easy;
     ngx_str_t                       lines;      /* of the request's head */
     size_t                          lines_size;
-    struct curl_slist               headers;    /* all of these */
     struct curl_slist               authorization;
     struct curl_slist               resolve;
     ngx_uint_t                      attempts;

@@ -15,6 +15,10 @@
 /* of a name, bytes */
 #define NGX_COMPLETION_HOST_MAX  253
 
+#define NGX_COMPLETION_ORIGIN_HEAD   " HTTP/1.1" CRLF "Host: "
+#define NGX_COMPLETION_ORIGIN_LINES                                           \
+    CRLF "Accept: */*" CRLF "Accept-Encoding: identity"
+
 
 typedef struct {
     ngx_str_t   host;
@@ -25,6 +29,8 @@ typedef struct {
 
 
 static void ngx_completion_origin_cleanup(void *data);
+static ngx_int_t ngx_completion_origin_request(ngx_conf_t *cf,
+    ngx_completion_origin_t *o);
 static char *ngx_completion_origin_split(ngx_str_t *url,
     ngx_completion_origin_url_t *u);
 static char *ngx_completion_origin_authority(u_char *p, u_char *last,
@@ -176,7 +182,9 @@ ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
         o->peer_port = o->port;
     }
 
-    if (ngx_completion_origin_certificate(cf, o) != NGX_OK) {
+    if (ngx_completion_origin_certificate(cf, o) != NGX_OK
+        || (o->parts && ngx_completion_origin_request(cf, o) != NGX_OK))
+    {
         return NGX_ERROR;
     }
 
@@ -199,6 +207,60 @@ ngx_completion_origin_init(ngx_conf_t *cf, ngx_completion_origin_t *o,
     }
 
     return ngx_completion_origin_resolve(cf, o);
+}
+
+
+/* What all requests begin with; a proxy that is no tunnel needs the URL. */
+
+static ngx_int_t
+ngx_completion_origin_request(ngx_conf_t *cf, ngx_completion_origin_t *o)
+{
+    char        *target;
+    u_char      *p;
+    ngx_int_t    rc;
+    ngx_str_t    copy;
+    ngx_uint_t   in6;
+
+    if (curl_url_get(o->parts, (o->proxy.len && !o->tls) ? CURLUPART_URL
+                                                         : CURLUPART_PATH,
+                     &target, CURLU_NO_DEFAULT_PORT)
+        != CURLUE_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    copy.data = (u_char *) target;
+    copy.len = ngx_strlen(target);
+
+    rc = ngx_completion_origin_copy(cf, &o->target, &copy);
+
+    curl_free(target);
+
+    p = ngx_pnalloc(cf->pool, sizeof(NGX_COMPLETION_ORIGIN_HEAD
+                                     NGX_COMPLETION_ORIGIN_LINES "[]:65535")
+                              + o->host.len);
+
+    if (rc != NGX_OK || p == NULL) {
+        return NGX_ERROR;
+    }
+
+    o->head.data = p;
+
+    in6 = (ngx_strlchr(o->host.data, o->host.data + o->host.len, ':') != NULL);
+
+    p = ngx_sprintf(p, NGX_COMPLETION_ORIGIN_HEAD "%s%V%s", in6 ? "[" : "",
+                    &o->host, in6 ? "]" : "");
+
+    if (o->port != (o->tls ? 443 : 80)) {
+        p = ngx_sprintf(p, ":%d", (int) o->port);
+    }
+
+    p = ngx_cpymem(p, NGX_COMPLETION_ORIGIN_LINES,
+                   sizeof(NGX_COMPLETION_ORIGIN_LINES) - 1);
+
+    o->head.len = p - o->head.data;
+
+    return NGX_OK;
 }
 
 

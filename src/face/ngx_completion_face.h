@@ -34,7 +34,9 @@ typedef enum {
     NGX_COMPLETION_FACE_READ,
     NGX_COMPLETION_FACE_CANCEL,
     NGX_COMPLETION_FACE_DELETE,
-    NGX_COMPLETION_FACE_MODELS                    /* all, or the one named */
+    NGX_COMPLETION_FACE_MODELS,                   /* all, or the one named */
+    NGX_COMPLETION_FACE_ABOUT,                    /* what it says of itself */
+    NGX_COMPLETION_FACE_REFUSE                    /* what is not had here */
 } ngx_completion_face_action_e;
 
 
@@ -54,8 +56,29 @@ typedef enum {
     NGX_COMPLETION_FACE_BODY_TEXT = 0,
     NGX_COMPLETION_FACE_BODY_JSON,
     NGX_COMPLETION_FACE_BODY_FORM,
+    NGX_COMPLETION_FACE_BODY_MULTIPART,
     NGX_COMPLETION_FACE_BODY_OTHER
 } ngx_completion_face_body_e;
+
+
+/* one that may be translated from and into */
+typedef struct {
+    ngx_str_t                            code;     /* as configured */
+    ngx_str_t                            name;
+} ngx_completion_face_language_t;
+
+
+/* no language of the list: it is to be found out */
+#define NGX_COMPLETION_FACE_ANY          ((ngx_uint_t) -1)
+
+
+/* one of several texts, each of which is answered */
+typedef struct {
+    ngx_str_t                            text;
+    ngx_uint_t                           asked;    /* which of the prompt's; */
+    unsigned                             blank:1;  /* or there is nothing to
+                                                      ask */
+} ngx_completion_face_item_t;
 
 
 /*
@@ -67,7 +90,12 @@ typedef struct {
     ngx_completion_face_body_e           type;
     ngx_str_t                            native;   /* the member that makes it
                                                       one of upstream's */
+    ngx_str_t                            boundary; /* of parts of the body */
+    ngx_str_t                            args;     /* the query beside it */
     ngx_str_t                            body;
+
+    ngx_completion_face_language_t      *languages;  /* NULL: none */
+    ngx_uint_t                           languages_n;
 
     /* out */
 
@@ -89,6 +117,17 @@ typedef struct {
                                                            waited for */
     unsigned                             stream:1;
     unsigned                             usage:1;  /* at a stream's end */
+
+    /* out, of a face whose prompts are several texts */
+
+    ngx_array_t                         *items;    /* of item_t */
+    ngx_str_t                            key;      /* the client's; or empty */
+    ngx_str_t                            told;     /* instead of the location's
+                                                      messages; or empty */
+    ngx_uint_t                           source;   /* languages, by index, or */
+    ngx_uint_t                           target;   /* ANY */
+    unsigned                             several:1;  /* as an array */
+    unsigned                             tagged:1;   /* tags are compared */
 } ngx_completion_face_input_t;
 
 
@@ -98,6 +137,14 @@ typedef enum {
     NGX_COMPLETION_FACE_TEXT,
     NGX_COMPLETION_FACE_STREAM
 } ngx_completion_face_format_e;
+
+
+/* what came of a part of one of the prompt's texts */
+typedef struct {
+    ngx_uint_t                           asked;    /* which of them */
+    ngx_completion_joint_e               joint;    /* behind it */
+    ngx_completion_result_t             *result;
+} ngx_completion_face_part_t;
 
 
 /* An operation, as the client that asks is to see it. */
@@ -111,6 +158,9 @@ typedef struct {
                                                       for a text, or a face
                                                       that needs it */
     ngx_completion_face_input_t         *input;    /* what was asked */
+    ngx_completion_face_part_t          *parts;    /* of one that ended well,
+                                                      where there are items */
+    ngx_uint_t                           n;
     unsigned                             accepted:1;  /* just now, and its end
                                                          is not waited for */
     unsigned                             deleted:1;   /* just now */
@@ -132,10 +182,12 @@ typedef struct {
     ngx_str_t                            type;
     ngx_str_t                            charset;  /* or empty */
     ngx_str_t                            body;
+    ngx_completion_tags_e                tags;     /* against the text's */
 } ngx_completion_face_answer_t;
 
 
 struct ngx_completion_face_s {
+    const char                          *directive;
 
     /* Of a location that submits, and of one for operations alone; the first
        path that fits counts, and one without data ends them. */
@@ -164,6 +216,17 @@ struct ngx_completion_face_s {
     unsigned                             results:1;     /* its views of what
                                                            has ended have the
                                                            result */
+    unsigned                             items:1;       /* its prompts are texts
+                                                           in languages, whose
+                                                           operations have no
+                                                           id for a client */
+    unsigned                             keyed:1;       /* who asks may be told
+                                                           in a body: others
+                                                           need no name */
+    time_t                               remembers;     /* seconds that equal
+                                                           requests share one,
+                                                           whatever is
+                                                           configured; 0: not */
 
     /* of its answers: names of headers, or NULL */
 
@@ -199,6 +262,11 @@ struct ngx_completion_face_s {
                                             ngx_str_t *name,
                                             ngx_completion_face_answer_t *to);
 
+    /* What it says of itself; NGX_DECLINED: the input is at fault. */
+    ngx_int_t                          (*about)(ngx_pool_t *pool,
+                                            ngx_completion_face_input_t *input,
+                                            ngx_completion_face_answer_t *to);
+
     /*
      * The events of a stream behind those up to *last, which moves on; none:
      * an empty text.  The id is that of the one that ends it.
@@ -217,6 +285,8 @@ struct ngx_completion_face_s {
 
 extern const ngx_completion_face_t  ngx_completion_native;
 extern const ngx_completion_face_t  ngx_completion_openai;
+extern const ngx_completion_face_t  ngx_completion_libretranslate;
+extern const ngx_completion_face_t  ngx_completion_deepl;
 
 /* Those there are; the last one is NULL. */
 extern const ngx_completion_face_t  *ngx_completion_faces[];

@@ -8,6 +8,8 @@
 const ngx_completion_face_t  *ngx_completion_faces[] = {
     &ngx_completion_native,
     &ngx_completion_openai,
+    &ngx_completion_libretranslate,
+    &ngx_completion_deepl,
     NULL
 };
 

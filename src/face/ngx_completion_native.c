@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 
 #include "ngx_completion_face.h"
+#include "ngx_completion_form.h"
 
 
 #define NGX_COMPLETION_NATIVE_PROBLEM  "urn:nginx-completion-async:problem:"
@@ -26,8 +27,6 @@ static ngx_int_t ngx_completion_native_json(ngx_pool_t *pool,
 static ngx_int_t ngx_completion_native_form(ngx_pool_t *pool,
     ngx_completion_face_input_t *input, ngx_str_t *body,
     ngx_completion_prompt_t *prompt);
-static ngx_int_t ngx_completion_native_decode(ngx_pool_t *pool, u_char *p,
-    u_char *last, ngx_str_t *value);
 static ngx_int_t ngx_completion_native_write(ngx_pool_t *pool,
     ngx_completion_face_format_e format, ngx_completion_face_view_t *view,
     ngx_completion_face_answer_t *to);
@@ -60,6 +59,7 @@ static const ngx_completion_face_route_t  ngx_completion_native_operations[] = {
 
 
 const ngx_completion_face_t  ngx_completion_native = {
+    .directive = "completion_async",
     .routes = ngx_completion_native_routes,
     .operations = ngx_completion_native_operations,
     .bodies = 1 << NGX_COMPLETION_FACE_BODY_TEXT
@@ -208,65 +208,29 @@ ngx_completion_native_form(ngx_pool_t *pool,
     ngx_completion_face_input_t *input, ngx_str_t *body,
     ngx_completion_prompt_t *prompt)
 {
-    u_char                        *p, *last, *end, *equals;
-    ngx_uint_t                     texts;
-    ngx_array_t                   *fields;
+    ngx_int_t                      rc;
+    ngx_uint_t                     i, texts;
     ngx_completion_json_member_t  *field;
 
-    fields = ngx_array_create(pool, 4, sizeof(ngx_completion_json_member_t));
-    if (fields == NULL) {
+    input->members = ngx_array_create(pool, 4,
+                                      sizeof(ngx_completion_json_member_t));
+    if (input->members == NULL) {
         return NGX_ERROR;
     }
 
-    input->members = fields;
+    rc = ngx_completion_form_values(pool, body, input->members,
+                                    &input->detail);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     texts = 0;
-    last = body->data + body->len;
+    field = input->members->elts;
 
-    for (p = body->data; p < last; p = end + 1) {
-        end = ngx_strlchr(p, last, '&');
-
-        if (end == NULL) {
-            end = last;
-        }
-
-        if (end == p) {
-            continue;
-        }
-
-        if (fields->nelts == NGX_COMPLETION_JSON_MAX_MEMBERS) {
-            ngx_str_set(&input->detail, "too many fields");
-            return NGX_DECLINED;
-        }
-
-        field = ngx_array_push(fields);
-        if (field == NULL) {
-            return NGX_ERROR;
-        }
-
-        field->type = NGX_COMPLETION_JSON_STRING;
-        equals = ngx_strlchr(p, end, '=');
-
-        if (ngx_completion_native_decode(pool, p, equals ? equals : end,
-                                         &field->name)
-            != NGX_OK
-            || ngx_completion_native_decode(pool, equals ? equals + 1 : end,
-                                            end, &field->value)
-               != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (ngx_completion_utf8_check(field->value.data, field->value.len)
-            != NGX_OK)
-        {
-            ngx_str_set(&input->detail,
-                        "a field of the form is not valid UTF-8");
-            return NGX_DECLINED;
-        }
-
-        if (ngx_completion_native_is(field, &ngx_completion_native_text)) {
+    for (i = 0; i < input->members->nelts; i++) {
+        if (ngx_completion_native_is(&field[i], &ngx_completion_native_text)) {
             texts++;
-            prompt->text = field->value;
+            prompt->text = field[i].value;
         }
     }
 
@@ -274,44 +238,6 @@ ngx_completion_native_form(ngx_pool_t *pool,
         ngx_str_set(&input->detail, "the field \"text\" must be given, once");
         return NGX_DECLINED;
     }
-
-    return NGX_OK;
-}
-
-
-/* "+" is a space; what is no escape stands for itself */
-
-static ngx_int_t
-ngx_completion_native_decode(ngx_pool_t *pool, u_char *p, u_char *last,
-    ngx_str_t *value)
-{
-    u_char     *dst;
-    ngx_int_t   c;
-
-    dst = ngx_pnalloc(pool, last - p + 1);
-    if (dst == NULL) {
-        return NGX_ERROR;
-    }
-
-    value->data = dst;
-
-    while (p < last) {
-
-        if (*p == '%' && last - p > 2) {
-            c = ngx_hextoi(p + 1, 2);
-
-            if (c != NGX_ERROR) {
-                *dst++ = (u_char) c;
-                p += 3;
-                continue;
-            }
-        }
-
-        *dst++ = (*p == '+') ? ' ' : *p;
-        p++;
-    }
-
-    value->len = dst - value->data;
 
     return NGX_OK;
 }

@@ -44,6 +44,7 @@ static const ngx_str_t  ngx_completion_openai_prefixes[] = {
 
 
 const ngx_completion_face_t  ngx_completion_openai = {
+    .directive = "completion_async_openai",
     .routes = ngx_completion_openai_routes,
     .bodies = 1 << NGX_COMPLETION_FACE_BODY_JSON,
     .types = ngx_string("application/json is supported"),

@@ -61,6 +61,7 @@ typedef struct {
 
     ngx_http_complex_value_t    *model;
     ngx_array_t                 *models;     /* of model_t */
+    ngx_array_t                 *languages;  /* of face_language_t */
     ngx_array_t                 *messages;   /* of message_t */
     ngx_str_t                    temperature;
     ngx_str_t                    max_tokens;

@@ -3,6 +3,7 @@
  * Private to the units that read the configuration:
  *
  *     conf_location.c   a location's directives, and what it inherits
+ *     conf_language.c   the languages of its translations
  *     conf_provider.c   the block of a provider
  *     conf_redis.c      the server by which several nodes share
  *     conf_secret.c     the provider's secrets, and whether their files can
@@ -48,6 +49,16 @@ extern ngx_command_t  ngx_http_completion_commands[];
 void *ngx_http_completion_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+
+
+/* language */
+
+char *ngx_http_completion_languages_names(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* What translations need of a location: NULL, or what is wrong. */
+const char *ngx_http_completion_check_languages(
+    ngx_http_completion_loc_conf_t *conf);
 
 
 /* provider */

@@ -9,6 +9,9 @@
 #include "ngx_http_completion_conf.h"
 
 
+/* of a text that is one of several, unless another size is asked for */
+#define NGX_HTTP_COMPLETION_SPLIT_ITEM  3072
+
 /* parts of a text at most, unless more or less are asked for */
 #define NGX_HTTP_COMPLETION_SPLIT_MAX  64
 
@@ -94,6 +97,27 @@ ngx_command_t  ngx_http_completion_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       1,
       (void *) &ngx_completion_openai },
+
+    { ngx_string("completion_async_libretranslate"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_async,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      1,
+      (void *) &ngx_completion_libretranslate },
+
+    { ngx_string("completion_async_deepl"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_completion_async,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      1,
+      (void *) &ngx_completion_deepl },
+
+    { ngx_string("completion_async_languages"),
+      NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_1MORE,
+      ngx_http_completion_languages_names,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("completion_async_operations_uri"),
       NGX_HTTP_COMPLETION_LOCATIONS|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
@@ -227,6 +251,7 @@ ngx_http_completion_create_loc_conf(ngx_conf_t *cf)
     conf->format = NGX_CONF_UNSET_UINT;
     conf->model = NGX_CONF_UNSET_PTR;
     conf->models = NGX_CONF_UNSET_PTR;
+    conf->languages = NGX_CONF_UNSET_PTR;
     conf->messages = NGX_CONF_UNSET_PTR;
     conf->owner = NGX_CONF_UNSET_PTR;
     conf->wait_max = NGX_CONF_UNSET_MSEC;
@@ -261,6 +286,7 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_ptr_value(conf->model, prev->model, NULL);
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->messages, prev->messages, NULL);
     ngx_conf_merge_str_value(conf->temperature, prev->temperature, "");
     ngx_conf_merge_str_value(conf->max_tokens, prev->max_tokens, "");
@@ -280,7 +306,7 @@ ngx_http_completion_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              NGX_CONF_UNSET);
     ngx_conf_merge_sec_value(conf->cache, prev->cache, 0);
     ngx_conf_merge_value(conf->cache_shared, prev->cache_shared, 0);
-    ngx_conf_merge_size_value(conf->split, prev->split, 0);
+    ngx_conf_merge_size_value(conf->split, prev->split, NGX_CONF_UNSET_SIZE);
     ngx_conf_merge_uint_value(conf->split_max, prev->split_max,
                               NGX_HTTP_COMPLETION_SPLIT_MAX);
     ngx_conf_merge_value(conf->intercept_errors, prev->intercept_errors, 0);
@@ -399,7 +425,7 @@ ngx_http_completion_check(ngx_conf_t *cf,
     ngx_http_completion_loc_conf_t *conf)
 {
     time_t                            lifetime;
-    const char                       *fault;
+    const char                       *fault, *own;
     ngx_http_core_loc_conf_t         *clcf;
     ngx_http_completion_main_conf_t  *cmcf;
 
@@ -417,14 +443,14 @@ ngx_http_completion_check(ngx_conf_t *cf,
     }
 
     fault = NULL;
+    own = ngx_http_completion_check_languages(conf);
 
     if (!conf->submits && !conf->prefixed) {
         fault = "\"completion_async_operations\" needs a prefix location, "
                 "for example \"location /operations/\"";
 
     } else if (conf->face != &ngx_completion_native && !conf->prefixed) {
-        fault = "\"completion_async_openai\" needs a prefix location, for "
-                "example \"location /v1 { ... }\"";
+        own = "needs a prefix location, for example \"location /v1 { ... }\"";
 
     } else if (conf->face->models && conf->models == NULL
                && conf->model == NULL)
@@ -451,6 +477,12 @@ ngx_http_completion_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    if (own) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%s\" %s",
+                           conf->face->directive, own);
+        return NGX_CONF_ERROR;
+    }
+
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (conf->submits && clcf->internal && conf->operations_uri.len == 0) {
@@ -474,6 +506,9 @@ ngx_http_completion_check(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    ngx_conf_init_size_value(conf->split, conf->face->items
+                                              ? NGX_HTTP_COMPLETION_SPLIT_ITEM
+                                              : 0);
     ngx_conf_init_value(conf->idempotency, 24 * 3600);
     conf->idempotency = ngx_min(conf->idempotency, lifetime);
 
@@ -943,7 +978,7 @@ ngx_http_completion_split(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* the id of as many parts has to be short enough for a URL */
+/* the id of as many parts, if one is given out, has to fit into a URL */
 
 static char *
 ngx_http_completion_check_split(ngx_conf_t *cf,
@@ -972,7 +1007,7 @@ ngx_http_completion_check_split(ngx_conf_t *cf,
     most = (NGX_COMPLETION_ID_WHOLE_MAX - NGX_COMPLETION_ID_TAIL)
            / (len + NGX_COMPLETION_ID_JOINT);
 
-    if (conf->split_max > most) {
+    if (conf->split_max > most && !conf->face->items) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "the id of %ui parts would be longer than %d "
                            "characters, write \"max=%ui\" or less in "

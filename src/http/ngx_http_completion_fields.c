@@ -13,6 +13,8 @@ static ngx_int_t ngx_http_completion_accepts(ngx_str_t *accept,
 static ngx_uint_t ngx_http_completion_next(ngx_str_t *list, u_char separator,
     ngx_str_t *item);
 static void ngx_http_completion_trim(ngx_str_t *s);
+static u_char *ngx_http_completion_parameter(u_char *p, u_char *last,
+    ngx_str_t *value);
 
 
 ngx_int_t
@@ -218,19 +220,8 @@ ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
         p = ngx_strlcasestrn(p, last, (u_char *) "charset=",
                              sizeof("charset=") - 2);
         if (p) {
-            p += sizeof("charset=") - 1;
-
-            if (p < last && *p == '"') {
-                p++;
-            }
-
-            charset->data = p;
-
-            while (p < last && *p != '"' && *p != ';' && *p != ' ') {
-                p++;
-            }
-
-            charset->len = p - charset->data;
+            p = ngx_http_completion_parameter(p + sizeof("charset=") - 1, last,
+                                              charset);
 
             /* no quotes by the RFC, but meant as such */
 
@@ -259,9 +250,53 @@ ngx_http_completion_parse_type(ngx_str_t *field, ngx_str_t *charset)
         return NGX_COMPLETION_FACE_BODY_JSON;
     }
 
+    if (ngx_http_completion_is(&type, "multipart/form-data")) {
+        return NGX_COMPLETION_FACE_BODY_MULTIPART;
+    }
+
     return ngx_http_completion_is(&type, "application/x-www-form-urlencoded")
                ? NGX_COMPLETION_FACE_BODY_FORM
                : NGX_COMPLETION_FACE_BODY_OTHER;
+}
+
+
+void
+ngx_http_completion_parse_boundary(ngx_str_t *type, ngx_str_t *boundary)
+{
+    u_char  *p, *last;
+
+    last = type->data + type->len;
+
+    p = ngx_strlcasestrn(type->data, last, (u_char *) "boundary=",
+                         sizeof("boundary=") - 2);
+
+    ngx_str_null(boundary);
+
+    if (p) {
+        (void) ngx_http_completion_parameter(p + sizeof("boundary=") - 1, last,
+                                             boundary);
+    }
+}
+
+
+/* its value from there on, with or without quotes; and where that ends */
+
+static u_char *
+ngx_http_completion_parameter(u_char *p, u_char *last, ngx_str_t *value)
+{
+    ngx_uint_t  quoted;
+
+    quoted = (p < last && *p == '"');
+    p += quoted;
+    value->data = p;
+
+    while (p < last && *p != '"' && (quoted || (*p != ';' && *p != ' '))) {
+        p++;
+    }
+
+    value->len = p - value->data;
+
+    return p;
 }
 
 

@@ -58,15 +58,17 @@ ngx_http_completion_handler(ngx_http_request_t *r)
                                            &served, 0);
     }
 
-    if (ccf->owner) {
-        if (ngx_http_complex_value(r, ccf->owner, &ctx->owner) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    /* or once the body is read, which may tell */
 
-        if (ctx->owner.len == 0) {
-            return ngx_http_completion_problem(r, NGX_COMPLETION_FORBIDDEN,
-                                               NULL, 0);
-        }
+    rc = ccf->face->keyed ? NGX_OK : ngx_http_completion_who(r, ctx);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_FORBIDDEN, NULL,
+                                           0);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->action = action;
@@ -78,6 +80,10 @@ ngx_http_completion_handler(ngx_http_request_t *r)
 
     case NGX_COMPLETION_FACE_MODELS:
         return ngx_http_completion_models(r, ctx, &ctx->capability);
+
+    case NGX_COMPLETION_FACE_ABOUT:
+    case NGX_COMPLETION_FACE_REFUSE:
+        return ngx_http_completion_about(r, ctx);
 
     default:
         return ngx_http_completion_operation(r, ctx);

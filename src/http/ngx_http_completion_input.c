@@ -45,6 +45,10 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
 
     input->type = ngx_http_completion_parse_type(&type, &charset);
 
+    if (input->type == NGX_COMPLETION_FACE_BODY_MULTIPART) {
+        ngx_http_completion_parse_boundary(&type, &input->boundary);
+    }
+
     *outcome = NGX_COMPLETION_UNSUPPORTED_MEDIA_TYPE;
 
     if (encoding.len && !ngx_http_completion_is(&encoding, "identity")) {
@@ -52,7 +56,11 @@ ngx_http_completion_input_type(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    if (!(ctx->conf->face->bodies & (1 << input->type))) {
+    /* without a type there may be no body, and values of a query */
+
+    if (!(ctx->conf->face->bodies & (1 << input->type))
+        && !(ctx->conf->face->items && type.len == 0))
+    {
         input->detail = ctx->conf->face->types;
         return NGX_DECLINED;
     }
@@ -123,6 +131,12 @@ ngx_http_completion_input_read(ngx_http_request_t *r,
 
     *outcome = NGX_COMPLETION_INVALID_REQUEST;
     input->native = ctx->conf->service->provider.dialect->native;
+    input->args = r->args;
+
+    if (ctx->conf->face->items) {
+        input->languages = ctx->conf->languages->elts;
+        input->languages_n = ctx->conf->languages->nelts;
+    }
 
     return ctx->conf->face->read(pool, input, prompt);
 }
@@ -153,7 +167,9 @@ ngx_http_completion_input_drop(ngx_http_completion_ctx_t *ctx)
     ngx_str_null(&ctx->input.body);
     ngx_str_null(&ctx->input.detail);
     ngx_str_null(&ctx->input.param);
+    ngx_str_null(&ctx->input.key);
     ctx->input.members = NULL;
+    ctx->input.items = NULL;
     ctx->dropped = 1;
 }
 
@@ -169,20 +185,32 @@ ngx_http_completion_input_held(ngx_http_request_t *r)
 }
 
 
+ngx_int_t
+ngx_http_completion_input_back(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_completion_prompt_t   prompt;
+    ngx_completion_outcome_e  outcome;
+
+    if (!ctx->dropped) {
+        return NGX_OK;
+    }
+
+    ctx->dropped = 0;
+    ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
+
+    return ngx_http_completion_input(r, ctx, &prompt, &outcome) == NGX_OK
+               ? NGX_OK : NGX_ERROR;
+}
+
+
 ngx_array_t *
 ngx_http_completion_input_members(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_http_variable_value_t *v)
 {
-    ngx_completion_prompt_t      prompt;
-    ngx_completion_outcome_e     outcome;
     ngx_http_variable_value_t  **value;
 
-    if (ctx->dropped) {
-        ctx->dropped = 0;
-        ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
-
-        (void) ngx_http_completion_input(r, ctx, &prompt, &outcome);
-    }
+    (void) ngx_http_completion_input_back(r, ctx);
 
     if (ctx->input.members == NULL) {
         return NULL;

@@ -47,5 +47,8 @@ ngx_int_t ngx_http_completion_parse_key(ngx_str_t *key);
 ngx_completion_face_body_e ngx_http_completion_parse_type(ngx_str_t *type,
     ngx_str_t *charset);
 
+/* Of the same; empty: none. */
+void ngx_http_completion_parse_boundary(ngx_str_t *type, ngx_str_t *boundary);
+
 
 #endif /* _NGX_HTTP_COMPLETION_PARSE_H_INCLUDED_ */

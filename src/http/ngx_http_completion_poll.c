@@ -144,6 +144,10 @@ ngx_http_completion_poll_read(ngx_http_request_t *r,
         how |= NGX_COMPLETION_WHOLE_NEW;
     }
 
+    if (ctx->conf->face->items) {
+        how |= NGX_COMPLETION_WHOLE_APART;
+    }
+
     known = ngx_http_completion_is_known(ctx) ? &ctx->view : NULL;
     pool = r->pool;
 

@@ -16,6 +16,7 @@ ngx_int_t
 ngx_http_completion_reply(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
+    ngx_int_t                     rc;
     ngx_uint_t                    pending;
     ngx_completion_face_view_t    view;
     ngx_completion_face_format_e  format;
@@ -33,12 +34,24 @@ ngx_http_completion_reply(ngx_http_request_t *r,
     }
 
     if (!pending && (format == NGX_COMPLETION_FACE_TEXT || face->results)
+        && ngx_http_completion_is_known(ctx)
         && ngx_http_completion_result(r, ctx) == NULL)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_completion_reply_view(ctx, &view);
+
+    rc = face->items ? ngx_http_completion_items(r, ctx, &view) : NGX_OK;
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_NOT_READY, NULL,
+                                           0);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     ngx_memzero(&answer, sizeof(ngx_completion_face_answer_t));
 
@@ -53,6 +66,12 @@ ngx_http_completion_reply(ngx_http_request_t *r,
 
     if (ngx_http_completion_reply_headers(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (answer.tags) {
+        ctx->tags = answer.tags;
+        ngx_completion_metrics_add(
+                  &ctx->conf->service->zone->metrics->tags[answer.tags], 1);
     }
 
     ctx->delivered = 1;
@@ -70,6 +89,11 @@ ngx_http_completion_reply_late(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
     ngx_str_t  detail;
+
+    if (ctx->conf->face->items) {
+        return ngx_http_completion_problem(r, NGX_COMPLETION_NOT_READY, NULL,
+                                           ctx->view.next);
+    }
 
     detail.data = ngx_pnalloc(r->pool, ctx->capability.len
                                        + sizeof("the operation \"\" has not "
@@ -96,6 +120,8 @@ ngx_http_completion_reply_view(ngx_http_completion_ctx_t *ctx,
     view->document = ctx->view.document;
     view->id_offset = ctx->view.id_offset;
     view->result = ctx->result;
+    view->parts = NULL;
+    view->n = 0;
     view->submitted = ctx->id.submitted;
     view->input = &ctx->input;
     view->deleted = (ctx->action == NGX_COMPLETION_FACE_DELETE);

@@ -3,7 +3,7 @@
  * A request under way: its context, and what each unit of its path does.
  *
  *     handler -> route, negotiate -> input -> submit, poll -> stream -> reply
- *             -> models                                      problem -> send
+ *             -> models, about                     items -> problem -> send
  *
  * Each calls those behind it, and everybody request.c, which knows where the
  * request stands.  What ends elsewhere (a body that is read, a submit, news,
@@ -75,6 +75,7 @@ typedef struct {
     ngx_completion_hold_t            hold;
     unsigned                         dropped:1;     /* what was read of the
                                                        input */
+    ngx_completion_tags_e            tags;          /* of the answer */
 
     struct {                                        /* to a submit */
         ngx_uint_t                   status;
@@ -179,14 +180,17 @@ ngx_int_t ngx_http_completion_input(ngx_http_request_t *r,
 /*
  * While a request is held for its submit, it holds no more of the body than
  * nginx does: what was read is dropped, and read once more where it is needed,
- * for a prompt in a pool that goes again (NGX_OK or NGX_ERROR), or for the
- * value of a variable, that may point to its members (NULL: none).
+ * for a prompt in a pool that goes again (NGX_OK or NGX_ERROR), to stay (the
+ * same), or for the value of a variable, that may point to its members (NULL:
+ * none).
  */
 void ngx_http_completion_input_drop(ngx_http_completion_ctx_t *ctx);
 size_t ngx_http_completion_input_held(ngx_http_request_t *r);
 ngx_int_t ngx_http_completion_input_again(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_pool_t *pool,
     ngx_completion_prompt_t *prompt);
+ngx_int_t ngx_http_completion_input_back(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
 ngx_array_t *ngx_http_completion_input_members(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_http_variable_value_t *v);
 
@@ -206,6 +210,28 @@ ngx_int_t ngx_http_completion_models(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *name);
 ngx_int_t ngx_http_completion_model(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *name, ngx_str_t *model);
+
+
+/* about: what the face says of itself, or that it has no such thing */
+
+ngx_int_t ngx_http_completion_about(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+
+/*
+ * client: whose the request is.  NGX_OK; NGX_DECLINED: nobody's, and the
+ * input's detail may say why; NGX_ERROR.
+ */
+ngx_int_t ngx_http_completion_who(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+
+
+/*
+ * items: what came of each of the texts that were asked for, for the face.
+ * NGX_OK; NGX_DECLINED: some of it has just gone; NGX_ERROR.
+ */
+ngx_int_t ngx_http_completion_items(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_completion_face_view_t *view);
 
 
 /* The wait that is under way, if one is. */

@@ -7,6 +7,12 @@
 
 
 static void ngx_http_completion_submit_body(ngx_http_request_t *r);
+static void ngx_http_completion_submit_bound(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx);
+static void ngx_http_completion_submit_timer(ngx_event_t *ev);
+static ngx_int_t ngx_http_completion_submit_keyed(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
+    ngx_completion_outcome_e *outcome);
 static ngx_int_t ngx_http_completion_submit_named(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_completion_outcome_e *outcome);
 static ngx_int_t ngx_http_completion_submit_ask(ngx_http_request_t *r,
@@ -95,6 +101,10 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
     rc = ngx_http_completion_input(r, ctx, &ask.prompt, &outcome);
 
+    if (ctx->conf->face->keyed && rc != NGX_ERROR) {
+        rc = ngx_http_completion_submit_keyed(r, ctx, rc, &outcome);
+    }
+
     if (rc == NGX_OK) {
         rc = ngx_http_completion_submit_named(r, ctx, &outcome);
     }
@@ -103,6 +113,16 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
         ngx_http_completion_asked(ctx);
 
         rc = ngx_http_completion_submit_ask(r, ctx, &ask);
+    }
+
+    /* texts may all be empty, and are answered as they are */
+
+    if (rc == NGX_OK && ctx->conf->face->items
+        && ask.prompt.texts.nelts == 0)
+    {
+        ctx->view.verdict = NGX_COMPLETION_COMPLETED;
+        ngx_http_finalize_request(r, ngx_http_completion_reply(r, ctx));
+        return;
     }
 
     if (rc == NGX_OK) {
@@ -121,6 +141,7 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
         if (rc == NGX_OK) {
             ctx->submit = submit;
             ngx_http_completion_input_drop(ctx);
+            ngx_http_completion_submit_bound(r, ctx);
             return;
         }
 
@@ -160,7 +181,77 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 }
 
 
-/* a text that is too long for one answer is asked for in parts */
+/* where nobody can ask by an id for what is still in line, the wait ends too */
+
+static void
+ngx_http_completion_submit_bound(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx)
+{
+    ngx_msec_int_t  left;
+
+    if (!ctx->conf->face->items || !ctx->held) {
+        return;
+    }
+
+    left = ctx->wait_until - ngx_current_msec;
+
+    ngx_completion_timer_init(&ctx->timer, ngx_http_completion_submit_timer,
+                              r->connection->log);
+    ngx_add_timer(&ctx->timer, (ngx_msec_t) ngx_max(left, 0));
+}
+
+
+static void
+ngx_http_completion_submit_timer(ngx_event_t *ev)
+{
+    ngx_http_completion_ctx_t  *ctx;
+
+    ctx = ngx_completion_timer_owner(ev, ngx_http_completion_ctx_t, timer);
+
+    if (!ngx_http_completion_is_current(ctx)) {
+        return;
+    }
+
+    /* they go on, for an equal request */
+
+    ngx_completion_parts_leave(ctx->parts, 0);
+    ctx->parts = NULL;
+
+    ngx_http_completion_clock_start(ctx);
+    ngx_http_completion_finalize(ctx,
+                        ngx_http_completion_problem(ctx->request,
+                                                NGX_COMPLETION_NOT_READY, NULL,
+                                                0));
+}
+
+
+/* who asks may stand in the body, whatever else is wrong in it */
+
+static ngx_int_t
+ngx_http_completion_submit_keyed(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, ngx_int_t rc,
+    ngx_completion_outcome_e *outcome)
+{
+    ngx_int_t  known;
+    ngx_str_t  fault;
+
+    fault = ctx->input.detail;
+    ngx_str_null(&ctx->input.detail);
+
+    known = ngx_http_completion_who(r, ctx);
+
+    if (known == NGX_OK) {
+        ctx->input.detail = fault;
+        return rc;
+    }
+
+    *outcome = NGX_COMPLETION_FORBIDDEN;
+
+    return known;
+}
+
+
+/* several texts, and one that is too long for an answer, are parts */
 
 static ngx_int_t
 ngx_http_completion_submit_start(ngx_http_request_t *r,
@@ -171,9 +262,10 @@ ngx_http_completion_submit_start(ngx_http_request_t *r,
 
     ccf = ctx->conf;
 
-    if (ccf->split && ask->prompt.text.len > ccf->split && ccf->face->parts
-        && ask->prompt.native.len == 0
-        && ask->prompt.format == NGX_COMPLETION_FORMAT_UNSET)
+    if (ccf->face->items
+        || (ccf->split && ask->prompt.text.len > ccf->split && ccf->face->parts
+            && ask->prompt.native.len == 0
+            && ask->prompt.format == NGX_COMPLETION_FORMAT_UNSET))
     {
         return ngx_completion_parts_start(ccf->service, ask, ccf->split,
                                      ccf->split_max,
@@ -235,6 +327,12 @@ ngx_http_completion_submit_ask(ngx_http_request_t *r,
     ask->idempotency = ccf->idempotency;
     ask->cache = ccf->cache;
     ask->shared = (ccf->cache && ccf->cache_shared);
+
+    if (ccf->cache == 0 && ccf->face->remembers) {
+        ask->cache = ccf->face->remembers;
+        ask->shared = (ctx->owner.len == 0);
+    }
+
     ask->held = ngx_http_completion_input_held(r);
 
     if (ccf->face->orphans) {
@@ -329,12 +427,14 @@ static ngx_int_t
 ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx)
 {
+    ngx_str_t                       *told;
     ngx_uint_t                       i, n;
     ngx_completion_message_t        *message;
     ngx_http_completion_message_t   *source;
     ngx_http_completion_loc_conf_t  *ccf;
 
     ccf = ctx->conf;
+    told = &ctx->input.told;
 
     if (ccf->model && ctx->model.len == 0
         && ngx_http_complex_value(r, ccf->model, &ctx->model) != NGX_OK)
@@ -347,7 +447,7 @@ ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    n = ccf->messages ? ccf->messages->nelts : 0;
+    n = (ccf->messages && told->len == 0) ? ccf->messages->nelts : 0;
     source = ccf->messages ? ccf->messages->elts : NULL;
 
     if (ngx_array_init(&ctx->messages, r->pool, n + 1,
@@ -367,6 +467,14 @@ ngx_http_completion_submit_evaluate(ngx_http_request_t *r,
         {
             return NGX_ERROR;
         }
+    }
+
+    if (told->len) {
+        message = ngx_array_push(&ctx->messages);
+        ngx_memzero(message, sizeof(ngx_completion_message_t));
+
+        ngx_str_set(&message->role, "system");
+        message->text = *told;
     }
 
     return NGX_OK;
@@ -527,6 +635,7 @@ ngx_http_completion_submit_parts(ngx_completion_parts_t *parts)
     ngx_http_completion_ctx_t  *ctx;
 
     ctx = parts->data;
+    ngx_completion_timer_stop(&ctx->timer);
 
     if (!ngx_http_completion_is_current(ctx)) {
         return;
@@ -572,7 +681,11 @@ ngx_http_completion_submit_whole(ngx_http_request_t *r,
     ctx->id = parts->id;
     ctx->replayed = parts->replayed;
 
-    if (ngx_http_completion_submit_signed(r, ctx) != NGX_OK) {
+    /* what has no id for its client lives as long as its parts are held */
+
+    if (!ctx->conf->face->items
+        && ngx_http_completion_submit_signed(r, ctx) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

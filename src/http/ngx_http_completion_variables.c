@@ -10,6 +10,8 @@ static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_completion_variable_operation(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *value);
+static void ngx_http_completion_variable_language(
+    ngx_http_completion_ctx_t *ctx, uintptr_t which, ngx_str_t *value);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_completion_variable_version(ngx_http_request_t *r,
@@ -25,6 +27,9 @@ typedef enum {
     NGX_HTTP_COMPLETION_VAR_QUEUE_TIME,
     NGX_HTTP_COMPLETION_VAR_REQUEST_ID,
     NGX_HTTP_COMPLETION_VAR_PARTS,
+    NGX_HTTP_COMPLETION_VAR_SOURCE_LANGUAGE,
+    NGX_HTTP_COMPLETION_VAR_TARGET_LANGUAGE,
+    NGX_HTTP_COMPLETION_VAR_TAGS,
     NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS,
     NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS,
     NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS,
@@ -65,6 +70,18 @@ static ngx_http_variable_t  ngx_http_completion_vars[] = {
 
     { ngx_string("completion_async_parts"), NULL,
       ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_PARTS,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_source_language"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_SOURCE_LANGUAGE,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_target_language"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_TARGET_LANGUAGE,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("completion_async_tags"), NULL,
+      ngx_http_completion_variable, NGX_HTTP_COMPLETION_VAR_TAGS,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("completion_async_input_tokens"), NULL,
@@ -238,6 +255,15 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         }
         break;
 
+    case NGX_HTTP_COMPLETION_VAR_SOURCE_LANGUAGE:
+    case NGX_HTTP_COMPLETION_VAR_TARGET_LANGUAGE:
+        ngx_http_completion_variable_language(ctx, data, &value);
+        break;
+
+    case NGX_HTTP_COMPLETION_VAR_TAGS:
+        value = ngx_completion_tags[ctx->tags];
+        break;
+
     case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
         number = result->usage.input;
         break;
@@ -309,6 +335,35 @@ ngx_http_completion_variable_operation(ngx_http_request_t *r,
                  - p;
 
     return NGX_OK;
+}
+
+
+/* by its name; once the request's body was read */
+
+static void
+ngx_http_completion_variable_language(ngx_http_completion_ctx_t *ctx,
+    uintptr_t which, ngx_str_t *value)
+{
+    ngx_uint_t                    language;
+    ngx_completion_face_input_t  *input;
+
+    input = &ctx->input;
+
+    if (input->languages == NULL || ctx->action != NGX_COMPLETION_FACE_SUBMIT) {
+        return;
+    }
+
+    if (which == NGX_HTTP_COMPLETION_VAR_TARGET_LANGUAGE) {
+        language = input->target;
+
+    } else {
+        language = input->source;
+        ngx_str_set(value, "any language");
+    }
+
+    if (language != NGX_COMPLETION_FACE_ANY) {
+        *value = input->languages[language].name;
+    }
 }
 
 

@@ -96,11 +96,21 @@
     X(OTHER,      424)
 
 
+/* Whether a translation has the tags of its text. */
+
+#define NGX_COMPLETION_TAGS_LIST(X)                                           \
+    /* nobody asked */                                                        \
+    X(UNTOLD,  "")                                                            \
+    X(KEPT,    "kept")                                                        \
+    X(CHANGED, "changed")
+
+
 #define NGX_COMPLETION_STATE(name, label, said)  NGX_COMPLETION_##name,
 #define NGX_COMPLETION_SOURCE(name, label)  NGX_COMPLETION_SOURCE_##name,
 #define NGX_COMPLETION_KIND(name, label)  NGX_COMPLETION_KIND_##name,
 #define NGX_COMPLETION_FAILURE(name, status)  NGX_COMPLETION_FAILURE_##name,
 #define NGX_COMPLETION_JOINT(name, text, id)  NGX_COMPLETION_JOINT_##name,
+#define NGX_COMPLETION_TAG(name, label)  NGX_COMPLETION_TAGS_##name,
 
 
 typedef enum {
@@ -142,6 +152,12 @@ typedef enum {
     NGX_COMPLETION_JOINT_LIST(NGX_COMPLETION_JOINT)
     NGX_COMPLETION_JOINTS
 } ngx_completion_joint_e;
+
+
+typedef enum {
+    NGX_COMPLETION_TAGS_LIST(NGX_COMPLETION_TAG)
+    NGX_COMPLETION_TAGS
+} ngx_completion_tags_e;
 
 
 /* a call of a function, or what one came to */
@@ -211,6 +227,9 @@ typedef struct {
     ngx_array_t                messages;     /* of message_t: the location's */
 
     ngx_str_t                  text;
+    ngx_array_t                texts;        /* of ngx_str_t: several in its
+                                                place, each asked for by
+                                                itself; nelts 0: none */
     ngx_str_t                  native;       /* JSON, or empty */
     ngx_array_t               *inputs;       /* of ngx_str_t: what else may
                                                 stand in it, in any case of
@@ -272,6 +291,7 @@ extern const ngx_completion_outcome_t
     ngx_completion_outcomes[NGX_COMPLETION_OUTCOMES];
 extern ngx_str_t ngx_completion_states[NGX_COMPLETION_STATES];
 extern ngx_str_t ngx_completion_sources[NGX_COMPLETION_SOURCES];
+extern ngx_str_t ngx_completion_tags[NGX_COMPLETION_TAGS];
 extern const ngx_uint_t ngx_completion_failures[NGX_COMPLETION_FAILURES];
 extern const ngx_str_t ngx_completion_joints[NGX_COMPLETION_JOINTS];
 extern const ngx_str_t ngx_completion_joints_of_ids[NGX_COMPLETION_JOINTS];

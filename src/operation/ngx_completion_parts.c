@@ -34,7 +34,13 @@
 
 
 static ngx_int_t ngx_completion_parts_cut(ngx_completion_parts_t *parts,
-    ngx_str_t *text, size_t size, ngx_uint_t max);
+    ngx_completion_prompt_t *prompt, size_t size, ngx_uint_t max);
+static ngx_int_t ngx_completion_parts_many(ngx_completion_parts_t *parts,
+    size_t size, ngx_uint_t most);
+static ngx_int_t ngx_completion_parts_next(ngx_str_t *rest, size_t size,
+    ngx_str_t *cut, ngx_completion_joint_e *joint);
+static ngx_str_t *ngx_completion_parts_texts(ngx_completion_prompt_t *prompt,
+    ngx_uint_t *n);
 static ngx_int_t ngx_completion_parts_name(ngx_completion_parts_t *parts,
     ngx_completion_ask_t *ask, u_char *digest);
 static ngx_int_t ngx_completion_part_start(ngx_completion_part_t *part,
@@ -68,9 +74,11 @@ ngx_completion_parts_start(ngx_completion_service_t *service,
 {
     u_char                   digest[NGX_COMPLETION_SHA256];
     ngx_int_t                rc;
+    ngx_str_t               *texts;
     ngx_uint_t               i;
     ngx_pool_t              *pool;
     ngx_completion_ask_t     one;
+    ngx_completion_part_t   *part;
     ngx_completion_parts_t  *parts;
 
     pool = ngx_create_pool(NGX_COMPLETION_PARTS_POOL, service->log);
@@ -89,7 +97,7 @@ ngx_completion_parts_start(ngx_completion_service_t *service,
     parts->client = client;
     parts->data = data;
 
-    rc = ngx_completion_parts_cut(parts, &ask->prompt.text, size, max);
+    rc = ngx_completion_parts_cut(parts, &ask->prompt, size, max);
 
     if (rc == NGX_DONE) {
         *started = parts;
@@ -110,11 +118,15 @@ ngx_completion_parts_start(ngx_completion_service_t *service,
         one.request.len = sizeof(digest);
     }
 
-    for (i = 0; rc == NGX_OK && i < parts->n; i++) {
-        one.prompt.text.data = ask->prompt.text.data + parts->part[i].offset;
-        one.prompt.text.len = parts->part[i].len;
+    texts = ngx_completion_parts_texts(&ask->prompt, &i);
 
-        rc = ngx_completion_part_start(&parts->part[i], &one);
+    for (i = 0; rc == NGX_OK && i < parts->n; i++) {
+        part = &parts->part[i];
+
+        one.prompt.text.data = texts[part->text].data + part->offset;
+        one.prompt.text.len = part->len;
+
+        rc = ngx_completion_part_start(part, &one);
 
         /* the request is held once */
 
@@ -140,62 +152,119 @@ ngx_completion_parts_start(ngx_completion_service_t *service,
 /* NGX_DONE: into too many */
 
 static ngx_int_t
-ngx_completion_parts_cut(ngx_completion_parts_t *parts, ngx_str_t *text,
-    size_t size, ngx_uint_t max)
+ngx_completion_parts_cut(ngx_completion_parts_t *parts,
+    ngx_completion_prompt_t *prompt, size_t size, ngx_uint_t max)
 {
-    u_char                  *p;
-    ngx_str_t                rest, cut;
-    ngx_uint_t               i, n, most;
+    ngx_str_t                rest, cut, *text;
+    ngx_uint_t               i, n, most, texts;
     ngx_completion_part_t   *part;
     ngx_completion_joint_e   joint;
 
     most = ngx_completion_zone_most(parts->service->zone);
     most = ngx_min(most, max);
-    rest = *text;
 
-    for (n = 0; n <= most; n++) {
-        if (ngx_completion_split(&rest, size, &cut, &joint) != NGX_OK) {
-            break;
+    text = ngx_completion_parts_texts(prompt, &texts);
+    parts->apart = (prompt->texts.nelts != 0);
+
+    for (i = 0, n = 0; i < texts; i++) {
+        rest = text[i];
+
+        while (ngx_completion_parts_next(&rest, text[i].len > size ? size : 0,
+                                         &cut, &joint)
+               == NGX_OK)
+        {
+            if (n++ == most) {
+                return ngx_completion_parts_many(parts, size, most);
+            }
         }
     }
 
-    if (n > most) {
-        p = ngx_pnalloc(parts->pool, 2 * NGX_INT_T_LEN
-                                     + sizeof("the text has more than  parts "
-                                              "of  bytes"));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        parts->outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
-        parts->reason.data = p;
-        parts->reason.len = ngx_sprintf(p, "the text has more than %ui parts "
-                                        "of %uz bytes", most, size)
-                            - p;
-        parts->ended = 1;
-
-        return NGX_DONE;
-    }
-
-    parts->part = ngx_pcalloc(parts->pool, n * sizeof(ngx_completion_part_t));
-    if (parts->part == NULL) {
+    part = ngx_pcalloc(parts->pool, n * sizeof(ngx_completion_part_t));
+    if (part == NULL) {
         return NGX_ERROR;
     }
 
+    parts->part = part;
     parts->n = n;
-    rest = *text;
 
-    for (i = 0; i < n; i++) {
-        part = &parts->part[i];
-        part->parts = parts;
+    for (i = 0; i < texts; i++) {
+        rest = text[i];
 
-        (void) ngx_completion_split(&rest, size, &cut, &part->joint);
-
-        part->offset = cut.data - text->data;
-        part->len = cut.len;
+        while (ngx_completion_parts_next(&rest, text[i].len > size ? size : 0,
+                                         &cut, &joint)
+               == NGX_OK)
+        {
+            part->parts = parts;
+            part->text = i;
+            part->offset = cut.data - text[i].data;
+            part->len = cut.len;
+            part->joint = joint;
+            part++;
+        }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_completion_parts_many(ngx_completion_parts_t *parts, size_t size,
+    ngx_uint_t most)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(parts->pool, 2 * NGX_INT_T_LEN
+                                 + sizeof("the text has more than  parts of  "
+                                          "bytes"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    parts->outcome = NGX_COMPLETION_REQUEST_TOO_LARGE;
+    parts->reason.data = p;
+    parts->reason.len = (size ? ngx_sprintf(p, "the text has more than %ui "
+                                            "parts of %uz bytes", most, size)
+                              : ngx_sprintf(p, "there are more than %ui texts",
+                                            most))
+                        - p;
+    parts->ended = 1;
+
+    return NGX_DONE;
+}
+
+
+/* size 0: all of it, as it is */
+
+static ngx_int_t
+ngx_completion_parts_next(ngx_str_t *rest, size_t size, ngx_str_t *cut,
+    ngx_completion_joint_e *joint)
+{
+    if (size) {
+        return ngx_completion_split(rest, size, cut, joint);
+    }
+
+    *cut = *rest;
+    *joint = NGX_COMPLETION_JOINT_NOTHING;
+
+    rest->data += rest->len;
+    rest->len = 0;
+
+    return cut->len ? NGX_OK : NGX_DONE;
+}
+
+
+static ngx_str_t *
+ngx_completion_parts_texts(ngx_completion_prompt_t *prompt, ngx_uint_t *n)
+{
+    *n = prompt->texts.nelts;
+
+    if (*n) {
+        return prompt->texts.elts;
+    }
+
+    *n = 1;
+
+    return &prompt->text;
 }
 
 
@@ -207,10 +276,18 @@ ngx_completion_parts_name(ngx_completion_parts_t *parts,
 {
     u_char      *p;
     ngx_int_t    rc;
-    ngx_str_t    of[3];
-    ngx_uint_t   i;
+    ngx_str_t   *of, *text;
+    ngx_uint_t   i, n;
 
     static ngx_str_t  cut = ngx_string(NGX_COMPLETION_PARTS_CUT);
+
+    text = ngx_completion_parts_texts(&ask->prompt, &n);
+    ask->prompt.text = text[0];
+
+    of = ngx_palloc(ask->pool, (n + 2) * sizeof(ngx_str_t));
+    if (of == NULL) {
+        return NGX_ERROR;
+    }
 
     rc = parts->service->provider.dialect->body(&parts->service->provider,
                                                 ask->pool, &ask->prompt,
@@ -234,7 +311,12 @@ ngx_completion_parts_name(ngx_completion_parts_t *parts,
 
     of[2].len = p - of[2].data;
 
-    return ngx_completion_id_digest(parts->service->id_keys, of, 3, digest);
+    for (i = 1; i < n; i++) {
+        of[2 + i] = text[i];
+    }
+
+    return ngx_completion_id_digest(parts->service->id_keys, of, n + 2,
+                                    digest);
 }
 
 
@@ -321,19 +403,25 @@ ngx_completion_part_request_id(void *data, u_char *id)
 static ngx_int_t
 ngx_completion_part_prompt(void *data, ngx_completion_ask_t *ask)
 {
+    ngx_str_t               *text;
+    ngx_uint_t               n;
     ngx_completion_part_t   *part;
     ngx_completion_parts_t  *parts;
 
     part = data;
     parts = part->parts;
 
-    if (parts->client->prompt(parts->data, ask) != NGX_OK
-        || ask->prompt.text.len < part->offset + part->len)
-    {
+    if (parts->client->prompt(parts->data, ask) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ask->prompt.text.data += part->offset;
+    text = ngx_completion_parts_texts(&ask->prompt, &n);
+
+    if (part->text >= n || text[part->text].len < part->offset + part->len) {
+        return NGX_ERROR;
+    }
+
+    ask->prompt.text.data = text[part->text].data + part->offset;
     ask->prompt.text.len = part->len;
 
     return NGX_OK;
@@ -418,7 +506,7 @@ ngx_completion_part_ended(ngx_completion_part_t *part,
 }
 
 
-/* the id that stands for all of them */
+/* the id that stands for all of them; of one, its own */
 
 static ngx_int_t
 ngx_completion_parts_accepted(ngx_completion_parts_t *parts)
@@ -429,6 +517,14 @@ ngx_completion_parts_accepted(ngx_completion_parts_t *parts)
     ngx_completion_part_t   *part;
 
     part = parts->part;
+    parts->outcome = NGX_COMPLETION_OK;
+    parts->ended = 1;
+
+    if (parts->n == 1) {
+        parts->id = part[0].id;
+        return NGX_OK;
+    }
+
     len = 0;
 
     for (i = 0; i < parts->n; i++) {
@@ -452,8 +548,6 @@ ngx_completion_parts_accepted(ngx_completion_parts_t *parts)
     }
 
     parts->id.upstream.len = p - parts->id.upstream.data;
-    parts->outcome = NGX_COMPLETION_OK;
-    parts->ended = 1;
 
     return NGX_OK;
 }
@@ -466,7 +560,7 @@ ngx_completion_parts_failed(ngx_completion_parts_t *parts,
     ngx_uint_t              i, refused;
     ngx_completion_part_t  *part;
 
-    refused = (outcome == NGX_COMPLETION_INVALID_REQUEST);
+    refused = (outcome == NGX_COMPLETION_INVALID_REQUEST && !parts->apart);
 
     ngx_log_debug3(NGX_LOG_DEBUG_EVENT, parts->service->log, 0,
                    "completion parts: %p, %ui accepted, one ended: %s", parts,

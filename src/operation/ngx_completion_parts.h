@@ -1,6 +1,7 @@
 
 /*
- * A long text: cut into parts, each of them a submit, and one answer for all.
+ * A long text, or several: cut into parts, each of them a submit, and one
+ * answer for all.
  */
 
 
@@ -25,6 +26,7 @@ typedef struct {
 typedef struct {
     ngx_completion_parts_t            *parts;
     ngx_completion_submit_t           *submit;   /* under way, or NULL */
+    ngx_uint_t                         text;     /* of several, by index */
     size_t                             offset;   /* in the text */
     size_t                             len;
     ngx_completion_joint_e             joint;
@@ -64,14 +66,17 @@ struct ngx_completion_parts_s {
     ngx_completion_part_t               *part;
     ngx_uint_t                           n;
     ngx_uint_t                           accepted;
+    unsigned                             apart:1;   /* several texts */
     unsigned                             ended:1;
 };
 
 
 /*
- * The text of the prompt in parts of so many bytes and as many as that, at
- * most.  As ngx_completion_submit_start(), and in any case but NGX_DECLINED
- * and NGX_ERROR to be left once.
+ * The text of the prompt, or each of its texts, in parts of so many bytes (0:
+ * of any length) and as many as that in all, at most.  When one of several
+ * texts is refused, the others go on all the same.  As
+ * ngx_completion_submit_start(), and in any case but NGX_DECLINED and
+ * NGX_ERROR to be left once.
  */
 ngx_int_t ngx_completion_parts_start(ngx_completion_service_t *service,
     ngx_completion_ask_t *ask, size_t size, ngx_uint_t max,

@@ -113,7 +113,11 @@ ngx_int_t
 ngx_completion_operation_learn(ngx_completion_service_t *service,
     ngx_completion_id_t *id, ngx_pool_t *pool, ngx_completion_view_t *view)
 {
-    if (ngx_completion_zone_read(service->zone, &id->upstream, 0, NULL, view)
+    ngx_completion_view_t  known;
+
+    /* what is known here already has a document, which this does not read */
+
+    if (ngx_completion_zone_read(service->zone, &id->upstream, 0, NULL, &known)
         != NGX_DECLINED
         || ngx_completion_operation_adopt(service, id) != NGX_OK)
     {

@@ -54,7 +54,7 @@ static ngx_int_t ngx_completion_whole_look(ngx_completion_whole_t *whole,
     ngx_uint_t how, ngx_completion_view_t *view);
 static ngx_int_t ngx_completion_whole_failed(ngx_completion_whole_t *whole);
 static ngx_int_t ngx_completion_whole_view(ngx_completion_whole_t *whole,
-    ngx_completion_id_t *id, ngx_completion_view_t *view);
+    ngx_completion_id_t *id, ngx_uint_t how, ngx_completion_view_t *view);
 static ngx_int_t ngx_completion_whole_document(ngx_completion_whole_t *whole,
     ngx_uint_t how, ngx_pool_t *pool, ngx_completion_view_t *view);
 static ngx_completion_result_t *ngx_completion_whole_result(
@@ -131,7 +131,7 @@ ngx_completion_whole_read(ngx_completion_service_t *service,
     rc = ngx_completion_whole_look(&whole, how, view);
 
     if (rc == NGX_OK) {
-        rc = ngx_completion_whole_view(&whole, id, view);
+        rc = ngx_completion_whole_view(&whole, id, how, view);
     }
 
     if (rc == NGX_OK) {
@@ -370,7 +370,7 @@ ngx_completion_whole_look(ngx_completion_whole_t *whole, ngx_uint_t how,
 
 static ngx_int_t
 ngx_completion_whole_view(ngx_completion_whole_t *whole,
-    ngx_completion_id_t *id, ngx_completion_view_t *view)
+    ngx_completion_id_t *id, ngx_uint_t how, ngx_completion_view_t *view)
 {
     ngx_completion_view_t         cancelled;
     ngx_completion_result_t      *result;
@@ -398,7 +398,9 @@ ngx_completion_whole_view(ngx_completion_whole_t *whole,
 
             /* one that is missing may be there again in a minute */
 
-            if (whole->failed && !whole->failed->missing && !id->shared) {
+            if (whole->failed && !whole->failed->missing && !id->shared
+                && !(how & NGX_COMPLETION_WHOLE_APART))
+            {
                 (void) ngx_completion_operation_cancel(whole->service,
                                                        &part->id, whole->pool,
                                                        &cancelled);

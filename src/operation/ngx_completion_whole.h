@@ -23,6 +23,8 @@
 #define NGX_COMPLETION_WHOLE_TEXT  0x02
 /* it was accepted just now: what the zone has no room for is pending */
 #define NGX_COMPLETION_WHOLE_NEW   0x04
+/* each stands by itself: when one has failed, the others go on */
+#define NGX_COMPLETION_WHOLE_APART 0x08
 
 
 /* How many operations it is. */

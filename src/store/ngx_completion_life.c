@@ -127,7 +127,7 @@ ngx_completion_zone_accept(ngx_completion_zone_t *zone, uint64_t lease,
 
     record->flags |= NGX_COMPLETION_RECORD_OURS;
     record->submitted = id->submitted;
-    record->model = model % NGX_COMPLETION_MODELS;
+    record->model = model % NGX_COMPLETION_PACE_MODELS;
 
     ngx_completion_record_lend(zone, record, lease);
     ngx_completion_record_schedule(zone, record, record->lease_end);
@@ -393,7 +393,7 @@ ngx_completion_record_final(ngx_completion_zone_t *zone,
     rc = ngx_completion_record_answered(zone, record);
 
     if (record->state == NGX_COMPLETION_RECORD_PENDING) {
-        ngx_completion_pace_learn(&zone->sh->paces[record->model],
+        ngx_completion_pace_learn(&zone->sh->paces, record->model,
                                   ngx_completion_record_age(record,
                                                             record->asked),
                                   ngx_completion_record_age(record,

@@ -7,9 +7,11 @@
  * to be alive at every age ahead.  A poll costs COST; an end at the age d that
  * a poll at t notices costs the relative lag (t - d) / d; the plan is the
  * sequence of polls with the least expected sum, found backwards from the last
- * age.  What an operation teaches is an interval: its weight goes to the
- * buckets in between as the model would have it, a step of EM, so that the
- * estimate does not follow the times of our own polls.
+ * age, and so for every age at once: it stands until a sixteenth of what was
+ * known is new, later an eighth of what is remembered.  What an operation
+ * teaches is an interval: its weight goes to the buckets in between as the
+ * model would have it, a step of EM, so that the estimate does not follow the
+ * times of our own polls.
  */
 
 
@@ -25,9 +27,10 @@
 
 #define NGX_COMPLETION_PACE_PRIOR   0.5               /* operations */
 #define NGX_COMPLETION_PACE_SCALE   5000.0            /* its median, ms */
-#define NGX_COMPLETION_PACE_REST    (1.0 / 1024)      /* not worth a plan */
 #define NGX_COMPLETION_PACE_TILT    0.125
 #define NGX_COMPLETION_PACE_COST    0.012             /* of a duration */
+#define NGX_COMPLETION_PACE_STALE   16                /* a part of them, */
+#define NGX_COMPLETION_PACE_FRESH   256               /* of so many at most */
 
 
 typedef struct {
@@ -38,6 +41,7 @@ typedef struct {
 
 
 typedef struct {
+    ngx_uint_t  point;
     double      age;
     double      cost;
 } ngx_completion_pace_line_t;
@@ -47,18 +51,25 @@ static ngx_uint_t ngx_completion_pace_bucket(ngx_msec_t age);
 static ngx_msec_t ngx_completion_pace_edge(ngx_uint_t n);
 static void ngx_completion_pace_curve(ngx_completion_pace_sh_t *pace,
     ngx_msec_t from, ngx_msec_t to, ngx_completion_pace_curve_t *curve);
-static double ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve,
-    double min, double cost);
+static ngx_completion_pace_plan_sh_t *ngx_completion_pace_plan_get(
+    ngx_completion_paces_sh_t *paces, ngx_uint_t model, ngx_msec_t min,
+    ngx_uint_t waited);
+static void ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve,
+    double min, double cost, u_char *plan);
 
 
 void
-ngx_completion_pace_learn(ngx_completion_pace_sh_t *pace, ngx_msec_t from,
-    ngx_msec_t to)
+ngx_completion_pace_learn(ngx_completion_paces_sh_t *paces, ngx_uint_t model,
+    ngx_msec_t from, ngx_msec_t to)
 {
-    double                       part;
-    uint32_t                     given, sum;
-    ngx_uint_t                   i, n;
-    ngx_completion_pace_curve_t  curve;
+    double                          part;
+    uint32_t                        given, sum;
+    ngx_uint_t                      i, n;
+    ngx_completion_pace_sh_t       *pace;
+    ngx_completion_pace_curve_t     curve;
+    ngx_completion_pace_plan_sh_t  *plan;
+
+    pace = &paces->models[model];
 
     if (pace->unit == 0) {
         pace->unit = NGX_COMPLETION_PACE_UNIT;
@@ -91,6 +102,14 @@ ngx_completion_pace_learn(ngx_completion_pace_sh_t *pace, ngx_msec_t from,
         pace->count++;
     }
 
+    for (i = 0; i < NGX_COMPLETION_PACE_PLANS; i++) {
+        plan = &paces->plans[i];
+
+        if (plan->left && plan->model == model) {
+            plan->left--;
+        }
+    }
+
     pace->unit += pace->unit >> NGX_COMPLETION_PACE_MEMORY;
 
     if (pace->unit >= 2 * NGX_COMPLETION_PACE_UNIT) {
@@ -104,38 +123,95 @@ ngx_completion_pace_learn(ngx_completion_pace_sh_t *pace, ngx_msec_t from,
 
 
 ngx_msec_t
-ngx_completion_pace_gap(ngx_completion_pace_sh_t *pace, ngx_msec_t age,
-    ngx_msec_t min, ngx_msec_t max, ngx_uint_t waited)
+ngx_completion_pace_gap(ngx_completion_paces_sh_t *paces, ngx_uint_t model,
+    ngx_msec_t age, ngx_msec_t min, ngx_msec_t max, ngx_uint_t waited)
 {
-    double                       at, cost;
-    ngx_msec_t                   gap;
-    ngx_completion_pace_curve_t  curve;
+    uint32_t                        count;
+    ngx_uint_t                      n;
+    ngx_msec_t                      gap;
+    ngx_completion_pace_plan_sh_t  *plan;
 
-    if (pace == NULL || age >= NGX_COMPLETION_PACE_END) {
+    count = paces ? paces->models[model].count : 0;
+
+    if (paces == NULL || age >= NGX_COMPLETION_PACE_END) {
         gap = age / (waited ? 10 : 5);
 
-    } else if (pace->count < NGX_COMPLETION_PACE_FEW) {
+    } else if (count < NGX_COMPLETION_PACE_FEW) {
 
         /* gaps that differ from one operation to the next teach the most */
 
         gap = age / (waited ? 12 : 6);
         gap = ngx_max(gap, min);
-        gap += gap * (pace->count * 5 % 8) / 16;
+        gap += gap * (count * 5 % 8) / 16;
 
     } else {
 
-        /* the lag goes with the root of the cost: a quarter halves it */
+        plan = ngx_completion_pace_plan_get(paces, model, min, waited);
 
-        cost = NGX_COMPLETION_PACE_COST / (waited ? 4 : 1);
+        /* the nearer one of the bucket's ends */
 
-        ngx_completion_pace_curve(pace, age, NGX_COMPLETION_PACE_END, &curve);
-        at = ngx_completion_pace_plan(&curve, min, cost);
-        gap = (ngx_msec_t) at - age;
+        n = ngx_completion_pace_bucket(age);
+
+        if (2 * age > ngx_completion_pace_edge(n)
+                      + ngx_completion_pace_edge(n + 1))
+        {
+            n++;
+        }
+
+        gap = ngx_completion_pace_edge(plan->next[n]) - age;
     }
 
     gap = ngx_max(gap, min);
 
     return ngx_min(gap, max);
+}
+
+
+static ngx_completion_pace_plan_sh_t *
+ngx_completion_pace_plan_get(ngx_completion_paces_sh_t *paces,
+    ngx_uint_t model, ngx_msec_t min, ngx_uint_t waited)
+{
+    double                          cost;
+    ngx_uint_t                      i;
+    ngx_completion_pace_sh_t       *pace;
+    ngx_completion_pace_curve_t     curve;
+    ngx_completion_pace_plan_sh_t  *plan, *old;
+
+    old = NULL;
+
+    for (i = 0; i < NGX_COMPLETION_PACE_PLANS; i++) {
+        plan = &paces->plans[i];
+
+        if (plan->model == model && plan->waited == waited
+            && plan->min == min)
+        {
+            if (plan->left) {
+                return plan;
+            }
+
+            old = plan;
+        }
+    }
+
+    plan = old ? old
+               : &paces->plans[paces->turn++ % NGX_COMPLETION_PACE_PLANS];
+
+    pace = &paces->models[model];
+
+    plan->min = min;
+    plan->left = ngx_min(pace->count, NGX_COMPLETION_PACE_FRESH)
+                 / NGX_COMPLETION_PACE_STALE + 1;
+    plan->model = model;
+    plan->waited = waited;
+
+    /* the lag goes with the root of the cost: a quarter halves it */
+
+    cost = NGX_COMPLETION_PACE_COST / (waited ? 4 : 1);
+
+    ngx_completion_pace_curve(pace, 0, NGX_COMPLETION_PACE_END, &curve);
+    ngx_completion_pace_plan(&curve, min, cost, plan->next);
+
+    return plan;
 }
 
 
@@ -174,7 +250,7 @@ ngx_completion_pace_edge(ngx_uint_t n)
 
 /*
  * The chance to be alive at the end of every bucket, given that it was so at
- * the age "from"; ends at the age "to", or where hardly anything is left.
+ * the age "from"; ends at the age "to".
  */
 
 static void
@@ -204,7 +280,7 @@ ngx_completion_pace_curve(ngx_completion_pace_sh_t *pace, ngx_msec_t from,
     curve->age[0] = left;
     curve->alive[0] = alive;
 
-    for (i = 1; left < to && alive > NGX_COMPLETION_PACE_REST; i++) {
+    for (i = 1; left < to; i++) {
         width = right - left;
         scale = right + NGX_COMPLETION_PACE_SCALE;
         hazard = (weight * scale + prior * width) / ((risk + prior) * scale);
@@ -238,9 +314,9 @@ ngx_completion_pace_curve(ngx_completion_pace_sh_t *pace, ngx_msec_t from,
  * lowest line is found by a window over their envelope, in linear time.
  */
 
-static double
+static void
 ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
-    double cost)
+    double cost, u_char *plan)
 {
     double                       x, ended;
     double                       sum[NGX_COMPLETION_PACE_BUCKETS + 1];
@@ -257,9 +333,11 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
 
     next = curve->n;
     rest[next] = 0;
+    plan[next] = next;
 
     first = lines;
     last = lines;
+    last->point = next;
     last->age = curve->age[next];
     last->cost = last->age * sum[next] + curve->alive[next];
 
@@ -268,6 +346,7 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
     for (i = curve->n; i-- > 0; /* void */ ) {
 
         while (next > i && curve->age[next] >= curve->age[i] + min) {
+            line.point = next;
             line.age = curve->age[next];
             line.cost = line.age * sum[next] + curve->alive[next] + rest[next];
 
@@ -294,8 +373,7 @@ ngx_completion_pace_plan(ngx_completion_pace_curve_t *curve, double min,
             first++;
         }
 
+        plan[i] = first->point;
         rest[i] = first->cost - first->age * x - curve->alive[i] * (1 - cost);
     }
-
-    return first->age;
 }

@@ -73,10 +73,14 @@ ngx_completion_record_want(ngx_completion_zone_t *zone,
 
     } else if (flags & NGX_COMPLETION_RECORD_SCHEDULED) {
 
-        if (record->state == NGX_COMPLETION_RECORD_PENDING
-            && !(flags & NGX_COMPLETION_RECORD_URGENT))
-        {
+        if (flags & NGX_COMPLETION_RECORD_URGENT) {
+            /* it stands ahead of those that nobody waits for */
+
+        } else if (record->state == NGX_COMPLETION_RECORD_PENDING) {
             ngx_completion_record_plan(zone, record, record->asked);
+
+        } else {
+            ngx_completion_record_schedule(zone, record, due);
         }
 
     } else if (ngx_completion_left(record->not_before) <= 0
@@ -185,7 +189,7 @@ ngx_completion_record_plan(ngx_completion_zone_t *zone,
     /* what another node has heard the end of is asked for as soon as may be */
 
     if (!(record->flags & NGX_COMPLETION_RECORD_TOLD)) {
-        at += ngx_completion_pace_gap(&zone->sh->paces[record->model], age,
+        at += ngx_completion_pace_gap(&zone->sh->paces, record->model, age,
                                       zone->poll_min, zone->poll_max,
                                       ngx_completion_record_wanted(record));
     }

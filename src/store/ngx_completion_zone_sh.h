@@ -56,7 +56,6 @@
 #define NGX_COMPLETION_DOUBTS        3
 #define NGX_COMPLETION_DOUBT_TIME    60000
 
-#define NGX_COMPLETION_MODELS        16
 #define NGX_COMPLETION_CHANGES       256
 
 
@@ -437,7 +436,7 @@ struct ngx_completion_zone_sh_s {
                                                to be freed; the next one in
                                                the data of the first chunk */
 
-    ngx_completion_pace_sh_t     paces[NGX_COMPLETION_MODELS];
+    ngx_completion_paces_sh_t    paces;
 
     ngx_completion_token_sh_t    token;
 

@@ -1,26 +1,41 @@
-// "sdk.mjs FOLDER": npm's openai from that folder, told line by line on stdin what to call:
+// "sdk.mjs FOLDER PACKAGE": a client of npm's from that folder, told line by line on stdin what to
+// call:
 //
 //     {"id": 1, "client": {"baseURL": "http://127.0.0.1:80/v1", "apiKey": "k"},
 //      "call": "responses.create", "args": [{...}], "cut": 3}
 //
-// and a line on stdout for each when it is over: {"id": 1, "requests": 1, "value": ...}, with
-// "error" {name, class, status, code, param, type, message, requestID} instead of a value.  Of a
-// stream the value is the list of its events, left behind after so many of them with "cut"; of a
-// helper ("responses.stream", "chat.completions.stream") {events, final}.
+// and a line on stdout for each when it is over: {"id": 1, "value": ...}, with "error" {name, class,
+// status, code, param, type, message, requestID} instead of a value.
+//
+// openai: the client's options are those of its constructor, and the line has "requests", how many
+// it sent.  Of a stream the value is the list of its events, left behind after so many of them with
+// "cut"; of a helper ("responses.stream", "chat.completions.stream") {events, final}.
+//
+// deepl-node: the client has "authKey" and the constructor's options.  libretranslate: what the
+// client has is added to what it is called with.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const sdk = createRequire(`${process.argv[2]}/`)("openai");
+const [folder, name] = process.argv.slice(2);
+const sdk = createRequire(`${folder}/`)(name);
 
 
-async function value(client, { call, args, cut }) {
+async function openai({ client: options, call, args, cut }, end) {
+    end.requests = 0;
+    const client = new sdk.OpenAI({
+        ...options,
+        fetch: (...what) => {
+            end.requests++;
+            return fetch(...what);
+        },
+    });
     const path = call.split(".");
-    const name = path.pop();
+    const last = path.pop();
     const on = path.reduce((object, member) => object[member], client);
-    const returned = on[name](...args);
+    const returned = on[last](...args);
 
-    if (name === "stream") {
+    if (last === "stream") {
         const events = [];
 
         for await (const event of returned) {
@@ -57,18 +72,24 @@ async function value(client, { call, args, cut }) {
 }
 
 
+function deepl({ client: { authKey, ...options }, call, args }) {
+    return new sdk.DeepLClient(authKey, options)[call](...args);
+}
+
+
+function libretranslate({ client, call, args: [what] }) {
+    return sdk[call]({ ...client, ...what });
+}
+
+
+const value = { openai, "deepl-node": deepl, libretranslate }[name];
+
+
 async function ask(what) {
-    const end = { id: what.id, requests: 0 };
-    const client = new sdk.OpenAI({
-        ...what.client,
-        fetch: (...args) => {
-            end.requests++;
-            return fetch(...args);
-        },
-    });
+    const end = { id: what.id };
 
     try {
-        end.value = await value(client, what);
+        end.value = await value(what, end);
 
     } catch (error) {
         const { name, status, code, param, type, message, requestID } = error;

@@ -96,6 +96,16 @@ subtest 'a key comes back elsewhere' => sub {
     is $done->json->{response}{alternatives}[0]{message}{text}, 'echo: a text', '... that one';
 };
 
+subtest 'a key of what a node has by its id' => sub {
+    my $first = $one->post('known', keyed('known'));
+    is $two->poll($first->header('Location'))->{status}, 200, 'the other node is asked for it';
+    my $r = $two->post('known', keyed('known'));
+    is $r->{status}, 202, '... and then for its key' or diag $r->{error};
+    is $r->json->{id}, $first->json->{id}, '... which is the same';
+    is paid('known'), 1, '... and paid once';
+};
+
+
 subtest 'equal texts' => sub {
     my @r = at_once('equal', '/cached');
     is join(' ', uniq map { $_->{status} } @r), 202, 'at three nodes';

@@ -426,6 +426,47 @@ refused('completion_async_provider in a server', server(
     'completion_async_provider x { #!', '}'), 'completion_async_provider', qr/not allowed here/);
 
 
+# Interfaces that translate
+
+for my $handler (qw(completion_async_libretranslate completion_async_deepl)) {
+    my %line = (
+        handler => "$handler yandex; #!",
+        languages => 'completion_async_languages en=English "en-US=American English" ru;',
+        also => 'completion_async_model m;',
+    );
+    my $in = sub ($where, %change) {
+        my %is = (%line, %change);
+        return provider() . location($where, map { "$is{$_}" } sort keys %is);
+    };
+    my $wrong = sub ($name, $directive, $says, $where = '/x', %change) {
+        refused("$handler: $name", $in->($where, %change), $directive, $says);
+    };
+
+    accepted($handler, $in->('/x'));
+    $wrong->('an unknown provider', 'nowhere', qr/unknown provider/, '/x',
+        handler => "$handler nowhere; #!");
+    $wrong->('without languages', $handler, qr/"completion_async_languages/, '/x', languages => '');
+    $wrong->("in location $_", $handler, qr/prefix location/, $_) for '= /x', '~ /x', '@x';
+    $wrong->('twice', $handler, qr/duplicate/, '/x', handler => "$handler yandex; $handler yandex; #!");
+    $wrong->('as a second handler', 'completion_async', qr/one handler in a location|duplicate/, '/x',
+        also => "completion_async_model m; $_ yandex; #!")
+        for qw(completion_async completion_async_openai completion_async_operations);
+    $wrong->('beside a format', 'completion_async_response_format', qr/auto|language/, '/x',
+        also => "completion_async_model m; completion_async_response_format $_; #!")
+        for 'json', $file{'good.json'};
+
+    for my $languages ('', '=English', 'en=', '"en="', 'en en', 'en EN=English', 'auto=Any', 'e$n', '"e n"',
+        'en/ru', 'e' x 300)
+    {
+        refused("$handler, completion_async_languages $languages", $in->('/x',
+            languages => "completion_async_languages $languages; #!"), 'language',
+            $languages eq '' ? qr/arguments/ : qr/twice|a code|"auto=Any"/);
+    }
+    refused("$handler in a server", provider() . server("$handler yandex; #!"), $handler,
+        qr/not allowed here/);
+}
+
+
 # Warnings and notices
 
 sub notes ($output, $level) { grep { /\[$level\]/ } split /\n/, $output }

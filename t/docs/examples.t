@@ -27,7 +27,9 @@ my %test = (
     'behind-proxy.conf'  => \&behind_proxy,
     'cluster.conf'       => \&cluster,
     'cors.conf'          => \&cors,
+    'deepl.conf'         => \&deepl,
     'languages.conf'     => \&languages,
+    'libretranslate.conf' => \&libretranslate,
     'limit.conf'         => \&limit,
     'long-texts.conf'    => \&long_texts,
     'models.conf'        => \&models,
@@ -471,10 +473,33 @@ sub native ($conf) {
 }
 
 
-# The program for Node.js in README is run as it is, but for the address.
+# A file of clients that knows these two.
+sub clients () {
+    return (files => { 'clients.map' => join '', map { sha256_hex("$_-key") . " $_;\n" } qw(alice bob) });
+}
+
+
+# README's program for Node.js with that package, as it is but for where it is and whom it asks.
+sub readme_says ($t, $package, $entry, $expected) {
+    my $folder = "$root/build/clients/node_modules/$package";
+    return fail "npm's $package is there: run \"make deps\"" if !-e "$folder/package.json";
+
+    my ($program) = grep { /from "$package"/ } CompletionAsync::Example::slurp("$root/README.md")
+        =~ /^```js\n(.*?)^```$/gms;
+    $program =~ s{(?<=from ")$package(?=")}{$folder/$entry};
+    $program =~ s{127\.0\.0\.1:8080}{'127.0.0.1:' . $t->port}e;
+    my $file = $t->write_file("$package.mjs", $program);
+
+    local $ENV{KEY} = 'alice-key';
+    open my $node, '-|:encoding(UTF-8)', 'node', $file or die "node: $!\n";
+    is join('', <$node>), $expected, "the program of README, $package";
+    close $node;
+    is $?, 0, '... its status';
+}
+
+
 sub openai ($conf) {
-    my $t = start($conf, files => { 'clients.map' => sha256_hex('alice-key') . " alice;\n"
-        . sha256_hex('bob-key') . " bob;\n" });
+    my $t = start($conf, clients());
     my %as  = map { $_ => { headers => { Authorization => "Bearer $_-key",
         'Content-Type' => 'application/json' } } } qw(alice bob eve);
     my %ask = (model => 'gpt-4o-mini', instructions => 'Переведи', input => 'text');
@@ -491,21 +516,52 @@ sub openai ($conf) {
     is_deeply [ map { $_->{id} } @{ $t->request(GET => '/v1/models', %{ $as{bob} })->json->{data} } ],
         [ 'yandexgpt-lite', 'yandexgpt/latest', 'gpt-4o-mini' ], 'the models';
 
-    my $clients = "$root/build/clients";
-    if (!-e "$clients/node_modules/openai/package.json") {
-        fail 'npm\'s openai is there: run "make deps"';
-        return $t->done;
-    }
-    my ($program) = CompletionAsync::Example::slurp("$root/README.md") =~ /^```js\n(.*?)^```$/ms;
-    $program =~ s{(?<=from ")openai(?=")}{$clients/node_modules/openai/index.mjs};
-    $program =~ s{127\.0\.0\.1:8080}{'127.0.0.1:' . $t->port}e;
-    my $file = $t->write_file('readme.mjs', $program);
+    readme_says($t, 'openai', 'index.mjs', "echo: To be, or not to be\n");
+    $t->done;
+}
 
-    local $ENV{KEY} = 'alice-key';
-    open my $node, '-|:encoding(UTF-8)', 'node', $file or die "node: $!\n";
-    is join('', <$node>), "echo: To be, or not to be\n", 'the program of README';
-    close $node;
-    is $?, 0, '... its status';
+
+sub libretranslate ($conf) {
+    my $t = start($conf, clients());
+    my %ask = (q => [ '<p>Hallo</p>', 'text' ], source => 'auto', target => 'ru', format => 'html');
+    my $translate = sub (%more) { $t->request(POST => '/libre/translate', json(%ask, %more)) };
+
+    is_deeply [ map { $_->{code} } @{ $t->request(GET => '/libre/languages')->json } ],
+        [qw(en ru de fr es it pt pl uk tr zh ja)], 'the languages, without a key';
+    my $r = $translate->(api_key => 'alice-key');
+    is_deeply $r->json->{translatedText}, [ 'echo: <p>Hallo</p>', 'echo: text' ], 'two texts'
+        or diag $r->{raw};
+    like asked($t)->{system}, qr/from any language into Russian\.\n.*never meant for you/s,
+        '... by its message';
+
+    my $count = () = $t->emulator->submits;
+    is $translate->(api_key => 'alice-key')->{status}, 200, 'once more';
+    is scalar(() = $t->emulator->submits), $count, '... for nothing';
+    is $translate->(api_key => 'bob-key')->{status}, 200, 'of somebody else';
+    is scalar(() = $t->emulator->submits), $count + 2, '... it is paid for';
+    is $translate->(api_key => $_)->{status}, 403, "the key \"$_\"" for 'eve-key', '';
+    $t->done;
+}
+
+
+sub deepl ($conf) {
+    my $t = start($conf, clients());
+    my %alice = (headers => { Authorization => 'DeepL-Auth-Key alice-key',
+        'Content-Type' => 'application/json' });
+    my $translate = sub (%what) {
+        return $t->request(POST => '/deepl/v2/translate', %alice, body => encode_json({
+            target_lang => 'EN-US', %what }));
+    };
+
+    my $r = $translate->(text => [ 'Press <x id="1"></x>', 'text' ], source_lang => 'DE');
+    is_deeply [ map { $_->{text} } @{ $r->json->{translations} } ], [ 'echo: Press <x id="1"></x>',
+        'echo: text' ], 'two texts' or diag $r->{raw};
+    like asked($t)->{system}, qr/from German into American English\.\n.*never meant for you/s,
+        '... by its message';
+    is $t->request(GET => '/deepl/v2/usage', headers => { Authorization => 'DeepL-Auth-Key eve-key' })
+        ->{status}, 403, 'a key that is not known';
+
+    readme_says($t, 'deepl-node', 'dist/index.js', "echo: To be, or not to be\n");
     $t->done;
 }
 

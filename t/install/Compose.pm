@@ -33,8 +33,8 @@ use Time::HiRes qw(sleep time);
 use YAML::XS;
 
 my %KNOWN = map { $_ => 1 } qw(
-    build cap_drop command depends_on environment healthcheck image init ports read_only secrets
-    security_opt tmpfs volumes
+    build cap_drop command depends_on environment healthcheck image init ports profiles read_only
+    secrets security_opt tmpfs user volumes
 );
 
 # what Docker leaves to a container that drops nothing

@@ -15,6 +15,7 @@ use Test::More;
 use YAML::XS;
 
 use CompletionAsync::Example;
+use CompletionAsync::Redis;
 use CompletionAsync::Test;
 
 my $root     = "$FindBin::Bin/../..";
@@ -114,9 +115,13 @@ sub main_job () {
 
 
 sub image () {
-    my $hook = CompletionAsync::Example::slurp("$root/docker/id-key.envsh");
+    my $hook = '';
     mkdir $t->testdir . '/hooks';
-    $t->write_file('hooks/10-id-key.envsh', $hook, 0644);
+    for my $name (qw(id-key redis)) {
+        my $one = CompletionAsync::Example::slurp("$root/docker/$name.envsh");
+        $t->write_file("hooks/10-$name.envsh", $one, 0644);
+        $hook .= $one;
+    }
     $t->write_file('mounted.key', 'k' x 32, 0600);
 
     for my $case ([ '/nowhere', 'no key' ], [ $t->testdir . '/mounted.key', 'a key' ]) {
@@ -127,7 +132,12 @@ sub image () {
         is scalar($conf =~ /^\s+id_key file:\Q$path\E;$/m), $what eq 'a key' ? 1 : '',
             "$what of ids is mounted";
         unlike $conf, qr/\$\{/, '... and nothing is left of the template';
+        unlike $conf, qr/^\s+redis/m, '... no server without one';
     }
+    run_entrypoint("$root/docker/templates", $t->testdir . '/with-redis', ['true'], %set,
+        YC_FOLDER_ID => 'b1gmine', COMPLETION_REDIS_URL => 'redis://valkey');
+    like CompletionAsync::Example::slurp($t->testdir . '/with-redis/translate.conf'),
+        qr{^\s+redis redis://valkey;$}m, 'a server of redis';
 
     $t->run(render("$root/docker/templates", 'image', %set, YC_FOLDER_ID => 'b1gmine'));
     main_job();
@@ -186,7 +196,13 @@ sub entrypoint () {
 
 sub compose () {
     my $services = $compose->{services};
-    is join(' ', sort keys %$services), 'edge emulator grafana prometheus', 'four services';
+    my @more = grep { $services->{$_}{profiles} } sort keys %$services;
+    is "@more", 'other valkey', 'a profile has two services';
+    is join(' ', grep { !$services->{$_}{profiles} } sort keys %$services),
+        'edge emulator grafana prometheus', '... beside four';
+    my ($edge, $other) = map { +{ %$_ } } @$services{qw(edge other)};
+    delete @$_{qw(ports profiles depends_on)} for $edge, $other;
+    is_deeply $other, $edge, '... one of them another edge';
 
     for my $name (sort keys %$services) {
         my $service = $services->{$name};
@@ -236,8 +252,22 @@ sub kubernetes () {
     }
 
     my %env = map { ($_->{name} => $_->{value}) } @{ $nginx->{env} };
-    $t->run(render($templates, 'kubernetes', %set, %env));
+    my $valkey = $manifest{'Service completion-async-valkey'};
+    is $env{COMPLETION_REDIS}, $valkey->{metadata}{name}, 'the pods share by the Service of Valkey';
+    is_deeply $valkey->{spec}{selector},
+        $manifest{'StatefulSet completion-async-valkey'}{spec}{template}{metadata}{labels}, '... which has it';
+    my $policy = $manifest{'NetworkPolicy completion-async-valkey'}{spec};
+    is_deeply $policy->{podSelector}{matchLabels}, $valkey->{spec}{selector}, '... for whom';
+    is_deeply $policy->{ingress}[0]{from}[0]{podSelector}{matchLabels},
+        $manifest{'Deployment completion-async'}{spec}{template}{metadata}{labels}, '... and nobody else';
+    my @argument = @{ $manifest{'StatefulSet completion-async-valkey'}{spec}{template}{spec}{containers}[0]{args} };
+    like "@argument", qr/--appendonly yes .*--maxmemory-policy noeviction/, 'it forgets nothing by itself';
+
+    my $redis = CompletionAsync::Redis->start(dir => $t->testdir);
+    $t->run(render($templates, 'kubernetes', %set, %env,
+        COMPLETION_REDIS => '127.0.0.1:' . $redis->port));
     main_job();
+    like join(' ', @{ $redis->cli(KEYS => '*') }), qr/^completion:\{yandex\}:1:/, 'the server is used';
     $t->stop;
 
     my %port = map { ($_->{name} => $_->{containerPort}) } @{ $nginx->{ports} };
@@ -259,7 +289,7 @@ sub kubernetes () {
     like $alerts, qr/up\{job="$relabeling->{replacement}"\}/, '... by the name that alerts have';
 
     my $service = $manifest{'Service completion-async'}{spec};
-    is $service->{sessionAffinity}, 'ClientIP', 'a client stays with a pod';
+    is $service->{sessionAffinity}, undef, 'any pod answers any client';
     my ($path) = @{ $manifest{'Ingress completion-async'}{spec}{rules}[0]{http}{paths} };
     is $path->{backend}{service}{name}, 'completion-async', 'the Ingress has the Service';
     is $path->{backend}{service}{port}{name}, $service->{ports}[0]{name}, '... and its port';
@@ -268,10 +298,11 @@ sub kubernetes () {
     is $rule->{backendRefs}[0]{port}, $service->{ports}[0]{port}, 'so has the route';
     is $rule->{matches}[0]{path}{value}, $path->{path}, '... for the same';
 
-    # What a folder may do is theirs together.
+    # What a folder may do is theirs together, but for the polls.
     my $replicas = $manifest{'Deployment completion-async'}{spec}{replicas};
     my ($second, $hour) = $template{'translate.conf.template'} =~ m{submit_rate +(\d+)r/s (\d+)r/h;};
     my ($polls) = $template{'translate.conf.template'} =~ m{poll_rate +(\d+)r/s;};
-    is_deeply [ map { $_ * $replicas } $second, $hour, $polls ], [ 10, 5000, 50 ],
-        'the quotas are divided among the pods';
+    is_deeply [ $second, $hour, $polls * $replicas ], [ 10, 5000, 50 ],
+        'the quotas are those of all pods, polls divided';
+    like $template{'translate.conf.template'}, qr/nodes=$replicas;/, '... and so many they are';
 }

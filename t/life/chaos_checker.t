@@ -112,6 +112,18 @@ sub cancelled ($seen, $gone) {
 }
 
 
+# A translation at 107, paid for once, and what is otherwise.
+sub translated ($status, $said, %more) {
+    my $text = 'tok_0translated';
+    return sub ($journal) {
+        push @{ $journal->{clients} }, { client => 1, n => 8, phase => 'storm', action => 'translate',
+            path => '/libre/translate', provider => 'roomy', owner => 'anna', text => $text,
+            start => 107, end => 108, answer($status, encode_json($said)), %more };
+        push @{ $journal->{upstream} }, submit(107.5, $text, operation => 'up2');
+    };
+}
+
+
 my $SPOILT = '{"id":"one","done":true,"error":{"code":8,'
     . '"message":"The result is longer than this server takes"}}';
 
@@ -191,6 +203,13 @@ my @PLANTED = (
         set(2, status => undef, error => 'timeout', body => '')->($j);
         push @{ $j->{strikes} }, strike(kill => 102);
     } ],
+    map({ [ status => "a translator's $_", translated($_, { error => 'later' }) ] } 429, 503),
+    [ status => "another interface's error", translated(504, { message => 'later' }) ],
+    [ crossed => "another's translation", translated(200, { translatedText => 'echo: tok_0two' }) ],
+    [ twice => 'a translation', sub ($j) {
+        translated(200, { translatedText => 'echo: tok_0translated' })->($j);
+        push @{ $j->{upstream} }, submit(109, 'tok_0translated', operation => 'up3');
+    } ],
     [ left => 'a piece of the zone', sub ($j) { $j->{states}[1]{used}{roomy}{256} = 5 } ],
     [ left => 'a descriptor', sub ($j) { $j->{states}[1]{descriptors}{'worker 5'} = 10 } ],
     [ left => 'nobody looked', sub ($j) { pop @{ $j->{states} } } ],
@@ -239,6 +258,8 @@ my @EXPLAINED = (
         set(2, answer(404, '{"code":"operation_not_found"}'))->($j);
         $j->{upstream}[1]{status} = 404;
     } ],
+    [ 'a translation', translated(200, { translatedText => 'echo: tok_0translated' }) ],
+    [ '... that is not ready', translated(504, { message => 'later' }, path => '/deepl/v2/translate') ],
     [ 'a result that upstream had spoilt', sub ($j) {
         entry($j, 4)->{body} = $SPOILT;
         $j->{upstream}[1]{fault} = 'flood';
@@ -260,6 +281,72 @@ my @EXPLAINED = (
 for my $case (@EXPLAINED) {
     my ($what, $plant) = @$case;
     is_deeply broken(journal($plant)), {}, "no fault: $what";
+}
+
+
+# Of several nodes and their server.
+
+sub several ($plant) {
+    return sub ($j) {
+        @$j{qw(nodes news)} = (3, 1);
+        $plant->($j);
+    };
+}
+
+sub away ($time, %more) { +{ %{ strike(still => $time) }, away => 1, %more } }
+
+
+# Twice under a key: paid, and shown by another node.
+sub paid_twice ($strike) {
+    return several(sub ($j) {
+        push @{ $j->{strikes} }, $strike;
+        push @{ $j->{upstream} }, submit(106);
+        push @{ $j->{clients} }, { %{ entry($j, 1) }, n => 6, client => 2, start => 105.8, end => 106.1 };
+    });
+}
+
+# A cancel on one node, and a result on another so many seconds later.
+sub uncancelled ($late, @strikes) {
+    return several(sub ($j) {
+        cancelled(5, 5.2 + $late)->($j);
+        push @{ $j->{strikes} }, @strikes;
+    });
+}
+
+for my $case (
+    [ twice => 'a key paid on two nodes', paid_twice(strike(kill => 105.5)) ],
+    [ twice => '... while the server was away', paid_twice(away(105.5)) ],
+    [ backwards => 'a cancel that is lost on the way', uncancelled(2.8) ],
+    [ quota => 'more than a rate, with the server there', several(sub ($j) {
+        push @{ $j->{upstream} }, map { submit($_, $TEXT, status => 503) } 100.6, 100.7;
+    }) ],
+    [ quota => 'more than a rate of each', several(sub ($j) {
+        push @{ $j->{strikes} }, away(100.5);
+        push @{ $j->{upstream} }, map { submit(100.6 + $_ / 100, $TEXT, status => 503) } 1 .. 8;
+    }) ],
+) {
+    my ($invariant, $what, $plant) = @$case;
+    ok broken(journal($plant))->{$invariant}, "$invariant, of nodes: $what";
+}
+
+for my $case (
+    [ 'a key that the server forgot', paid_twice(away(105.5, forgot => 1)) ],
+    [ 'a cancel that is still on the way', uncancelled(2) ],
+    [ '... or is told at the return', uncancelled(2.8, away(106)) ],
+    [ 'a rate of each', several(sub ($j) {
+        push @{ $j->{strikes} }, away(100.5);
+        push @{ $j->{upstream} }, map { submit(100.6 + $_ / 100, $TEXT, status => 503) } 1 .. 6;
+    }) ],
+    [ 'nobody who can tell of a key', several(sub ($j) {
+        push @{ $j->{strikes} }, away(101);
+        push @{ $j->{clients} }, { %{ entry($j, 1) }, n => 8, location => undef, expect => [422],
+            answer(503, '{"code":"redis_unavailable"}') };
+    }) ],
+) {
+    my ($what, $plant) = @$case;
+    my $broken = broken(journal($plant));
+    delete $broken->{twice} if $what =~ /rate/;
+    is_deeply $broken, {}, "no fault, of nodes: $what";
 }
 
 

@@ -20,8 +20,10 @@ my $text      = CompletionAsync::Example::slurp("$EXAMPLES/grafana-dashboard.jso
 my $dashboard = JSON::PP->new->decode($text);
 
 my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
+$t->write_file('ids.key', 'k' x 48, 0600);
 $t->run($t->http_conf(<<'EOC'));
-completion_async_provider yandex { zone yandex 1m; %%PROVIDER%% }
+completion_async_provider yandex { zone yandex 1m; %%PROVIDER%% id_key file:%%TESTDIR%%/ids.key;
+                                   redis redis://127.0.0.1:%%PORT_1%%; }
 server { listen 127.0.0.1:%%PORT%%; location / { completion_async_metrics; } }
 EOC
 my $metrics = CompletionAsync::Metrics->scrape($t, '/');

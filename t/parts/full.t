@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use CompletionAsync::Test qw(wait_until);
 
-my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
+my $t = CompletionAsync::Test->new(emulator => { delay => 600 });
 my $e = $t->emulator;
 
 $t->write_file('ids.key', join('', map { chr 32 + rand 90 } 1 .. 64), 0644);
@@ -18,7 +18,7 @@ run('64k');
 sub run ($size) {
     $t->run_location(
         zone     => $size,
-        provider => '%%PROVIDER%% id_key file:%%TESTDIR%%/ids.key; request_timeout 60s;',
+        provider => '%%PROVIDER%% id_key file:%%TESTDIR%%/ids.key; request_timeout 10m;',
         location => 'completion_async_split 32;',
     );
 }
@@ -48,7 +48,7 @@ subtest 'filled while the last part is on its way' => sub {
     ok fill(), 'the zone is full';
     $e->release;
 
-    $accepted = $client->response(20);
+    $accepted = $client->response(60);
     is $accepted->{status}, 202, 'all were accepted, which is told' or diag $accepted->{body};
     is_deeply $accepted->json->{metadata}, { parts => 8, done => 0 }, "... of eight";
     is $accepted->json->{done}, Mojo::JSON::false(), '... that are pending';

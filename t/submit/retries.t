@@ -19,17 +19,17 @@ use Digest::SHA qw(sha1_hex);
 use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
 use IO::Handle;
 use IO::Socket::INET;
-use IPC::Open2 qw(open2);
-use Mojo::JSON qw(decode_json encode_json);
+use Mojo::JSON qw(encode_json);
 use POSIX ();
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes qw(sleep time);
+use CompletionAsync::Sdk;
 use CompletionAsync::Test;
 
-my $clients = "$FindBin::Bin/../../build/clients";
+my $sdk = CompletionAsync::Sdk->new(apiKey => 'none');
 
-if (!-e "$clients/node_modules/openai/package.json") {
+if (!$sdk) {
     fail 'npm\'s openai is there: run "make deps"';
     done_testing;
     exit;
@@ -95,22 +95,16 @@ my %PAID = (
     cut     => [ 1, 2, 1, 1, 2 ],    # of half an answer the others think no more
 );
 
-my (%node, $proxy, @table);
-
-$node{pid} = open2($node{out}, $node{in}, 'node', "$FindBin::Bin/../clients/openai.mjs", $clients);
-$node{in}->autoflush;
+my ($proxy, @table);
 
 defined($proxy = fork) or die "fork: $!\n";
 lossy_proxy() if !$proxy;
 close $listener;
 
 END {
-    my $status = $?;
-    for my $pid (grep { $_ } $proxy, $node{pid}) {
-        kill TERM => $pid;
-        waitpid $pid, 0;
-    }
-    $? = $status;
+    local $?;
+    kill TERM => $proxy if $proxy;
+    waitpid $proxy, 0 if $proxy;
 }
 
 
@@ -176,11 +170,9 @@ sub ask ($user, $text, %arg) {
     }
 
     if ($user eq 'openai') {
-        my $id = ++$node{asked};
-        print { $node{in} } encode_json({ id => $id, url => "http://127.0.0.1:$port", path => $path,
-            body => { text => $text }, headers => \%headers, timeout => $limit * 1000,
-            retries => $arg{retries} // 5 }), "\n";
-        return sub { openai($id) };
+        return $sdk->start('post', [ $path, { body => { text => $text }, headers => \%headers } ],
+            client => { baseURL => "http://127.0.0.1:$port", timeout => $limit * 1000,
+                maxRetries => $arg{retries} // 5 });
     }
 
     my @request = (POST => $user eq 'nginx' && $lossy ? '/lossy' : $path, headers => \%headers,
@@ -198,16 +190,6 @@ sub ask ($user, $text, %arg) {
             if $r->{error} || !$r->{complete} || $r->{status} >= 400;
         return $r;
     };
-}
-
-
-sub openai ($id) {
-    while (!$node{over}{$id}) {
-        my $line = readline $node{out} // die "node ended\n";
-        my $json = decode_json($line);
-        $node{over}{ $json->{id} } = $json;
-    }
-    return $node{over}{$id};
 }
 
 
@@ -331,4 +313,5 @@ subtest 'accepted, and the answer is lost behind us' => sub {
 note 'Paid, without a key and with one:';
 note sprintf '%-26s %-8s' . ' %-10s' x @USERS, @$_ for [ '', 'answer', @USERS ], @table;
 
+undef $sdk;
 $t->done;

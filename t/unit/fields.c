@@ -170,8 +170,9 @@ test_type(void)
         { "application/jsonx", NGX_COMPLETION_FACE_BODY_OTHER, "" },
         { "application/x-www-form-urlencoded; charset=koi8-r; x=y",
           NGX_COMPLETION_FACE_BODY_FORM, "koi8-r" },
-        { "multipart/form-data; boundary=x", NGX_COMPLETION_FACE_BODY_OTHER,
-          "" },
+        { "multipart/form-data; boundary=x",
+          NGX_COMPLETION_FACE_BODY_MULTIPART, "" },
+        { "multipart/mixed; boundary=x", NGX_COMPLETION_FACE_BODY_OTHER, "" },
         { "text/plain; charset=", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
         { "text/plain; CHARSET=\"", NGX_COMPLETION_FACE_BODY_TEXT, "?" },
     };
@@ -186,6 +187,28 @@ test_type(void)
 }
 
 
+static void
+test_boundary(void)
+{
+    size_t     i;
+    ngx_str_t  field, boundary;
+
+    static const char  *t[][2] = {
+        { "multipart/form-data; boundary=a-b", "a-b" },
+        { "multipart/form-data; charset=utf-8; Boundary=\"a b;c\"; x", "a b;c" },
+        { "multipart/form-data;boundary=a;x=y", "a" },
+        { "multipart/form-data; boundary=", "" },
+        { "multipart/form-data", "" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        field = str(t[i][0]);
+        ngx_http_completion_parse_boundary(&field, &boundary);
+        is_str(&boundary, t[i][1], t[i][0]);
+    }
+}
+
+
 int
 main(void)
 {
@@ -193,6 +216,7 @@ main(void)
     test_prefer();
     test_key();
     test_type();
+    test_boundary();
 
     return tap_done();
 }

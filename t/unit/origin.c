@@ -200,6 +200,43 @@ test_init(void)
 
 
 static void
+test_head(void)
+{
+    size_t  i;
+
+    static const struct {
+        const char  *url;
+        const char  *through;
+        const char  *target;
+        const char  *host;
+    } t[] = {
+        { "http://127.0.0.1", NULL, "/", "127.0.0.1" },
+        { "https://127.0.0.1:443/a/../b", NULL, "/b", "127.0.0.1" },
+        { "http://127.0.0.1:443/b/", NULL, "/b/", "127.0.0.1:443" },
+        { "https://[::1]/", NULL, "/", "[::1]" },
+        { "http://[::1]:81/", NULL, "/", "[::1]:81" },
+        { "http://host:80/b", "http://127.0.0.1:3128", "http://host/b",
+          "host" },
+        { "http://host:81/", "http://127.0.0.1:3128", "http://host:81/",
+          "host:81" },
+        { "https://host/b", "http://127.0.0.1:3128", "/b", "host" }
+    };
+
+    for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        char  head[200];
+
+        memset(&origin, 0, sizeof(origin));
+        is_int(init(t[i].url, t[i].through, NULL), NGX_OK, t[i].url);
+        is_str(&origin.target, t[i].target, "its target");
+
+        snprintf(head, sizeof(head), " HTTP/1.1\r\nHost: %s\r\n"
+                 "Accept: */*\r\nAccept-Encoding: identity", t[i].host);
+        is_str(&origin.head, head, "its head");
+    }
+}
+
+
+static void
 write_certificate(const char *name)
 {
     FILE      *file;
@@ -294,6 +331,7 @@ main(void)
     test_bad();
     test_proxy();
     test_init();
+    test_head();
     test_certificate();
     test_memory();
 

@@ -47,13 +47,39 @@ request_id(void *data, u_char *id)
 }
 
 
+/* one, or several, one of which is as long */
+
+static ngx_int_t
+tells(ngx_completion_prompt_t *prompt, const char *text, ngx_uint_t several,
+    ngx_pool_t *pool)
+{
+    ngx_str_t  *texts;
+
+    prompt->model = str("lite");
+
+    if (!several) {
+        prompt->text = str(text);
+        return NGX_OK;
+    }
+
+    if (ngx_array_init(&prompt->texts, pool, 3, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    texts = ngx_array_push_n(&prompt->texts, 3);
+
+    texts[0] = str(" one ");
+    texts[1] = str(text);
+    texts[2] = str("three");
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 prompt(void *data, ngx_completion_ask_t *ask)
 {
-    ask->prompt.model = str("lite");
-    ask->prompt.text = str(TEXT);
-
-    return NGX_OK;
+    return tells(&ask->prompt, TEXT, data != NULL, ask->pool);
 }
 
 
@@ -63,16 +89,16 @@ static const ngx_completion_parts_client_t  waits = {
 
 
 static ngx_int_t
-starts(const char *text, ngx_uint_t max)
+start(const char *text, size_t size, ngx_uint_t max, ngx_uint_t several)
 {
     ngx_int_t             rc;
     ngx_completion_ask_t  ask;
 
     memset(&ask, 0, sizeof(ask));
 
-    ask.prompt.model = str("lite");
-    ask.prompt.text = str(text);
     ask.pool = ngx_create_pool(4096, &shim_log);
+    ask.cache = several ? 600 : 0;
+    ask.shared = several;
 
     parts = NULL;
     told = 0;
@@ -82,8 +108,13 @@ starts(const char *text, ngx_uint_t max)
         return NGX_ERROR;
     }
 
-    rc = ngx_completion_parts_start(&service, &ask, 16, max, &waits, NULL,
-                                    &parts);
+    rc = tells(&ask.prompt, text, several, ask.pool);
+
+    if (rc == NGX_OK) {
+        rc = ngx_completion_parts_start(&service, &ask, size, max, &waits,
+                                        several ? ask.pool : NULL, &parts);
+    }
+
     ngx_destroy_pool(ask.pool);
 
     if (rc == NGX_DONE) {
@@ -92,6 +123,9 @@ starts(const char *text, ngx_uint_t max)
 
     return rc;
 }
+
+
+#define starts(text, max)  start(text, 16, max, 0)
 
 
 /* those sent to an origin, in order */
@@ -229,6 +263,64 @@ test_line(void)
 }
 
 
+static ngx_uint_t
+is_part(ngx_uint_t i, ngx_uint_t text, size_t offset, size_t len,
+    ngx_completion_joint_e joint)
+{
+    ngx_completion_part_t  *part = &parts->part[i];
+
+    return part->text == text && part->offset == offset && part->len == len
+           && part->joint == joint;
+}
+
+
+static void
+test_several(void)
+{
+    service_begins(0, 0);
+    is_int(start(TEXT, 16, 5, 1), NGX_OK, "several texts");
+    ok(parts->n == 5 && is_part(0, 0, 0, 5, NGX_COMPLETION_JOINT_NOTHING)
+       && is_part(1, 1, 0, 14, NGX_COMPLETION_JOINT_BREAK)
+       && is_part(2, 1, 16, 14, NGX_COMPLETION_JOINT_LINE)
+       && is_part(3, 1, 31, 15, NGX_COMPLETION_JOINT_NOTHING)
+       && is_part(4, 2, 0, 5, NGX_COMPLETION_JOINT_NOTHING),
+       "each by itself, and cut where it is long");
+
+    stub_answers(post(4), 200, PENDING("d7q5"));
+    stub_sends(post(0));
+    stub_answers(post(0), 400, "{}");
+    ok(told == 1 && outcome == NGX_COMPLETION_INVALID_REQUEST,
+       "one is refused");
+    ok(cancel(0) == NULL, "who was accepted is not cancelled");
+    leaves(0);
+
+    is_int(start(TEXT, 0, 3, 1), NGX_OK, "of any length");
+    ok(parts->n == 3 && is_part(1, 1, 0, 46, NGX_COMPLETION_JOINT_NOTHING),
+       "they are not cut");
+    ok(post(1) && !post(2), "and the one that goes on is shared");
+    stub_answers(post(0), 200, PENDING("d7q1"));
+    stub_answers(post(0), 200, PENDING("d7q2"));
+    shim_turn();
+    ok(told == 1 && outcome == NGX_COMPLETION_OK
+       && strcmp(ids, "d7q1.d7q2.d7q5.") == 0, "all of them are accepted");
+    leaves(1);
+
+    is_int(start(TEXT, 16, 4, 1), NGX_DONE, "too many parts");
+    is_str(&parts->reason, "the text has more than 4 parts of 16 bytes",
+           "... what is said");
+    leaves(1);
+    is_int(start(TEXT, 0, 2, 1), NGX_DONE, "too many texts");
+    is_str(&parts->reason, "there are more than 2 texts", "... what is said");
+    leaves(1);
+
+    is_int(start("plain", 16, 1, 0), NGX_OK, "one that is one part");
+    stub_answers(post(0), 200, PENDING("d7q9"));
+    ok(strcmp(ids, "d7q9") == 0, "has its own id");
+    leaves(1);
+    ok(service_ended(), "nothing is left");
+}
+
+
 static void
 test_memory(void)
 {
@@ -268,6 +360,7 @@ main(void)
     test_orphans();
     test_refused();
     test_line();
+    test_several();
     test_memory();
 
     return tap_done();

@@ -173,6 +173,21 @@ test_missing(void)
 
 
 static void
+test_apart(void)
+{
+    begins();
+    answers("d7q1", 200, FAILED("d7q1", "8"));
+    answers("d7q2", 200, PENDING("d7q2"));
+    answers("d7q3", 200, FINISHED("d7q3"));
+    is_int(reads(NGX_COMPLETION_WHOLE_APART), NGX_OK,
+           "several texts, one of which has failed");
+    is_int(view.verdict, NGX_COMPLETION_FAILED, "is what is told");
+    ok(!service_get("d7q2:cancel"), "and the others go on");
+    ends();
+}
+
+
+static void
 test_cancel(void)
 {
     begins();
@@ -234,6 +249,7 @@ main(void)
     test_joined();
     test_failed();
     test_missing();
+    test_apart();
     test_cancel();
     test_memory();
 

@@ -431,6 +431,33 @@ adopt(ngx_completion_id_t *id, found_e found)
 }
 
 
+/* who is waited for later goes first all the same, known or not */
+
+static void
+test_waited(void)
+{
+    ngx_completion_id_t   first = { str("first"), 0, 0 };
+    ngx_completion_id_t   second = { str("second"), 0, 0 };
+    ngx_completion_due_t  due;
+    ngx_msec_t            wait;
+
+    make(65536, 50);
+    first.submitted = second.submitted = ngx_time();
+
+    ngx_completion_zone_adopt(zone, &first, NULL);
+    ngx_completion_zone_want(zone, &first.upstream, 0);
+    ngx_current_msec += 100;
+    ngx_completion_zone_adopt(zone, &second, NULL);
+    ngx_completion_zone_want(zone, &second.upstream, 0);
+
+    ngx_completion_zone_want(zone, &second.upstream, 1000);
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "a poll");
+    is_str(&due.id, "second", "of what somebody waits for");
+    is_int(ngx_completion_zone_take(zone, &due, &wait), NGX_OK, "and then");
+    is_str(&due.id, "first", "of what was learned before it");
+}
+
+
 /* as if it had been evicted */
 
 static void
@@ -1910,8 +1937,8 @@ test_adopted(void)
     ngx_current_msec += 5;
     update("d7q1", due.lease, FINAL, NULL);
 
-    is_int(zone->sh->paces[0].count, 1, "teaches how long operations take");
-    is_int(zone->sh->paces[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
+    is_int(zone->sh->paces.models[0].count, 1, "teaches how long operations take");
+    is_int(zone->sh->paces.models[0].weights[NGX_COMPLETION_PACE_BUCKETS - 1], 0,
            "which is not for hours");
 }
 
@@ -1970,6 +1997,7 @@ main(void)
     test_late();
     test_adopted();
     test_deleted();
+    test_waited();
     test_full();
     test_followers();
     test_asked();

@@ -71,9 +71,9 @@ sub submit ($text, %arg) { start_submit($text, %arg)->response($arg{timeout}) }
 sub poll ($id, %arg) { ask(GET => "/operations/$id", %arg) }
 
 
-# An operation of this text when it is done.
-sub result ($text) {
-    my $id = submit($text)->json->{id};
+# An operation of this text, and whatever else is asked, when it is done.
+sub result ($text, %more) {
+    my $id = submit($text, json => prompt($text, %more))->json->{id};
     $e->finish($id);
     return poll($id)->json;
 }
@@ -171,6 +171,9 @@ subtest 'outcomes' => sub {
         'tool calls have no text';
     is result('[outcome=status:NEW]')->{response}{alternatives}[0]{status}, 'NEW', 'any status';
 
+    is result('[outcome=says:{"a": 1}]')->{response}{alternatives}[0]{message}{text}, '{"a": 1}',
+        'any text';
+
     my $op = result('[outcome=failed:8:no luck]');
     is_deeply $op->{error}, { code => 8, message => 'no luck', details => [] }, 'failed';
     ok $op->{done} && !exists $op->{response}, 'that is done, without a response';
@@ -209,6 +212,21 @@ subtest 'outcomes' => sub {
     is eval { $e->set(outcome => 'nonsense'); 1 }, undef, 'an unknown outcome is refused';
 };
 
+
+subtest 'a schema that asks for a language' => sub {
+    my %has = map { $_ => { type => 'string' } } qw(language text other);
+    my $said = sub ($text, @members) {
+        my $schema = { type => 'object', properties => { map { $_ => $has{$_} } @members } };
+        return result($text, jsonSchema => { schema => $schema })
+            ->{response}{alternatives}[0]{message}{text};
+    };
+    is_deeply decode_json($said->('a', qw(language text other))), { language => 'en',
+        text => 'echo: a' }, 'gets it, and the text';
+    is_deeply decode_json($said->('[language=de] a', 'language')), { language => 'de' },
+        '... or it alone';
+    is $said->('a', 'text'), 'echo: a', 'another one does not matter';
+    is $said->('[outcome=says:no]', 'language'), 'no', '... nor one that is not kept to';
+};
 
 subtest 'pending, early 404, cancel' => sub {
     my $id = submit('[done_absent=1]')->json->{id};

@@ -86,6 +86,10 @@ http {
         location /quota  { completion_async quota; }
         location /cached { completion_async cache; completion_async_cache %%KEEP%%s owner; }
         location /shared { completion_async cache; completion_async_cache %%KEEP%%s shared; }
+
+        completion_async_languages  en ru;
+        location /libre  { completion_async_libretranslate cache; completion_async_cache %%KEEP%%s owner; }
+        location /deepl  { completion_async_deepl cache; completion_async_cache %%KEEP%%s owner; }
     }
 }
 EOC
@@ -190,10 +194,14 @@ sub rules ($self) {
 }
 
 
+sub configuration ($class) { $CONF }
+sub strikes ($self)        { $self->{clock} ? qw(jump jump jump hup kill) : @STRIKES }
+
+
 # [second, what, a number from 0 to 1 that says whom, or how far]
 sub plan ($self) {
     srand $self->{seed};
-    my @kinds = $self->{clock} ? qw(jump jump jump hup kill) : @STRIKES;
+    my @kinds = $self->strikes;
     my (@plan, @deck);
 
     for (my $at = 2; $at < $self->{seconds} * 2 / 3; $at += 0.3 + rand 0.8) {

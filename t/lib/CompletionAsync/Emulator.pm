@@ -26,6 +26,7 @@ C<tls_key>, C<journal_file>, and every setting below.
     early404       so many polls of a new operation are answered 404
     done_absent    leave "done" out while pending
     cancel         obey | ignore
+    language       what a text is said to be in, where a schema asks for that (en)
     folder, api_key, iam_token     what a request must show; unset: not checked
     issue_tokens   accept tokens that the two token services gave out (0)
     token_ttl, token_length        of those tokens, in seconds and characters
@@ -41,14 +42,16 @@ C<tls_key>, C<journal_file>, and every setting below.
 
 final, truncated, filter, partial, unspecified, alternatives, reasoning, no_usage, tool_calls (of
 the request's first tool, or the one it chooses; C<tool_calls:N> are N calls, of one tool after the
-other), C<status:NAME>, C<failed:CODE:MESSAGE>, C<leak:CODE:MESSAGE> (failed, with leaking ids), error0
-(code 0 beside a response), empty (neither), early_error (while pending), huge (1.5 MB),
-null_dates, fraction (of seconds), exotic (unknown members, odd numbers and escapes).
+other), C<status:NAME>, C<says:TEXT> (the answer, whatever was asked), C<failed:CODE:MESSAGE>,
+C<leak:CODE:MESSAGE> (failed, with leaking ids), error0 (code 0 beside a response), empty (neither),
+early_error (while pending), huge (1.5 MB), null_dates, fraction (of seconds), exotic (unknown
+members, odd numbers and escapes).
 
 Markers in the user's text set them for one operation: C<[delay=3]>, C<[outcome=failed:8:no]>,
-C<[early404=2]>, C<[done_absent=1]>, C<[cancel=ignore]>, C<[size=5000]>.
+C<[early404=2]>, C<[done_absent=1]>, C<[cancel=ignore]>, C<[size=5000]>, C<[language=de]>.
 The result is "echo: TEXT", and Hamlet's line is translated. Where the last message holds what
-functions came to, that is the text.
+functions came to, that is the text. Of a C<jsonSchema> with a property "language" it is the JSON of
+that and, if there is such a property, "text".
 
 =head2 Control
 

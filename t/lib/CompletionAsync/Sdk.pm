@@ -4,7 +4,7 @@ package CompletionAsync::Sdk;
 
 =head1 NAME
 
-CompletionAsync::Sdk - npm's openai, as an application uses it
+CompletionAsync::Sdk - a client of npm's, as an application uses it
 
 =head1 SYNOPSIS
 
@@ -16,11 +16,16 @@ CompletionAsync::Sdk - npm's openai, as an application uses it
     my $begun = $sdk->start('responses.create', [{ ... }], cut => 3, client => { apiKey => 'x' });
     my $r = $begun->();
 
+    my $deepl = CompletionAsync::Sdk->of('deepl-node', serverUrl => $url, authKey => 'k');
+    my $r = $deepl->call('translateText', 'text', undef, 'ru');
+    is $r->{value}{text}, '...';
+
 =head1 DESCRIPTION
 
 One process of node (F<t/clients/sdk.mjs>) for an object, and a client for each call, with the
-options of C<new> and those given beside it. A result has C<value> or C<error>, and C<requests>,
-how many the SDK sent. It ends with the object.
+options of C<new>, or C<of>, and those given beside it. C<new> is of C<openai>; C<of> takes any
+package that F<sdk.mjs> knows. A result has C<value> or C<error>, and of C<openai> C<requests>, how
+many it sent. It ends with the object.
 
 =cut
 
@@ -37,12 +42,16 @@ use Mojo::JSON qw(decode_json encode_json);
 my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 
 
-sub new ($class, %client) {
-    return if !-e "$ROOT/build/clients/node_modules/openai/package.json";
+sub new ($class, %client) { $class->of('openai', %client) }
+
+
+sub of ($class, $package, %client) {
+    my $clients = "$ROOT/build/clients";
+    return if !-e "$clients/node_modules/$package/package.json";
 
     my $self = bless { client => \%client, over => {}, asked => 0, owner => $$ }, $class;
-    $self->{pid} = open2($self->{out}, $self->{in}, 'node', "$ROOT/t/clients/sdk.mjs",
-        "$ROOT/build/clients");
+    $self->{pid} = open2($self->{out}, $self->{in}, 'node', "$ROOT/t/clients/sdk.mjs", $clients,
+        $package);
     $self->{in}->autoflush;
     return $self;
 }

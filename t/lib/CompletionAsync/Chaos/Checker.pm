@@ -29,14 +29,18 @@ answer has a list of violations for each of the invariants:
     keys       one Idempotency-Key is one operation in one life; of each owner their own
     quota      starts within any window, in one life
     backwards  what is done stays done, as it was
-    status     each answer is one of the contract's; only a kill cuts a connection
+    status     each answer is one of the contract's, no translator's a 429 or a 503; only a kill
+               cuts a connection
     left       zone and descriptors are what they were
     log        no [alert] but those of the kills, no [emerg], no [crit]; no secret
 
 A B<life> is that of a zone: a binary upgrade begins another one while the old one ends, and so
-does a zone that was made anew.
+does a zone that was made anew. Of several nodes (C<nodes>) one life is as long as their server remembers:
+it ends with a strike that C<forgot>. While a strike has the server C<away>, each node goes on by itself: equal
+requests may be paid by each, and a rate is one of each; what has a key is not sent. With C<news> a cancel on one
+is known to all, if the server is not away.
 
-A client's entry: action (submit, ask, text, stream, cancel, foreign, invalid), provider, owner,
+A client's entry: action (submit, translate, ask, text, stream, cancel, foreign, invalid), provider, owner,
 start, end; text, key, cached (of a submit); location (asked for, or answered); status, headers
 (lower case), body, error; events (of a stream: id, data); phase (storm, calm, after); vanished
 and partial (hung up, before the request was complete); expect (the statuses, where the
@@ -70,6 +74,12 @@ my $QUOTA_SLACK = 0.25;
 # seconds that a client may take to see that its connection was cut
 my $SEEN_LATE = 5;
 
+# seconds from what strikes the server of several nodes until all of them know, and from its end on
+my $AWAY_LATE = 3;
+
+# seconds from a cancel on one node until all of them have it
+my $NEWS_LATE = 1.5 + 1;
+
 # seconds from a connection to its first request, beyond which upstream is at fault
 my $CONNECT_SLACK = 0.1;
 
@@ -81,16 +91,17 @@ my %PROBLEM = (
     method_not_allowed => 405, not_acceptable => 406, request_conflict => 409,
     request_too_large => 413, unsupported_media_type => 415, idempotency_mismatch => 422,
     quota_exceeded => 429, upstream_rejected => 502, outcome_unknown => 424,
-    upstream_unavailable => 503, zone_full => 503, overloaded => 503, upstream_timeout => 504,
+    upstream_unavailable => 503, redis_unavailable => 503, zone_full => 503, overloaded => 503, upstream_timeout => 504,
 );
 
 my %STATUS = (
-    submit  => [ 200, 202, 400, 424, 429, 502, 503, 504 ],
-    ask     => [ 200, 503 ],
-    stream  => [ 200, 503 ],
-    text    => [ 200, 202, 400, 410, 422, 424, 503 ],
-    cancel  => [ 200, 503 ],
-    foreign => [404],
+    submit    => [ 200, 202, 400, 424, 429, 502, 503, 504 ],
+    translate => [ 200, 400, 424, 502, 504 ],
+    ask       => [ 200, 503 ],
+    stream    => [ 200, 503 ],
+    text      => [ 200, 202, 400, 410, 422, 424, 503 ],
+    cancel    => [ 200, 503 ],
+    foreign   => [404],
 );
 
 
@@ -121,9 +132,12 @@ sub _name ($entry) {
 }
 
 
+sub _pays ($entry) { $entry->{action} =~ /^(?:submit|translate)$/ }
+
+
 # What the other checks look things up in.
 sub _read ($self) {
-    my @sent = grep { $_->{action} eq 'submit' && defined $_->{text} } @{ $self->{clients} };
+    my @sent = grep { _pays($_) && defined $_->{text} } @{ $self->{clients} };
 
     for my $entry (@sent) {
         push @{ $self->{sent}{ $entry->{text} } }, $entry;
@@ -145,7 +159,7 @@ sub _read ($self) {
         push @{ $self->{at}{ $entry->{location} } }, $entry if defined $entry->{location};
     }
     $self->{lives} = [
-        map { [ $_->{time}, $_->{end} ] } grep { $_->{what} =~ /^(?:usr2|zone)$/ }
+        map { [ $_->{time}, $_->{end} ] } grep { $_->{forgot} || $_->{what} =~ /^(?:usr2|zone)$/ }
             @{ $self->{strikes} }
     ];
 }
@@ -160,6 +174,13 @@ sub _user_text ($request) {
 # How many times a life may have ended, and another begun, in between.
 sub _lives ($self, $from, $to) {
     return scalar grep { $_->[0] <= $to && $_->[1] >= $from } @{ $self->{lives} };
+}
+
+
+# Whether nodes may have been by themselves in between: some see that late, and see late that it is over.
+sub _alone ($self, $from, $to) {
+    return any { $_->{away} && $_->{time} - $AWAY_LATE <= $to && $_->{end} + $AWAY_LATE >= $from }
+        @{ $self->{strikes} };
 }
 
 
@@ -275,6 +296,9 @@ sub _submits ($self) {
         my $failed = $sent->[0]{cached} ? grep { _unclear($_) } @taken : 0;
         my $reruns = $sent->[0]{cached} ? $self->_outlived($sent, \@taken) : 0;
 
+        # each node that is by itself has a cache of its own
+        $once *= $self->_by_themselves(map { $_->{time} } @requests[ 0, -1 ]) if $sent->[0]{cached};
+
         $self->_broken(twice => $text, scalar(@taken), 'times,', "$lives lives ended:",
             map({ sprintf '%.2f %s %s,', $_->{time}, $_->{status} // '-', $_->{fault} // 'kept' } @sent),
             'by', map { sprintf '%s at %.2f to %.2f', _name($_), $_->{start}, $_->{end} } @$sent)
@@ -282,6 +306,8 @@ sub _submits ($self) {
     }
 }
 
+
+sub _by_themselves ($self, $from, $to) { $self->_alone($from, $to) ? $self->{nodes} : 1 }
 
 sub _unclear ($request) { defined $request->{fault} || ($request->{end} // '') ne 'keep' }
 
@@ -320,7 +346,8 @@ sub _quota ($self) {
                 my ($max, $seconds) = @$window;
                 my ($over) = grep {
                     my ($from, $to) = @times[ $_, $_ + $max ];
-                    $to - $from < $seconds - $QUOTA_SLACK && !$self->_lives($from, $to);
+                    $to - $from < $seconds - $QUOTA_SLACK && !$self->_lives($from, $to)
+                        && !$self->_allowed($max, $from, $seconds, \@times);
                 } 0 .. $#times - $max;
 
                 next if !defined $over;
@@ -330,6 +357,15 @@ sub _quota ($self) {
             }
         }
     }
+}
+
+
+# What all had together, and what each that is by itself begins with; one that was killed begins anew.
+sub _allowed ($self, $max, $from, $seconds, $times) {
+    return 0 if !$self->_alone($from, $from + $seconds);
+    my @anew = grep { $_->{node} } $self->_strikes('kill', $from - $seconds, $from + $seconds);
+    my $most = $max * (1 + $self->{nodes} + @anew);
+    return $most >= grep { $_ >= $from && $_ < $from + $seconds - $QUOTA_SLACK } @$times;
 }
 
 
@@ -370,7 +406,16 @@ sub _spelled ($json) { encode_json([ @$json{qw(error response)} ]) }
 sub _forgotten ($self, $known, $entry) {
     my $error = $known->{json}{error};
     return 1 if _unusable($known->{json});
+
+    # by the word of upstream on one node, and ours on another
+    my $now = (_documents($entry))[-1]{error};
+    return 1 if $self->{nodes} && ref $error eq 'HASH' && ref $now eq 'HASH' 
+        && $error->{code} == 1 && $now->{code} == 1;
     return 0 if ref $error ne 'HASH' || $error->{code} != 1;
+
+    # what one node was told the others hear of
+    return 1 if $self->{nodes} && (!$self->{news} || $entry->{start} - $known->{time} < $NEWS_LATE
+        || $self->_alone($known->{time}, $entry->{end}));
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;
     my $from = min $known->{time}, map { $_->{start} } grep { $_->{action} eq 'cancel' }
@@ -411,6 +456,9 @@ sub _excused ($self, $entry) {
 
     return 1 if $status == 500 && $entry->{large} && $self->_strikes('disk', $from - 1, $to);
 
+    # nobody can tell whether it was used
+    return 1 if $status == 503 && defined $entry->{key} && $self->_alone($from, $to);
+
     # another life knows nothing of a key
     return 1 if ($entry->{code} // '') eq 'mismatch' && $self->_lives($entry->{first}, $to)
         && any { $_ == $status } @{ $STATUS{submit} };
@@ -428,6 +476,7 @@ sub _form ($self, $entry) {
 
     return if $entry->{action} eq 'text' || ($entry->{sent}{Accept} // '') eq 'text/plain'
         || ($entry->{method} // '') eq 'HEAD';
+    return $self->_translation($entry) if $entry->{action} eq 'translate';
 
     if ($status >= 400) {
         my $json = $type eq 'application/problem+json' ? eval { from_json($entry->{body}) } : {};
@@ -445,13 +494,27 @@ sub _form ($self, $entry) {
 }
 
 
+# Of LibreTranslate's interface, or of DeepL's.
+sub _translation ($self, $entry) {
+    my $json = eval { from_json($entry->{body}) } // {};
+    my $libre = $entry->{path} =~ /libre/;
+    my $said = $entry->{status} >= 400 ? $json->{ $libre ? 'error' : 'message' }
+        : $libre ? $json->{translatedText} : $json->{translations}[0]{text};
+
+    $self->_broken(status => _name($entry), 'is none of the interface:', $entry->{body})
+        if ref $said || ($said // '') eq '';
+    $self->_broken(crossed => _name($entry), 'has', $said)
+        if $entry->{status} == 200 && ($said // '') ne "echo: $entry->{text}";
+}
+
+
 sub _left ($self) {
     my %state = map { $_->{when} => $_ } @{ $self->{states} };
     my ($before, $after) = @state{qw(before after)};
     return $self->_broken(left => 'nobody looked') if !$before || !$after;
 
     my %keys;
-    for my $entry (grep { $_->{action} eq 'submit' } @{ $self->{clients} }) {
+    for my $entry (grep { _pays($_) } @{ $self->{clients} }) {
         my $name = "$entry->{owner} " . ($entry->{text} // '');
         my $try  = $entry->{phase} eq 'storm' ? $entry->{start} : '';
         $keys{ $entry->{provider} }{+KEY}{"key $name $try"}++ if defined $entry->{key};

@@ -42,7 +42,7 @@ my @PROVIDERS = qw(roomy roomy tight quota);
 # what a client does, and how often
 my @ACTIONS = (
     [ plain => 6 ], [ waiting => 3 ], [ streamed => 2 ], [ keyed => 4 ], [ cached => 2 ],
-    [ shared => 1 ], [ mismatch => 1 ], [ large => 1 ], [ ask => 10 ], [ as_text => 2 ],
+    [ shared => 1 ], [ translate => 4 ], [ mismatch => 1 ], [ large => 1 ], [ ask => 10 ], [ as_text => 2 ],
     [ stream => 3 ], [ cancel => 2 ], [ foreign => 3 ], [ forged => 1 ], [ invalid => 2 ],
     [ vanish => 6 ],
 );
@@ -289,6 +289,25 @@ sub _shared ($self) {
 
     my ($known) = grep { $_->{shared} } reverse @{ $self->{known} } or return;
     $self->_requests($self->_asking(invalid => $known, method => 'DELETE', expect => [409]));
+}
+
+
+# The same in both interfaces, which are one to upstream.
+sub _translate ($self) {
+    my $text = $self->_text('[delay=0.4]', 'translate', $self->_epoch, int rand 3);
+    my %as = (
+        'libre/translate'    => { q => $text, source => 'en', target => 'ru' },
+        'deepl/v2/translate' => { text => [$text], source_lang => 'EN', target_lang => 'RU' },
+    );
+    my @paths = sort keys %as;
+
+    $self->_requests(map {
+        my $path  = $self->_any(@paths);
+        my $entry = $self->_submit('cache', action => 'translate', path => $path, text => $text,
+            cached => 1, bytes => encode_json($as{$path}));
+        $entry->{sent}{'Content-Type'} = 'application/json';
+        $entry;
+    } 1 .. 1 + rand 3);
 }
 
 

@@ -30,7 +30,7 @@ use utf8;
 use Encode qw(encode);
 use File::Temp ();
 use MIME::Base64 qw(decode_base64url encode_base64);
-use Mojo::JSON qw(decode_json);
+use Mojo::JSON qw(decode_json to_json);
 use POSIX qw(strftime);
 use Scalar::Util qw(looks_like_number);
 use Time::HiRes qw(time);
@@ -76,6 +76,7 @@ my %DEFAULTS = (
     outcome        => 'final',
     early404       => 0,
     done_absent    => 0,
+    language       => 'en',
     cancel         => 'obey',
     dialect        => undef,
     leak           => 1,
@@ -92,7 +93,7 @@ my %DEFAULTS = (
 
 my %OUTCOMES = map { $_ => 1 } qw(
     final truncated filter partial unspecified tool_calls failed leak error0 empty early_error
-    huge null_dates fraction reasoning exotic status alternatives no_usage
+    huge null_dates fraction reasoning exotic status alternatives no_usage says
 );
 
 
@@ -358,7 +359,7 @@ sub _create ($self, $body) {
     $text = join ' ', map { $_->{functionResult}{content} } @{ $results->{toolResults} }
         if $results;
 
-    my %own = $text =~ /\[(delay|outcome|early404|done_absent|cancel|size)=([^\]]*)\]/g;
+    my %own = $text =~ /\[(delay|outcome|early404|done_absent|cancel|size|language)=([^\]]*)\]/g;
     delete $own{outcome} if defined $own{outcome} && !eval { _check_outcome($own{outcome}) };
 
     my $now = time;
@@ -371,6 +372,8 @@ sub _create ($self, $body) {
         done_absent => $own{done_absent} // $set->{done_absent},
         cancel      => $own{cancel} // $set->{cancel},
         size        => $own{size},
+        language    => $own{language} // $set->{language},
+        members     => eval { $body->{jsonSchema}{schema}{properties} } // {},
         text        => $text,
         system      => $system ? $system->{text} : '',
         tools       => _called($body),
@@ -546,7 +549,7 @@ sub _result ($self, $op, $outcome, $arg) {
     my $status = $outcome eq 'status' ? $arg
         : 'ALTERNATIVE_STATUS_' . ($status{$outcome} // 'FINAL');
 
-    my $text    = _text($op, $outcome);
+    my $text    = $outcome eq 'says' ? $arg : _text($op, $outcome);
     my $content = $outcome eq 'tool_calls'
         ? '"toolCallList":{"toolCalls":[' . join(',', _calls($op, $arg // 1)) . ']}'
         : '"text":' . ($outcome eq 'exotic' ? '"\u0041 \ud83d\ude00 \/ ' . substr(_quote($text), 1)
@@ -591,7 +594,15 @@ sub _text ($op, $outcome) {
         my $pattern = encode_base64(join('', map { chr($_ * 7 % 256) } 0 .. 767), '');
         $text .= substr $pattern x (1 + $size / length $pattern), 0, $size - length $text;
     }
-    return $text;
+    return $op->{members}{language} ? _object($op, $text) : $text;
+}
+
+
+# What a schema asks for that has a language in it. How well a real model keeps to one is not
+# recorded: this is synthetic.
+sub _object ($op, $text) {
+    my %value = (language => $op->{language}, text => $text);
+    return to_json({ map { $_ => $value{$_} } grep { $op->{members}{$_} } keys %value });
 }
 
 
@@ -607,7 +618,8 @@ sub _check_outcome ($outcome) {
     my ($name) = split /:/, $outcome;
     die qq(unknown outcome "$outcome"\n) if !$OUTCOMES{ $name // '' };
     die qq(outcome "$outcome" needs an argument\n)
-        if $name =~ /^(failed|leak|status)$/ && $outcome !~ /^(status:.|\w+:[0-9]+(:|$))/;
+        if $name =~ /^(failed|leak|status|says)$/
+        && $outcome !~ /^((status|says):.|\w+:[0-9]+(:|$))/;
     die qq(outcome "$outcome" needs a number\n) if $outcome =~ /^tool_calls:(?!0*[1-9][0-9]?$)/;
     return 1;
 }
