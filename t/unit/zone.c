@@ -888,7 +888,7 @@ test_free(void)
     is_int(zone->sh->nfollowers, max + 1, "refusals take a quarter");
     is_free("refused keys");
 
-    paid(28672);
+    paid(32768);
 
     for (i = 1; i < 128; i++) {
         refuse(0, i);
