@@ -288,7 +288,7 @@ for my $case (@EXPLAINED) {
 
 sub several ($plant) {
     return sub ($j) {
-        @$j{qw(nodes news)} = (3, 1);
+        $j->{nodes} = 3;
         $plant->($j);
     };
 }

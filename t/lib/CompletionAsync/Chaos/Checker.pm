@@ -37,7 +37,7 @@ answer has a list of violations for each of the invariants:
 A B<life> is that of a zone: a binary upgrade begins another one while the old one ends, and so
 does a zone that was made anew. Of several nodes (C<nodes>) one life is as long as their server remembers:
 it ends with a strike that C<forgot>. While a strike has the server C<away>, each node goes on by itself: equal
-requests may be paid by each, and a rate is one of each; what has a key is not sent. With C<news> a cancel on one
+requests may be paid by each, and a rate is one of each; what has a key is not sent. A cancel on one
 is known to all, if the server is not away.
 
 A client's entry: action (submit, translate, ask, text, stream, cancel, foreign, invalid), provider, owner,
@@ -414,7 +414,7 @@ sub _forgotten ($self, $known, $entry) {
     return 0 if ref $error ne 'HASH' || $error->{code} != 1;
 
     # what one node was told the others hear of
-    return 1 if $self->{nodes} && (!$self->{news} || $entry->{start} - $known->{time} < $NEWS_LATE
+    return 1 if $self->{nodes} && ($entry->{start} - $known->{time} < $NEWS_LATE
         || $self->_alone($known->{time}, $entry->{end}));
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;

@@ -113,7 +113,6 @@ sub run ($self) {
         clients  => [ map { $self->_lines("client.$_") } 1 .. CLIENTS ],
         strikes  => $self->{strikes},
         nodes    => $self->{nodes},
-        news     => $self->{news},
         log      => [ map { split /\n/, $_->log } $self->{all}->@* ],
         rules    => $self->rules,
         secrets  => [ 'k' x 48, $t->api_key ],
@@ -180,7 +179,10 @@ sub _strike_node ($self, $whom) {
     my $node = $self->_node($whom);
 
     $self->_hit(kill => sub {
-        my @pids = ($node->master_pid, $node->worker_pids(all => 1));
+        # a master that stands still makes no worker that nobody kills
+        my $master = $node->master_pid;
+        kill STOP => $master;
+        my @pids = ($master, CompletionAsync::Test::_children($master));
         kill KILL => @pids;
         wait_until(sub { !grep { !$node->_gone($_) } @pids });
         # of which nginx has no say
