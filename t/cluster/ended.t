@@ -85,11 +85,11 @@ subtest 'one that succeeds' => sub {
     ok wait_until(sub { since('c', @before) }, 30), 'its claim';
     my ($key) = since('c', @before);
     ok wait_until(sub { $nodes->redis->cli(PTTL => $key) > 24 * 3600 * 1000 }, 30),
-        'stands as long as its end may be waited for, and its time';
+        'stands as long as its end may be waited for, and as an equal text shares it';
 
     $e->finish;
     $one->poll_until_done($r->header('Location'));
-    ok wait_until(sub { $nodes->redis->cli(PTTL => $key) <= 3600 * 1000 }, 30), '... and its time from the end on';
+    ok wait_until(sub { $nodes->redis->cli(PTTL => $key) <= 3600 * 1000 }, 30), '... and no longer than that from the end on';
 
     is $other->post($text)->json->{id}, $r->json->{id}, 'it is shared';
     cmp_ok $nodes->redis->cli(PTTL => $key), '<=', 3600 * 1000, '... which makes it no younger';

@@ -238,8 +238,15 @@ want(record_t *r, ngx_msec_t ms)
     }
 
     if (r->scheduled) {
-        if (r->state == NGX_COMPLETION_RECORD_PENDING && !r->urgent) {
+        if (r->urgent) {
+            return;
+        }
+
+        if (r->state == NGX_COMPLETION_RECORD_PENDING) {
             plan(r, r->asked);
+
+        } else {
+            schedule(r, r->due, r->due_max);
         }
 
     } else if (LEFT(r->not_before) <= 0
