@@ -25,9 +25,11 @@ my ($line) = grep { /^user completion on / } <$in>;
 close $in;
 ok $line, 'OPERATING.md has the line of a user' or BAIL_OUT('no line');
 chomp $line;
+$line =~ s/>PASSWORD/>a-password/;
 
+# it is there before the nodes, who read their news from the start on
 my $nodes = CompletionAsync::Nodes->new(
-    redis      => { acl => [ $line =~ s/>PASSWORD/>a-password/r ] },
+    redis      => { acl => [$line] },
     emulator   => { delay => 0.1 },
     parameters => "timeout=30s user=completion password=file:$key",
     provider   => 'submit_rate 100r/s; poll_interval 50ms 200ms;',
@@ -35,6 +37,8 @@ my $nodes = CompletionAsync::Nodes->new(
 );
 my ($one, $two) = $nodes->all;
 my $redis = $nodes->redis;
+
+isnt $redis->cli(ACL => GETUSER => 'completion'), undef, 'a server takes it';
 
 for my $case ([ one => 'a text' ], [ two => '[outcome=failed:13:no]another' ]) {
     my ($name, $text) = @$case;

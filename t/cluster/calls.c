@@ -7,6 +7,8 @@
  *     call GET key            script TEXT KEY ARGUMENT   (%20 for a space)
  *     cancel GET key          sealed KEY FROM VALUE
  *     again GET key           once more, whenever the server is reached
+ *
+ * No worker reads news, so that nothing else is called.
  */
 
 
@@ -55,6 +57,14 @@ __wrap_ngx_completion_redis_reach(ngx_completion_redis_t *redis)
     if (file) {
         fclose(file);
     }
+}
+
+
+ngx_int_t
+__wrap_ngx_completion_zone_news_take(ngx_completion_zone_t *zone,
+    ngx_msec_t ms)
+{
+    return NGX_DECLINED;
 }
 
 
