@@ -271,7 +271,7 @@ ngx_completion_bulletin_errand(ngx_completion_bulletin_t *bulletin,
     ngx_completion_errand_begin(bulletin->errands, NGX_COMPLETION_ERRAND_END,
                                 errand);
 
-    errand->light = 1;
+    errand->light = 2;
     errand->len = ngx_cpymem(errand->data + errand->len, id->data, id->len)
                   - errand->data;
 }

@@ -782,6 +782,7 @@ ngx_completion_claim_post(ngx_completion_claims_t *claims,
     ngx_completion_errand_begin(claims->errands, NGX_COMPLETION_ERRAND_CLAIM,
                                 &errand);
 
+    errand.light = 1;
     p = ngx_cpymem(errand.data, told, sizeof(ngx_completion_claim_told_t));
 
     if (id) {

@@ -104,7 +104,7 @@ ngx_completion_mark_errand(ngx_completion_marks_t *marks,
                                 mark ? NGX_COMPLETION_ERRAND_TELL
                                      : NGX_COMPLETION_ERRAND_ASK, errand);
 
-    errand->light = (mark == NGX_COMPLETION_MARK_NONE);
+    errand->light = mark ? 0 : 2;
 
     said = (ngx_completion_mark_said_t *) errand->data;
     said->mark = (mark == NGX_COMPLETION_MARK_DELETED) ? 'd' : 'c';

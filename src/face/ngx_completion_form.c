@@ -5,6 +5,10 @@
 #include "ngx_completion_form.h"
 
 
+/* RFC 2046; a longer one would be compared at each place of a body */
+#define NGX_COMPLETION_FORM_BOUNDARY  70
+
+
 static ngx_int_t ngx_completion_form_decode(ngx_pool_t *pool, u_char *p,
     u_char *last, ngx_str_t *value);
 static u_char *ngx_completion_form_line(u_char *p, u_char *last,
@@ -119,7 +123,9 @@ ngx_completion_form_parts(ngx_str_t *form, ngx_str_t *boundary,
 
     static ngx_str_t  broken = ngx_string("the parts of the form are broken");
 
-    if (form->len == 0 || boundary->len == 0) {
+    if (form->len == 0 || boundary->len == 0
+        || boundary->len > NGX_COMPLETION_FORM_BOUNDARY)
+    {
         *detail = broken;
         return NGX_DECLINED;
     }

@@ -322,13 +322,21 @@ ngx_completion_translation_compared(ngx_pool_t *pool,
     ngx_completion_face_input_t *input, ngx_completion_translation_t *items,
     ngx_completion_tags_e *tags)
 {
-    ngx_uint_t                   i, kept;
+    ngx_uint_t                   i, next, kept;
     ngx_completion_face_item_t  *item;
 
     item = input->items->elts;
     *tags = NGX_COMPLETION_TAGS_KEPT;
 
-    for (i = 0; i < input->items->nelts; i++) {
+    for (i = 0, next = 0; i < input->items->nelts; i++) {
+
+        /* equal ones once, and blank ones are as they were */
+
+        if (item[i].blank || item[i].asked != next) {
+            continue;
+        }
+
+        next++;
 
         if (ngx_completion_translation_tags(pool, &item[i].text,
                                             &items[i].text, &kept)

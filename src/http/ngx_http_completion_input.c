@@ -199,8 +199,12 @@ ngx_http_completion_input_back(ngx_http_request_t *r,
     ctx->dropped = 0;
     ngx_memzero(&prompt, sizeof(ngx_completion_prompt_t));
 
-    return ngx_http_completion_input(r, ctx, &prompt, &outcome) == NGX_OK
-               ? NGX_OK : NGX_ERROR;
+    if (ngx_http_completion_input(r, ctx, &prompt, &outcome) != NGX_OK) {
+        ngx_http_completion_input_drop(ctx);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -163,6 +163,11 @@ ngx_http_completion_cleanup(void *data)
 
     ngx_connection_t  *c;
 
+    /* by the id, which of items is in the pool of their parts */
+
+    ngx_http_completion_wait_end(ctx);
+    ngx_completion_timer_stop(&ctx->timer);
+
     if (ctx->submit) {
         ngx_completion_submit_hold(ctx->submit, &ctx->hold);
         ngx_completion_submit_detach(ctx->submit);
@@ -182,9 +187,6 @@ ngx_http_completion_cleanup(void *data)
                                    ctx->delivered && !c->error
                                    && !c->timedout);
     }
-
-    ngx_http_completion_wait_end(ctx);
-    ngx_completion_timer_stop(&ctx->timer);
 
     ngx_http_completion_become(ctx, NGX_HTTP_COMPLETION_ENDED);
 

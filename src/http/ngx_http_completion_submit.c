@@ -161,11 +161,18 @@ ngx_http_completion_submit_body(ngx_http_request_t *r)
 
         if (submit == NULL) {
             rc = ngx_http_completion_submit_whole(r, ctx);
-            break;
+
+        } else {
+            rc = ngx_http_completion_submit_ended(r, ctx, submit);
+            ngx_completion_submit_destroy(submit);
         }
 
-        rc = ngx_http_completion_submit_ended(r, ctx, submit);
-        ngx_completion_submit_destroy(submit);
+        /* it waits for the end: what was read is read once more then */
+
+        if (rc == NGX_DONE) {
+            ngx_http_completion_input_drop(ctx);
+        }
+
         break;
 
     case NGX_DECLINED:

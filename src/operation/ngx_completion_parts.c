@@ -440,9 +440,7 @@ ngx_completion_part_ended(ngx_completion_part_t *part,
     parts = part->parts;
     answer = &submit->call.answer;
 
-    if (submit->outcome == NGX_COMPLETION_OK) {
-        ngx_completion_submit_hold(submit, &part->hold);
-    }
+    ngx_completion_submit_hold(submit, &part->hold);
 
     parts->tries += submit->call.tries;
     parts->elapsed = ngx_max(parts->elapsed, submit->call.elapsed);
@@ -475,10 +473,6 @@ ngx_completion_part_ended(ngx_completion_part_t *part,
         }
 
         ngx_completion_parts_failed(parts, submit->outcome);
-
-        /* its client is yet to be told */
-
-        ngx_completion_submit_hold(submit, &part->hold);
 
         return NGX_DONE;
     }

@@ -53,6 +53,7 @@ ngx_completion_submit_keys(ngx_completion_service_t *service,
 
     if (key->ttl == 0 && cache->ttl == 0 && (owner->len || ask->part)) {
         keys->orphan.ttl = ask->orphan;
+        keys->doubted = !ask->part;
         keys->repeated = ask->repeated;
     }
 

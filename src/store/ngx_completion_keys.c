@@ -12,7 +12,8 @@
  * A request whose client may give up and ask again holds a key of its own, as
  * if of the cache: when it ends undelivered that is an orphan, which one equal
  * request takes over.  So is one whose outcome is not known, until somebody
- * has been told: it may have been paid for.
+ * has been told: it may have been paid for.  Of parts it is not: whoever asks
+ * for all of them once more asks for that one.
  *
  * An idempotency key that came to what another request pays for, by the
  * cache, is a follower: it costs nothing, so it displaces nothing.  Followers
@@ -352,15 +353,17 @@ ngx_completion_keys_link(ngx_completion_zone_t *zone,
     ngx_completion_keys_t *keys, ngx_completion_submit_sh_t *submit,
     ngx_completion_chunk_sh_t **chunks)
 {
-    ngx_uint_t                i, flags;
+    ngx_uint_t                i, flags, kinds[3];
     ngx_completion_key_t     *asked[3];
     ngx_completion_key_sh_t  *key;
 
-    static const ngx_uint_t  kinds[] = {
-        0,
-        NGX_COMPLETION_KEY_CACHE,
-        NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_ORPHAN
-    };
+    kinds[0] = 0;
+    kinds[1] = NGX_COMPLETION_KEY_CACHE;
+    kinds[2] = NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_ORPHAN;
+
+    if (keys->doubted) {
+        kinds[2] |= NGX_COMPLETION_KEY_DOUBTED;
+    }
 
     asked[0] = &keys->idempotency;
     asked[1] = &keys->cache;
@@ -724,7 +727,7 @@ ngx_completion_key_refused(ngx_completion_key_sh_t *key)
 
     return key->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
            || (key->flags
-               & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_ORPHAN))
+               & (NGX_COMPLETION_KEY_CACHE|NGX_COMPLETION_KEY_DOUBTED))
               == NGX_COMPLETION_KEY_CACHE;
 }
 

@@ -470,6 +470,9 @@ ngx_completion_record_not_found(ngx_completion_zone_t *zone,
         return ngx_completion_record_failed(zone, record, update);
     }
 
+    /* what was told of its end is not known to be so */
+
+    record->flags &= ~NGX_COMPLETION_RECORD_TOLD;
     record->asked = record->sent;
     record->not_before = ngx_current_msec + update->gap;
     ngx_completion_record_plan(zone, record, ngx_current_msec);

@@ -127,10 +127,11 @@ ngx_uint_t
 ngx_completion_zone_ended(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_completion_ended_t *ended)
 {
-    uint32_t                  hash;
-    ngx_uint_t                n, deleted;
-    ngx_rbtree_node_t        *node;
-    ngx_completion_key_sh_t  *key;
+    uint32_t                     hash;
+    ngx_uint_t                   n, deleted;
+    ngx_rbtree_node_t           *node;
+    ngx_completion_key_sh_t     *key;
+    ngx_completion_record_sh_t  *record;
 
     n = 0;
     hash = ngx_completion_zone_hash(id);
@@ -138,14 +139,24 @@ ngx_completion_zone_ended(ngx_completion_zone_t *zone, ngx_str_t *id,
     ngx_completion_zone_lock(zone);
 
     deleted = ngx_completion_record_deleted(zone, id);
+    record = ngx_completion_record_find(zone, id, hash);
 
-    for (node = ngx_completion_keys_first(&zone->sh->led, hash);
+    /* a 404 for what this node has adopted is its own, and for a minute */
+
+    node = (record && record->state == NGX_COMPLETION_RECORD_MISSING
+            && !deleted)
+               ? NULL : ngx_completion_keys_first(&zone->sh->led, hash);
+
+    for ( /* void */ ;
          node && node->key == hash && n < NGX_COMPLETION_ENDED;
          node = ngx_rbtree_next(&zone->sh->led, node))
     {
         key = ngx_rbtree_data(node, ngx_completion_key_sh_t, node);
 
-        if (key->len != id->len
+        /* of an orphan other nodes know nothing */
+
+        if (key->flags & NGX_COMPLETION_KEY_ORPHAN
+            || key->len != id->len
             || ngx_memcmp(key->u.id, id->data, id->len) != 0
             || (!deleted && (key->verdict == NGX_COMPLETION_PENDING
                              || key->flags & NGX_COMPLETION_KEY_TOLD)))

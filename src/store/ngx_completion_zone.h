@@ -104,6 +104,8 @@ typedef struct {
     ngx_completion_key_t     idempotency;
     ngx_completion_key_t     cache;
     ngx_completion_key_t     orphan;
+    unsigned                 doubted:1;  /* an orphan is one, too, while its
+                                            outcome is not known */
     unsigned                 repeated:1; /* by a client that says so: it may
                                             share one that is still held */
     uint32_t                 owner;      /* a hash of whose key it is */
@@ -359,8 +361,8 @@ ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
 
 typedef struct {
     ngx_msec_t                 ms;         /* it is its taker's for that */
-    unsigned                   light:1;    /* where room is short it goes ahead
-                                              of others */
+    unsigned                   light:2;    /* the more, the sooner it goes where
+                                              room is short, see zone_sh.h */
     size_t                     len;
     u_char                     data[NGX_COMPLETION_ERRAND_DATA];
 

@@ -222,9 +222,9 @@ struct ngx_completion_key_sh_s {
     u_char                       state;
     u_char                       outcome;   /* an ngx_completion_outcome_e */
     u_char                       len;
-    u_char                       flags;
     u_char                       verdict;   /* of the cache, of its operation:
                                                an ngx_completion_state_e */
+    uint16_t                     flags;
     uint16_t                     holders;   /* of an orphan that is none yet:
                                                requests that wait */
 
@@ -245,6 +245,8 @@ struct ngx_completion_key_sh_s {
 #define NGX_COMPLETION_KEY_DELIVERED     0x20   /* to one of its holders */
 #define NGX_COMPLETION_KEY_ORPHAN        0x40   /* of the cache, but for one
                                                    request alone */
+#define NGX_COMPLETION_KEY_DOUBTED       0x100 /* which is to be told, too, if
+                                                   nobody knows its outcome */
 #define NGX_COMPLETION_KEY_TOLD          0x80   /* to the other nodes: that its
                                                    operation has ended */
 
@@ -262,8 +264,8 @@ struct ngx_completion_errand_sh_s {
 };
 
 
-/* those that go last where room is short, and the others */
-#define NGX_COMPLETION_OUTBOXES  2
+/* those that go last where room is short: marks; claims; and the others */
+#define NGX_COMPLETION_OUTBOXES  3
 
 /* a sixteenth of the zone */
 #define ngx_completion_outbox_max(sh)                                         \

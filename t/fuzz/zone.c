@@ -541,7 +541,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     sizes = fuzz_byte(&data, &size);
 
-    zone = ngx_completion_zone_add(&cf, &name, 26000 + sizes * 160, &cycle);
+    zone = ngx_completion_zone_add(&cf, &name, 30096 + sizes * 160, &cycle);
     HOLDS(zone);
 
     zone->poll_min = 500;

@@ -107,6 +107,7 @@ ask(request_t *r, u_char text, ngx_uint_t repeated)
 
     r->keys.orphan.ttl = ORPHAN;
     r->keys.orphan.name[0] = text;
+    r->keys.doubted = 1;
     r->keys.repeated = repeated;
     memcpy(r->hold.name, r->keys.orphan.name, sizeof(r->hold.name));
 

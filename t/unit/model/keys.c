@@ -53,8 +53,7 @@ is_refused(entry_t *e)
 {
     return e->state == NGX_COMPLETION_KEY_ENDED
            && e->outcome != NGX_COMPLETION_OK
-           && (e->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN
-               || e->kind == CACHE);
+           && (e->outcome != NGX_COMPLETION_OUTCOME_UNKNOWN || !e->doubted);
 }
 
 
@@ -438,6 +437,7 @@ follow(request_t *q, entry_t *cached)
     e->ended = was.ended;
     e->holders = was.holders;
     e->shared = was.shared;
+    e->doubted = 1;
     e->joined = (was.state == NGX_COMPLETION_KEY_UNDERWAY);
     e->added = i;
     follows(e, q->keys.owner);

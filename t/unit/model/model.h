@@ -91,6 +91,7 @@ typedef struct {
     time_t                         submitted;
     ngx_uint_t                     follower, owner;
     ngx_uint_t                     joined, shared, delivered, led, holders;
+    ngx_uint_t                     doubted;    /* told, if it is unknown */
     ngx_uint_t                     lost;       /* holders that have died */
     ngx_msec_t                     expires, known, ended;
     ngx_completion_state_e         verdict;

@@ -185,6 +185,7 @@ reserve(request_t *q)
         e->lease = lease;
         e->shared = q->keys.shared;
         e->holders = (i == ORPHAN);
+        e->doubted = (i == KEY || (i == ORPHAN && q->keys.doubted));
 
         if (i != KEY) {
             e->expires = ngx_current_msec + MS(zone->lifetime);
@@ -657,6 +658,7 @@ ask(request_t *q)
 
     if (chance(25)) {
         name(q, &q->keys.orphan, ORPHAN, owner + 3 * below(NAMES / 3));
+        q->keys.doubted = chance(70);
         q->keys.repeated = chance(30);
 
     } else if (chance(50)) {
