@@ -317,6 +317,10 @@ for my $case (
     [ twice => 'a key paid on two nodes', paid_twice(strike(kill => 105.5)) ],
     [ twice => '... while the server was away', paid_twice(away(105.5)) ],
     [ backwards => 'a cancel that is lost on the way', uncancelled(2.8) ],
+    [ backwards => 'an end that another node never hears of', several(sub ($j) {
+        my $e = entry($j, 5);
+        @$e{qw(start end body)} = (107, 107.1, '{"id":"one","done":false}');
+    }) ],
     [ quota => 'more than a rate, with the server there', several(sub ($j) {
         push @{ $j->{upstream} }, map { submit($_, $TEXT, status => 503) } 100.6, 100.7;
     }) ],
@@ -332,6 +336,9 @@ for my $case (
 for my $case (
     [ 'a key that the server forgot', paid_twice(away(105.5, forgot => 1)) ],
     [ 'a cancel that is still on the way', uncancelled(2) ],
+    [ 'an end that another node has yet to hear of', several(sub ($j) {
+        $_->{body} = '{"id":"one","done":false}' for entry($j, 5);
+    }) ],
     [ '... or is told at the return', uncancelled(2.8, away(106)) ],
     [ 'a rate of each', several(sub ($j) {
         push @{ $j->{strikes} }, away(100.5);

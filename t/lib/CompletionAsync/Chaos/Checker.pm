@@ -401,21 +401,22 @@ sub _backwards ($self) {
 sub _spelled ($json) { encode_json([ @$json{qw(error response)} ]) }
 
 
-# What could not be used may be so the next time. A cancel is our own word: it ends with the record, which is kept from the first request for it
-# on, whoever sent that, and not from when this client saw the end.
+# What could not be used may be so the next time. A cancel is our own word: it ends with the record,
+# which is kept from the first request for it on, whoever sent that, and not from when this client
+# saw the end.
 sub _forgotten ($self, $known, $entry) {
     my $error = $known->{json}{error};
     return 1 if _unusable($known->{json});
 
     # by the word of upstream on one node, and ours on another
     my $now = (_documents($entry))[-1]{error};
-    return 1 if $self->{nodes} && ref $error eq 'HASH' && ref $now eq 'HASH' 
+    return 1 if $self->{nodes} && ref $error eq 'HASH' && ref $now eq 'HASH'
         && $error->{code} == 1 && $now->{code} == 1;
-    return 0 if ref $error ne 'HASH' || $error->{code} != 1;
 
-    # what one node was told the others hear of
+    # what one node was told, by a client or by upstream, the others hear of
     return 1 if $self->{nodes} && ($entry->{start} - $known->{time} < $NEWS_LATE
         || $self->_alone($known->{time}, $entry->{end}));
+    return 0 if ref $error ne 'HASH' || $error->{code} != 1;
 
     my $keep = $self->{rules}{ $entry->{provider} }{keep} // 0;
     my $from = min $known->{time}, map { $_->{start} } grep { $_->{action} eq 'cancel' }
