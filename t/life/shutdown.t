@@ -90,10 +90,10 @@ subtest 'a repeat has the time that it had before' => sub {
     ok $emulator->wait_for(submit => 2), 'and another';
     kill QUIT => $t->master_pid;
 
-    is $_->response->{status}, 202, 'accepted' for @others;
-    # of which t/unit says when it ends
-    is $client->response->{status}, 424, 'its second try has no answer';
-    is scalar $emulator->submits, 4, 'it was sent';
+    # whichever comes third has no answer, of which t/unit says when it ends
+    is_deeply [ sort map { $_->response->{status} } $client, @others ], [ 202, 202, 424 ],
+        'all are sent, one has no answer';
+    is scalar $emulator->submits, 4, 'the repeat, too';
     $_->close for $client, @others;
     $t->done;
 };
