@@ -168,23 +168,7 @@ ngx_completion_deepl_fault(ngx_pool_t *pool,
     ngx_completion_face_format_e format, ngx_completion_face_fault_t *fault,
     ngx_completion_face_answer_t *to)
 {
-    ngx_str_t                      said;
-    ngx_completion_json_writer_t  *w;
-
-    if (to->status == 0) {
-        to->status = ngx_completion_translation_status(fault->outcome);
-    }
-
-    ngx_str_set(&to->type, "application/json");
-    said = ngx_completion_translation_said(fault);
-
-    w = ngx_completion_json_writer_create(pool);
-
-    ngx_completion_json_object(w);
-    ngx_completion_json_key_string(w, "message", &said);
-    ngx_completion_json_end(w);
-
-    return ngx_completion_json_writer_finish(w, &to->body);
+    return ngx_completion_translation_fault(pool, "message", fault, to);
 }
 
 

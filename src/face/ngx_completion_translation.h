@@ -88,11 +88,13 @@ ngx_int_t ngx_completion_translation_items(ngx_pool_t *pool,
     ngx_completion_face_view_t *view, ngx_completion_translation_t **items,
     ngx_completion_face_answer_t *to, ngx_completion_face_fault_t *fault);
 
-/* The status of a problem, none that is taken for "not for half an hour". */
-ngx_uint_t ngx_completion_translation_status(ngx_completion_outcome_e outcome);
-
-/* What is said of one. */
-ngx_str_t ngx_completion_translation_said(ngx_completion_face_fault_t *fault);
+/*
+ * An answer that says what is wrong, in a member of this name; its status is
+ * the problem's unless there is one already.
+ */
+ngx_int_t ngx_completion_translation_fault(ngx_pool_t *pool,
+    const char *member, ngx_completion_face_fault_t *fault,
+    ngx_completion_face_answer_t *to);
 
 
 /* tags: whether both texts have the same ones, NGX_ERROR: no memory */

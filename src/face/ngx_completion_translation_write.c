@@ -23,6 +23,8 @@ static ngx_int_t ngx_completion_translation_join(ngx_pool_t *pool,
 static ngx_int_t ngx_completion_translation_compared(ngx_pool_t *pool,
     ngx_completion_face_input_t *input, ngx_completion_translation_t *items,
     ngx_completion_tags_e *tags);
+static ngx_uint_t ngx_completion_translation_status(
+    ngx_completion_outcome_e outcome);
 
 
 ngx_int_t
@@ -354,7 +356,38 @@ ngx_completion_translation_compared(ngx_pool_t *pool,
 }
 
 
-ngx_uint_t
+ngx_int_t
+ngx_completion_translation_fault(ngx_pool_t *pool, const char *member,
+    ngx_completion_face_fault_t *fault, ngx_completion_face_answer_t *to)
+{
+    ngx_str_t                      said;
+    ngx_completion_json_writer_t  *w;
+
+    if (to->status == 0) {
+        to->status = ngx_completion_translation_status(fault->outcome);
+    }
+
+    ngx_str_set(&to->type, "application/json");
+    said = fault->detail;
+
+    if (said.len == 0) {
+        said.data = (u_char *) ngx_completion_outcomes[fault->outcome].title;
+        said.len = ngx_strlen(said.data);
+    }
+
+    w = ngx_completion_json_writer_create(pool);
+
+    ngx_completion_json_object(w);
+    ngx_completion_json_key_string(w, member, &said);
+    ngx_completion_json_end(w);
+
+    return ngx_completion_json_writer_finish(w, &to->body);
+}
+
+
+/* none that is taken for "not for half an hour" */
+
+static ngx_uint_t
 ngx_completion_translation_status(ngx_completion_outcome_e outcome)
 {
     switch (outcome) {
@@ -369,20 +402,4 @@ ngx_completion_translation_status(ngx_completion_outcome_e outcome)
     default:
         return ngx_completion_outcomes[outcome].status;
     }
-}
-
-
-ngx_str_t
-ngx_completion_translation_said(ngx_completion_face_fault_t *fault)
-{
-    ngx_str_t  said;
-
-    said = fault->detail;
-
-    if (said.len == 0) {
-        said.data = (u_char *) ngx_completion_outcomes[fault->outcome].title;
-        said.len = ngx_strlen(said.data);
-    }
-
-    return said;
 }
