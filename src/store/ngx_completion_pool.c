@@ -16,6 +16,8 @@
 #include "ngx_completion_zone_sh.h"
 
 
+static ngx_int_t ngx_completion_pool_use(ngx_completion_pool_sh_t *pool,
+    ngx_msec_t called);
 static void ngx_completion_pool_late(ngx_completion_pool_sh_t *pool,
     ngx_msec_t since);
 
@@ -41,6 +43,11 @@ ngx_completion_pool_free(ngx_completion_zone_t *zone,
     ngx_uint_t                  i, n;
     ngx_completion_start_sh_t  *start;
 
+    if (!ngx_completion_pool_rules(zone, kind)) {
+        return ngx_completion_quota_free(&zone->quotas[kind],
+                                         ngx_current_msec);
+    }
+
     n = 0;
     start = zone->lasting->pools[kind].starts;
 
@@ -60,6 +67,11 @@ ngx_completion_pool_next(ngx_completion_zone_t *zone,
     ngx_uint_t                  i, j, n;
     ngx_completion_pool_sh_t   *pool;
     ngx_completion_start_sh_t  *start;
+
+    if (!ngx_completion_pool_rules(zone, kind)) {
+        return ngx_completion_quota_next(&zone->quotas[kind],
+                                         ngx_current_msec, ahead);
+    }
 
     n = 0;
     pool = &zone->lasting->pools[kind];
@@ -102,10 +114,15 @@ ngx_completion_pool_look(ngx_completion_zone_t *zone,
 
     at = ngx_completion_pool_next(zone, kind, ahead);
 
+    if (!ngx_completion_pool_rules(zone, kind)
+        || ngx_completion_left(at) > 0)
+    {
+        return at;
+    }
+
     /* whoever asked looks at the answer for all */
 
-    return (ngx_completion_left(at) > 0) ? at
-               : ngx_completion_later(zone->lasting->pools[kind].asking, at);
+    return ngx_completion_later(zone->lasting->pools[kind].asking, at);
 }
 
 
@@ -125,12 +142,37 @@ ngx_int_t
 ngx_completion_pool_take(ngx_completion_zone_t *zone,
     ngx_completion_kind_e kind, ngx_msec_t called)
 {
+    ngx_completion_quota_sh_t  *quota;
+
+    quota = &zone->quotas[kind];
+
+    if (ngx_completion_pool_rules(zone, kind)) {
+
+        if (ngx_completion_pool_use(&zone->lasting->pools[kind], called)
+            != NGX_OK)
+        {
+            return NGX_DECLINED;
+        }
+
+    } else if (!ngx_completion_quota_free(quota, ngx_current_msec)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_completion_quota_take(quota, ngx_current_msec);
+
+    return NGX_OK;
+}
+
+
+/* the one that ends first of those that are due */
+
+static ngx_int_t
+ngx_completion_pool_use(ngx_completion_pool_sh_t *pool, ngx_msec_t called)
+{
     ngx_uint_t                  i;
-    ngx_completion_pool_sh_t   *pool;
     ngx_completion_start_sh_t  *start, *first;
 
     first = NULL;
-    pool = &zone->lasting->pools[kind];
     start = pool->starts;
 
     for (i = 0; i < NGX_COMPLETION_POOL; i++) {

@@ -115,7 +115,7 @@ static ngx_msec_t
 ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record)
 {
-    ngx_msec_t                  at, now, first, last;
+    ngx_msec_t                  at, first, last;
     ngx_uint_t                  rank;
     ngx_rbtree_t               *tree;
     ngx_rbtree_node_t          *node;
@@ -125,12 +125,9 @@ ngx_completion_record_poll_at(ngx_completion_zone_t *zone,
         return record->not_before;
     }
 
-    now = ngx_current_msec;
     quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
-    at = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_POLL)
-             ? ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_POLL,
-                                        zone->sh->ncalled)
-             : ngx_completion_quota_next(quota, now, zone->sh->ncalled);
+    at = ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_POLL,
+                                  zone->sh->ncalled);
 
     tree = ngx_completion_record_tree(zone, record);
     node = ngx_rbtree_min(tree->root, tree->sentinel);
@@ -376,13 +373,9 @@ ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease)
 {
     ngx_int_t                    rc;
-    ngx_uint_t                   free;
-    ngx_completion_quota_sh_t   *quota;
     ngx_completion_record_sh_t  *record;
 
     rc = NGX_AGAIN;
-    free = 0;
-    quota = &zone->quotas[NGX_COMPLETION_KIND_POLL];
 
     ngx_completion_zone_lock(zone);
 
@@ -394,17 +387,11 @@ ngx_completion_zone_ask(ngx_completion_zone_t *zone, ngx_str_t *id,
                                              ngx_completion_zone_hash(id),
                                              lease);
 
-    if (record) {
-        free = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_POLL)
-                   ? ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_POLL,
-                                              record->sent)
-                     == NGX_OK
-                   : ngx_completion_quota_free(quota, ngx_current_msec);
-    }
-
-    if (free) {
-        ngx_completion_quota_take(quota, ngx_current_msec);
-
+    if (record
+        && ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_POLL,
+                                    record->sent)
+           == NGX_OK)
+    {
         if (record->failures) {
             ngx_completion_metrics_add(
                      &zone->metrics->retries[NGX_COMPLETION_KIND_POLL], 1);

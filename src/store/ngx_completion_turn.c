@@ -20,11 +20,7 @@ ngx_completion_turn_free(ngx_completion_zone_t *zone)
 {
     ngx_uint_t  n, called;
 
-    n = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
-            ? ngx_completion_pool_free(zone, NGX_COMPLETION_KIND_SUBMIT)
-            : ngx_completion_quota_free(
-                              &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
-                              ngx_current_msec);
+    n = ngx_completion_pool_free(zone, NGX_COMPLETION_KIND_SUBMIT);
     called = zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
 
     return n - ngx_min(n, called);
@@ -77,18 +73,10 @@ ngx_completion_turn_call(ngx_completion_zone_t *zone)
 ngx_msec_t
 ngx_completion_turn_wait(ngx_completion_zone_t *zone, ngx_uint_t ahead)
 {
-    ngx_msec_t  at;
-
     ahead += zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
 
-    at = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
-             ? ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_SUBMIT,
-                                        ahead)
-             : ngx_completion_quota_next(
-                              &zone->quotas[NGX_COMPLETION_KIND_SUBMIT],
-                              ngx_current_msec, ahead);
-
-    return at - ngx_current_msec;
+    return ngx_completion_pool_next(zone, NGX_COMPLETION_KIND_SUBMIT, ahead)
+           - ngx_current_msec;
 }
 
 
@@ -98,10 +86,6 @@ static ngx_msec_t
 ngx_completion_turn_look(ngx_completion_zone_t *zone)
 {
     ngx_uint_t  called;
-
-    if (!ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)) {
-        return ngx_completion_turn_wait(zone, 0);
-    }
 
     called = zone->sh->nlines[NGX_COMPLETION_TURN_CALLED];
 
@@ -234,12 +218,9 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_int_t                    rc;
     ngx_msec_t                   called;
-    ngx_uint_t                   free;
-    ngx_completion_quota_sh_t   *quota;
     ngx_completion_submit_sh_t  *submit;
 
     rc = NGX_DECLINED;
-    quota = &zone->quotas[NGX_COMPLETION_KIND_SUBMIT];
 
     ngx_completion_zone_lock(zone);
 
@@ -259,14 +240,9 @@ ngx_completion_zone_fence(ngx_completion_zone_t *zone, uint64_t lease)
                      ? submit->place.key
                      : ngx_current_msec - NGX_COMPLETION_TURN_CALL;
 
-        free = ngx_completion_pool_rules(zone, NGX_COMPLETION_KIND_SUBMIT)
-                   ? ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_SUBMIT,
-                                              called)
-                     == NGX_OK
-                   : ngx_completion_quota_free(quota, ngx_current_msec);
-
-        if (free) {
-            ngx_completion_quota_take(quota, ngx_current_msec);
+        if (ngx_completion_pool_take(zone, NGX_COMPLETION_KIND_SUBMIT, called)
+            == NGX_OK)
+        {
             ngx_completion_line_turn(zone, submit, NGX_COMPLETION_TURN_SENT);
             rc = NGX_OK;
 

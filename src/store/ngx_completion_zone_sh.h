@@ -596,12 +596,15 @@ ngx_uint_t ngx_completion_line_lives(ngx_completion_submit_sh_t *submit);
 ngx_uint_t ngx_completion_pid_lives(uint32_t pid);
 
 
-/* pool.c: starts that nodes share, of a quota that is all nodes' */
+/*
+ * pool.c: starts of calls of a kind, by those that nodes share if its quota is
+ * all nodes', and by the node's own quota if not, or without the server
+ */
 
 /* how long one is good for at most, ms */
 #define NGX_COMPLETION_POOL_WIDEST  1000
 
-/* Whether they count now: without the server the node's own quota is asked. */
+/* Whether those that are shared count now. */
 ngx_uint_t ngx_completion_pool_rules(ngx_completion_zone_t *zone,
     ngx_completion_kind_e kind);
 
