@@ -138,8 +138,8 @@ ngx_completion_zone_ended(ngx_completion_zone_t *zone, ngx_str_t *id,
 
     ngx_completion_zone_lock(zone);
 
-    deleted = ngx_completion_record_deleted(zone, id);
     record = ngx_completion_record_find(zone, id, hash);
+    deleted = record && (record->flags & NGX_COMPLETION_RECORD_DELETED);
 
     /* a 404 for what this node has adopted is its own, and for a minute */
 
