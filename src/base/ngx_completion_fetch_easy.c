@@ -417,13 +417,6 @@ ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
     }
 
     p = ngx_cpymem(target, o->target.data, o->target.len);
-
-    /* a URL without a path has one here */
-
-    if (f->suffix.len && f->suffix.data[0] == '/' && p[-1] == '/') {
-        p--;
-    }
-
     p = ngx_cpymem(p, f->suffix.data, f->suffix.len);
     p = ngx_cpymem(p, o->head.data, o->head.len);
     p = ngx_cpymem(p, job->lines.data, job->lines.len);

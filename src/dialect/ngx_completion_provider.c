@@ -58,14 +58,14 @@ ngx_completion_provider_call(ngx_completion_provider_t *p,
 }
 
 
-/* behind the origin's URL: "/", the id and the verb */
+/* behind the origin's target: "/", the id and the verb */
 
 static ngx_int_t
 ngx_completion_provider_suffix(ngx_completion_fetch_t *f, ngx_str_t *id,
     const char *verb)
 {
     u_char     *last;
-    ngx_str_t  *url;
+    ngx_str_t  *target;
 
     last = ngx_pnalloc(f->pool, id->len + ngx_strlen(verb) + 2);
     if (last == NULL) {
@@ -73,9 +73,9 @@ ngx_completion_provider_suffix(ngx_completion_fetch_t *f, ngx_str_t *id,
     }
 
     f->suffix.data = last;
-    url = &f->origin->url;
+    target = &f->origin->target;
 
-    if (url->len == 0 || url->data[url->len - 1] != '/') {
+    if (target->len == 0 || target->data[target->len - 1] != '/') {
         *last++ = '/';
     }
 

@@ -654,11 +654,11 @@ test_transfers(void)
     is_str(&f->suffix, "/d7qAZ_-09:cancel", "cancel: the verb");
     ngx_completion_fetch_destroy(f);
 
-    provider.operations.url = str("https://host/operations/");
+    provider.operations.target = str("/operations/");
     f = poll(&id);
     is_str(&f->suffix, "d7qAZ_-09", "poll: one slash only");
     ngx_completion_fetch_destroy(f);
-    provider.operations.url = str("https://host/operations");
+    provider.operations.target = str("/operations");
 
     provider.tenant = str("");
     conf.data_logging = 1;
@@ -831,7 +831,7 @@ main(void)
     provider.conf = &conf;
     provider.credential.kind = &ngx_completion_yandex_api_key;
     secret = str("AQVNsecret");
-    provider.operations.url = str("https://host/operations");
+    provider.operations.target = str("/operations");
 
     test_text();
     test_model();

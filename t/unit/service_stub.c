@@ -73,6 +73,7 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
     p->submit.connect_timeout = 1000;
     p->submit.url = (ngx_str_t) ngx_string("http://submit/");
     p->operations.url = (ngx_str_t) ngx_string("http://operations/");
+    p->operations.target = (ngx_str_t) ngx_string("/");
     p->tenant = (ngx_str_t) ngx_string("b1gexample0000000000");
     p->dialect = &ngx_completion_yandex;
     p->conf = &conf;
