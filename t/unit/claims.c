@@ -4,13 +4,13 @@
 
 #include "tap.h"
 #include "ngx_shim.h"
+#include "sealed.h"
 
 #include "../../src/cluster/ngx_completion_claims.h"
 
 
 #define CALLS  8
 #define ARGS   16
-#define TAG    "------------------------"
 
 
 static ngx_completion_redis_conf_t   conf;
@@ -74,43 +74,9 @@ ngx_completion_redis_script(ngx_completion_redis_t *redis,
 
 
 void
-ngx_completion_redis_script_init(ngx_completion_redis_script_t *script)
-{
-}
-
-
-void
 ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
 {
     call->slot = NULL;
-}
-
-
-ngx_int_t
-ngx_completion_redis_seal(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *value, u_char *sealed)
-{
-    memcpy(sealed, TAG, NGX_COMPLETION_REDIS_TAG);
-    memcpy(sealed + NGX_COMPLETION_REDIS_TAG, value->data, value->len);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *sealed, ngx_str_t *value)
-{
-    if (sealed->len < NGX_COMPLETION_REDIS_TAG
-        || memcmp(sealed->data, TAG, NGX_COMPLETION_REDIS_TAG) != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
-    value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
-
-    return NGX_OK;
 }
 
 

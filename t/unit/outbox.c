@@ -7,6 +7,7 @@
 
 #include "tap.h"
 #include "event_shim.h"
+#include "sealed.h"
 #include "zone_shim.h"
 
 #include "../../src/cluster/ngx_completion_marks.h"
@@ -14,7 +15,6 @@
 
 
 #define CALLS    128
-#define TAG      "------------------------"
 #define TIMEOUT  250
 
 
@@ -95,40 +95,8 @@ ngx_completion_redis_script(ngx_completion_redis_t *redis,
 
 
 void
-ngx_completion_redis_script_init(ngx_completion_redis_script_t *script)
-{
-}
-
-
-void
 ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
 {
-}
-
-
-ngx_int_t
-ngx_completion_redis_seal(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *value, u_char *sealed)
-{
-    memcpy(sealed, TAG, NGX_COMPLETION_REDIS_TAG);
-    memcpy(sealed + NGX_COMPLETION_REDIS_TAG, value->data, value->len);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_completion_redis_open(ngx_completion_redis_t *redis, ngx_str_t *key,
-    ngx_str_t *sealed, ngx_str_t *value)
-{
-    if (memcmp(sealed->data, TAG, NGX_COMPLETION_REDIS_TAG) != 0) {
-        return NGX_DECLINED;
-    }
-
-    value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
-    value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
-
-    return NGX_OK;
 }
 
 
