@@ -305,6 +305,17 @@ sub paid_twice ($strike) {
     });
 }
 
+# Four times without a key, while each of three nodes is by itself.
+sub shared_by_each (@strikes) {
+    return several(sub ($j) {
+        push @{ $j->{strikes} }, away(103), @strikes;
+        push @{ $j->{upstream} }, map { submit($_) } 102.5, 104.6, 106.7;
+        delete entry($j, 1)->{key};
+        entry($j, 1)->{cached} = 1;
+        push @{ $j->{clients} }, map { { %{ entry($j, 1) }, n => 5 + $_, client => 1 + $_ } } 1 .. 3;
+    });
+}
+
 # A cancel on one node, and a result on another so many seconds later.
 sub uncancelled ($late, @strikes) {
     return several(sub ($j) {
@@ -316,6 +327,7 @@ sub uncancelled ($late, @strikes) {
 for my $case (
     [ twice => 'a key paid on two nodes', paid_twice(strike(kill => 105.5)) ],
     [ twice => '... while the server was away', paid_twice(away(105.5)) ],
+    [ twice => 'a text paid by more than each node', shared_by_each(strike(kill => 101.5)) ],
     [ backwards => 'a cancel that is lost on the way', uncancelled(2.8) ],
     [ backwards => 'an end that another node never hears of', several(sub ($j) {
         my $e = entry($j, 5);
@@ -335,6 +347,7 @@ for my $case (
 
 for my $case (
     [ 'a key that the server forgot', paid_twice(away(105.5, forgot => 1)) ],
+    [ 'a text paid by each node, and by one that was killed', shared_by_each({ %{ strike(kill => 101.5) }, node => 1 }) ],
     [ 'a cancel that is still on the way', uncancelled(2) ],
     [ 'an end that another node has yet to hear of', several(sub ($j) {
         $_->{body} = '{"id":"one","done":false}' for entry($j, 5);

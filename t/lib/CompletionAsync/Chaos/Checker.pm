@@ -307,7 +307,11 @@ sub _submits ($self) {
 }
 
 
-sub _by_themselves ($self, $from, $to) { $self->_alone($from, $to) ? $self->{nodes} : 1 }
+# One that was killed has forgotten, and may be one by itself once more.
+sub _by_themselves ($self, $from, $to) {
+    return 1 if !$self->_alone($from, $to);
+    return $self->{nodes} + grep { $_->{node} } $self->_strikes('kill', $from, $to);
+}
 
 sub _unclear ($request) { defined $request->{fault} || ($request->{end} // '') ne 'keep' }
 
