@@ -11,11 +11,6 @@
 #include "ngx_http_completion_conf.h"
 
 
-#ifndef NGX_COMPLETION_HIREDIS
-#define NGX_COMPLETION_HIREDIS  0
-#endif
-
-
 /* of a chain, certificates between the server's and a trusted one */
 #define NGX_HTTP_COMPLETION_REDIS_DEPTH    9
 
