@@ -308,7 +308,9 @@ test_away(void)
     ngx_current_msec += 700;
     is_int(ngx_completion_zone_fence(zone, c), NGX_OK, "or a little later");
 
-    is_int(asks(), NGX_OK, "at its return it is asked whoever waits");
+    is_int(asks(), NGX_OK, "another worker asks that has not heard of it");
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_AGAIN, "in vain");
+    is_int(asks(), NGX_OK, "at its return it is asked at once, whoever waits");
     given(0, 0, 0);
     enters(&a);
     is_int(ngx_completion_zone_fence(zone, a), NGX_AGAIN,
