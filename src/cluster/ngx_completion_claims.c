@@ -993,10 +993,13 @@ ngx_completion_claim_heard(void *data, ngx_completion_errand_t *errand,
 
     ngx_destroy_pool(claim.pool);
 
+    if (rc != NGX_OK) {
+        return;
+    }
+
     /* one that has ended is told once, and may still be deleted */
 
-    if (rc != NGX_OK
-        || (said.state != 'a' && (said.state != 'e' || told.state == 'e'))
+    if ((said.state != 'a' && (said.state != 'e' || told.state == 'e'))
         || said.id.upstream.len != id.len
         || ngx_memcmp(said.id.upstream.data, id.data, id.len) != 0)
     {

@@ -8,7 +8,7 @@
 #include "tap.h"
 #include "event_shim.h"
 #include "sealed.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/cluster/ngx_completion_marks.h"
 #include "../../src/store/ngx_completion_zone_sh.h"
@@ -18,9 +18,6 @@
 #define TIMEOUT  250
 
 
-static ngx_conf_t                    cf;
-static ngx_cycle_t                   cycle;
-static ngx_str_t                     name = ngx_string("operations");
 static ngx_completion_zone_t        *zone;
 
 static ngx_completion_redis_conf_t   conf;
@@ -139,14 +136,8 @@ is_text(const char *got, const char *expected, const char *text)
 static void
 make(void)
 {
-    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
+    zone = shim_zone(1 << 18);
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
 
     zone->shm_zone->init(zone->shm_zone, NULL);
 
@@ -707,9 +698,7 @@ main(void)
     conf.timeout = TIMEOUT;
     ngx_str_set(&conf.names, "completion:");
 
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
+    shim_begins();
 
     test_told();
     test_adopted();
@@ -723,8 +712,7 @@ main(void)
     ngx_completion_bulletin_exit(bulletin);
     ngx_completion_errands_exit(errands);
     shim_worker();
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }
