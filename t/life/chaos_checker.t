@@ -8,6 +8,7 @@ use v5.36;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Mojo::JSON qw(encode_json);
+use POSIX qw(strftime);
 use Test::More;
 
 use CompletionAsync::Chaos;
@@ -353,6 +354,11 @@ for my $case (
         $_->{body} = '{"id":"one","done":false}' for entry($j, 5);
     }) ],
     [ '... or is told at the return', uncancelled(2.8, away(106)) ],
+    [ '... to a node that had lost the server', several(sub ($j) {
+        cancelled(5, 8)->($j);
+        push @{ $j->{log} }, strftime('%Y/%m/%d %H:%M:%S', localtime 106)
+            . ' [error] 1#1: redis "redis://127.0.0.1" of provider "roomy" is not reachable: no answer within "timeout"';
+    }) ],
     [ 'a rate of each', several(sub ($j) {
         push @{ $j->{strikes} }, away(100.5);
         push @{ $j->{upstream} }, map { submit(100.6 + $_ / 100, $TEXT, status => 503) } 1 .. 6;

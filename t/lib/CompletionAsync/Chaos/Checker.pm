@@ -36,9 +36,9 @@ answer has a list of violations for each of the invariants:
 
 A B<life> is that of a zone: a binary upgrade begins another one while the old one ends, and so
 does a zone that was made anew. Of several nodes (C<nodes>) one life is as long as their server remembers:
-it ends with a strike that C<forgot>. While a strike has the server C<away>, each node goes on by itself: equal
-requests may be paid by each, and a rate is one of each; what has a key is not sent. A cancel on one
-is known to all, if the server is not away.
+it ends with a strike that C<forgot>. While a strike has the server C<away>, or a node says that it lost it, each
+node goes on by itself: equal requests may be paid by each, and a rate is one of each; what has a key is not sent. A
+cancel on one is known to all, if the server is not away.
 
 A client's entry: action (submit, translate, ask, text, stream, cancel, foreign, invalid), provider, owner,
 start, end; text, key, cached (of a submit); location (asked for, or answered); status, headers
@@ -59,6 +59,7 @@ use v5.36;
 
 use List::Util qw(any max min uniq);
 use Mojo::JSON qw(encode_json from_json);
+use POSIX qw(mktime);
 
 # what a disk that is full leaves in the log
 our $FULL_DISK = qr/\[crit\].*pwrite\(\) .*\(27: File too large\)/;
@@ -108,6 +109,7 @@ my %STATUS = (
 sub check ($class, %journal) {
     my $self = bless { broken => { map { $_ => [] } @INVARIANTS }, %journal }, $class;
 
+    $self->_lose if $self->{nodes};
     $self->_read;
     $self->_lost;
     $self->_crossed;
@@ -133,6 +135,16 @@ sub _name ($entry) {
 
 
 sub _pays ($entry) { $entry->{action} =~ /^(?:submit|translate)$/ }
+
+
+# A machine that is busy may be the server's loss to a node, as well as a strike.
+sub _lose ($self) {
+    for my $line (@{ $self->{log} }) {
+        my ($year, $month, $day, @time) = $line =~ m{^(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+) .*is not reachable:} or next;
+        my $time = mktime(reverse(@time), $day, $month - 1, $year - 1900, 0, 0, -1);
+        push @{ $self->{strikes} }, { what => 'lost', time => $time, end => $time + 1, away => 1 };
+    }
+}
 
 
 # What the other checks look things up in.
