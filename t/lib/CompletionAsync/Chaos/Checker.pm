@@ -139,11 +139,14 @@ sub _pays ($entry) { $entry->{action} =~ /^(?:submit|translate)$/ }
 
 # A machine that is busy may be the server's loss to a node, as well as a strike.
 sub _lose ($self) {
+    my @lost;
+
     for my $line (@{ $self->{log} }) {
         my ($year, $month, $day, @time) = $line =~ m{^(\d+)/(\d+)/(\d+) (\d+):(\d+):(\d+) .*is not reachable:} or next;
         my $time = mktime(reverse(@time), $day, $month - 1, $year - 1900, 0, 0, -1);
-        push @{ $self->{strikes} }, { what => 'lost', time => $time, end => $time + 1, away => 1 };
+        push @lost, { what => 'lost', time => $time, end => $time + 1, away => 1 };
     }
+    $self->{strikes} = [ @{ $self->{strikes} }, @lost ];
 }
 
 
