@@ -27,7 +27,8 @@
  *
  * detach: JOINED has nothing to finish and ends, the others go on.  drop: all
  * end that were not sent, and nobody is told; the others go on.  quit: QUOTA
- * beyond request_timeout ends.  cut: all end, JOINED after a last look.
+ * beyond request_timeout ends, and CLAIM, if it is another node's.  cut: all
+ * end, JOINED after a last look.
  */
 
 
@@ -115,8 +116,9 @@ static ngx_int_t ngx_completion_submit_fence(ngx_completion_call_t *call);
 static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
 
-#define ngx_completion_submit_dropped(submit)                                 \
-    ngx_completion_submit_ended(submit, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0)
+#define ngx_completion_submit_unsent(submit)                                  \
+    ngx_completion_submit_ended(submit, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,  \
+                                NGX_COMPLETION_SUBMIT_LOOK)
 
 #define ngx_completion_submit_keyed(submit)                                   \
     ((submit)->keys.idempotency.ttl || (submit)->keys.cache.ttl               \
@@ -274,14 +276,12 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
         } else if (event == NGX_COMPLETION_SUBMIT_TIME) {
             state = ngx_completion_submit_claim(submit);
 
-        } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
-
-            /* it would outlast the worker to wait for another node's */
-
+        } else if (event != NGX_COMPLETION_SUBMIT_LEFT
+                   && (event != NGX_COMPLETION_SUBMIT_QUIT
+                       || submit->timer.timer_set))
+        {
             ngx_completion_timer_stop(&submit->timer);
-            state = ngx_completion_submit_ended(submit,
-                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                           NGX_COMPLETION_SUBMIT_LOOK);
+            state = ngx_completion_submit_unsent(submit);
         }
 
         break;
@@ -295,7 +295,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
             state = ngx_completion_submit_late(submit);
 
         } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
-            state = ngx_completion_submit_dropped(submit);
+            state = ngx_completion_submit_unsent(submit);
         }
 
         break;
@@ -309,7 +309,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
         } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
             ngx_completion_submit_leave(submit);
-            state = ngx_completion_submit_dropped(submit);
+            state = ngx_completion_submit_unsent(submit);
 
         } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
             state = ngx_completion_submit_turn(submit);
@@ -330,7 +330,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
                    && submit->call.state != NGX_COMPLETION_CALL_SENT)
         {
             ngx_completion_call_abort(&submit->call);
-            state = ngx_completion_submit_dropped(submit);
+            state = ngx_completion_submit_unsent(submit);
         }
 
         break;
@@ -346,7 +346,7 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
 
         } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
             ngx_completion_timer_stop(&submit->timer);
-            state = ngx_completion_submit_dropped(submit);
+            state = ngx_completion_submit_unsent(submit);
         }
 
         break;
@@ -413,9 +413,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
         }
 
         if (closed) {
-            return ngx_completion_submit_ended(submit,
-                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                           NGX_COMPLETION_SUBMIT_LOOK);
+            return ngx_completion_submit_unsent(submit);
         }
 
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_OVERLOADED,
@@ -440,9 +438,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                         + NGX_COMPLETION_SUBMIT_LATE;
 
         if (!kept && ngx_completion_submit_keep(submit) != NGX_OK) {
-            return ngx_completion_submit_ended(submit,
-                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                           NGX_COMPLETION_SUBMIT_LOOK);
+            return ngx_completion_submit_unsent(submit);
         }
 
         ngx_completion_submit_deadline(submit, submit->until + timeout);
@@ -515,9 +511,7 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
 
     state = (rc == NGX_OK)
                 ? ngx_completion_submit_look(submit)
-                : ngx_completion_submit_ended(submit,
-                                           NGX_COMPLETION_UPSTREAM_UNAVAILABLE,
-                                           NGX_COMPLETION_SUBMIT_LOOK);
+                : ngx_completion_submit_unsent(submit);
     if (ask.pool) {
         ngx_destroy_pool(ask.pool);
     }
@@ -627,6 +621,13 @@ ngx_completion_submit_claimed(ngx_completion_submit_t *submit)
     switch (submit->claim.state) {
 
     case NGX_COMPLETION_CLAIM_UNDERWAY:
+
+        /* to wait for another node's would outlast the worker */
+
+        if (ngx_exiting) {
+            return ngx_completion_submit_unsent(submit);
+        }
+
         submit->pause = submit->pause
                             ? ngx_min(submit->pause * 2,
                                       NGX_COMPLETION_SUBMIT_LOOK)
@@ -995,10 +996,7 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
             /* whoever goes by it may do better: send it, or know later */
 
             end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED
-                         || submit->claim.state == NGX_COMPLETION_CLAIM_AWAY
-                         || submit->claim.state == NGX_COMPLETION_CLAIM_UNKNOWN
-                         || submit->claim.state
-                            == NGX_COMPLETION_CLAIM_CONFLICT)
+                         || submit->claim.state > NGX_COMPLETION_CLAIM_LOST)
                             ? NGX_COMPLETION_KEY_NONE
                             : NGX_COMPLETION_KEY_ENDED;
             end.outcome = submit->outcome;
