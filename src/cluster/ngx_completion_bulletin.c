@@ -31,18 +31,18 @@
 
 
 struct ngx_completion_bulletin_s {
-    ngx_completion_redis_t       *redis;
-    ngx_completion_zone_t        *zone;
-    ngx_completion_errands_t     *errands;
-    void                        (*handler)(void *data);
-    void                         *data;
+    ngx_completion_redis_t              *redis;
+    ngx_completion_zone_t               *zone;
+    ngx_completion_errands_t            *errands;
+    ngx_completion_bulletin_handler_pt   handler;
+    void                                *data;
 
-    ngx_completion_redis_call_t   call;
-    ngx_event_t                   timer;
+    ngx_completion_redis_call_t          call;
+    ngx_event_t                          timer;
 
-    u_char                        ms[NGX_INT64_LEN];   /* entries stand */
-    size_t                        ms_len;
-    ngx_str_t                     key;
+    u_char                               ms[NGX_INT64_LEN];  /* entries stand */
+    size_t                               ms_len;
+    ngx_str_t                            key;
 };
 
 
@@ -73,7 +73,7 @@ static const u_char  ngx_completion_bulletin_letters[] = {
 ngx_completion_bulletin_t *
 ngx_completion_bulletin_create(ngx_completion_redis_t *redis,
     ngx_completion_zone_t *zone, ngx_completion_errands_t *errands,
-    void (*handler)(void *data), void *data, ngx_log_t *log)
+    ngx_completion_bulletin_handler_pt handler, void *data, ngx_log_t *log)
 {
     ngx_str_t                  *names;
     ngx_completion_bulletin_t  *bulletin;
@@ -164,8 +164,10 @@ ngx_completion_bulletin_look(ngx_completion_bulletin_t *bulletin)
 static void
 ngx_completion_bulletin_next(ngx_completion_bulletin_t *bulletin)
 {
-    u_char     position[NGX_COMPLETION_NEWS_POSITION];
-    ngx_str_t  args[4];
+    u_char      number[NGX_INT64_LEN];
+    u_char      position[NGX_COMPLETION_NEWS_POSITION];
+    ngx_str_t   args[5];
+    ngx_msec_t  age;
 
     if (ngx_completion_zone_news_take(bulletin->zone,
                                       3 * NGX_COMPLETION_BULLETIN_PAUSE)
@@ -177,11 +179,19 @@ ngx_completion_bulletin_next(ngx_completion_bulletin_t *bulletin)
     args[0] = bulletin->key;
     ngx_str_set(&args[1], "read");
     args[2].data = position;
-    args[2].len = ngx_completion_zone_news_position(bulletin->zone, position);
+    args[2].len = ngx_completion_zone_news_position(bulletin->zone, position,
+                                                    &age);
     ngx_str_set(&args[3], NGX_COMPLETION_BULLETIN_BATCH);
 
+    /* servers that follow each other may have clocks that are apart */
+
+    args[4].data = number;
+    args[4].len = ngx_sprintf(number, "%M",
+                              age + NGX_COMPLETION_ID_SKEW * 1000)
+                  - number;
+
     if (ngx_completion_redis_script(bulletin->redis, &bulletin->call,
-                                    &ngx_completion_bulletin_script, 1, 4,
+                                    &ngx_completion_bulletin_script, 1, 5,
                                     args)
         != NGX_AGAIN)
     {
@@ -223,7 +233,7 @@ ngx_completion_bulletin_answered(ngx_completion_redis_call_t *call)
     ngx_completion_zone_news_read(bulletin->zone, &said[0]->text);
 
     if (news) {
-        bulletin->handler(bulletin->data);
+        bulletin->handler(bulletin->data, NULL);
     }
 
     if (reply->n > NGX_COMPLETION_BULLETIN_MOST && !ngx_exiting) {
@@ -236,6 +246,7 @@ static ngx_int_t
 ngx_completion_bulletin_hear(ngx_completion_bulletin_t *bulletin,
     ngx_completion_reply_t *entry)
 {
+    ngx_int_t   rc;
     ngx_str_t   value;
     ngx_uint_t  mark;
 
@@ -256,7 +267,13 @@ ngx_completion_bulletin_hear(ngx_completion_bulletin_t *bulletin,
             value.data++;
             value.len--;
 
-            return ngx_completion_zone_mark(bulletin->zone, &value, mark);
+            rc = ngx_completion_zone_mark(bulletin->zone, &value, mark);
+
+            if (rc == NGX_OK && mark != NGX_COMPLETION_MARK_ENDED) {
+                bulletin->handler(bulletin->data, &value);
+            }
+
+            return rc;
         }
     }
 

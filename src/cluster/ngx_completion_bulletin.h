@@ -15,12 +15,18 @@
 
 typedef struct ngx_completion_bulletin_s  ngx_completion_bulletin_t;
 
+/*
+ * The zone has changed by what was heard: of an id that was cancelled or
+ * deleted, and then, without one, that there was anything.
+ */
+typedef void (*ngx_completion_bulletin_handler_pt)(void *data, ngx_str_t *id);
+
 
 /* A worker's; NULL: no memory.  The handler is called when there was news. */
 ngx_completion_bulletin_t *ngx_completion_bulletin_create(
     ngx_completion_redis_t *redis, ngx_completion_zone_t *zone,
-    ngx_completion_errands_t *errands, void (*handler)(void *data),
-    void *data, ngx_log_t *log);
+    ngx_completion_errands_t *errands,
+    ngx_completion_bulletin_handler_pt handler, void *data, ngx_log_t *log);
 
 /* An errand: upstream has told this node of the end. */
 void ngx_completion_bulletin_errand(ngx_completion_bulletin_t *bulletin,

@@ -10,9 +10,11 @@
 --       5  ms it stands
 -- read  2  id of the last entry that was read, or nothing
 --       3  so many are wanted
+--       4  ms for which the reader is there
 --
 -- Returns of a tell 1; of a read the id from which to read on, and entries. Who has read nothing yet
--- begins at the end; who has read more than there is begins anew, as the stream has.
+-- begins with what was told since it is there; who has read more than there is begins anew, as the
+-- stream has.
 
 local SEAL = 24
 
@@ -36,11 +38,13 @@ if failed then
     return failed
 end
 
-if what == 'tell' then
+-- so many ms ago
+local function ago(ms)
     local time = redis.call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
-    local oldest = string.format('%.0f', math.max(now - ARGV[3], 0))
+    return string.format('%.0f', math.max(time[1] * 1000 + math.floor(time[2] / 1000) - ms, 0))
+end
 
+if what == 'tell' then
     if KEYS[2] then
         local there, wrong = of('GET', KEYS[2])
         if wrong then
@@ -51,7 +55,7 @@ if what == 'tell' then
         end
     end
 
-    redis.call('XADD', key, 'MINID', '~', oldest, '*', 'e', ARGV[2])
+    redis.call('XADD', key, 'MINID', '~', ago(ARGV[3]), '*', 'e', ARGV[2])
     redis.call('PEXPIRE', key, ARGV[3])
     return 1
 end
@@ -67,10 +71,11 @@ local top = last[1] and last[1][1] or '0-0'
 local from = ARGV[2]
 
 if from == '' then
-    return { top }
-end
-
-if below(top, from) then
+    from = ago(ARGV[4]) .. '-0'
+    if below(top, from) then
+        return { top }
+    end
+elseif below(top, from) then
     from = '0-0'
 end
 

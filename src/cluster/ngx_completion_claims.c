@@ -68,6 +68,7 @@ typedef struct {
     uint32_t                       queue;
     uint32_t                       sending;
     uint32_t                       submitted;
+    ngx_msec_t                     since;    /* what it says is so */
     u_char                         token[NGX_COMPLETION_CLAIM_TOKEN];
     u_char                         request[NGX_COMPLETION_KEY_DIGEST];
 
@@ -97,7 +98,7 @@ static ngx_int_t ngx_completion_claim_call(ngx_completion_claim_t *claim,
     const char *what, u_char state);
 static ngx_int_t ngx_completion_claim_args(ngx_completion_claim_t *claim,
     const char *what, u_char state, ngx_completion_id_t *id,
-    ngx_completion_claim_args_t *args);
+    ngx_msec_t since, ngx_completion_claim_args_t *args);
 static uint64_t ngx_completion_claim_stands(ngx_completion_claim_t *claim,
     ngx_completion_key_t *key, u_char state);
 static void ngx_completion_claim_answered(ngx_completion_redis_call_t *call);
@@ -359,7 +360,10 @@ ngx_completion_claim_call(ngx_completion_claim_t *claim, const char *what,
 {
     ngx_completion_claim_args_t  args;
 
-    if (ngx_completion_claim_args(claim, what, state, NULL, &args) != NGX_OK) {
+    if (ngx_completion_claim_args(claim, what, state, NULL, ngx_current_msec,
+                                  &args)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -371,9 +375,11 @@ ngx_completion_claim_call(ngx_completion_claim_t *claim, const char *what,
 
 static ngx_int_t
 ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
-    u_char state, ngx_completion_id_t *id, ngx_completion_claim_args_t *args)
+    u_char state, ngx_completion_id_t *id, ngx_msec_t since,
+    ngx_completion_claim_args_t *args)
 {
     u_char                *p, text[NGX_COMPLETION_CLAIM_VALUE];
+    int64_t                left, late;
     uint32_t               span;
     uint64_t               ms;
     ngx_str_t              value, *arg;
@@ -381,6 +387,7 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
     ngx_completion_key_t  *key;
 
     value.data = text;
+    late = (ngx_msec_int_t) (ngx_current_msec - since);
 
     ngx_memcpy(args->args, claim->keynames, claim->n * sizeof(ngx_str_t));
     arg = &args->args[claim->n];
@@ -419,8 +426,14 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
 
         arg->data = args->values[i];
         arg++->len = NGX_COMPLETION_REDIS_TAG + value.len;
+
+        /* what is told late stands for the rest of its time */
+
+        left = (int64_t) ms - ngx_max(late, 0);
+
         arg->data = args->ms[i];
-        arg++->len = ngx_sprintf(args->ms[i], "%uL", ms) - args->ms[i];
+        arg++->len = ngx_sprintf(args->ms[i], "%L", ngx_max(left, 1))
+                     - args->ms[i];
 
         ngx_str_set(arg, "");
 
@@ -756,6 +769,7 @@ ngx_completion_claim_tell(ngx_completion_claim_t *claim, const char *what,
     told.n = n;
     told.queue = (uint32_t) claim->queue;
     told.sending = (uint32_t) claim->sending;
+    told.since = ngx_current_msec;
 
     ngx_memcpy(told.token, claim->token, NGX_COMPLETION_CLAIM_TOKEN);
     ngx_memcpy(told.request, claim->keys->idempotency.request,
@@ -798,8 +812,11 @@ ngx_completion_claim_post(ngx_completion_claims_t *claims,
     errand.light = 1;
     p = ngx_cpymem(errand.data, told, sizeof(ngx_completion_claim_told_t));
 
+    /* that it was accepted goes ahead of its end */
+
     if (id) {
         p = ngx_cpymem(p, id->data, id->len);
+        errand.subject = ngx_completion_zone_hash(id);
     }
 
     errand.len = p - errand.data;
@@ -843,6 +860,7 @@ ngx_completion_claim_ended(ngx_completion_claims_t *claims,
     told.what = 'e';
     told.state = shared ? 'e' : 'q';
     told.n = 1;
+    told.since = ngx_current_msec;
     told.names[0].ttl = 1;
     told.names[0].cache = cache;
 
@@ -886,7 +904,8 @@ ngx_completion_claim_told(void *data, ngx_completion_errand_t *errand,
     if (claim.pool
         && ngx_completion_claim_name(&claim) == NGX_OK
         && ngx_completion_claim_args(&claim, what, told.state,
-                                     id.upstream.len ? &id : NULL, &args)
+                                     id.upstream.len ? &id : NULL, told.since,
+                                     &args)
            == NGX_OK)
     {
         rc = ngx_completion_redis_script(claims->redis, call,
@@ -987,10 +1006,13 @@ ngx_completion_claim_heard(void *data, ngx_completion_errand_t *errand,
 
     ngx_destroy_pool(claim.pool);
 
+    if (rc != NGX_OK) {
+        return;
+    }
+
     /* one that has ended is told once, and may still be deleted */
 
-    if (rc != NGX_OK
-        || (said.state != 'a' && (said.state != 'e' || told.state == 'e'))
+    if ((said.state != 'a' && (said.state != 'e' || told.state == 'e'))
         || said.id.upstream.len != id.len
         || ngx_memcmp(said.id.upstream.data, id.data, id.len) != 0)
     {

@@ -29,7 +29,8 @@ typedef struct {
 /* What it tells the layer above: starts, by kinds of calls, see there. */
 typedef struct {
     ngx_completion_starts_handler_pt  starts[NGX_COMPLETION_QUOTAS];
-    void                            (*changed)(void *data);  /* the zone has */
+    ngx_completion_bulletin_handler_pt
+                                      changed;   /* the zone, see there */
     void                             *data;
 } ngx_completion_cluster_handlers_t;
 

@@ -11,15 +11,15 @@
 
 
 struct ngx_completion_marks_s {
-    ngx_completion_redis_t    *redis;
-    ngx_completion_zone_t     *zone;
-    ngx_completion_errands_t  *errands;
-    ngx_completion_bulletin_t *bulletin;
-    void                     (*handler)(void *data);
-    void                      *data;
+    ngx_completion_redis_t              *redis;
+    ngx_completion_zone_t               *zone;
+    ngx_completion_errands_t            *errands;
+    ngx_completion_bulletin_t           *bulletin;
+    ngx_completion_bulletin_handler_pt   handler;
+    void                                *data;
 
-    size_t                     prefix;    /* of the name below */
-    u_char                     name[1];
+    size_t                               prefix;    /* of the name below */
+    u_char                               name[1];
 };
 
 
@@ -56,8 +56,8 @@ static const ngx_completion_errand_kind_t  ngx_completion_mark_asks = {
 ngx_completion_marks_t *
 ngx_completion_marks_create(ngx_completion_redis_t *redis,
     ngx_completion_zone_t *zone, ngx_completion_errands_t *errands,
-    ngx_completion_bulletin_t *bulletin, void (*handler)(void *data),
-    void *data, ngx_log_t *log)
+    ngx_completion_bulletin_t *bulletin,
+    ngx_completion_bulletin_handler_pt handler, void *data, ngx_log_t *log)
 {
     u_char                  *p;
     ngx_str_t               *names;
@@ -195,9 +195,15 @@ ngx_completion_mark_asked(void *data, ngx_completion_errand_t *errand,
     id.data = name.data + marks->prefix;
     id.len = name.len - marks->prefix;
 
-    if (ngx_completion_zone_mark(marks->zone, &id, mark) == NGX_OK) {
-        marks->handler(marks->data);
+    if (ngx_completion_zone_mark(marks->zone, &id, mark) != NGX_OK) {
+        return;
     }
+
+    if (mark != NGX_COMPLETION_MARK_NONE) {
+        marks->handler(marks->data, &id);
+    }
+
+    marks->handler(marks->data, NULL);
 }
 
 

@@ -28,6 +28,11 @@
 #include "../store/ngx_completion_zone.h"
 
 
+/* configure defines it where it is found */
+#ifndef NGX_COMPLETION_HIREDIS
+#define NGX_COMPLETION_HIREDIS     0
+#endif
+
 /* of a value that is sealed: ahead of the value */
 #define NGX_COMPLETION_REDIS_TAG   NGX_COMPLETION_ID_TAG
 

@@ -243,7 +243,7 @@ ngx_completion_translation_object(ngx_str_t *text)
         p++;
     }
 
-    if (last - p > 3 && ngx_strncmp(p, "```", 3) == 0) {
+    if (p + 3 < last && ngx_strncmp(p, "```", 3) == 0) {
         p = ngx_strlchr(p, last, '\n');
 
         while (p && p < last && *p <= ' ') {

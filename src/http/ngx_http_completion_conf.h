@@ -96,7 +96,7 @@ char *ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* Keys for ids for want of configured ones: NGX_OK or NGX_ERROR. */
-ngx_int_t ngx_http_completion_random_key(ngx_conf_t *cf,
+ngx_int_t ngx_http_completion_id_keys(ngx_conf_t *cf,
     ngx_completion_service_t *service);
 
 /* Warns of files that workers cannot read; the user is known by then. */

@@ -435,13 +435,8 @@ ngx_http_completion_block_done(ngx_conf_t *cf,
            != NGX_CONF_OK
         || ngx_http_completion_block_credential(cf, block) != NGX_CONF_OK
         || ngx_http_completion_block_zone(cf, block) != NGX_CONF_OK
-        || ngx_http_completion_redis_done(cf, block) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (service->id_keys == NULL
-        && ngx_http_completion_random_key(cf, service) != NGX_OK)
+        || ngx_http_completion_redis_done(cf, block) != NGX_OK
+        || ngx_http_completion_id_keys(cf, service) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

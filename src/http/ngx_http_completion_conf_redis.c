@@ -64,21 +64,20 @@ ngx_http_completion_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_completion_block_t *block = conf;
 
     char                                      *fault;
-    ngx_str_t                                 *value, text;
+    ngx_str_t                                 *value;
     ngx_uint_t                                 i;
     ngx_completion_redis_conf_t               *shared;
     const ngx_http_completion_redis_option_t  *option;
 
     value = cf->args->elts;
 
-#if !(NGX_COMPLETION_HIREDIS)
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"redis\" needs hiredis, which this module was built "
-                       "without: install libhiredis-dev and build it again");
-    return NGX_CONF_ERROR;
-
-#endif
+    if (!NGX_COMPLETION_HIREDIS) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"redis\" needs hiredis, which this module was "
+                           "built without: install libhiredis-dev and build "
+                           "it again");
+        return NGX_CONF_ERROR;
+    }
 
     shared = ngx_pcalloc(cf->pool, sizeof(ngx_completion_redis_conf_t));
     if (shared == NULL) {
@@ -121,10 +120,10 @@ ngx_http_completion_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                    "\"trusted_certificate=FILE\"";
         }
 
-        text.data = value[i].data + option->name.len;
-        text.len = value[i].len - option->name.len;
+        value[i].data += option->name.len;
+        value[i].len -= option->name.len;
 
-        fault = option->set(cf, block, &text);
+        fault = option->set(cf, block, &value[i]);
         if (fault) {
             return fault;
         }

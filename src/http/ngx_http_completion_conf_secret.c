@@ -27,6 +27,10 @@ struct ngx_http_completion_random_s {
 };
 
 
+static ngx_http_completion_random_t *ngx_http_completion_random_find(
+    ngx_str_t *name);
+static ngx_http_completion_random_t *ngx_http_completion_random_create(
+    ngx_conf_t *cf, ngx_str_t *name);
 static void ngx_http_completion_check_file(ngx_cycle_t *cycle,
     ngx_completion_place_t *place, ngx_str_t *path, const char *follows);
 
@@ -80,65 +84,117 @@ ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* it survives reloads, as the master that read the configuration does */
+/*
+ * Ids that were given out before there was an "id_key" stay good while the
+ * master lives.  The random key verifies them from ahead of the last one, by
+ * which other nodes know keys and equal requests, too.
+ */
 
 ngx_int_t
-ngx_http_completion_random_key(ngx_conf_t *cf,
-    ngx_completion_service_t *service)
+ngx_http_completion_id_keys(ngx_conf_t *cf, ngx_completion_service_t *service)
 {
-    ngx_str_t                     *key, *name;
-    ngx_completion_secret_t       *secret;
+    ngx_str_t                     *key, *keys;
+    ngx_uint_t                     n;
     ngx_http_completion_random_t  *random;
 
-    name = &service->name;
-    random = ngx_http_completion_random_keys;
+    random = ngx_http_completion_random_find(&service->name);
 
-    while (random && (random->name.len != name->len
-                      || ngx_strncmp(random->name.data, name->data, name->len)
-                         != 0))
-    {
-        random = random->next;
-    }
+    if (service->id_keys == NULL) {
 
-    if (random == NULL) {
-        random = ngx_alloc(sizeof(ngx_http_completion_random_t) + name->len,
-                           cf->log);
-        secret = ngx_completion_secret_create(NGX_COMPLETION_ID_KEY_MIN,
-                                              cf->log);
+        if (random == NULL) {
+            random = ngx_http_completion_random_create(cf, &service->name);
+        }
 
-        if (random == NULL || secret == NULL
-            || RAND_bytes(secret->value.data, secret->value.len) != 1)
-        {
-            ngx_free(random);
-            ngx_completion_secret_destroy(secret);
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "no random bytes for the ids of provider "
-                               "\"%V\", use \"id_key\"", name);
+        if (random == NULL) {
             return NGX_ERROR;
         }
 
-        random->key = secret;
-        random->name.len = name->len;
-        random->name.data = (u_char *) (random + 1);
-        ngx_memcpy(random->name.data, name->data, name->len);
+        service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+        if (service->id_keys == NULL) {
+            return NGX_ERROR;
+        }
 
-        random->next = ngx_http_completion_random_keys;
-        ngx_http_completion_random_keys = random;
+        key = ngx_array_push(service->id_keys);
+        *key = random->key->value;
 
-        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
-                           "provider \"%V\" has no \"id_key\": the ids given "
-                           "out survive reloads, but not a restart", name);
+        return NGX_OK;
     }
 
-    service->id_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
-    if (service->id_keys == NULL) {
+    if (random == NULL) {
+        return NGX_OK;
+    }
+
+    key = ngx_array_push_n(service->id_keys, 2);
+    if (key == NULL) {
         return NGX_ERROR;
     }
 
-    key = ngx_array_push(service->id_keys);
-    *key = random->key->value;
+    keys = service->id_keys->elts;
+    n = service->id_keys->nelts;
+
+    keys[n - 2] = random->key->value;
+    keys[n - 1] = keys[n - 3];
 
     return NGX_OK;
+}
+
+
+static ngx_http_completion_random_t *
+ngx_http_completion_random_find(ngx_str_t *name)
+{
+    ngx_http_completion_random_t  *random;
+
+    for (random = ngx_http_completion_random_keys;
+         random;
+         random = random->next)
+    {
+        if (random->name.len == name->len
+            && ngx_strncmp(random->name.data, name->data, name->len) == 0)
+        {
+            return random;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* it survives reloads, as the master that read the configuration does */
+
+static ngx_http_completion_random_t *
+ngx_http_completion_random_create(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_completion_secret_t       *secret;
+    ngx_http_completion_random_t  *random;
+
+    random = ngx_alloc(sizeof(ngx_http_completion_random_t) + name->len,
+                       cf->log);
+    secret = ngx_completion_secret_create(NGX_COMPLETION_ID_KEY_MIN, cf->log);
+
+    if (random == NULL || secret == NULL
+        || RAND_bytes(secret->value.data, secret->value.len) != 1)
+    {
+        ngx_free(random);
+        ngx_completion_secret_destroy(secret);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no random bytes for the ids of provider \"%V\", "
+                           "use \"id_key\"", name);
+        return NULL;
+    }
+
+    random->key = secret;
+    random->name.len = name->len;
+    random->name.data = (u_char *) (random + 1);
+    ngx_memcpy(random->name.data, name->data, name->len);
+
+    random->next = ngx_http_completion_random_keys;
+    ngx_http_completion_random_keys = random;
+
+    ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
+                       "provider \"%V\" has no \"id_key\": the ids given out "
+                       "survive reloads, but not a restart", name);
+
+    return random;
 }
 
 

@@ -10,6 +10,8 @@ static ngx_int_t ngx_http_completion_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_completion_variable_operation(ngx_http_request_t *r,
     ngx_http_completion_ctx_t *ctx, ngx_str_t *value);
+static int64_t ngx_http_completion_variable_result(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, uintptr_t which, ngx_str_t *value);
 static void ngx_http_completion_variable_language(
     ngx_http_completion_ctx_t *ctx, uintptr_t which, ngx_str_t *value);
 static ngx_int_t ngx_http_completion_variable_input(ngx_http_request_t *r,
@@ -183,7 +185,6 @@ ngx_http_completion_variable(ngx_http_request_t *r,
 {
     int64_t                     number;
     ngx_str_t                   value;
-    ngx_completion_result_t    *result;
     ngx_http_completion_ctx_t  *ctx;
 
     v->valid = 1;
@@ -196,17 +197,8 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    result = NULL;
     number = -1;
     ngx_str_null(&value);
-
-    if (data >= NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS) {
-        result = ngx_http_completion_result(r, ctx);
-
-        if (result == NULL) {
-            return NGX_OK;
-        }
-    }
 
     switch (data) {
 
@@ -264,24 +256,8 @@ ngx_http_completion_variable(ngx_http_request_t *r,
         value = ngx_completion_tags[ctx->tags];
         break;
 
-    case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
-        number = result->usage.input;
-        break;
-
-    case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
-        number = result->usage.completion;
-        break;
-
-    case NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS:
-        number = result->usage.reasoning;
-        break;
-
-    case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
-        number = result->usage.total;
-        break;
-
-    default: /* NGX_HTTP_COMPLETION_VAR_MODEL_VERSION */
-        value = result->model_version;
+    default:
+        number = ngx_http_completion_variable_result(r, ctx, data, &value);
         break;
     }
 
@@ -335,6 +311,41 @@ ngx_http_completion_variable_operation(ngx_http_request_t *r,
                  - p;
 
     return NGX_OK;
+}
+
+
+/* a number of tokens, or the model's version */
+
+static int64_t
+ngx_http_completion_variable_result(ngx_http_request_t *r,
+    ngx_http_completion_ctx_t *ctx, uintptr_t which, ngx_str_t *value)
+{
+    ngx_completion_result_t  *result;
+
+    result = ngx_http_completion_result(r, ctx);
+
+    if (result == NULL) {
+        return -1;
+    }
+
+    switch (which) {
+
+    case NGX_HTTP_COMPLETION_VAR_INPUT_TOKENS:
+        return result->usage.input;
+
+    case NGX_HTTP_COMPLETION_VAR_COMPLETION_TOKENS:
+        return result->usage.completion;
+
+    case NGX_HTTP_COMPLETION_VAR_REASONING_TOKENS:
+        return result->usage.reasoning;
+
+    case NGX_HTTP_COMPLETION_VAR_TOTAL_TOKENS:
+        return result->usage.total;
+
+    default: /* NGX_HTTP_COMPLETION_VAR_MODEL_VERSION */
+        *value = result->model_version;
+        return -1;
+    }
 }
 
 

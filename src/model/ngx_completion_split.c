@@ -291,7 +291,7 @@ ngx_completion_split_is_short(u_char *word, u_char *stop)
 
     len = stop - word;
 
-    if (len == 0 || len > NGX_COMPLETION_SPLIT_SHORT) {
+    if (word == stop || len > NGX_COMPLETION_SPLIT_SHORT) {
         return 0;
     }
 

@@ -74,11 +74,12 @@ static ngx_int_t ngx_completion_submit_event(ngx_completion_submit_t *submit,
 static ngx_int_t ngx_completion_submit_next(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event);
 
+static ngx_completion_submit_state_e ngx_completion_submit_goes(
+    ngx_completion_submit_t *submit, ngx_completion_submit_event_e event);
 static ngx_completion_submit_state_e ngx_completion_submit_look(
     ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_again(
     ngx_completion_submit_t *submit);
-static ngx_int_t ngx_completion_submit_keep(ngx_completion_submit_t *submit);
 static ngx_completion_submit_state_e ngx_completion_submit_found(
     ngx_completion_submit_t *submit, ngx_uint_t replayed);
 static ngx_completion_submit_state_e ngx_completion_submit_claim(
@@ -116,7 +117,11 @@ static ngx_int_t ngx_completion_submit_fence(ngx_completion_call_t *call);
 static void ngx_completion_submit_handler(ngx_completion_call_t *call);
 
 
-#define ngx_completion_submit_unsent(submit)                                  \
+#define ngx_completion_submit_dropped(submit)                                 \
+    ngx_completion_submit_ended(submit, NGX_COMPLETION_UPSTREAM_UNAVAILABLE, 0)
+
+/* it cannot be sent now, for a reason of this node's */
+#define ngx_completion_submit_failed(submit)                                  \
     ngx_completion_submit_ended(submit, NGX_COMPLETION_UPSTREAM_UNAVAILABLE,  \
                                 NGX_COMPLETION_SUBMIT_LOOK)
 
@@ -229,7 +234,7 @@ static ngx_int_t
 ngx_completion_submit_next(ngx_completion_submit_t *submit,
     ngx_completion_submit_event_e event)
 {
-    ngx_completion_submit_state_e  state, from;
+    ngx_completion_submit_state_e  state;
 
 #if (NGX_DEBUG)
     static const char  *states[] = {
@@ -242,122 +247,11 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     };
 #endif
 
-    from = submit->state;
-    state = from;
-
-    switch (from) {
-
-    case NGX_COMPLETION_SUBMIT_IS_KNOWN:
-        state = ngx_completion_submit_look(submit);
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IS_JOINED:
-
-        if (event == NGX_COMPLETION_SUBMIT_QUIT) {
-            break;
-        }
-
-        ngx_completion_wait_end(&submit->wait);
-        ngx_completion_timer_stop(&submit->timer);
-
-        /* what has nobody to tell is not counted either */
-
-        state = (event == NGX_COMPLETION_SUBMIT_LEFT
-                 || event == NGX_COMPLETION_SUBMIT_DROPPED)
-                    ? NGX_COMPLETION_SUBMIT_HAS_ENDED
-                    : ngx_completion_submit_again(submit);
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IN_CLAIM:
-
-        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
-            state = ngx_completion_submit_claimed(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_claim(submit);
-
-        } else if (event != NGX_COMPLETION_SUBMIT_LEFT
-                   && (event != NGX_COMPLETION_SUBMIT_QUIT
-                       || submit->timer.timer_set))
-        {
-            ngx_completion_timer_stop(&submit->timer);
-            state = ngx_completion_submit_unsent(submit);
-        }
-
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IN_SENDING:
-
-        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
-            state = ngx_completion_submit_call(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
-            state = ngx_completion_submit_late(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
-            state = ngx_completion_submit_unsent(submit);
-        }
-
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IN_QUOTA:
-
-        if (event == NGX_COMPLETION_SUBMIT_TIME
-            || event == NGX_COMPLETION_SUBMIT_CUT)
-        {
-            state = ngx_completion_submit_late(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
-            ngx_completion_submit_leave(submit);
-            state = ngx_completion_submit_unsent(submit);
-
-        } else if (event != NGX_COMPLETION_SUBMIT_LEFT) {
-            state = ngx_completion_submit_turn(submit);
-        }
-
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IN_CALL:
-
-        if (event == NGX_COMPLETION_SUBMIT_CALLED) {
-            state = ngx_completion_submit_called(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
-            ngx_completion_call_abort(&submit->call);
-            state = ngx_completion_submit_refused(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED
-                   && submit->call.state != NGX_COMPLETION_CALL_SENT)
-        {
-            ngx_completion_call_abort(&submit->call);
-            state = ngx_completion_submit_unsent(submit);
-        }
-
-        break;
-
-    case NGX_COMPLETION_SUBMIT_IN_PAUSE:
-
-        if (event == NGX_COMPLETION_SUBMIT_TIME) {
-            state = ngx_completion_submit_turn(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_CUT) {
-            ngx_completion_timer_stop(&submit->timer);
-            state = ngx_completion_submit_refused(submit);
-
-        } else if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
-            ngx_completion_timer_stop(&submit->timer);
-            state = ngx_completion_submit_unsent(submit);
-        }
-
-        break;
-
-    default: /* NGX_COMPLETION_SUBMIT_HAS_ENDED */
-        break;
-    }
+    state = ngx_completion_submit_goes(submit, event);
 
     ngx_log_debug7(NGX_LOG_DEBUG_EVENT, &submit->call.log, 0,
                    "completion submit: %p %s, %s: %s, lease %uL, outcome %s, "
-                   "source %V", submit, states[from], events[event],
+                   "source %V", submit, states[submit->state], events[event],
                    states[state], submit->lease,
                    ngx_completion_outcomes[submit->outcome].code,
                    &ngx_completion_sources[submit->source]);
@@ -377,6 +271,131 @@ ngx_completion_submit_next(ngx_completion_submit_t *submit,
     }
 
     return NGX_DONE;
+}
+
+
+/* where an event leads; one that means nothing leaves it where it is */
+
+static ngx_completion_submit_state_e
+ngx_completion_submit_goes(ngx_completion_submit_t *submit,
+    ngx_completion_submit_event_e event)
+{
+    switch (submit->state) {
+
+    case NGX_COMPLETION_SUBMIT_IS_KNOWN:
+        return ngx_completion_submit_look(submit);
+
+    case NGX_COMPLETION_SUBMIT_IS_JOINED:
+        if (event == NGX_COMPLETION_SUBMIT_QUIT) {
+            break;
+        }
+
+        ngx_completion_wait_end(&submit->wait);
+        ngx_completion_timer_stop(&submit->timer);
+
+        /* what has nobody to tell is not counted either */
+
+        return (event == NGX_COMPLETION_SUBMIT_LEFT
+                || event == NGX_COMPLETION_SUBMIT_DROPPED)
+                   ? NGX_COMPLETION_SUBMIT_HAS_ENDED
+                   : ngx_completion_submit_again(submit);
+
+    case NGX_COMPLETION_SUBMIT_IN_CLAIM:
+        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
+            return ngx_completion_submit_claimed(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_TIME) {
+            return ngx_completion_submit_claim(submit);
+        }
+
+        /* the server's answer is near, and another node's submit is not */
+
+        if (event == NGX_COMPLETION_SUBMIT_LEFT
+            || (event == NGX_COMPLETION_SUBMIT_QUIT
+                && !submit->timer.timer_set))
+        {
+            break;
+        }
+
+        ngx_completion_timer_stop(&submit->timer);
+
+        return ngx_completion_submit_failed(submit);
+
+    case NGX_COMPLETION_SUBMIT_IN_SENDING:
+        if (event == NGX_COMPLETION_SUBMIT_CLAIMED) {
+            return ngx_completion_submit_call(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            return ngx_completion_submit_late(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            return ngx_completion_submit_dropped(submit);
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_QUOTA:
+        if (event == NGX_COMPLETION_SUBMIT_TIME
+            || event == NGX_COMPLETION_SUBMIT_CUT)
+        {
+            return ngx_completion_submit_late(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            ngx_completion_submit_leave(submit);
+            return ngx_completion_submit_dropped(submit);
+        }
+
+        if (event != NGX_COMPLETION_SUBMIT_LEFT) {
+            return ngx_completion_submit_turn(submit);
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_CALL:
+        if (event == NGX_COMPLETION_SUBMIT_CALLED) {
+            return ngx_completion_submit_called(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            ngx_completion_call_abort(&submit->call);
+            return ngx_completion_submit_refused(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_DROPPED
+            && submit->call.state != NGX_COMPLETION_CALL_SENT)
+        {
+            ngx_completion_call_abort(&submit->call);
+            return ngx_completion_submit_dropped(submit);
+        }
+
+        break;
+
+    case NGX_COMPLETION_SUBMIT_IN_PAUSE:
+        if (event == NGX_COMPLETION_SUBMIT_TIME) {
+            return ngx_completion_submit_turn(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_CUT) {
+            ngx_completion_timer_stop(&submit->timer);
+            return ngx_completion_submit_refused(submit);
+        }
+
+        if (event == NGX_COMPLETION_SUBMIT_DROPPED) {
+            ngx_completion_timer_stop(&submit->timer);
+            return ngx_completion_submit_dropped(submit);
+        }
+
+        break;
+
+    default: /* NGX_COMPLETION_SUBMIT_HAS_ENDED */
+        break;
+    }
+
+    return submit->state;
 }
 
 
@@ -413,7 +432,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
         }
 
         if (closed) {
-            return ngx_completion_submit_unsent(submit);
+            return ngx_completion_submit_failed(submit);
         }
 
         return ngx_completion_submit_ended(submit, NGX_COMPLETION_OVERLOADED,
@@ -438,7 +457,7 @@ ngx_completion_submit_look(ngx_completion_submit_t *submit)
                         + NGX_COMPLETION_SUBMIT_LATE;
 
         if (!kept && ngx_completion_submit_keep(submit) != NGX_OK) {
-            return ngx_completion_submit_unsent(submit);
+            return ngx_completion_submit_failed(submit);
         }
 
         ngx_completion_submit_deadline(submit, submit->until + timeout);
@@ -509,35 +528,13 @@ ngx_completion_submit_again(ngx_completion_submit_t *submit)
                                              &ask.reason);
     }
 
-    state = (rc == NGX_OK)
-                ? ngx_completion_submit_look(submit)
-                : ngx_completion_submit_unsent(submit);
+    state = (rc == NGX_OK) ? ngx_completion_submit_look(submit)
+                           : ngx_completion_submit_failed(submit);
     if (ask.pool) {
         ngx_destroy_pool(ask.pool);
     }
 
     return state;
-}
-
-
-/* it is to be sent: with its body, and under its client's id */
-
-static ngx_int_t
-ngx_completion_submit_keep(ngx_completion_submit_t *submit)
-{
-    ngx_completion_call_t  *call;
-
-    call = &submit->call;
-
-    if (call->service->redis) {
-        ngx_completion_redis_reach(call->service->redis);
-    }
-
-    call->body.data = ngx_pstrdup(call->pool, &call->body);
-
-    return call->body.data ? submit->client->request_id(submit->data,
-                                                        submit->request_id)
-                           : NGX_ERROR;
 }
 
 
@@ -625,7 +622,7 @@ ngx_completion_submit_claimed(ngx_completion_submit_t *submit)
         /* to wait for another node's would outlast the worker */
 
         if (ngx_exiting) {
-            return ngx_completion_submit_unsent(submit);
+            return ngx_completion_submit_failed(submit);
         }
 
         submit->pause = submit->pause

@@ -167,6 +167,9 @@ ngx_uint_t ngx_completion_submit_fits(ngx_completion_submit_t *submit,
 void ngx_completion_submit_count(ngx_completion_submit_t *submit,
     ngx_uint_t waits);
 
+/* It is to be sent: with a copy of its body, and under its client's id. */
+ngx_int_t ngx_completion_submit_keep(ngx_completion_submit_t *submit);
+
 /* One line for each request that fails, whatever was tried for it. */
 void ngx_completion_submit_report(ngx_completion_submit_t *submit);
 

@@ -1,7 +1,7 @@
 
 /*
  * What submits hold: those that wait, of a worker's memory, and their clients,
- * of an answer; and the line that tells why one has failed.
+ * of an answer; what one is sent with, and the line that tells why one failed.
  */
 
 
@@ -42,6 +42,25 @@ ngx_completion_submit_count(ngx_completion_submit_t *submit, ngx_uint_t waits)
 
     worker->submits += size - submit->counted;
     submit->counted = size;
+}
+
+
+ngx_int_t
+ngx_completion_submit_keep(ngx_completion_submit_t *submit)
+{
+    ngx_completion_call_t  *call;
+
+    call = &submit->call;
+
+    if (call->service->redis) {
+        ngx_completion_redis_reach(call->service->redis);
+    }
+
+    call->body.data = ngx_pstrdup(call->pool, &call->body);
+
+    return call->body.data ? submit->client->request_id(submit->data,
+                                                        submit->request_id)
+                           : NGX_ERROR;
 }
 
 

@@ -28,7 +28,7 @@
 
 static ngx_int_t ngx_completion_worker_share(
     ngx_completion_service_t *service);
-static void ngx_completion_worker_changed(void *data);
+static void ngx_completion_worker_changed(void *data, ngx_str_t *id);
 static void ngx_completion_worker_look(ngx_completion_service_t *service);
 static void ngx_completion_worker_woken(ngx_uint_t cut);
 static void ngx_completion_worker_unshare(ngx_completion_service_t *service);
@@ -101,9 +101,14 @@ ngx_completion_worker_share(ngx_completion_service_t *service)
 
 
 static void
-ngx_completion_worker_changed(void *data)
+ngx_completion_worker_changed(void *data, ngx_str_t *id)
 {
-    ngx_completion_news_changed(data);
+    if (id) {
+        ngx_completion_keep_ended(data, id);
+
+    } else {
+        ngx_completion_news_changed(data);
+    }
 }
 
 

@@ -42,6 +42,8 @@ static void ngx_completion_keys_orphan(ngx_completion_zone_t *zone,
     ngx_completion_found_t *found);
 static void ngx_completion_keys_bereave(ngx_completion_zone_t *zone,
     ngx_completion_key_t *name);
+static ngx_uint_t ngx_completion_key_bereaved(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key);
 static ngx_uint_t ngx_completion_orphan_lives(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, time_t ttl);
 static ngx_completion_key_sh_t *ngx_completion_key_find(
@@ -225,27 +227,45 @@ static void
 ngx_completion_keys_bereave(ngx_completion_zone_t *zone,
     ngx_completion_key_t *name)
 {
-    ngx_completion_key_sh_t     *key;
-    ngx_completion_submit_sh_t  *submit;
+    ngx_completion_key_sh_t  *key;
 
     key = *ngx_completion_key_bucket(zone, name->name);
 
     while (key) {
 
-        submit = (key->state == NGX_COMPLETION_KEY_UNDERWAY
-                  && ngx_memcmp(key->name, name->name,
-                                NGX_COMPLETION_KEY_DIGEST)
-                     == 0)
-                     ? ngx_completion_line_find(zone, key->u.lease) : NULL;
-
-        if (submit && !ngx_completion_line_leased(submit)) {
-            ngx_completion_keys_orphaned(zone, submit);
+        if (ngx_memcmp(key->name, name->name, NGX_COMPLETION_KEY_DIGEST) == 0
+            && ngx_completion_key_bereaved(zone, key))
+        {
             key = *ngx_completion_key_bucket(zone, name->name);
 
         } else {
             key = key->next;
         }
     }
+}
+
+
+/* whether its sender has died: it has ended then, or is gone */
+
+static ngx_uint_t
+ngx_completion_key_bereaved(ngx_completion_zone_t *zone,
+    ngx_completion_key_sh_t *key)
+{
+    ngx_completion_submit_sh_t  *submit;
+
+    if (key->state != NGX_COMPLETION_KEY_UNDERWAY) {
+        return 0;
+    }
+
+    submit = ngx_completion_line_find(zone, key->u.lease);
+
+    if (submit == NULL || ngx_completion_line_leased(submit)) {
+        return 0;
+    }
+
+    ngx_completion_keys_orphaned(zone, submit);
+
+    return 1;
 }
 
 
@@ -551,7 +571,7 @@ static void
 ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
     ngx_completion_key_sh_t *key, ngx_completion_keys_t *keys)
 {
-    ngx_completion_id_t       id;
+    ngx_completion_found_t    found;
     ngx_completion_key_sh_t  *cached;
 
     if (!(key->flags & NGX_COMPLETION_KEY_FOLLOWER)
@@ -568,11 +588,8 @@ ngx_completion_key_reconsider(ngx_completion_zone_t *zone,
         && cached->state == NGX_COMPLETION_KEY_ENDED
         && cached->outcome == NGX_COMPLETION_OK)
     {
-        id.upstream.data = cached->u.id;
-        id.upstream.len = cached->len;
-        id.submitted = cached->submitted;
-
-        ngx_completion_key_lead(zone, key, &id);
+        ngx_completion_key_tell(cached, &found);
+        ngx_completion_key_lead(zone, key, &found.id);
     }
 }
 
@@ -757,8 +774,7 @@ static ngx_completion_key_sh_t *
 ngx_completion_key_find(ngx_completion_zone_t *zone,
     ngx_completion_key_t *key, uint64_t lease)
 {
-    ngx_completion_key_sh_t     *found;
-    ngx_completion_submit_sh_t  *submit;
+    ngx_completion_key_sh_t  *found;
 
     if (key->ttl == 0) {
         return NULL;
@@ -771,15 +787,12 @@ ngx_completion_key_find(ngx_completion_zone_t *zone,
             return NULL;
         }
 
-        if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
-            submit = ngx_completion_line_find(zone, found->u.lease);
-
-            if (submit == NULL || ngx_completion_line_leased(submit)) {
-                return found;
-            }
-
-            ngx_completion_keys_orphaned(zone, submit);
+        if (ngx_completion_key_bereaved(zone, found)) {
             continue;
+        }
+
+        if (found->state == NGX_COMPLETION_KEY_UNDERWAY) {
+            return found;
         }
 
         if (ngx_completion_left(found->expires) > 0

@@ -12,6 +12,12 @@
 #include "ngx_completion_zone_sh.h"
 
 
+/* of one that is not empty */
+#define ngx_completion_line_head(line)                                        \
+    ngx_rbtree_data(ngx_rbtree_min((line)->root, (line)->sentinel),           \
+                    ngx_completion_submit_sh_t, place)
+
+
 void
 ngx_completion_line_join(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit, ngx_uint_t waits)
@@ -158,8 +164,7 @@ ngx_completion_line_first(ngx_completion_zone_t *zone,
         return NULL;
     }
 
-    return ngx_rbtree_data(ngx_rbtree_min(line->root, line->sentinel),
-                           ngx_completion_submit_sh_t, place);
+    return ngx_completion_line_head(line);
 }
 
 
@@ -168,9 +173,13 @@ ngx_completion_line_place(ngx_completion_zone_t *zone,
     ngx_completion_submit_sh_t *submit)
 {
     uint64_t                     ahead;
+    ngx_rbtree_t                *line;
     ngx_completion_submit_sh_t  *first;
 
-    first = ngx_completion_line_first(zone, NGX_COMPLETION_TURN_WAITS);
+    /* it stands there itself */
+
+    line = &zone->sh->lines[NGX_COMPLETION_TURN_WAITS];
+    first = ngx_completion_line_head(line);
     ahead = submit->ticket - first->ticket;
 
     return ngx_min(ahead, zone->sh->nlines[NGX_COMPLETION_TURN_WAITS] - 1);

@@ -8,7 +8,9 @@
  *               |    | no answer, or its worker is gone
  *               '----'
  *
- * It is done at least once, and in no certain order.
+ * It is done at least once; those of one subject in their order, all others in
+ * none: how an operation ended is told behind that there is one, whichever
+ * worker tells either.
  */
 
 
@@ -21,9 +23,16 @@
 #define ngx_completion_errand_node(n)                                         \
     ngx_rbtree_data(n, ngx_completion_errand_sh_t, node)
 
+#define ngx_completion_errand_bucket(zone, subject)                           \
+    (&(zone)->sh->subjects[(subject) % NGX_COMPLETION_SUBJECTS])
+
 
 static ngx_int_t ngx_completion_outbox_drop(ngx_completion_zone_t *zone,
     ngx_uint_t light);
+static uint64_t ngx_completion_outbox_order(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *errand);
+static ngx_uint_t ngx_completion_outbox_blocked(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *errand);
 static ngx_completion_errand_sh_t *ngx_completion_outbox_find(
     ngx_completion_zone_t *zone, uint64_t number, ngx_rbtree_t **outbox);
 static void ngx_completion_outbox_delete(ngx_completion_zone_t *zone,
@@ -111,11 +120,47 @@ ngx_completion_outbox_add(ngx_completion_zone_t *zone,
 
     kept->node.key = errand->number;
     kept->lease_end = ngx_current_msec + errand->ms;
+    kept->subject = errand->subject;
+    kept->after = ngx_completion_outbox_order(zone, kept);
     kept->len = (uint32_t) errand->len;
     ngx_memcpy(kept->data, errand->data, errand->len);
 
+    /* whoever has done that one finds it */
+
+    if (kept->after) {
+        kept->lease_end = ngx_current_msec;
+        errand->due = 0;
+    }
+
     ngx_rbtree_insert(&zone->sh->outboxes[errand->light], &kept->node);
     zone->sh->nerrands++;
+}
+
+
+/* the last one of its subject, behind which it is put, or 0 */
+
+static uint64_t
+ngx_completion_outbox_order(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *errand)
+{
+    ngx_completion_errand_sh_t  *last, **bucket;
+
+    if (errand->subject == 0) {
+        return 0;
+    }
+
+    bucket = ngx_completion_errand_bucket(zone, errand->subject);
+
+    for (last = *bucket; last; last = last->next) {
+        if (last->subject == errand->subject) {
+            break;
+        }
+    }
+
+    errand->next = *bucket;
+    *bucket = errand;
+
+    return last ? last->node.key : 0;
 }
 
 
@@ -151,7 +196,9 @@ ngx_completion_zone_errand_take(ngx_completion_zone_t *zone, ngx_msec_t ms,
         for ( /* void */ ; node; node = ngx_rbtree_next(outbox, node)) {
             kept = ngx_completion_errand_node(node);
 
-            if (ngx_completion_left(kept->lease_end) > 0) {
+            if (ngx_completion_left(kept->lease_end) > 0
+                || ngx_completion_outbox_blocked(zone, kept))
+            {
                 continue;
             }
 
@@ -213,6 +260,17 @@ ngx_completion_zone_errand_yield(ngx_completion_zone_t *zone,
 }
 
 
+static ngx_uint_t
+ngx_completion_outbox_blocked(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *errand)
+{
+    ngx_rbtree_t  *outbox;
+
+    return errand->after
+           && ngx_completion_outbox_find(zone, errand->after, &outbox);
+}
+
+
 static ngx_completion_errand_sh_t *
 ngx_completion_outbox_find(ngx_completion_zone_t *zone, uint64_t number,
     ngx_rbtree_t **outbox)
@@ -238,6 +296,18 @@ static void
 ngx_completion_outbox_delete(ngx_completion_zone_t *zone,
     ngx_rbtree_t *outbox, ngx_completion_errand_sh_t *errand)
 {
+    ngx_completion_errand_sh_t  **p;
+
+    if (errand->subject) {
+        p = ngx_completion_errand_bucket(zone, errand->subject);
+
+        while (*p != errand) {
+            p = &(*p)->next;
+        }
+
+        *p = errand->next;
+    }
+
     ngx_rbtree_delete(outbox, &errand->node);
     zone->sh->nerrands--;
 
@@ -287,14 +357,18 @@ ngx_completion_zone_news_yield(ngx_completion_zone_t *zone)
 
 size_t
 ngx_completion_zone_news_position(ngx_completion_zone_t *zone,
-    u_char *position)
+    u_char *position, ngx_msec_t *age)
 {
-    size_t  len;
+    size_t          len;
+    ngx_msec_int_t  since;
 
     ngx_completion_zone_lock(zone);
 
     len = zone->sh->nnews;
     ngx_memcpy(position, zone->sh->news, len);
+
+    since = ngx_completion_since(zone->sh->made);
+    *age = ngx_max(since, 0);
 
     ngx_completion_zone_unlock(zone);
 

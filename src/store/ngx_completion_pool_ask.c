@@ -298,10 +298,13 @@ ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
 
     zone->quotas[kind].nodes = (uint32_t) nodes;
 
+    /* whoever reaches the server first asks at once */
+
+    pool->asking = ngx_current_msec;
+
     rc = NGX_AGAIN;
 
     if (!pool->away) {
-        pool->asking = ngx_current_msec;
         pool->away = 1;
 
         rc = (kind == NGX_COMPLETION_KIND_SUBMIT)

@@ -246,6 +246,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
                         ngx_rbtree_insert_value);
     }
 
+    sh->made = ngx_current_msec;
+
     /* leases and changes of an earlier life must not fit this one */
 
     sh->sequence = ((uint64_t) ngx_time() << 32) + (ngx_random() & 0x3fffffff);

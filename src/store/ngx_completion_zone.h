@@ -356,13 +356,15 @@ ngx_int_t ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
  * anybody's afterwards, until it is done.
  */
 
-#define NGX_COMPLETION_ERRAND_DATA  192
+#define NGX_COMPLETION_ERRAND_DATA  184
 
 
 typedef struct {
     ngx_msec_t                 ms;         /* it is its taker's for that */
     unsigned                   light:2;    /* the more, the sooner it goes where
                                               room is short, see zone_sh.h */
+    uint32_t                   subject;    /* those of the same one are done
+                                              in their order; 0: of none */
     size_t                     len;
     u_char                     data[NGX_COMPLETION_ERRAND_DATA];
 
@@ -371,7 +373,7 @@ typedef struct {
 } ngx_completion_errand_t;
 
 
-/* It is due, and kept where there is room. */
+/* It is due, unless one of its subject is ahead, and kept if there is room. */
 void ngx_completion_zone_errand(ngx_completion_zone_t *zone,
     ngx_completion_errand_t *errand);
 
@@ -539,9 +541,12 @@ ngx_int_t ngx_completion_zone_news_take(ngx_completion_zone_t *zone,
     ngx_msec_t ms);
 void ngx_completion_zone_news_yield(ngx_completion_zone_t *zone);
 
-/* How long it is; 0: nothing was read.  And a new one, from who is to read. */
+/*
+ * How long it is; 0: nothing was read, in the ms since the zone was made.  And
+ * a new one, from who is to read.
+ */
 size_t ngx_completion_zone_news_position(ngx_completion_zone_t *zone,
-    u_char *position);
+    u_char *position, ngx_msec_t *age);
 void ngx_completion_zone_news_read(ngx_completion_zone_t *zone,
     ngx_str_t *position);
 

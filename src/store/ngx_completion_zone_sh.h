@@ -258,7 +258,11 @@ struct ngx_completion_key_sh_s {
 
 struct ngx_completion_errand_sh_s {
     ngx_rbtree_node_t            node;      /* the key: its number */
+    ngx_completion_errand_sh_t  *next;      /* in the same bucket, older */
+    uint64_t                     after;     /* the one that is done ahead of
+                                               it, if it is not yet */
     ngx_msec_t                   lease_end;
+    uint32_t                     subject;
     uint32_t                     len;
     u_char                       data[NGX_COMPLETION_ERRAND_DATA];
 };
@@ -266,6 +270,9 @@ struct ngx_completion_errand_sh_s {
 
 /* those that go last where room is short: marks; claims; and the others */
 #define NGX_COMPLETION_OUTBOXES  3
+
+/* buckets, by their subjects */
+#define NGX_COMPLETION_SUBJECTS  64
 
 /* a sixteenth of the zone */
 #define ngx_completion_outbox_max(sh)                                         \
@@ -429,8 +436,10 @@ struct ngx_completion_zone_sh_s {
 
     ngx_rbtree_t                 outboxes[NGX_COMPLETION_OUTBOXES];
     ngx_rbtree_node_t            outbox_sentinels[NGX_COMPLETION_OUTBOXES];
+    ngx_completion_errand_sh_t  *subjects[NGX_COMPLETION_SUBJECTS];
     ngx_uint_t                   nerrands;
 
+    ngx_msec_t                   made;      /* when it was, as news count */
     u_char                       news[NGX_COMPLETION_NEWS_POSITION];
     ngx_uint_t                   nnews;     /* bytes of it */
     uint32_t                     reader;    /* the worker that reads */

@@ -19,6 +19,8 @@ my $pid = fork // die "fork: $!\n";
 if (!$pid) {
     # as a terminal does: Ctrl-C is for all of them
     POSIX::setpgid(0, 0);
+    # Whoever started the tests may ignore them, as what a script starts by "&" does.
+    @SIG{qw(INT TERM HUP PIPE)} = ('DEFAULT') x 4;
     delete @ENV{qw(YC_FOLDER_ID YC_API_KEY)};
     open STDOUT, '>&', $in;
     open STDERR, '>&', $in;

@@ -25,6 +25,12 @@ my $nodes = CompletionAsync::Nodes->new(
             completion_async_model  yandexgpt-lite;
             completion_async_owner  all;
         }
+        location /own {
+            completion_async       yandex;
+            completion_async_model yandexgpt-lite;
+            completion_async_cache 1h owner;
+            completion_async_owner all;
+        }
 EOC
 );
 my ($one, $two, $three) = $nodes->all;
@@ -68,6 +74,17 @@ subtest 'deleted' => sub {
     is said($two, "/v1/responses/$id"), 'pending', 'a Response that another node knows';
     is $one->request(DELETE => "/v1/responses/$id")->json->{deleted}, 1, 'is deleted by way of one';
     ok becomes($two, "/v1/responses/$id", 404), '... and gone on the other';
+};
+
+subtest 'cancelled where nobody knows what it asks' => sub {
+    my $claims = sub { scalar grep { /:c:[0-9a-f]{32}$/ } @{ $redis->cli(KEYS => '*') } };
+    my $r = $one->post('claimed', path => '/own');
+    my $at = $r->header('Location');
+    ok wait_until(sub { $claims->() }, 60), 'an operation that equal texts share, and its claim';
+    is said($two, $at), 'pending', 'another node has its id alone';
+    is $two->request(DELETE => $at)->json->{error}{code}, 1, '... and cancels it';
+    ok wait_until(sub { !$claims->() }, 60), 'who has the text takes the claim along';
+    isnt $three->post('claimed', path => '/own')->json->{id}, $r->json->{id}, 'an equal text is another operation';
 };
 
 subtest 'an end' => sub {
@@ -119,6 +136,24 @@ subtest 'a node that was away' => sub {
     $two->kill_worker($_) for $two->worker_pids;
     is $one->request(DELETE => $other)->{status}, 200, 'while another worker begins';
     ok becomes($two, $other, 'cancelled'), '... it reads on';
+};
+
+subtest 'a node that begins while the server is away' => sub {
+    $one->stop;
+    $redis->pause;
+    $one->run($nodes->conf);
+    my $at = $one->submit('begins')->{location};
+    is said($two, $at), 'pending', 'an operation of its own, which another node knows';
+    is $two->request(DELETE => $at)->{status}, 200, '... and cancels';
+    ok wait_until(sub { !up($two) && !up($one) }, 60), 'the server counts as away';
+
+    # whose turn comes last
+    my @workers = $one->worker_pids;
+    kill STOP => @workers;
+    $redis->continue;
+    ok wait_until(sub { $two->metrics->value('redis_outbox') == 0 }, 60), 'it is back, and hears of it first';
+    kill CONT => @workers;
+    ok becomes($one, $at, 'cancelled'), 'the node that began meanwhile knows, too';
 };
 
 subtest 'an entry of somebody else\'s' => sub {

@@ -323,9 +323,9 @@ sub told ($entry, @mark) {
 }
 
 
-# From a position on: the next one, and entries.
-sub news ($from, $n = 100) {
-    my ($position, @entries) = @{ $redis->cli(EVALSHA => $sha{bulletin}, 1, $NEWS, 'read', $from, $n) };
+# From a position on, or of so many ms: the next position, and entries.
+sub news ($from, $n = 100, $ms = 0) {
+    my ($position, @entries) = @{ $redis->cli(EVALSHA => $sha{bulletin}, 1, $NEWS, 'read', $from, $n, $ms) };
     return ($position, join ' ', map { s/^$SEAL//r } @entries);
 }
 
@@ -333,8 +333,12 @@ sub news ($from, $n = 100) {
     is_deeply [ news('') ], [ '0-0', '' ], 'news of nobody: who is new begins there';
     told("e$_") for 1 .. 3;
 
+    my ($s, $us) = @{ $redis->cli('TIME') };
+    until_time($s * 1000 + $us / 1000 + 50);
     my ($end, $none) = news('');
     is $none, '', 'who is new begins at the end';
+    is_deeply [ news('', 100, 60_000) ], [ $end, 'e1 e2 e3' ], '... and who is there for a minute before that';
+    is +(news('', 100, 1e15))[1], 'e1 e2 e3', '... or for ever';
     my ($at, $first) = news('0-0', 2);
     is $first, 'e1 e2', 'others read on from where they were, some at a time';
     my ($then, $rest) = news($at, 2);

@@ -192,12 +192,15 @@ sub examples () {
             $place{yandex} = $block;
         } elsif ($scope->($word) eq 'completion_async_provider') {
             $place{yandex} =~ s/\}$/$block }/;
+        } elsif ($word =~ /^map/) {
+            $place{map} = $block;
         } else {
             $block = "location / { completion_async yandex; $block }" if $word ne 'location';
             $place{server} = "server { $block }";
         }
 
-        my %said = said(join "\n", 'map $arg_to $language { default x; }', map { $place{$_} }
+        $place{map} //= join "\n", map { "map \$arg_x $_ { default x; }" } qw($language $client);
+        my %said = said(join "\n", map { $place{$_} }
             sort keys %place);
         is $said{status}, 0, $block =~ s/\s+/ /gr or diag($said{output});
     }

@@ -55,9 +55,6 @@ my %boris = (client => { apiKey => 'key-of-boris' });
 my $hamlet = 'To be, or not to be: that is the question.';
 
 
-sub sent () { ($e->submits)[-1]{json} }
-
-
 sub error_is ($r, $class, %expected) {
     my $name = join ' ', $class, map { $expected{$_} // 'null' } qw(code param);
     my $error = $r->{error};
@@ -80,9 +77,9 @@ subtest 'create and wait' => sub {
     is $v->{usage}{total_tokens}, $v->{usage}{input_tokens} + $v->{usage}{output_tokens},
         'the usage adds up';
     like $v->{created_at}, qr/^[1-9][0-9]{9}$/, 'created, in seconds';
-    is_deeply [ map { "$_->{role}: $_->{text}" } @{ sent()->{messages} } ],
+    is_deeply [ map { "$_->{role}: $_->{text}" } @{ $e->sent->{messages} } ],
         [ 'system: Переведи текст', "user: $hamlet" ], 'what went upstream';
-    is sent()->{modelUri}, 'gpt://' . $t->folder . '/yandexgpt-lite', '... and the model';
+    is $e->sent->{modelUri}, 'gpt://' . $t->folder . '/yandexgpt-lite', '... and the model';
 
     my $again = $sdk->call('responses.retrieve', $v->{id})->{value};
     is $again->{output_text}, $v->{output_text}, 'retrieved';
@@ -168,7 +165,7 @@ subtest 'chats' => sub {
     like $v->{id}, qr/^chatcmpl-/, 'an id';
     is $v->{choices}[0]{message}{content}, 'Быть или не быть: вот в чём вопрос.', 'the text';
     is $v->{choices}[0]{finish_reason}, 'stop', 'the reason';
-    is sent()->{modelUri}, 'gpt://' . $t->folder . '/yandexgpt/latest', 'the model';
+    is $e->sent->{modelUri}, 'gpt://' . $t->folder . '/yandexgpt/latest', 'the model';
 
     $r = $sdk->call('chat.completions.create', { model => 'gpt-4o-mini', @messages,
         stream => \1, stream_options => { include_usage => \1 } });
@@ -201,14 +198,14 @@ subtest 'tools' => sub {
     is $call->{type}, 'function_call', 'a call';
     is $call->{name}, 'weather', '... its name';
     like $call->{arguments}, qr/^\{"city":/, '... its arguments';
-    is_deeply sent()->{tools}, [ { function => \%tool } ], 'the tool upstream';
-    is_deeply sent()->{toolChoice}, { mode => 'REQUIRED' }, '... and that it is to be used';
+    is_deeply $e->sent->{tools}, [ { function => \%tool } ], 'the tool upstream';
+    is_deeply $e->sent->{toolChoice}, { mode => 'REQUIRED' }, '... and that it is to be used';
 
     $v = $sdk->call('responses.create', { @asked, input => [ $said, @{ $v->{output} },
         { type => 'function_call_output', call_id => $call->{call_id}, output => 'Rain' },
         { role => 'user', content => 'And?' } ], @tools })->{value};
     is $v->{output_text}, 'echo: And?', 'the round trip';
-    is_deeply sent()->{messages}[2], { role => 'assistant', toolResultList => { toolResults => [
+    is_deeply $e->sent->{messages}[2], { role => 'assistant', toolResultList => { toolResults => [
         { functionResult => { name => 'weather', content => 'Rain' } } ] } }, 'the result upstream';
 
     my %chat = (tools => [ { type => 'function', function => \%tool } ]);
@@ -266,11 +263,11 @@ subtest 'structured outputs' => sub {
         required => ['a'], additionalProperties => Mojo::JSON::false };
     $sdk->call('responses.create', { @asked, input => 'x', text => { format => {
         type => 'json_schema', name => 'n', strict => \1, schema => $schema } } });
-    is_deeply sent()->{jsonSchema}, { schema => $schema }, 'of a Response';
+    is_deeply $e->sent->{jsonSchema}, { schema => $schema }, 'of a Response';
     $sdk->call('chat.completions.create', { @asked, messages => [ { role => 'user',
         content => 'x' } ], response_format => { type => 'json_schema', json_schema => {
         name => 'n', schema => $schema } } });
-    is_deeply sent()->{jsonSchema}, { schema => $schema }, 'of a chat';
+    is_deeply $e->sent->{jsonSchema}, { schema => $schema }, 'of a chat';
 };
 
 subtest 'how it may end' => sub {

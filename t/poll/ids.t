@@ -367,6 +367,17 @@ subtest 'a reload without id_key' => sub {
     my $id = $t->submit('text', path => '/random')->{id};
     ok $t->reload(wait_old => 1), 'reloaded again';
     is status("/random/operations/$_"), 200, 'ids of all times answer' for $pending, $id;
+
+    my $conf = keys_are('first') =~ s/(zone random 1m;)/$1 id_key file:@{[ $t->testdir ]}\/first.key;/r;
+    $t->conf($conf);
+    ok $t->reload(wait_old => 1), 'one is added';
+    is status("/random/operations/$_"), 200, 'the random key still verifies' for $pending, $id;
+    my ($claim) = $t->submit('text', path => '/random')->{id} =~ /^(.*)[\w-]{24}$/;
+    is status('/random/operations/' . sign($first, 'random', '', $claim)), 200, 'the added one signs';
+
+    $t->conf(keys_are('first'));
+    ok $t->reload(wait_old => 1), 'and taken back';
+    is status("/random/operations/$_"), 200, 'it is the random key of before' for $pending, $id;
 };
 
 

@@ -58,44 +58,32 @@ if (!$deepl) {
 }
 
 
-sub sent () { ($e->submits)[-1]{json} }
-sub said () { join ' ', map { $_->{text} } grep { $_->{role} eq 'system' } @{ sent()->{messages} } }
-
-
 # What the log says of the last request that had a number.
 my $number = 0;
 sub seen () { wait_until(sub { $t->read_file('seen.log') =~ /^$number (.*)$/m && $1 }) }
-
-
-# How many submits a call costs.
-sub costs ($do) {
-    my $before = $e->submits;
-    $do->();
-    return $e->submits - $before;
-}
 
 
 subtest 'a text' => sub {
     my $r = $deepl->call('translateText', 'Hello', 'en', 'ru');
     is $r->{value}{text}, 'echo: Hello', 'translated' or diag explain $r;
     is $r->{value}{detectedSourceLang}, 'en', 'from the language it was said to be in';
-    like said(), qr/From English into Russian\./, 'upstream is told both';
-    is sent()->{jsonSchema}, undef, '... and not asked for one';
-    is sent()->{messages}[-1]{text}, 'Hello', '... the text as it is';
+    like $e->said, qr/From English into Russian\./, 'upstream is told both';
+    is $e->sent->{jsonSchema}, undef, '... and not asked for one';
+    is $e->sent->{messages}[-1]{text}, 'Hello', '... the text as it is';
 };
 
 subtest 'detection' => sub {
     my $r = $deepl->call('translateText', '[language=de] Hallo', undef, 'ru');
     is $r->{value}{text}, 'echo: [language=de] Hallo', 'translated' or diag explain $r;
     is $r->{value}{detectedSourceLang}, 'de', 'from the language it is in';
-    like said(), qr/From any language into Russian\./, 'upstream is told what is known';
-    ok sent()->{jsonSchema}{schema}{properties}{$_}, "... and asked for the $_" for qw(language text);
+    like $e->said, qr/From any language into Russian\./, 'upstream is told what is known';
+    ok $e->sent->{jsonSchema}{schema}{properties}{$_}, "... and asked for the $_" for qw(language text);
 };
 
 subtest 'an array' => sub {
     my @texts = map { "Text $_ of twenty" } 1 .. 20;
     my $r;
-    is costs(sub { $r = $deepl->call('translateText', \@texts, 'en', 'de') }), 20,
+    is $e->costs(sub { $r = $deepl->call('translateText', \@texts, 'en', 'de') }), 20,
         'twenty texts are twenty operations';
     is_deeply [ map { $_->{text} } @{ $r->{value} } ], [ map { "echo: $_" } @texts ], '... in order'
         or diag explain $r;
@@ -106,7 +94,7 @@ subtest 'an array' => sub {
     $r = $deepl->call('translateText', \@mixed, undef, 'en-US');
     is_deeply [ map { $_->{detectedSourceLang} } @{ $r->{value} } ], [qw(ru en de)],
         'each of its own' or diag explain $r;
-    like said(), qr/into American English\./, '... into the language of a region';
+    like $e->said, qr/into American English\./, '... into the language of a region';
     is_deeply $deepl->call('translateText', [], 'en', 'de')->{error}{class}, 'DeepLError',
         'none is an error';
 };
@@ -123,7 +111,7 @@ subtest 'what has no effect' => sub {
         is $r->{value}{text}, $first->{value}{text}, $name or diag explain $r;
     }
     my $r;
-    is costs(sub { $r = $deepl->call('translateText', @text, { map { $_ => $option{$_} }
+    is $e->costs(sub { $r = $deepl->call('translateText', @text, { map { $_ => $option{$_} }
         qw(formality context) }) }), 0, 'and is the same text';
     is $r->{value}{text}, 'echo: A text, please', '... from memory';
 

@@ -37,15 +37,6 @@ sub ask ($path, $body, $type = 'application/json') {
 
 sub form ($body) { ask('/deepl/v2/translate', $body, 'application/x-www-form-urlencoded') }
 
-my $seen = 0;
-
-sub asked () {
-    my @all = $e->submits;
-    my @new = @all[ $seen .. $#all ];
-    $seen = @all;
-    return map { $_->{json} } @new;
-}
-
 sub is_error ($r, $status, $message, $name) {
     is $r->{status}, $status, $name or diag $r->{body};
     is_deeply [ keys %{ $r->json } ], ['message'], '... in the shape of the interface';
@@ -60,7 +51,7 @@ subtest 'texts' => sub {
     is_deeply $r->json, { translations => [
         map { { text => $_, detected_source_language => 'EN-US' } } 'echo: One', 'echo: Two', 'echo: One', '',
     ] }, 'in order';
-    my @asked = asked();
+    my @asked = $e->asked;
     is_deeply [ sort map { $_->{messages}[-1]{text} } @asked ], [qw(One Two)], 'each once';
     is $asked[0]{messages}[0]{text}, 'To Russian, less', 'with what the client says';
     ok !exists $asked[0]{jsonSchema}, 'nothing is to be found out';
@@ -68,10 +59,10 @@ subtest 'texts' => sub {
     $r = ask('/deepl/v2/translate', { text => [ '[language=de] Eins', 'One' ], target_lang => 'RU' });
     is_deeply [ map { $_->{detected_source_language} } @{ $r->json->{translations} } ], [qw(DE EN-US)],
         'of JSON, with the languages found' or diag $r->{body};
-    is scalar asked(), 2, 'another question than before';
+    is scalar $e->asked, 2, 'another question than before';
     is form('text%5B%5D=One&formality=less&target_lang=ru&source_lang=EN-US')->json->{translations}[0]{text}, 'echo: One',
         'as some spell it';
-    is scalar asked(), 0, '... and known';
+    is scalar $e->asked, 0, '... and known';
 };
 
 subtest 'tags' => sub {
@@ -84,7 +75,7 @@ subtest 'tags' => sub {
     my @log;
     wait_until(sub { (@log = $t->read_file('tags.log') =~ /^(200 2 \S+)$/mg) >= 5 });
     is_deeply [ @log[ -3 .. -1 ] ], [ '200 2 kept', '200 2 -', '200 2 changed' ], 'compared';
-    asked();
+    $e->asked;
 };
 
 subtest 'what fails' => sub {
@@ -96,13 +87,13 @@ subtest 'what fails' => sub {
     is_error ask('/owned/v2/translate', { %ask, text => ['x'] }), 403, qr/name/, 'nobody';
     is_error $t->request(GET => '/owned/v2/usage'), 403, qr/name/, '... in all of it';
     is $t->request(GET => '/owned/v2/usage?who=me')->{status}, 200, 'somebody';
-    asked();
+    $e->asked;
 };
 
 subtest 'a line' => sub {
     my $body = { text => [ 'First', 'Second' ], target_lang => 'ru', source_lang => 'de' };
     is_error ask('/queued/v2/translate', $body), 504, qr/not ended/, 'a wait ends there as well';
-    is scalar asked(), 1, 'one of two was sent';
+    is scalar $e->asked, 1, 'one of two was sent';
 };
 
 subtest 'a name of the request' => sub {
@@ -115,7 +106,7 @@ subtest 'a name of the request' => sub {
     is $r->{status}, 200, 'is taken' or diag $r->{body};
     is $named->('Named', 'Other')->header('Idempotency-Replayed'), 'true', 'and known';
     is_error $named->('Named', 'Others'), 422, qr/another/, 'for these texts alone';
-    is scalar asked(), 2, 'paid for once';
+    is scalar $e->asked, 2, 'paid for once';
 };
 
 subtest 'about' => sub {
@@ -142,7 +133,7 @@ subtest 'about' => sub {
     is_error $t->request(GET => $path), 405, qr/./, 'a method';
     is_error ask('/deepl/v2/document', 'x'), 404, qr/./, 'documents';
     is_error $t->request(GET => '/deepl/'), 404, qr/./, 'another path';
-    is scalar asked(), 0, 'nothing was paid for';
+    is scalar $e->asked, 0, 'nothing was paid for';
 };
 
 $t->done;

@@ -53,16 +53,6 @@ sub translate ($q, %more) {
     return ask('/libre/translate', { q => $q, source => 'en', target => 'ru', %more });
 }
 
-# What upstream was asked since the last time.
-my $seen = 0;
-
-sub asked () {
-    my @all = $e->submits;
-    my @new = @all[ $seen .. $#all ];
-    $seen = @all;
-    return map { $_->{json} } @new;
-}
-
 sub is_error ($r, $status, $error, $name) {
     is $r->{status}, $status, $name or diag $r->{body};
     is $r->header('Content-Type'), 'application/json', '... in JSON';
@@ -79,16 +69,16 @@ subtest 'a text' => sub {
     is $r->header('Cache-Control'), 'no-store', 'for this client';
     ok !defined $r->header('Location'), 'and no id';
 
-    my ($asked) = asked();
+    my ($asked) = $e->asked;
     is_deeply $asked->{messages}, [
         { role => 'system', text => 'From English into Russian' }, { role => 'user', text => 'Hello' }
     ], 'the languages are in the messages by their names';
     ok !exists $asked->{jsonSchema}, 'and nothing is to be found out';
 
     is_deeply translate('Hello')->json, $r->json, 'it is remembered';
-    is scalar asked(), 0, '... and not paid for again';
+    is scalar $e->asked, 0, '... and not paid for again';
     translate('Hello', target => 'DE');
-    is((asked())[0]{messages}[0]{text}, 'From English into de', 'a code in capitals, without a name');
+    is(($e->asked)[0]{messages}[0]{text}, 'From English into de', 'a code in capitals, without a name');
 };
 
 subtest 'as values' => sub {
@@ -105,7 +95,7 @@ subtest 'as values' => sub {
     is_deeply $r->json, { translatedText => "echo: Of\r\nparts" }, 'multipart' or diag $r->{body};
     $r = $t->request(POST => '/libre/translate?q=A%20query&source=en&target=ru');
     is_deeply $r->json, { translatedText => 'echo: A query' }, 'a query' or diag $r->{body};
-    is scalar asked(), 3, 'all of them were asked for';
+    is scalar $e->asked, 3, 'all of them were asked for';
 };
 
 subtest 'several' => sub {
@@ -116,7 +106,7 @@ subtest 'several' => sub {
         [ 'echo: One', '', 'echo: Two', 'echo: One', ' ', 'echo: Three' ], 'in order';
     is_deeply $r->json->{detectedLanguage}, [ map { { language => 'en', confidence => /\S/ ? 100 : 0 } } @q ],
         'each with a language';
-    my @asked = asked();
+    my @asked = $e->asked;
     is_deeply [ sort map { $_->{messages}[-1]{text} } @asked ], [qw(One Three Two)], 'each once';
     is $asked[0]{messages}[0]{text}, 'From any language into Russian', 'from whichever it is';
     is_deeply $asked[0]{jsonSchema}{schema}{properties}{language}{enum}, [qw(en ru de zh-Hant)],
@@ -124,7 +114,7 @@ subtest 'several' => sub {
     is_deeply translate([])->json, { translatedText => [] }, 'none of them';
     is_deeply translate('', source => 'auto')->json,
         { translatedText => '', detectedLanguage => { language => 'en', confidence => 0 } }, 'an empty one';
-    is scalar asked(), 0, '... costs nothing';
+    is scalar $e->asked, 0, '... costs nothing';
 };
 
 subtest 'what a model says' => sub {
@@ -144,7 +134,7 @@ subtest 'what a model says' => sub {
     $e->set(outcome => 'final');
     my $r = ask('/libre/detect', { q => '[language=de] Guten Tag' });
     is_deeply $r->json, [ { language => 'de', confidence => 100 } ], 'detect' or diag $r->{body};
-    my $asked = (asked())[-1];
+    my $asked = ($e->asked)[-1];
     unlike $asked->{messages}[0]{text}, qr/into/, '... is not told to translate';
     is_deeply $asked->{jsonSchema}{schema}{required}, ['language'], '... and asks for no text';
 };
@@ -161,7 +151,7 @@ subtest 'tags' => sub {
     my $page = $t->request(GET => '/metrics')->{body};
     like $page, qr/tags_total\{provider="yandex",result="kept"\} 2\n/, 'counted';
     like $page, qr/tags_total\{provider="yandex",result="changed"\} 1\n/, '... both';
-    asked();
+    $e->asked;
 };
 
 subtest 'long ones' => sub {
@@ -170,7 +160,7 @@ subtest 'long ones' => sub {
     is_deeply $r->json->{translatedText},
         [ 'echo: short', "echo: First sentence. echo: Second one.\n\necho: Third." ], 'joined' or diag $r->{body};
     is_deeply [ map { $_->{language} } @{ $r->json->{detectedLanguage} } ], [qw(en en)], 'one language each';
-    is scalar asked(), 4, 'in parts';
+    is scalar $e->asked, 4, 'in parts';
     is_error ask('/parts/translate', { q => [ 1 .. 9 ], source => 'en', target => 'de' }), 400,
         qr/"q" must be a string/, 'numbers';
     is_error ask('/parts/translate', { q => [ 'a' .. 'i' ], source => 'en', target => 'de' }), 413,
@@ -180,16 +170,16 @@ subtest 'long ones' => sub {
 subtest 'what fails' => sub {
     my $r = translate([ 'Good', '[outcome=failed:8:no luck]' ]);
     is_error $r, 424, qr/no luck/, 'one of two';
-    is scalar asked(), 2, 'were asked for';
+    is scalar $e->asked, 2, 'were asked for';
     is_error translate([ 'Good', '[outcome=failed:8:no luck]' ]), 424, qr/no luck/, 'once more';
-    is_deeply [ map { $_->{messages}[-1]{text} } asked() ], ['[outcome=failed:8:no luck]'],
+    is_deeply [ map { $_->{messages}[-1]{text} } $e->asked ], ['[outcome=failed:8:no luck]'],
         'no more than that one is paid for again';
 
     $r = ask('/short/translate', { q => '[delay=2] slow', source => 'en', target => 'ru' });
     is_error $r, 504, qr/not ended/, 'a wait that ends';
     $r = ask('/libre/translate', { q => '[delay=2] slow', source => 'en', target => 'ru' });
     is $r->{status}, 200, 'the repeat has it';
-    is scalar asked(), 1, 'and it was paid for once';
+    is scalar $e->asked, 1, 'and it was paid for once';
 };
 
 subtest 'who it is' => sub {
@@ -201,7 +191,7 @@ subtest 'who it is' => sub {
     is_error ask('/owned/translate', { %ask, api_key => 'other' }, Authorization => "Bearer $KEY"), 403,
         qr/another/, 'two keys';
     is $t->request(GET => '/owned/languages')->{status}, 200, 'the languages are everybody\'s';
-    is scalar asked(), 1, 'one was paid for';
+    is scalar $e->asked, 1, 'one was paid for';
 };
 
 subtest 'about' => sub {

@@ -88,12 +88,6 @@ sub until_seen ($status, $path, $n) {
 }
 
 
-# How many submits that upstream has read hold this.
-sub paid ($text) {
-    return scalar grep { $_->{json} && index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
-}
-
-
 # A request of a client that waits so long and no longer, and then hangs up.
 sub gives_up (@request) {
     my $client = $t->start(@request);
@@ -120,7 +114,7 @@ subtest 'deepl-node' => sub {
     my $r = $begun->();
     is $r->{value}{text}, 'echo: Five tries', 'the fifth try ends with the translation'
         or diag explain $r;
-    is paid('Five tries'), 1, '... which is paid once';
+    is $e->paid('Five tries'), 1, '... which is paid once';
 
     my @texts = map { "Of three: $_" } 1 .. 3;
     my $before = seen(499, '/deepl/v2/translate');
@@ -130,7 +124,7 @@ subtest 'deepl-node' => sub {
     $r = $begun->();
     is_deeply [ map { $_->{text} } @{ $r->{value} } ], [ map { "echo: $_" } @texts ],
         'an array, and no language' or diag explain $r;
-    is paid('Of three'), 3, '... paid once each';
+    is $e->paid('Of three'), 3, '... paid once each';
 };
 
 subtest 'deepl-node, when it is told before it gives up' => sub {
@@ -141,7 +135,7 @@ subtest 'deepl-node, when it is told before it gives up' => sub {
     my $r = $begun->();
     is $r->{value}{text}, 'echo: Told', 'a later try ends with the translation'
         or diag explain $r;
-    is paid('Told'), 1, '... which is paid once';
+    is $e->paid('Told'), 1, '... which is paid once';
 };
 
 # It waits for 5 s, or 20 s for LibreTranslate, and asks again for the units that it still lacks.
@@ -158,7 +152,7 @@ subtest 'Weblate' => sub {
 
     # Both ask for the same: what one has paid for, the other finds.
     gives_up(@{ $as{deepl} });
-    ok wait_until(sub { paid('Weblate') == 20 }), 'a batch is sent';
+    ok wait_until(sub { $e->paid('Weblate') == 20 }), 'a batch is sent';
     gives_up(@{ $as{libre} });
     $e->finish;
     ok wait_until(sub { $t->metrics->sum('operations', state => 'pending') == 0 }), '... and done';
@@ -168,7 +162,7 @@ subtest 'Weblate' => sub {
         'the second try has it' or diag $r->{raw};
     $r = $t->request(@{ $as{libre} });
     is_deeply $r->json->{translatedText}, [ map { "echo: $_" } @texts ], '... in both interfaces';
-    is paid('Weblate'), 20, '... from memory';
+    is $e->paid('Weblate'), 20, '... from memory';
 };
 
 # It waits for 10 s, says that it does not work, and its user asks again.
@@ -180,7 +174,7 @@ subtest 'Mastodon' => sub {
     my $r = $t->request(@ask);
     is $r->json->{translatedText}[0], 'echo: <p>Mastodon\'s</p>', 'has it then' or diag $r->{raw};
     is $r->json->{detectedLanguage}[1]{language}, 'en', '... with its languages';
-    is paid('Mastodon'), 1, '... paid once';
+    is $e->paid('Mastodon'), 1, '... paid once';
 };
 
 subtest 'Discourse' => sub {
@@ -192,7 +186,7 @@ subtest 'Discourse' => sub {
     $e->finish;
     my $r = $t->request(@ask);
     is $r->json->{translatedText}, 'echo: Discourse\'s', 'has it then' or diag $r->{raw};
-    is paid('Discourse'), 1, '... paid once';
+    is $e->paid('Discourse'), 1, '... paid once';
 };
 
 # The workers change while a client waits: it is told to come again, and not that nobody is there.
@@ -200,7 +194,7 @@ subtest 'a reload' => sub {
     my @ask = json('/libre/translate', { q => [ 'Reloaded 1', 'Reloaded 2' ], source => 'en',
         target => 'ru' });
     my $client = $t->start(@ask);
-    ok wait_until(sub { paid('Reloaded') == 2 && $t->metrics->sum('waiters') > 0 }), 'a client waits';
+    ok wait_until(sub { $e->paid('Reloaded') == 2 && $t->metrics->sum('waiters') > 0 }), 'a client waits';
     ok $t->reload(wait_old => 1), '... the workers change';
     is_504($client->response, 'it is answered');
 
@@ -208,7 +202,7 @@ subtest 'a reload' => sub {
     my $r = $t->request(@ask);
     is_deeply $r->json->{translatedText}, [ 'echo: Reloaded 1', 'echo: Reloaded 2' ],
         'the next one has it' or diag $r->{raw};
-    is paid('Reloaded'), 2, '... paid once';
+    is $e->paid('Reloaded'), 2, '... paid once';
 };
 
 # [METHOD, path, ...] of both interfaces
@@ -232,15 +226,15 @@ sub is_504 ($r, $name) {
 
 subtest 'what it comes to when there is no answer yet' => sub {
     is_504($t->request(@$_), "a wait that ends: $_->[1]") for both('/soon', 'A wait');
-    is paid('A wait'), 1, '... of one operation';
+    is $e->paid('A wait'), 1, '... of one operation';
 
     gives_up(@$_) for (both('/slow', 'The first of the hour'))[0];
     is_504($t->request(@$_), "a quota that is used up: $_->[1]") for both('/slow', 'A quota');
-    is paid('A quota'), 0, '... and nothing is sent';
+    is $e->paid('A quota'), 0, '... and nothing is sent';
 
     my $memory = sub { $t->metrics->sum('submit_memory_bytes', provider => 'small') };
     my @held = $t->start(@{ (both('/small', 'a' x 150_000))[0] });
-    ok wait_until(sub { paid('aaa') && !$memory->() }), 'a quota is used up';
+    ok wait_until(sub { $e->paid('aaa') && !$memory->() }), 'a quota is used up';
     push @held, $t->start(@{ (both('/small', 'b' x 150_000))[0] });
     ok wait_until(sub { $memory->() >= 150_000 }), '... and a text waits for it';
     is_504($t->request(@$_), "too much that waits: $_->[1]") for both('/small', 'c' x 150_000);

@@ -65,14 +65,6 @@ my %FACE = (
 );
 
 
-# What a function costs, in submits, and its result.
-sub costs ($do) {
-    my $before = $e->submits;
-    my $result = $do->();
-    return ($e->submits - $before, $result);
-}
-
-
 for my $name (sort keys %FACE) {
     my %face = %{ $FACE{$name} };
 
@@ -82,12 +74,12 @@ for my $name (sort keys %FACE) {
         splice @texts, $_, 0, '' for 3, 20, 41;
         is @texts, 50, 'fifty texts';
 
-        my ($cost, $r) = costs(sub { $face{ask}->(\@texts) });
+        my ($cost, $r) = $e->costs(sub { $face{ask}->(\@texts) });
         is $r->{status}, 200, '... are translated' or diag $r->{raw};
         is_deeply $face{texts}->($r), [ map { $_ eq '' ? '' : "echo: $_" } @texts ], '... in order';
         is $cost, 38, '... by 38 operations';
 
-        ($cost, $r) = costs(sub { $face{ask}->([ reverse @texts ]) });
+        ($cost, $r) = $e->costs(sub { $face{ask}->([ reverse @texts ]) });
         is_deeply $face{texts}->($r), [ map { $_ eq '' ? '' : "echo: $_" } reverse @texts ],
             'in another order';
         is $cost, 0, '... for nothing';
@@ -96,13 +88,13 @@ for my $name (sort keys %FACE) {
     subtest "one that fails, $name" => sub {
         my @texts = map { "$name: fails $_" } 1 .. 5;
         $texts[2] .= ' [outcome=failed:3:it is broken]';
-        my ($cost, $r) = costs(sub { $face{ask}->(\@texts) });
+        my ($cost, $r) = $e->costs(sub { $face{ask}->(\@texts) });
         is $r->{status}, 424, 'fails all of them' or diag $r->{raw};
         like $face{error}->($r), qr/\w/, '... and says why';
         is $r->header('x-should-retry'), 'false', '... not to be repeated by itself';
         is $cost, 5, '... paid once each';
 
-        ($cost, $r) = costs(sub { $face{ask}->(\@texts) });
+        ($cost, $r) = $e->costs(sub { $face{ask}->(\@texts) });
         is $r->{status}, 424, 'a repeat fails, too' or diag $r->{raw};
         is $cost, 1, '... and pays for that one only';
     };
@@ -122,7 +114,7 @@ for my $name (sort keys %FACE) {
             $e->clear_faults;
 
             my $cost;
-            ($cost, $r) = costs(sub { $face{ask}->(\@texts) });
+            ($cost, $r) = $e->costs(sub { $face{ask}->(\@texts) });
             is $r->{status}, 200, 'a repeat' or diag $r->{raw};
             is_deeply $face{texts}->($r), [ map { "echo: $_" } @texts ], '... has all of them';
             cmp_ok $cost, '<', 5, '... and pays for what is missing';
@@ -133,7 +125,7 @@ for my $name (sort keys %FACE) {
 
     subtest "one that is too long for an answer, $name" => sub {
         my $long = join "\n\n", map { "$name paragraph $_ " . ('word ' x 400) . 'end.' } 1 .. 4;
-        my ($cost, $r) = costs(sub { $face{ask}->([ "$name: short", $long ]) });
+        my ($cost, $r) = $e->costs(sub { $face{ask}->([ "$name: short", $long ]) });
         is $r->{status}, 200, 'is translated' or diag $r->{raw};
         my $texts = $face{texts}->($r);
         is $texts->[0], "echo: $name: short", '... as the one beside it';
@@ -158,16 +150,16 @@ subtest 'what is no text' => sub {
 };
 
 subtest 'what is empty' => sub {
-    my ($cost, $r) = costs(sub { $FACE{libre}{ask}->('') });
+    my ($cost, $r) = $e->costs(sub { $FACE{libre}{ask}->('') });
     is $r->json->{translatedText}, '', 'a text' or diag $r->{raw};
     is $cost, 0, '... costs nothing';
-    ($cost, $r) = costs(sub { $FACE{libre}{ask}->([ '', '' ]) });
+    ($cost, $r) = $e->costs(sub { $FACE{libre}{ask}->([ '', '' ]) });
     is_deeply $r->json->{translatedText}, [ '', '' ], 'two of them' or diag $r->{raw};
     is $cost, 0, '... cost nothing';
-    ($cost, $r) = costs(sub { $FACE{libre}{ask}->([ '', '' ], source => 'auto') });
+    ($cost, $r) = $e->costs(sub { $FACE{libre}{ask}->([ '', '' ], source => 'auto') });
     is_deeply [ map { $_->{language} } @{ $r->json->{detectedLanguage} } ], [qw(en en)],
         '... in some language' or diag $r->{raw};
-    ($cost, $r) = costs(sub { $FACE{deepl}{ask}->([ '', 'Not empty' ]) });
+    ($cost, $r) = $e->costs(sub { $FACE{deepl}{ask}->([ '', 'Not empty' ]) });
     is_deeply [ map { $_->{text} } @{ $r->json->{translations} } ], [ '', 'echo: Not empty' ],
         'one beside a text' or diag $r->{raw};
 };
@@ -186,11 +178,11 @@ subtest 'more than may be' => sub {
     my %ask = (source => 'en', target => 'ru');
     my $error = sub ($r) { ref \($r->json->{error} // \1) };
 
-    my ($cost, $r) = costs(sub { ask('/few/translate', { %ask, q => [ map { "few $_" } 1 .. 5 ] }) });
+    my ($cost, $r) = $e->costs(sub { ask('/few/translate', { %ask, q => [ map { "few $_" } 1 .. 5 ] }) });
     is $r->{status}, 413, 'items' or diag $r->{raw};
     is $error->($r), 'SCALAR', '... in its shape';
     is $cost, 0, '... send nothing';
-    ($cost, $r) = costs(sub { ask('/few/translate', { %ask, q => [ 'few', 'long ' x 80 ] }) });
+    ($cost, $r) = $e->costs(sub { ask('/few/translate', { %ask, q => [ 'few', 'long ' x 80 ] }) });
     is $r->{status}, 413, 'parts of items' or diag $r->{raw};
     is $cost, 0, '... send nothing';
     is ask('/few/translate', { %ask, q => [ map { "few $_" } 1 .. 4 ] })->{status}, 200,
@@ -201,7 +193,7 @@ subtest 'more than may be' => sub {
         '... of different ones';
 
     my $long = 'word ' x 1000;
-    ($cost, $r) = costs(sub { ask('/whole/translate', { %ask, q => $long }) });
+    ($cost, $r) = $e->costs(sub { ask('/whole/translate', { %ask, q => $long }) });
     is $cost, 1, 'where nothing is split, one of any length';
     is $r->json->{translatedText}, "echo: $long", '... as it is' or diag $r->{raw};
 };
@@ -209,7 +201,7 @@ subtest 'more than may be' => sub {
 subtest 'whose it is' => sub {
     my %ask = (q => 'Of somebody', source => 'en', target => 'ru');
     my %as = map { $_ => [ Authorization => "Bearer $_" ] } qw(alice boris);
-    my $cost = sub ($who) { (costs(sub { ask('/owned/translate', \%ask, @{ $as{$who} }) }))[0] };
+    my $cost = sub ($who) { ($e->costs(sub { ask('/owned/translate', \%ask, @{ $as{$who} }) }))[0] };
 
     is $cost->('alice'), 1, 'one pays';
     is $cost->('alice'), 0, '... once';
@@ -220,9 +212,9 @@ subtest 'whose it is' => sub {
 
 subtest 'another language is another text' => sub {
     my %ask = (q => 'Into two', source => 'en');
-    my ($cost, $r) = costs(sub { ask('/libre/translate', { %ask, target => 'ru' }) });
+    my ($cost, $r) = $e->costs(sub { ask('/libre/translate', { %ask, target => 'ru' }) });
     is $cost, 1, 'one pays';
-    ($cost, $r) = costs(sub { ask('/libre/translate', { %ask, target => 'de' }) });
+    ($cost, $r) = $e->costs(sub { ask('/libre/translate', { %ask, target => 'de' }) });
     is $cost, 1, '... for each';
 };
 

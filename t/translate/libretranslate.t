@@ -59,20 +59,9 @@ if (!$libre) {
 }
 
 
-sub sent () { ($e->submits)[-1]{json} }
-sub said () { join ' ', map { $_->{text} } grep { $_->{role} eq 'system' } @{ sent()->{messages} } }
-
-
 # What the log says of the last request that had a number.
 my $number = 0;
 sub seen () { wait_until(sub { $t->read_file('seen.log') =~ /^$number (.*)$/m && $1 }) }
-
-
-sub costs ($do) {
-    my $before = $e->submits;
-    $do->();
-    return $e->submits - $before;
-}
 
 
 sub ask ($path, $what, %headers) {
@@ -89,15 +78,15 @@ subtest 'npm\'s client' => sub {
 
     my $r = $translate->(query => 'Hello', source => 'en', target => 'ru');
     is $r->{value}, 'echo: Hello', 'a text' or diag explain $r;
-    like said(), qr/From English into Russian\./, '... upstream is told its languages';
-    is sent()->{jsonSchema}, undef, '... and not asked for one';
+    like $e->said, qr/From English into Russian\./, '... upstream is told its languages';
+    is $e->sent->{jsonSchema}, undef, '... and not asked for one';
 
     $r = $translate->(query => '[language=de] Hallo', target => 'ru');
     is $r->{value}, 'echo: [language=de] Hallo', 'detection' or diag explain $r;
-    ok sent()->{jsonSchema}{schema}{properties}{$_}, "... asks for the $_" for qw(language text);
+    ok $e->sent->{jsonSchema}{schema}{properties}{$_}, "... asks for the $_" for qw(language text);
 
     my @texts = map { "Text $_ of twenty" } 1 .. 20;
-    is costs(sub { $r = $translate->(query => \@texts, source => 'en', target => 'de') }), 20,
+    is $e->costs(sub { $r = $translate->(query => \@texts, source => 'en', target => 'de') }), 20,
         'an array of twenty is twenty operations';
     is_deeply $r->{value}, [ map { "echo: $_" } @texts ], '... in order' or diag explain $r;
 
@@ -105,7 +94,7 @@ subtest 'npm\'s client' => sub {
         format => 'html', apiKey => 'anything');
     is $r->{value}, 'echo: <p>Hi, <b>you</b></p>', 'HTML, and a key that goes nowhere'
         or diag explain $r;
-    like said(), qr/into Chinese\./, '... a language with a script';
+    like $e->said, qr/into Chinese\./, '... a language with a script';
 
     is $translate->(query => 'x', target => 'fr')->{error}{class}, 'TypeError',
         'a language that is not listed is an error of its own';
@@ -176,7 +165,7 @@ subtest 'detection' => sub {
     $r = ask('/libre/translate', { q => 'x', source => 'en', target => 'ru' });
     is $r->json->{detectedLanguage}, undef, 'none where it is known';
 
-    is costs(sub { $r = ask('/libre/detect', { q => '[language=de] Was?' }) }), 1,
+    is $e->costs(sub { $r = ask('/libre/detect', { q => '[language=de] Was?' }) }), 1,
         'alone it is an operation';
     is $r->{status}, 200, '... answered' or diag $r->{raw};
     is $r->json->[0]{language}, 'de', '... with the language';
@@ -211,14 +200,14 @@ subtest 'the key' => sub {
         ? (api_key => $key) : () }, %headers) };
 
     my %bearer = map { $_ => "Bearer key-of-$_" } qw(alice boris);
-    is costs(sub { is $named->('key-of-alice')->{status}, 200, 'a member of the body' }), 1, '... pays';
-    is costs(sub { is $named->(undef, Authorization => $bearer{alice})->{status}, 200, 'a header' }), 0,
+    is $e->costs(sub { is $named->('key-of-alice')->{status}, 200, 'a member of the body' }), 1, '... pays';
+    is $e->costs(sub { is $named->(undef, Authorization => $bearer{alice})->{status}, 200, 'a header' }), 0,
         '... of the same client does not';
-    is costs(sub { is $named->('key-of-alice', Authorization => $bearer{alice})->{status}, 200,
+    is $e->costs(sub { is $named->('key-of-alice', Authorization => $bearer{alice})->{status}, 200,
         'both' }), 0, '... neither';
-    is costs(sub { is $named->('key-of-boris')->{status}, 200, 'another client' }), 1, '... pays';
+    is $e->costs(sub { is $named->('key-of-boris')->{status}, 200, 'another client' }), 1, '... pays';
 
-    is costs(sub {
+    is $e->costs(sub {
         my $r = $named->('key-of-alice', Authorization => $bearer{boris});
         is $r->{status}, 403, 'two that differ';
         is ref \$r->json->{error}, 'SCALAR', '... in its shape';

@@ -35,15 +35,10 @@ sub ask ($texts, %more) {
 }
 
 
-sub paid ($text) {
-    return scalar grep { $_->{json} && index($_->{json}{messages}[-1]{text}, $text) >= 0 } $e->submits;
-}
-
-
 subtest 'a client that gives up' => sub {
     my @texts = map { "Given up $_" } 1 .. 5;
     my $client = $one->start(ask(\@texts));
-    ok wait_until(sub { paid('Given up') == 5 && $one->metrics->sum('waiters') > 0 }), 'waits';
+    ok wait_until(sub { $e->paid('Given up') == 5 && $one->metrics->sum('waiters') > 0 }), 'waits';
     $client->close;
     $client = $two->start(ask(\@texts));
     ok wait_until(sub { $two->metrics->sum('waiters') > 0 }), '... and comes back elsewhere';
@@ -51,18 +46,18 @@ subtest 'a client that gives up' => sub {
     my $r = $client->response;
     is_deeply $r->json->{translatedText}, [ map { "echo: $_" } @texts ], 'it has its texts'
         or diag $r->{raw};
-    is paid('Given up'), 5, '... paid once';
+    is $e->paid('Given up'), 5, '... paid once';
 
     $r = $one->request(ask([ reverse @texts ]));
     is_deeply $r->json->{translatedText}, [ map { "echo: $_" } reverse @texts ],
         'and so has who asks where it was given up' or diag $r->{raw};
-    is paid('Given up'), 5, '... for nothing';
+    is $e->paid('Given up'), 5, '... for nothing';
 };
 
 subtest 'a batch at both, at once' => sub {
     my @texts = map { "Both $_" } 1 .. 20;
     my @clients = map { $_->start(ask(\@texts)) } $one, $two, $one, $two;
-    ok wait_until(sub { 20 == paid('Both') && $one->metrics->sum('waiters') > 1
+    ok wait_until(sub { 20 == $e->paid('Both') && $one->metrics->sum('waiters') > 1
         && $two->metrics->sum('waiters') > 1 }), 'wait';
     $e->finish;
     CompletionAsync::Client->gather(\@clients, 60);
@@ -71,7 +66,7 @@ subtest 'a batch at both, at once' => sub {
         is_deeply $r->json->{translatedText}, [ map { "echo: $_" } @texts ], 'each has it'
             or diag $r->{raw};
     }
-    is paid('Both'), 20, 'and it is paid once';
+    is $e->paid('Both'), 20, 'and it is paid once';
 };
 
 $nodes->done;

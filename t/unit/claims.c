@@ -413,6 +413,7 @@ test_end(void)
     is_text(called[0].args[2], "drop", "a refusal is forgotten");
     is_int(called[0].nkeys, 2, "by both names");
     is_int(nposted, 1, "and is to be told whenever that can be");
+    is_int(posted.subject, 0, "in any order");
 
     c = claim();
     (void) ngx_completion_claim_start(c);
@@ -438,8 +439,18 @@ test_away(void)
     rc = NGX_AGAIN;
     ncalled = 0;
     is_int(nposted, 1, "but how it ended is kept");
+    is_int(posted.subject, ngx_completion_zone_hash(&ours.upstream),
+           "with its operation's other news in their order");
+    ngx_current_msec += 5000;
     ngx_completion_errands_do(NULL, &posted);
     is_int(ncalled, 1, "and told at the return");
+    is_text(called[0].args[5], "3595000", "for what is left of its time");
+    ngx_current_msec += 3600000;
+    ngx_completion_errands_do(NULL, &posted);
+    is_text(called[0].args[5], "1", "which may be nothing");
+    ngx_current_msec -= 3605000;
+    ngx_completion_errands_do(NULL, &posted);
+    is_text(called[0].args[5], "3600000", "and is all of it at once");
     is_text(called[0].args[2], "tell", "then");
     ok(memcmp(called[0].args[4] + NGX_COMPLETION_REDIS_TAG, c->token,
               NGX_COMPLETION_CLAIM_TOKEN) == 0, "by its token");
@@ -534,11 +545,12 @@ test_ended(void)
     is_text(called[0].args[2], "--------------------------------",
             "with nobody's token");
 
+    ngx_current_msec += 2000;
     stands(sealed);
     is_int(ncalled, 1, "it is written anew");
     is_text(called[0].args[1], "turn", "if it is as it was");
     ok(memcmp(called[0].args[2], sealed + 24, 32) == 0, "by its holder's token");
-    is_text(called[0].args[4], "60000", "for its time from now on");
+    is_text(called[0].args[4], "58000", "for its time from the end on");
     is_int(called[0].args[3][24 + 32], 'e', "as one that has ended");
 
     memcpy(sealed, called[0].args[3], sizeof(sealed));

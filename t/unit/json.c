@@ -543,40 +543,26 @@ test_copy(void)
 static void
 test_memory(void)
 {
-    int                            bad;
     ngx_int_t                      rc;
     ngx_str_t                      text, out;
-    ngx_uint_t                     n, at;
     ngx_pool_t                    *main_pool = pool;
     ngx_array_t                   *a;
     const char                    *reason;
+    shim_hunger_t                  hunger = { 0 };
     ngx_completion_json_writer_t  *w;
 
     text = str("{\"text\":\"\\u0416\",\"k\\u0416\":[[[\"\\n\"]]],\"1\":1,"
                "\"2\":2,\"3\":3,\"4\":4,\"5\":5,\"6\":6,\"7\":7}");
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
-        rc = ngx_completion_json_members(pool, &text, &a, &reason);
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+    while (shim_starves(&hunger)) {
+        rc = ngx_completion_json_members(hunger.pool, &text, &a, &reason);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n > 3 && n < 100 && !bad, "memory: members without it");
+    ok(hunger.tries > 3 && !hunger.bad, "memory: members without it");
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
+    while (shim_starves(&hunger)) {
+        pool = hunger.pool;
         w = ngx_completion_json_writer_sized(pool, 0);
         rc = ngx_completion_json_read(pool, &text, NULL, copy, w, &reason);
 
@@ -584,42 +570,23 @@ test_memory(void)
             rc = ngx_completion_json_writer_finish(w, &out);
         }
 
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n > 3 && n < 100 && !bad, "memory: a copy without it");
+    ok(hunger.tries > 3 && !hunger.bad, "memory: a copy without it");
 
     /* three: the writer, the 64 bytes, and what takes their place */
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
-        w = ngx_completion_json_writer_sized(pool, 0);
+    while (shim_starves(&hunger)) {
+        w = ngx_completion_json_writer_sized(hunger.pool, 0);
         ngx_completion_json_cstring(w, "sixty-four bytes are what a writer "
                                     "begins with, however few it is told, "
                                     "and these are more than that");
         rc = ngx_completion_json_writer_finish(w, &out);
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n == 4 && !bad, "memory: a longer text without it");
+    ok(hunger.tries == 4 && !hunger.bad, "memory: a longer text without it");
 
     pool = main_pool;
 }

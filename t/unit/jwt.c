@@ -286,59 +286,34 @@ test_signature(void)
 static void
 test_memory(void)
 {
-    int                        bad = 0;
     char                      *text;
     ngx_int_t                  rc;
     ngx_str_t                  file, jwt;
-    ngx_uint_t                 n;
-    ngx_pool_t                *own;
     const char                *fault;
+    shim_hunger_t              hunger = { 0 };
     ngx_completion_jwt_key_t   key = { str("ajekey"), str("ajesa"), rsa };
 
-    for (n = 1; n < 100; n++) {
-        own = ngx_create_pool(1024, &shim_log);
-
-        shim_allocations = 0;
-        shim_fail_at = n;
-        rc = ngx_completion_jwt_sign(own, &key, NOW, &jwt);
-        shim_fail_at = 0;
-
-        ngx_destroy_pool(own);
-
-        if (shim_allocations < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+    while (shim_starves(&hunger)) {
+        rc = ngx_completion_jwt_sign(hunger.pool, &key, NOW, &jwt);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n > 5 && n < 100 && !bad, "without memory there is no token");
+    ok(hunger.tries > 5 && !hunger.bad, "without memory there is no token");
 
     text = key_file("ajekey", "ajesa", pem);
     file = str(text);
 
-    for (n = 1; n < 100; n++) {
-        own = ngx_create_pool(1024, &shim_log);
-
-        shim_allocations = 0;
-        shim_fail_at = n;
-        fault = ngx_completion_jwt_key(own, &file, &key);
-        shim_fail_at = 0;
-
-        ngx_destroy_pool(own);
-
-        if (shim_allocations < n) {
-            break;
-        }
-
-        bad += (fault == NULL
-                || strcmp(fault, "cannot be read for lack of memory") != 0);
+    while (shim_starves(&hunger)) {
+        fault = ngx_completion_jwt_key(hunger.pool, &file, &key);
+        shim_starved(&hunger, fault && strcmp(fault, "cannot be read for lack "
+                                                     "of memory")
+                                       == 0);
     }
 
     ngx_completion_jwt_key_free(&key);
     free(text);
 
-    ok(n > 2 && n < 100 && !bad, "and no key");
+    ok(hunger.tries > 2 && !hunger.bad, "and no key");
 }
 
 

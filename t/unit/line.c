@@ -3,7 +3,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -14,9 +14,6 @@
 #define LONGEST  600000
 
 
-static ngx_conf_t              cf;
-static ngx_cycle_t             cycle;
-static ngx_str_t               name = ngx_string("operations");
 static ngx_completion_zone_t  *zone;
 static uint64_t                seen;
 
@@ -24,14 +21,8 @@ static uint64_t                seen;
 static void
 make(ngx_uint_t n, ngx_msec_t unit, ngx_uint_t queue)
 {
-    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
+    zone = shim_zone(1 << 18);
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
     zone->submit_rates[0].n = n;
     zone->submit_rates[0].unit = unit;
     zone->submit_queue = queue;
@@ -543,11 +534,7 @@ test_looks(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
-    ngx_current_msec = 100000;
-    shim_time(1700000000);
+    shim_begins();
 
     test_order();
     test_fence();
@@ -557,8 +544,7 @@ main(void)
     test_length();
     test_looks();
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

@@ -332,11 +332,10 @@ spelled(ngx_uint_t what)
 static void
 test_memory(void)
 {
-    size_t       i;
-    ngx_int_t    rc;
-    ngx_str_t    body;
-    ngx_uint_t   n, bad = 0;
-    ngx_pool_t  *main_pool = pool;
+    size_t          i;
+    ngx_str_t       body;
+    ngx_pool_t     *main_pool = pool;
+    shim_hunger_t   hunger = { 0 };
 
     static const struct {
         ngx_completion_face_body_e   type;
@@ -347,42 +346,22 @@ test_memory(void)
     };
 
     for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        for (n = 1; n < 100; n++) {
-            pool = ngx_create_pool(1024, &shim_log);
+        while (shim_starves(&hunger)) {
+            pool = hunger.pool;
             body = str(t[i].body);
-            shim_allocations = 0;
-            shim_fail_at = n;
-            rc = parse(t[i].type, &body);
-            shim_fail_at = 0;
-            ngx_destroy_pool(pool);
-
-            if (shim_allocations < n) {
-                break;
-            }
-
-            bad += (rc != NGX_ERROR);
+            shim_starved(&hunger, parse(t[i].type, &body) == NGX_ERROR);
         }
 
-        ok(n > 1 && n < 100 && !bad, "without memory");
+        ok(hunger.tries > 1 && !hunger.bad, "without memory");
     }
 
     for (i = 0; i < 4; i++) {
-        for (n = 1; n < 100; n++) {
-            pool = ngx_create_pool(1024, &shim_log);
-            shim_allocations = 0;
-            shim_fail_at = n;
-            rc = spelled(i);
-            shim_fail_at = 0;
-            ngx_destroy_pool(pool);
-
-            if (shim_allocations < n) {
-                break;
-            }
-
-            bad += (rc != NGX_ERROR);
+        while (shim_starves(&hunger)) {
+            pool = hunger.pool;
+            shim_starved(&hunger, spelled(i) == NGX_ERROR);
         }
 
-        ok(n > 1 && n < 100 && !bad, "nothing is spelled without it");
+        ok(hunger.tries > 1 && !hunger.bad, "nothing is spelled without it");
     }
 
     pool = main_pool;

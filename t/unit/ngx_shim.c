@@ -33,6 +33,8 @@ char         shim_log_text[4096];
 
 ngx_log_t    shim_log = { .log_level = NGX_LOG_INFO };
 
+#define SHIM_TRIES      500
+
 static ngx_time_t       shim_now;
 volatile ngx_time_t    *ngx_cached_time = &shim_now;
 volatile ngx_cycle_t   *ngx_cycle;
@@ -43,6 +45,38 @@ void
 shim_time(time_t now)
 {
     shim_now.sec = now;
+}
+
+
+ngx_uint_t
+shim_starves(shim_hunger_t *hunger)
+{
+    if (hunger->ended) {
+        ngx_memzero(hunger, sizeof(shim_hunger_t));
+    }
+
+    if (hunger->fed || hunger->tries == SHIM_TRIES) {
+        hunger->bad += !hunger->fed;
+        hunger->ended = 1;
+        return 0;
+    }
+
+    hunger->pool = ngx_create_pool(1024, &shim_log);
+    shim_allocations = 0;
+    shim_fail_at = ++hunger->tries;
+
+    return 1;
+}
+
+
+void
+shim_starved(shim_hunger_t *hunger, ngx_uint_t failed)
+{
+    hunger->fed = (shim_allocations < shim_fail_at);
+    hunger->bad += (!hunger->fed && !failed);
+
+    shim_fail_at = 0;
+    ngx_destroy_pool(hunger->pool);
 }
 
 

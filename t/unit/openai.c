@@ -342,31 +342,22 @@ test_query(void)
 static void
 test_memory(void)
 {
-    ngx_int_t    rc;
-    ngx_uint_t   n, bad = 0;
-    ngx_pool_t  *main_pool = pool;
+    ngx_int_t       rc;
+    ngx_pool_t     *main_pool = pool;
+    shim_hunger_t   hunger = { 0 };
 
-    for (n = 1; n < 500; n++) {
-        pool = ngx_create_pool(64, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
+    while (shim_starves(&hunger)) {
+        pool = hunger.pool;
         rc = reads(RESPONSE, M "\"input\":[{\"type\":\"function_call\","
                    "\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},"
                    "{\"type\":\"function_call_output\",\"call_id\":\"1\","
                    "\"output\":\"x\"}],\"metadata\":{\"a\":\"b\"},"
                    "\"tools\":[{\"type\":\"function\",\"name\":\"f\","
                    "\"parameters\":{}}]}");
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (shim_allocations < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n > 1 && n < 500 && !bad, "nothing is read without memory");
+    ok(hunger.tries > 1 && !hunger.bad, "nothing is read without memory");
     pool = main_pool;
 }
 

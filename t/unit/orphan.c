@@ -6,7 +6,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -17,9 +17,6 @@
 #define ORPHAN  600
 
 
-static ngx_conf_t                           cf;
-static ngx_cycle_t                          cycle;
-static ngx_str_t                            name = ngx_string("operations");
 static ngx_completion_zone_t               *zone;
 static ngx_pid_t                            pids[2];
 static ngx_completion_metrics_worker_sh_t  *workers[2];
@@ -30,14 +27,8 @@ make(size_t size)
 {
     ngx_uint_t  i;
 
-    zone = ngx_completion_zone_add(&cf, &name, size, &cycle);
+    zone = shim_zone(size);
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
     zone->poll_rate.n = 50;
     zone->poll_rate.unit = 1000;
 
@@ -665,11 +656,7 @@ test_deleted_room(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
-    ngx_current_msec = 100000;
-    shim_time(1700000000);
+    shim_begins();
 
     /* workers are known by processes that live */
 
@@ -693,8 +680,7 @@ main(void)
     kill(pids[1], SIGKILL);
     waitpid(pids[1], NULL, 0);
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

@@ -8,7 +8,7 @@
 #include "tap.h"
 #include "event_shim.h"
 #include "sealed.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/cluster/ngx_completion_marks.h"
 #include "../../src/store/ngx_completion_zone_sh.h"
@@ -18,9 +18,6 @@
 #define TIMEOUT  250
 
 
-static ngx_conf_t                    cf;
-static ngx_cycle_t                   cycle;
-static ngx_str_t                     name = ngx_string("operations");
 static ngx_completion_zone_t        *zone;
 
 static ngx_completion_redis_conf_t   conf;
@@ -35,7 +32,11 @@ static struct {
     char                             args[8][128];
 } called[CALLS];
 
-static ngx_uint_t                    ncalled, nchanged, nheard, behind;
+static ngx_uint_t                    ncalled, nchanged, nended, nheard, behind;
+
+/* the last one that a mark has ended */
+static u_char                        ended_id[NGX_COMPLETION_ID_UPSTREAM];
+static ngx_str_t                     ended = { 0, ended_id };
 static ngx_int_t                     rc = NGX_AGAIN;
 
 
@@ -101,9 +102,15 @@ ngx_completion_redis_cancel(ngx_completion_redis_call_t *call)
 
 
 static void
-changed(void *data)
+changed(void *data, ngx_str_t *id)
 {
-    nchanged++;
+    if (id == NULL) {
+        nchanged++;
+        return;
+    }
+
+    nended++;
+    ended.len = ngx_cpymem(ended.data, id->data, id->len) - ended.data;
 }
 
 
@@ -129,14 +136,8 @@ is_text(const char *got, const char *expected, const char *text)
 static void
 make(void)
 {
-    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
+    zone = shim_zone(1 << 18);
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
 
     zone->shm_zone->init(zone->shm_zone, NULL);
 
@@ -328,8 +329,11 @@ test_adopted(void)
     is_int(nchanged, 1, "without a mark");
     is_int(due("one"), NGX_OK, "upstream is asked at once");
 
+    is_int(nended, 0, "and nothing has ended");
+
     (void) adopts("two");
     answers(1, TAG "c");
+    is_str(&ended, "two", "an end by a mark is heard of");
     is_int(seen("two")->state, NGX_COMPLETION_RECORD_FINAL, "by its mark");
     is_int(seen("two")->verdict, NGX_COMPLETION_CANCELLED, "it is cancelled");
     ok(seen("two")->decided, "by our word");
@@ -437,16 +441,22 @@ test_news(void)
     ngx_completion_zone_yield(zone, &id_of("three")->upstream, 8);
     memset(&update, 0, sizeof(update));
 
+    ngx_current_msec += 7000;
     ngx_completion_bulletin_look(bulletin);
     is_text(called[0].args[1], "read", "news are read");
-    is_text(called[0].args[2], "", "from the end on, at first");
+    is_text(called[0].args[2], "", "at first from no entry on");
+    is_text(called[0].args[4], "67000",
+            "but from when the zone was made, and a minute before");
     reads(0, "5-0", 0, NULL);
 
     ngx_completion_bulletin_look(bulletin);
     is_text(called[1].args[2], "5-0", "and from there on then");
     nchanged = 0;
+    nended = 0;
     reads(1, "9-0", 4, entries);
     is_int(nchanged, 1, "readers are told once");
+    is_int(nended, 2, "and of each that a client has ended");
+    is_str(&ended, "two", "by its id");
     is_int(seen("one")->verdict, NGX_COMPLETION_CANCELLED, "of a cancel");
     is_int(seen("two")->deleted, 1, "of a delete");
     is_int(due("three"), NGX_OK, "what has ended is asked for at once");
@@ -592,15 +602,103 @@ test_worker(void)
 }
 
 
+/* an errand of a subject is posted: its number */
+
+static uint64_t
+posts(const char *upstream, uint32_t subject)
+{
+    ngx_completion_errand_t  errand;
+
+    ngx_completion_bulletin_errand(bulletin, &id_of(upstream)->upstream,
+                                   &errand);
+    errand.subject = subject;
+    ngx_completion_errands_post(errands, &errand);
+
+    return errand.number;
+}
+
+
+static uint64_t
+takes(void)
+{
+    ngx_completion_errand_t  errand;
+
+    return (ngx_completion_zone_errand_take(zone, 500, &errand) == NGX_OK)
+               ? errand.number : 0;
+}
+
+
+static void
+does(uint64_t number)
+{
+    ngx_completion_errand_t  errand;
+
+    errand.number = number;
+    ngx_completion_zone_errand_done(zone, &errand);
+}
+
+
+static void
+test_order(void)
+{
+    uint64_t  first, second, third, other;
+
+    make();
+    rc = NGX_DECLINED;
+
+    first = posts("first", 7);
+    second = posts("second", 7);
+    other = posts("other", 7 + NGX_COMPLETION_SUBJECTS);
+    third = posts("third", 7);
+
+    is_int(takes(), first, "of a subject the first one is done");
+    is_int(takes(), other, "and what is of another one");
+    is_int(takes(), 0, "but none that came behind it");
+    does(other);
+    is_int(takes(), 0, "whatever else is done");
+    does(first);
+    is_int(takes(), second, "then the second one");
+    is_int(takes(), 0, "and none behind that");
+    ngx_current_msec += 501;
+    is_int(takes(), second, "if its worker is gone it is the next one's");
+    does(second);
+    is_int(takes(), third, "then the third one");
+    does(third);
+    is_int(kept(), 0, "and they are done");
+
+    rc = NGX_AGAIN;
+    ncalled = 0;
+    (void) posts("first", 7);
+    (void) posts("second", 7);
+    is_int(ncalled, 1, "while one is under way the next one is not");
+    (void) posts("none", 0);
+    (void) posts("none", 0);
+    is_int(ncalled, 3, "and what is of no subject goes at once");
+    lost(0);
+    is_int(kept(), 4, "without an answer");
+    (void) posts("third", 7);
+    is_int(ncalled, 3, "it is still ahead");
+    ngx_completion_errands_reached(errands, heard, NULL);
+    is_text(called[3].args[2], TAG "efirst", "is told once more");
+    is_int(ncalled, 4, "and alone");
+    answers(3, "1");
+    is_text(called[4].args[2], TAG "esecond", "with its answer the next one");
+    answers(4, "1");
+    is_text(called[5].args[2], TAG "ethird", "and the next one");
+    answers(5, "1");
+    answers(1, "1");
+    answers(2, "1");
+    is_int(kept(), 0, "until all are done");
+}
+
+
 int
 main(void)
 {
     conf.timeout = TIMEOUT;
     ngx_str_set(&conf.names, "completion:");
 
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
+    shim_begins();
 
     test_told();
     test_adopted();
@@ -609,12 +707,12 @@ main(void)
     test_away();
     test_many();
     test_worker();
+    test_order();
 
     ngx_completion_bulletin_exit(bulletin);
     ngx_completion_errands_exit(errands);
     shim_worker();
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

@@ -6,7 +6,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -16,9 +16,6 @@
 #define TIMEOUT  500
 
 
-static ngx_conf_t                    cf;
-static ngx_cycle_t                   cycle;
-static ngx_str_t                     name = ngx_string("operations");
 static ngx_completion_zone_t        *zone;
 static ngx_completion_kind_e         kind;
 static ngx_completion_pool_ask_t     ask;
@@ -29,14 +26,8 @@ static ngx_msec_t                    delay, wait_ms;
 static void
 make(ngx_uint_t queue)
 {
-    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
+    zone = shim_zone(1 << 18);
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
     zone->submit_rates[0].n = 2;
     zone->submit_rates[0].unit = 1000;
     zone->submit_queue = queue;
@@ -317,7 +308,9 @@ test_away(void)
     ngx_current_msec += 700;
     is_int(ngx_completion_zone_fence(zone, c), NGX_OK, "or a little later");
 
-    is_int(asks(), NGX_OK, "at its return it is asked whoever waits");
+    is_int(asks(), NGX_OK, "another worker asks that has not heard of it");
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_AGAIN, "in vain");
+    is_int(asks(), NGX_OK, "at its return it is asked at once, whoever waits");
     given(0, 0, 0);
     enters(&a);
     is_int(ngx_completion_zone_fence(zone, a), NGX_AGAIN,
@@ -494,11 +487,8 @@ test_nodes(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
+    shim_begins();
     ngx_current_msec = 1000000;
-    shim_time(1700000000);
 
     test_given();
     test_late();
@@ -509,8 +499,7 @@ main(void)
     test_polls();
     test_nodes();
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

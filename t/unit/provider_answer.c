@@ -996,70 +996,41 @@ test_decided(void)
 static void
 test_memory(void)
 {
-    int                          bad;
     ngx_int_t                    rc;
-    ngx_uint_t                   n, at;
     ngx_pool_t                  *main_pool = pool;
+    shim_hunger_t                hunger = { 0 };
     ngx_completion_operation_t   o;
 
     stub_reset();
     stub_answer("x-request-id", "r-1");
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
+    while (shim_starves(&hunger)) {
+        pool = hunger.pool;
         respond(200, "{\"id\":\"a\",\"description\":\"" FOLDER "\","
                      "\"in " FOLDER "\":1,\"error\":{\"message\":\"\\n\"}}", "a");
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (answer.outcome != NGX_COMPLETION_OUTCOME_UNKNOWN);
+        shim_starved(&hunger,
+                     answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN);
     }
 
-    ok(n > 5 && n < 100 && !bad, "memory: an operation without it");
+    ok(hunger.tries > 5 && !hunger.bad, "memory: an operation without it");
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
+    while (shim_starves(&hunger)) {
+        pool = hunger.pool;
         respond(429, "{\"error\":{\"message\":\"\\n\"}}", "a");
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (answer.outcome != NGX_COMPLETION_OUTCOME_UNKNOWN);
+        shim_starved(&hunger,
+                     answer.outcome == NGX_COMPLETION_OUTCOME_UNKNOWN);
     }
 
-    ok(n > 3 && n < 100 && !bad, "memory: a refusal without it");
+    ok(hunger.tries > 3 && !hunger.bad, "memory: a refusal without it");
 
-    for (n = 1, bad = 0; n < 100; n++) {
-        pool = ngx_create_pool(1024, &shim_log);
-        shim_allocations = 0;
-        shim_fail_at = n;
+    while (shim_starves(&hunger)) {
+        pool = hunger.pool;
         rc = ngx_completion_yandex_decided(pool, NGX_COMPLETION_LOST, 0, 0,
                                              &o);
-        at = shim_allocations;
-        shim_fail_at = 0;
-        ngx_destroy_pool(pool);
-
-        if (at < n) {
-            break;
-        }
-
-        bad += (rc != NGX_ERROR);
+        shim_starved(&hunger, rc == NGX_ERROR);
     }
 
-    ok(n > 1 && n < 100 && !bad, "memory: a decision without it");
+    ok(hunger.tries > 1 && !hunger.bad, "memory: a decision without it");
 
     pool = main_pool;
     stub_reset();

@@ -3,7 +3,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -15,8 +15,6 @@
 #define time_passes(ms)  ngx_current_msec += (ms)
 
 
-static ngx_conf_t                    cf;
-static ngx_cycle_t                   cycle;
 static ngx_completion_zone_t        *zone;
 
 /* two workers' holds, and their memory */
@@ -43,9 +41,7 @@ new_worker(ngx_completion_zone_token_t *token, u_char *buffer)
 static void
 new_zone(void)
 {
-    static ngx_str_t  name = ngx_string("operations");
-
-    zone = ngx_completion_zone_add(&cf, &name, 131072, &cycle);
+    zone = shim_zone(131072);
     zone->poll_rate.n = 50;
     zone->poll_rate.unit = 1000;
     zone->shm_zone->init(zone->shm_zone, NULL);
@@ -454,14 +450,11 @@ test_told(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
+    shim_begins();
 
     /* soon the clock goes round */
 
     ngx_current_msec = (ngx_msec_t) -HOUR;
-    shim_time(1700000000);
 
     test_shared();
     test_renewal();
@@ -473,8 +466,7 @@ main(void)
     test_wiped();
     test_told();
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

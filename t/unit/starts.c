@@ -3,7 +3,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/cluster/ngx_completion_starts.h"
 #include "../../src/store/ngx_completion_zone_sh.h"
@@ -16,9 +16,6 @@ static ngx_completion_redis_conf_t   conf;
 static ngx_completion_redis_call_t  *call;
 static ngx_completion_starts_t      *starts;
 static ngx_completion_zone_t        *zone;
-static ngx_conf_t                    cf;
-static ngx_cycle_t                   cycle;
-static ngx_str_t                     name = ngx_string("operations");
 static ngx_uint_t                    ncalled, nhandled;
 static char                          wanted[32];
 
@@ -132,19 +129,10 @@ main(void)
 {
     uint64_t  a;
 
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
+    shim_begins();
     ngx_current_msec = 1000000;
-    shim_time(1700000000);
 
-    zone = ngx_completion_zone_add(&cf, &name, 1 << 18, &cycle);
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
+    zone = shim_zone(1 << 18);
     zone->submit_rates[0].n = 2;
     zone->submit_rates[0].unit = 3600000;
     zone->submit_queue = 10;
@@ -202,8 +190,7 @@ main(void)
 
     ngx_completion_starts_exit(starts);
     ngx_free(starts);
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

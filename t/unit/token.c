@@ -253,11 +253,11 @@ key(char **text)
 static void
 test_requests(void)
 {
-    int                       bad = 0;
     char                     *text;
     size_t                    i;
     ngx_str_t                 got;
-    ngx_uint_t                dots = 0, n;
+    ngx_uint_t                dots = 0;
+    shim_hunger_t             hunger = { 0 };
     ngx_pool_cleanup_t       *cln;
     ngx_completion_fetch_t   *f;
     ngx_completion_secret_t  *secret = key(&text);
@@ -302,20 +302,13 @@ test_requests(void)
     for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         credential.kind = kinds[i];
 
-        for (n = 1; n < 100; n++) {
-            shim_allocations = 0;
-            shim_fail_at = n;
+        while (shim_starves(&hunger)) {
             f = ngx_completion_token_fetch(&credential, secret, &shim_log);
-            shim_fail_at = 0;
-
-            if (shim_allocations < n) {
-                break;
-            }
-
-            bad += (f != NULL);
+            shim_starved(&hunger, f == NULL);
         }
 
-        ok(f && n > 2 && n < 100 && !bad, "without memory there is none");
+        ok(f && hunger.tries > 2 && !hunger.bad,
+           "without memory there is none");
         ngx_completion_fetch_destroy(f);
     }
 
@@ -333,30 +326,23 @@ test_requests(void)
 static void
 test_memory(void)
 {
-    int          bad = 0;
-    ngx_str_t    body;
-    ngx_uint_t   n;
-    const char  *fault;
+    ngx_str_t       body;
+    const char     *fault;
+    shim_hunger_t   hunger = { 0 };
 
     body = str("{\"access_token\":\"t1.9\",\"expires_in\":43200}");
 
     /* answer()'s pool is the first of them */
 
-    for (n = 2; n < 100; n++) {
-        shim_allocations = 0;
-        shim_fail_at = n;
+    hunger.tries = 1;
+
+    while (shim_starves(&hunger)) {
         fault = answer(0, 200, &body);
-        shim_fail_at = 0;
-
-        if (shim_allocations < n) {
-            break;
-        }
-
-        bad += (fault == NULL || strcmp(fault, "no memory") != 0
-                || token.len);
+        shim_starved(&hunger, fault && strcmp(fault, "no memory") == 0
+                              && token.len == 0);
     }
 
-    ok(n > 3 && n < 100 && !bad, "without memory a token is not read");
+    ok(hunger.tries > 3 && !hunger.bad, "without memory a token is not read");
 }
 
 

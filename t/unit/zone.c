@@ -3,7 +3,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone_sh.h"
 
@@ -17,27 +17,18 @@
 #define DAY      86400
 
 
-static ngx_conf_t              cf;
-static ngx_cycle_t             cycle;
-static ngx_str_t               name = ngx_string("operations");
 static ngx_completion_zone_t  *zone;
 
 
 static ngx_int_t
 make(size_t size, ngx_uint_t polls)
 {
-    zone = ngx_completion_zone_add(&cf, &name, size, &cycle);
+    zone = shim_zone(size);
 
     if (zone == NULL) {
         return NGX_ERROR;
     }
 
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
-    zone->poll_lease = 30000;
-    zone->deadline = 3600000;
-    zone->retention = 60;
-    zone->lifetime = 72 * 3600;
     zone->poll_rate.n = polls;
     zone->poll_rate.unit = 1000;
 
@@ -91,7 +82,7 @@ test_start(void)
     ok((u_char *) (zone->metrics + 1) <= shim_memory + 65537,
        "and lie within it");
 
-    shim_zone_data = &cycle;
+    shim_zone_data = &shim_cycle;
     shim_log_text[0] = '\0';
     is_int(make(65536, 50), NGX_ERROR, "one of another provider");
     ok(logged("belongs to another provider already, give each provider a zone "
@@ -100,22 +91,22 @@ test_start(void)
 
     ngx_cycle = NULL;
     is_int(make(65536, 50), NGX_OK, "the first cycle of all");
-    ngx_cycle = &cycle;
+    ngx_cycle = &shim_cycle;
 
     /* of the cycle before: another one, then one of another size */
 
     memset(old, 0, sizeof(old));
     old[0].shm.name = str("other");
-    old[0].tag = &cycle;
-    old[1].shm.name = name;
-    old[1].tag = &cycle;
+    old[0].tag = &shim_cycle;
+    old[1].shm.name = shim_zone_name;
+    old[1].tag = &shim_cycle;
 
-    cycle.shared_memory.part.elts = old;
-    cycle.shared_memory.part.nelts = 1;
+    shim_cycle.shared_memory.part.elts = old;
+    shim_cycle.shared_memory.part.nelts = 1;
     make(65536, 50);
     is_int(shim_log_lines, 0, "another zone that was there is none of ours");
 
-    cycle.shared_memory.part.nelts = 2;
+    shim_cycle.shared_memory.part.nelts = 2;
     is_int(make(65536, 50), NGX_OK, "a zone of another size starts");
     ok(logged("starts empty because its size changed"), "and says so");
 
@@ -124,12 +115,12 @@ test_start(void)
     memset(&part, 0, sizeof(part));
     part.elts = &old[1];
     part.nelts = 1;
-    cycle.shared_memory.part.nelts = 1;
-    cycle.shared_memory.part.next = &part;
+    shim_cycle.shared_memory.part.nelts = 1;
+    shim_cycle.shared_memory.part.next = &part;
     make(65536, 50);
     ok(logged("starts empty because its size changed"), "wherever it stands");
 
-    memset(&cycle.shared_memory, 0, sizeof(cycle.shared_memory));
+    memset(&shim_cycle.shared_memory, 0, sizeof(shim_cycle.shared_memory));
 }
 
 
@@ -1982,11 +1973,7 @@ test_deleted(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
-    ngx_current_msec = 100000;
-    shim_time(1700000000);
+    shim_begins();
 
     test_start();
     test_reload();
@@ -2015,8 +2002,7 @@ main(void)
     test_died();
     test_census();
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

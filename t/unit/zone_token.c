@@ -3,7 +3,7 @@
 
 
 #include "tap.h"
-#include "zone_shim.h"
+#include "store_shim.h"
 
 #include "../../src/store/ngx_completion_zone.h"
 
@@ -11,8 +11,6 @@
 #define WORKERS  3
 
 
-static ngx_conf_t                   cf;
-static ngx_cycle_t                  cycle;
 static ngx_completion_zone_t       *zone;
 static ngx_completion_zone_token_t  workers[WORKERS];
 static u_char                       buffers[WORKERS][16];
@@ -22,11 +20,7 @@ static void
 make(void)
 {
     ngx_uint_t        i;
-    static ngx_str_t  name = ngx_string("operations");
-
-    zone = ngx_completion_zone_add(&cf, &name, 65536, &cycle);
-    zone->poll_min = 500;
-    zone->poll_max = 30000;
+    zone = shim_zone(65536);
     zone->poll_rate.n = 50;
     zone->poll_rate.unit = 1000;
     zone->shm_zone->init(zone->shm_zone, NULL);
@@ -210,19 +204,14 @@ test_store(void)
 int
 main(void)
 {
-    cf.pool = ngx_create_pool(1024, &shim_log);
-    cycle.log = &shim_log;
-    ngx_cycle = &cycle;
-    ngx_current_msec = 100000;
-    shim_time(1700000000);
+    shim_begins();
 
     test_new_key();
     test_two_keys();
     test_two_sources();
     test_store();
 
-    shim_slab_reset(0);
-    ngx_destroy_pool(cf.pool);
+    shim_ends();
 
     return tap_done();
 }

@@ -228,7 +228,7 @@ ngx_completion_yandex_setting(ngx_completion_provider_t *p, ngx_pool_t *pool,
 
     case NGX_COMPLETION_SETTING_REASONING:
 
-        return ngx_completion_yandex_reasoning(value)
+        return ngx_completion_yandex_reasoning(value)->len
                    ? NULL : "must be \"disabled\" or \"enabled_hidden\"";
 
     default: /* NGX_COMPLETION_SETTING_SCHEMA */

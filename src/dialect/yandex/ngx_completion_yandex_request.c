@@ -434,6 +434,8 @@ ngx_completion_yandex_options(ngx_completion_json_writer_t *w,
 }
 
 
+/* of a word that is not known: empty */
+
 ngx_str_t *
 ngx_completion_yandex_reasoning(ngx_str_t *word)
 {
@@ -443,11 +445,11 @@ ngx_completion_yandex_reasoning(ngx_str_t *word)
         if (w->word.len == word->len
             && ngx_memcmp(w->word.data, word->data, word->len) == 0)
         {
-            return &w->json;
+            break;
         }
     }
 
-    return NULL;
+    return &w->json;
 }
 
 

@@ -20,6 +20,10 @@ CompletionAsync::Upstream - a test's hold on an emulator in a process of its own
     $e->journal(kind => 'submit', since => 3);  $e->journal(last => 1);
     $e->submits;  $e->submits($text);         # those of that text, which it has read
     $e->polls($id);  $e->cancels($id);
+    $e->sent;  $e->said;                      # JSON of the last submit, and its system's messages
+    $e->asked;                                # JSON of the submits since it was asked last
+    $e->paid($part);                          # how many submits have this in their texts
+    $e->costs(sub { ... });                   # how many that makes; and in a list, what it returns
     $e->count(kind => 'submit', over => 1);   # how many, without reading all of them
     $e->wait_for(poll => 3, 5);               # until the third poll came, five seconds at most
     $e->wait_over(submit => 1, 5);            # until the first submit is over
@@ -197,6 +201,37 @@ sub submits ($self, $text = undef) {
         my ($message) = reverse @{ ($_->{json} // {})->{messages} // [] };
         ($message->{text} // '') eq $text;
     } @submits;
+}
+
+
+sub sent ($self) { ($self->submits)[-1]{json} }
+
+
+sub said ($self) {
+    return join ' ', map { $_->{text} } grep { $_->{role} eq 'system' } @{ $self->sent->{messages} };
+}
+
+
+sub asked ($self) {
+    my @all = $self->submits;
+    my @new = splice @all, $self->{asked} // 0;
+
+    $self->{asked} += @new;
+    return map { $_->{json} } @new;
+}
+
+
+sub paid ($self, $part) {
+    return scalar grep { $_->{json} && index($_->{json}{messages}[-1]{text}, $part) >= 0 } $self->submits;
+}
+
+
+sub costs ($self, $do) {
+    my $before = $self->count(kind => 'submit');
+    my $result = $do->();
+    my $count  = $self->count(kind => 'submit') - $before;
+
+    return wantarray ? ($count, $result) : $count;
 }
 
 
