@@ -41,6 +41,11 @@ struct ngx_completion_claims_s {
     ngx_completion_errands_t      *errands;
     ngx_msec_t                     deadline;
     ngx_log_t                     *log;
+
+    /* the tokens of a worker: what is random of them, and the last one */
+
+    u_char                         random[NGX_COMPLETION_CLAIM_TOKEN / 4];
+    uint64_t                       turn;
 };
 
 
@@ -295,13 +300,21 @@ ngx_completion_claim_names(ngx_completion_claim_t *claim)
 static ngx_int_t
 ngx_completion_claim_token(ngx_completion_claim_t *claim)
 {
-    u_char  raw[NGX_COMPLETION_CLAIM_TOKEN / 2];
+    u_char                   *p;
+    ngx_completion_claims_t  *claims;
 
-    if (RAND_bytes(raw, sizeof(raw)) != 1) {
+    claims = claim->claims;
+
+    /* they are no secret, only never the same */
+
+    if (claims->turn == 0
+        && RAND_bytes(claims->random, sizeof(claims->random)) != 1)
+    {
         return NGX_ERROR;
     }
 
-    (void) ngx_hex_dump(claim->token, raw, sizeof(raw));
+    p = ngx_hex_dump(claim->token, claims->random, sizeof(claims->random));
+    (void) ngx_sprintf(p, "%016xL", ++claims->turn);
 
     claim->call.handler = ngx_completion_claim_answered;
     claim->call.data = claim;

@@ -35,6 +35,9 @@ typedef enum {
     NGX_COMPLETION_CLAIM_NONE = 0,     /* nothing is claimed */
     NGX_COMPLETION_CLAIM_HELD,
     NGX_COMPLETION_CLAIM_LOST,         /* not held any more */
+
+    /* from here on: what stands in the way of sending it */
+
     NGX_COMPLETION_CLAIM_UNDERWAY,     /* by another node */
     NGX_COMPLETION_CLAIM_ACCEPTED,     /* under the id below */
     NGX_COMPLETION_CLAIM_UNKNOWN,

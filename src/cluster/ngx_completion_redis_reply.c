@@ -368,8 +368,8 @@ ngx_completion_reply_boolean(const redisReadTask *task, int value)
 ngx_int_t
 ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
 {
-    int          len;
-    char        *text;
+    sds          text;
+    long long    len;
     size_t       lens[NGX_COMPLETION_REDIS_ARGS];
     ngx_uint_t   i;
     const char  *argv[NGX_COMPLETION_REDIS_ARGS];
@@ -383,7 +383,9 @@ ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
         lens[i] = args[i].len;
     }
 
-    len = redisFormatCommandArgv(&text, n, argv, lens);
+    /* the other one that hiredis has prints each length by printf */
+
+    len = redisFormatSdsCommandArgv(&text, n, argv, lens);
 
     if (len < 0) {
         return NGX_ERROR;
@@ -399,7 +401,7 @@ ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
 void
 ngx_completion_redis_format_free(ngx_str_t *command)
 {
-    redisFreeCommand((char *) command->data);
+    redisFreeSdsCommand((sds) command->data);
 }
 
 #else

@@ -27,7 +27,8 @@
  *
  * detach: JOINED has nothing to finish and ends, the others go on.  drop: all
  * end that were not sent, and nobody is told; the others go on.  quit: QUOTA
- * beyond request_timeout ends.  cut: all end, JOINED after a last look.
+ * beyond request_timeout ends, and CLAIM, if it is another node's.  cut: all
+ * end, JOINED after a last look.
  */
 
 
@@ -308,11 +309,14 @@ ngx_completion_submit_goes(ngx_completion_submit_t *submit,
             return ngx_completion_submit_claim(submit);
         }
 
-        if (event == NGX_COMPLETION_SUBMIT_LEFT) {
+        /* the server's answer is near, and another node's submit is not */
+
+        if (event == NGX_COMPLETION_SUBMIT_LEFT
+            || (event == NGX_COMPLETION_SUBMIT_QUIT
+                && !submit->timer.timer_set))
+        {
             break;
         }
-
-        /* it would outlast the worker to wait for another node's */
 
         ngx_completion_timer_stop(&submit->timer);
 
@@ -614,6 +618,13 @@ ngx_completion_submit_claimed(ngx_completion_submit_t *submit)
     switch (submit->claim.state) {
 
     case NGX_COMPLETION_CLAIM_UNDERWAY:
+
+        /* to wait for another node's would outlast the worker */
+
+        if (ngx_exiting) {
+            return ngx_completion_submit_failed(submit);
+        }
+
         submit->pause = submit->pause
                             ? ngx_min(submit->pause * 2,
                                       NGX_COMPLETION_SUBMIT_LOOK)
@@ -982,10 +993,7 @@ ngx_completion_submit_end(ngx_completion_submit_t *submit,
             /* whoever goes by it may do better: send it, or know later */
 
             end.state = (event == NGX_COMPLETION_SUBMIT_DROPPED
-                         || submit->claim.state == NGX_COMPLETION_CLAIM_AWAY
-                         || submit->claim.state == NGX_COMPLETION_CLAIM_UNKNOWN
-                         || submit->claim.state
-                            == NGX_COMPLETION_CLAIM_CONFLICT)
+                         || submit->claim.state > NGX_COMPLETION_CLAIM_LOST)
                             ? NGX_COMPLETION_KEY_NONE
                             : NGX_COMPLETION_KEY_ENDED;
             end.outcome = submit->outcome;

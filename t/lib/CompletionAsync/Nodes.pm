@@ -23,6 +23,7 @@ CompletionAsync::Nodes - several nginx in front of one upstream, with one Redis 
         and what location_conf() of L<CompletionAsync::Test> takes; lines of the provider stand
         behind those of all nodes: credential, URLs, id_key, redis
     all             the nodes
+    more($conf)     one more, with that configuration or that of all others: it
     redis, emulator
     conf            the configuration of all of them, a template
     done            ends them, and the test
@@ -55,6 +56,13 @@ sub new ($class, %opt) {
     $self->{conf} = CompletionAsync::Test->location_conf(%opt, provider => "$own " . ($opt{provider} // ''));
     $_->run($self->{conf}) for $self->all;
     return $self;
+}
+
+
+sub more ($self, $conf = $self->{conf}) {
+    my $node = CompletionAsync::Test->new(emulator => 0);
+    push @{ $self->{nodes} }, $node;
+    return $node->run($conf);
 }
 
 
