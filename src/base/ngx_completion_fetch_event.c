@@ -391,6 +391,7 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
 
+    ngx_completion_fetch_easy_headed();
     ngx_completion_fetch_drain();
 
     if (rc != CURLM_OK) {
