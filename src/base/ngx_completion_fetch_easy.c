@@ -15,6 +15,7 @@
 /* those of most requests */
 #define NGX_COMPLETION_FETCH_LINES_SIZE     256
 
+#define NGX_COMPLETION_FETCH_AUTHORIZATION  CRLF "Authorization: "
 #define NGX_COMPLETION_FETCH_LENGTH  CRLF "Content-Length: "
 
 /* what libcurl puts behind a target, " HTTP/1.1", ends this line */
@@ -22,7 +23,7 @@
 
 /* two addresses as libcurl writes them, and two ports */
 #define NGX_COMPLETION_FETCH_ENDS                                             \
-    (2 * (NGX_INET6_ADDRSTRLEN + sizeof(" 65535 ")))
+    (2 * (NGX_INET6_ADDRSTRLEN + 1 + sizeof(int)))
 
 #define NGX_COMPLETION_FETCH_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
 
@@ -34,8 +35,8 @@ typedef struct {
 
 
 /*
- * A header with a credential, in pages of its own, for all transfers that show
- * the same one at once; the last of them takes it along.
+ * A header line with a credential, in pages of its own, for all transfers that
+ * show the same one at once; the last of them takes it along.
  */
 
 typedef struct ngx_completion_fetch_line_s  ngx_completion_fetch_line_t;
@@ -57,8 +58,9 @@ static CURL *ngx_completion_fetch_easy_create(ngx_completion_origin_t *o);
 static CURL *ngx_completion_fetch_easy_init(void);
 static struct curl_slist *ngx_completion_fetch_easy_headers(
     ngx_completion_fetch_job_t *job);
-static ngx_int_t ngx_completion_fetch_easy_target(
+static ngx_int_t ngx_completion_fetch_easy_head(
     ngx_completion_fetch_job_t *job);
+static u_char *ngx_completion_fetch_easy_page(size_t size, ngx_log_t *log);
 static ngx_int_t ngx_completion_fetch_easy_address(
     ngx_completion_fetch_job_t *job, ngx_str_t *address);
 static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
@@ -66,6 +68,8 @@ static const char *ngx_completion_fetch_fault(ngx_completion_fetch_job_t *job,
 static ngx_uint_t ngx_completion_fetch_one_line(ngx_str_t *value);
 static u_char *ngx_completion_fetch_room(ngx_completion_fetch_job_t *job,
     size_t len);
+static void ngx_completion_fetch_ends(ngx_str_t *ends, const char *address,
+    int port);
 static int ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     int remote_port, int local_port);
 static curl_socket_t ngx_completion_fetch_open(void *data,
@@ -80,6 +84,12 @@ static ngx_completion_fetch_spare_t
 static ngx_uint_t  ngx_completion_fetch_nspares;
 
 static ngx_completion_fetch_line_t  *ngx_completion_fetch_lines;
+
+/* where a head is put together */
+static ngx_completion_secret_t      *ngx_completion_fetch_page;
+
+/* those whose head libcurl has got in this turn */
+static ngx_completion_fetch_job_t   *ngx_completion_fetch_headed;
 
 
 /* of every handle */
@@ -98,6 +108,9 @@ static const struct {
     { CURLOPT_SUPPRESS_CONNECT_HEADERS, 1 },
     { CURLOPT_NOPROGRESS, 0 },
 
+    /* a name's address is told anew for each transfer */
+    { CURLOPT_DNS_CACHE_TIMEOUT, -1 },
+
     /* seconds: below the idle timeout of servers */
     { CURLOPT_MAXAGE_CONN, 30 },
 
@@ -111,10 +124,10 @@ static const struct {
 
 
 /*
- * libcurl prints what it adds to a head a character at a time.  The head is
- * ours, but for the credential, which would be copied: it stands behind the
- * request's target.  These libcurl is told to leave out; what it does before a
- * long body, and those of a body, are the first.
+ * libcurl prints what it adds to a head a character at a time.  All of the
+ * head is ours, and stands behind the request's target.  These libcurl is told
+ * to leave out; what it does before a long body, and those of a body, are the
+ * first.
  */
 
 static struct curl_slist  ngx_completion_fetch_headers[] = {
@@ -225,7 +238,8 @@ ngx_completion_fetch_authorization(ngx_completion_fetch_t *f,
     f->credential.data = line->text + line->len - credential->len;
     f->credential.len = credential->len;
 
-    job->authorization.data = (char *) line->text;
+    job->authorization.data = line->text;
+    job->authorization.len = line->len;
 
     return NGX_OK;
 }
@@ -241,16 +255,17 @@ ngx_completion_fetch_line_get(const char *scheme, ngx_str_t *credential,
     ngx_completion_secret_t      *secret;
     ngx_completion_fetch_line_t  *line;
 
-    len = sizeof("Authorization:  ") - 1 + ngx_strlen(scheme)
-          + credential->len;
+    len = sizeof(NGX_COMPLETION_FETCH_AUTHORIZATION " ") - 1
+          + ngx_strlen(scheme) + credential->len;
 
     for (line = ngx_completion_fetch_lines; line; line = line->next) {
         if (line->len == len
             && ngx_memcmp(line->text + len - credential->len,
                           credential->data, credential->len)
                == 0
-            && ngx_strncmp(line->text + sizeof("Authorization: ") - 1, scheme,
-                           ngx_strlen(scheme))
+            && ngx_strncmp(line->text
+                           + sizeof(NGX_COMPLETION_FETCH_AUTHORIZATION) - 1,
+                           scheme, ngx_strlen(scheme))
                == 0)
         {
             return line;
@@ -268,8 +283,8 @@ ngx_completion_fetch_line_get(const char *scheme, ngx_str_t *credential,
     line->secret = secret;
     line->transfers = 0;
     line->len = len;
-    (void) ngx_sprintf(line->text, "Authorization: %s %V%Z", scheme,
-                       credential);
+    (void) ngx_sprintf(line->text, NGX_COMPLETION_FETCH_AUTHORIZATION "%s %V",
+                       scheme, credential);
 
     line->next = ngx_completion_fetch_lines;
     ngx_completion_fetch_lines = line;
@@ -327,10 +342,6 @@ ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 
     job->easy = easy;
 
-    if (ngx_completion_fetch_easy_target(job) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     rc = curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
                           ngx_completion_fetch_easy_headers(job));
     rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
@@ -374,7 +385,6 @@ static struct curl_slist *
 ngx_completion_fetch_easy_headers(ngx_completion_fetch_job_t *job)
 {
     ngx_uint_t               first;
-    struct curl_slist       *list;
     ngx_completion_fetch_t  *f;
 
     f = &job->fetch;
@@ -384,34 +394,34 @@ ngx_completion_fetch_easy_headers(ngx_completion_fetch_job_t *job)
         first = (f->body.len < NGX_COMPLETION_FETCH_LONG_BODY) ? 1 : 0;
     }
 
-    list = &ngx_completion_fetch_headers[first];
-
-    if (job->authorization.data) {
-        job->authorization.next = list;
-        list = &job->authorization;
-    }
-
-    return list;
+    return &ngx_completion_fetch_headers[first];
 }
 
 
-/* libcurl sends it as it is, which its manual promises. */
+/*
+ * libcurl sends a target as it is, which its manual promises.  It keeps a copy
+ * of it, with the credential: it is given it right before the first byte, and
+ * loses it in the same turn.
+ */
 
 static ngx_int_t
-ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
+ngx_completion_fetch_easy_head(ngx_completion_fetch_job_t *job)
 {
+    size_t                    size;
     u_char                   *p, *target;
+    CURLcode                  rc;
     ngx_completion_fetch_t   *f;
     ngx_completion_origin_t  *o;
 
     f = &job->fetch;
     o = f->origin;
 
-    target = ngx_pnalloc(f->pool, o->target.len + f->suffix.len + o->head.len
-                                  + job->lines.len
-                                  + sizeof(NGX_COMPLETION_FETCH_LENGTH
-                                           NGX_COMPLETION_FETCH_LAST)
-                                  + NGX_SIZE_T_LEN);
+    size = o->target.len + f->suffix.len + o->head.len + job->lines.len
+           + job->authorization.len
+           + sizeof(NGX_COMPLETION_FETCH_LENGTH NGX_COMPLETION_FETCH_LAST)
+           + NGX_SIZE_T_LEN;
+
+    target = ngx_completion_fetch_easy_page(size, f->log);
     if (target == NULL) {
         return NGX_ERROR;
     }
@@ -420,6 +430,7 @@ ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
     p = ngx_cpymem(p, f->suffix.data, f->suffix.len);
     p = ngx_cpymem(p, o->head.data, o->head.len);
     p = ngx_cpymem(p, job->lines.data, job->lines.len);
+    p = ngx_cpymem(p, job->authorization.data, job->authorization.len);
 
     if (f->post) {
         p = ngx_sprintf(p, NGX_COMPLETION_FETCH_LENGTH "%uz", f->body.len);
@@ -428,9 +439,50 @@ ngx_completion_fetch_easy_target(ngx_completion_fetch_job_t *job)
     ngx_memcpy(p, NGX_COMPLETION_FETCH_LAST,
                sizeof(NGX_COMPLETION_FETCH_LAST));
 
-    return curl_easy_setopt(job->easy, CURLOPT_REQUEST_TARGET,
-                            (char *) target)
-           == CURLE_OK ? NGX_OK : NGX_ERROR;
+    rc = curl_easy_setopt(job->easy, CURLOPT_REQUEST_TARGET, (char *) target);
+
+    ngx_explicit_memzero(target, size);
+
+    if (rc != CURLE_OK) {
+        return NGX_ERROR;
+    }
+
+    job->headed = ngx_completion_fetch_headed;
+    ngx_completion_fetch_headed = job;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_completion_fetch_easy_page(size_t size, ngx_log_t *log)
+{
+    ngx_completion_secret_t  *page;
+
+    page = ngx_completion_fetch_page;
+
+    if (page == NULL || page->value.len < size) {
+        ngx_completion_secret_destroy(page);
+
+        page = ngx_completion_secret_create(size, log);
+        ngx_completion_fetch_page = page;
+    }
+
+    return page ? page->value.data : NULL;
+}
+
+
+void
+ngx_completion_fetch_easy_headed(void)
+{
+    ngx_completion_fetch_job_t  *job;
+
+    while (ngx_completion_fetch_headed) {
+        job = ngx_completion_fetch_headed;
+        ngx_completion_fetch_headed = job->headed;
+
+        (void) curl_easy_setopt(job->easy, CURLOPT_REQUEST_TARGET, NULL);
+    }
 }
 
 
@@ -566,6 +618,9 @@ ngx_completion_fetch_easy_exit(void)
         curl_easy_cleanup(
             ngx_completion_fetch_spares[ngx_completion_fetch_nspares].easy);
     }
+
+    ngx_completion_secret_destroy(ngx_completion_fetch_page);
+    ngx_completion_fetch_page = NULL;
 }
 
 
@@ -698,7 +753,7 @@ ngx_completion_fetch_easy_init(void)
 }
 
 
-/* The one address that libcurl may know of this name, for a minute. */
+/* The one address that libcurl may know of this name. */
 
 static ngx_int_t
 ngx_completion_fetch_easy_address(ngx_completion_fetch_job_t *job,
@@ -789,9 +844,10 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     ends.data = buf;
-    ends.len = ngx_snprintf(buf, sizeof(buf), "%s %d %s %d", remote,
-                            remote_port, local, local_port)
-               - buf;
+    ends.len = 0;
+
+    ngx_completion_fetch_ends(&ends, remote, remote_port);
+    ngx_completion_fetch_ends(&ends, local, local_port);
 
     if (job->opened == 0) {
         job->fd = ngx_completion_fetch_socket_find(&ends);
@@ -813,6 +869,12 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
         }
     }
 
+    if (ngx_completion_fetch_easy_head(job) != NGX_OK) {
+        job->fault = "no memory";
+        job->attempts = 0;
+        return CURL_PREREQFUNC_ABORT;
+    }
+
     if (f->fence && f->fence(f) != NGX_OK) {
         f->fenced = 1;
         return CURL_PREREQFUNC_ABORT;
@@ -827,6 +889,22 @@ ngx_completion_fetch_prereq(void *data, char *remote, char *local,
     }
 
     return CURL_PREREQFUNC_OK;
+}
+
+
+static void
+ngx_completion_fetch_ends(ngx_str_t *ends, const char *address, int port)
+{
+    size_t   len;
+    u_char  *p;
+
+    len = ngx_min(ngx_strlen(address), NGX_INET6_ADDRSTRLEN) + 1;
+    p = ends->data + ends->len;
+
+    p = ngx_cpymem(p, &port, sizeof(int));
+    (void) ngx_cpystrn(p, (u_char *) address, len);
+
+    ends->len += sizeof(int) + len;
 }
 
 

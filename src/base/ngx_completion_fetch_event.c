@@ -40,6 +40,7 @@ static const ngx_completion_fetch_owner_t  *ngx_completion_fetch_owner;
 static CURLM       *ngx_completion_fetch_multi;
 static ngx_event_t  ngx_completion_fetch_timer;
 static ngx_uint_t   ngx_completion_fetch_nsockets;
+static ngx_uint_t   ngx_completion_fetch_acting;
 
 /* the transfer to nowhere, while there is one */
 static CURL        *ngx_completion_fetch_nowhere;
@@ -334,8 +335,14 @@ ngx_completion_fetch_timeout(CURLM *multi, long ms, void *data)
 
     ngx_completion_timer_stop(ev);
 
+    /*
+     * In this turn of the loop, once.  A quitting worker may come here from
+     * outside of it, and would then wait for the next thing to happen.
+     */
+
     if (ms == 0) {
-        ngx_post_event(ev, &ngx_posted_next_events);
+        ngx_post_event(ev, (ngx_completion_fetch_acting || ngx_exiting)
+                               ? &ngx_posted_next_events : &ngx_posted_events);
 
     } else if (ms > 0) {
         ngx_add_timer(ev, (ngx_msec_t) ms);
@@ -386,11 +393,13 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     int        running;
     CURLMcode  rc;
 
+    ngx_completion_fetch_acting = 1;
     ngx_completion_fetch_answer_turn();
 
     rc = curl_multi_socket_action(ngx_completion_fetch_multi, s, mask,
                                   &running);
 
+    ngx_completion_fetch_easy_headed();
     ngx_completion_fetch_drain();
 
     if (rc != CURLM_OK) {
@@ -403,6 +412,8 @@ ngx_completion_fetch_act(curl_socket_t s, int mask)
     }
 
     ngx_completion_fetch_owner->turn();
+
+    ngx_completion_fetch_acting = 0;
 }
 
 

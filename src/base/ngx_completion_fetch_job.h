@@ -36,7 +36,9 @@ typedef enum {
 } ngx_completion_fetch_state_e;
 
 
-typedef struct {
+typedef struct ngx_completion_fetch_job_s  ngx_completion_fetch_job_t;
+
+struct ngx_completion_fetch_job_s {
     ngx_completion_fetch_t          fetch;      /* the first member */
 
     ngx_queue_t                     queue;
@@ -51,7 +53,8 @@ typedef struct {
     CURL                           *easy;
     ngx_str_t                       lines;      /* of the request's head */
     size_t                          lines_size;
-    struct curl_slist               authorization;
+    ngx_str_t                       authorization;  /* one more, a secret */
+    ngx_completion_fetch_job_t     *headed;     /* the next of those */
     struct curl_slist               resolve;
     ngx_uint_t                      attempts;
     ngx_socket_t                    fd;         /* -1: not known */
@@ -77,7 +80,7 @@ typedef struct {
 
     const char                     *fault;      /* found in a callback */
     char                            error[CURL_ERROR_SIZE];
-} ngx_completion_fetch_job_t;
+};
 
 
 /* of fetch.c, for fetch_event.c */
@@ -109,6 +112,9 @@ ngx_int_t ngx_completion_fetch_easy_open(ngx_completion_fetch_job_t *job,
 
 /* For a repeat on a connection of its own: of the last, nothing was sent. */
 ngx_int_t ngx_completion_fetch_easy_again(ngx_completion_fetch_job_t *job);
+
+/* After libcurl has acted: no head stays with it, but on its way. */
+void ngx_completion_fetch_easy_headed(void);
 
 void ngx_completion_fetch_easy_result(ngx_completion_fetch_job_t *job,
     CURLcode code);

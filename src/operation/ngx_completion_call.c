@@ -101,6 +101,8 @@ ngx_completion_call_start(ngx_completion_call_t *call)
 {
     ngx_completion_shown_t  shown;
 
+    ngx_completion_renewals_use();
+
     if (ngx_completion_renewal_get(call->service, &shown) != NGX_OK) {
         return ngx_completion_call_await(call, shown.wait);
     }

@@ -8,7 +8,8 @@
  *      +--> not due, or another worker's
  *
  * Tokens are tended twice a second, so that no request has to wait for one,
- * and by whoever finds none.
+ * and by whoever finds none.  Files are looked at while calls are made, and
+ * seldom in a worker that makes none, which looks before its next one.
  */
 
 
@@ -26,7 +27,8 @@
 #define NGX_COMPLETION_RENEWAL_LOOK     500
 
 /* and files, where that is all: a 401 has them looked at at once */
-#define NGX_COMPLETION_RENEWAL_IDLE     2000
+#define NGX_COMPLETION_RENEWAL_FILE     2000
+#define NGX_COMPLETION_RENEWAL_REST     5000
 
 /* the same of a file that has just changed */
 #define NGX_COMPLETION_RENEWAL_SOON     200
@@ -48,6 +50,7 @@ typedef struct {
 
 
 static void ngx_completion_renewals_timer(ngx_event_t *ev);
+static void ngx_completion_renewals_look(ngx_event_t *ev);
 static void ngx_completion_renewal_tend(ngx_completion_service_t *service);
 static void ngx_completion_renewal_answered(ngx_completion_fetch_t *f);
 static void ngx_completion_renewal_failed(ngx_completion_service_t *service,
@@ -57,6 +60,8 @@ static void ngx_completion_renewal_failed(ngx_completion_service_t *service,
 
 static ngx_array_t  *ngx_completion_renewal_services;
 static ngx_event_t   ngx_completion_renewal_event;
+static ngx_uint_t    ngx_completion_renewal_used;   /* since the last look */
+static ngx_uint_t    ngx_completion_renewal_rests;
 
 /* under way in this worker */
 static ngx_queue_t   ngx_completion_renewals = {
@@ -115,6 +120,16 @@ ngx_completion_renewals_yield(void)
 static void
 ngx_completion_renewals_timer(ngx_event_t *ev)
 {
+    ngx_completion_renewal_rests = !ngx_completion_renewal_used;
+    ngx_completion_renewal_used = 0;
+
+    ngx_completion_renewals_look(ev);
+}
+
+
+static void
+ngx_completion_renewals_look(ngx_event_t *ev)
+{
     ngx_int_t                   rc;
     ngx_msec_t                  next;
     ngx_uint_t                  i, used;
@@ -125,7 +140,8 @@ ngx_completion_renewals_timer(ngx_event_t *ev)
     }
 
     service = ngx_completion_renewal_services->elts;
-    next = NGX_COMPLETION_RENEWAL_IDLE;
+    next = ngx_completion_renewal_rests ? NGX_COMPLETION_RENEWAL_REST
+                                        : NGX_COMPLETION_RENEWAL_FILE;
     used = 0;
 
     for (i = 0; i < ngx_completion_renewal_services->nelts; i++) {
@@ -149,7 +165,20 @@ ngx_completion_renewals_timer(ngx_event_t *ev)
     }
 
     if (used) {
+        ngx_completion_timer_stop(ev);
         ngx_add_timer(ev, next);
+    }
+}
+
+
+void
+ngx_completion_renewals_use(void)
+{
+    ngx_completion_renewal_used = 1;
+
+    if (ngx_completion_renewal_rests) {
+        ngx_completion_renewal_rests = 0;
+        ngx_completion_renewals_look(&ngx_completion_renewal_event);
     }
 }
 

@@ -16,6 +16,9 @@
 ngx_int_t ngx_completion_renewal_get(ngx_completion_service_t *service,
     ngx_completion_shown_t *shown);
 
+/* A call is about to be made. */
+void ngx_completion_renewals_use(void);
+
 /* Credentials come first. */
 void ngx_completion_renewals_init(ngx_cycle_t *cycle, ngx_array_t *services);
 void ngx_completion_renewals_exit(void);

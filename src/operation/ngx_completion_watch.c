@@ -14,12 +14,17 @@
 #include <ngx_event.h>
 
 #include "../base/ngx_completion_timer.h"
+#include "../store/ngx_completion_wake.h"
 
 #include "ngx_completion_call.h"
 #include "ngx_completion_keep.h"
 #include "ngx_completion_news.h"
 #include "ngx_completion_renewal.h"
 #include "ngx_completion_watch.h"
+
+
+/* how often a zone is looked at in which nothing is scheduled, ms */
+#define NGX_COMPLETION_WATCH_REST  5000
 
 
 struct ngx_completion_watch_s {
@@ -102,6 +107,7 @@ ngx_completion_watch_timer(ngx_event_t *ev)
 void
 ngx_completion_watch(ngx_completion_service_t *service)
 {
+    ngx_int_t                rc;
     ngx_msec_t               wait;
     ngx_completion_due_t     due;
     ngx_completion_shown_t   shown;
@@ -113,6 +119,7 @@ ngx_completion_watch(ngx_completion_service_t *service)
 
     watch = service->watch;
     wait = NGX_COMPLETION_NEWS_NET;
+    rc = NGX_OK;
 
     /*
      * The rest of the connections is for submits and other workers; nothing
@@ -120,14 +127,27 @@ ngx_completion_watch(ngx_completion_service_t *service)
      */
 
     while (watch->npolls < ngx_max(ngx_cycle->connection_n / 8, 1)
-           && ngx_completion_renewal_get(service, &shown) == NGX_OK
-           && ngx_completion_zone_take(service->zone, &due, &wait) == NGX_OK
-           && ngx_completion_poll_start(service, &due) == NGX_OK)
+           && ngx_completion_renewal_get(service, &shown) == NGX_OK)
     {
-        /* void */
+        rc = ngx_completion_zone_take(service->zone, &due, &wait);
+
+        if (rc != NGX_OK
+            || ngx_completion_poll_start(service, &due) != NGX_OK)
+        {
+            break;
+        }
     }
 
-    wait = ngx_max(ngx_min(wait, NGX_COMPLETION_NEWS_NET), 1);
+    /* whoever waits here has a timer, or has seen to it that it is scheduled */
+
+    if (rc == NGX_AGAIN && wait == NGX_TIMER_INFINITE
+        && service->cluster == NULL && ngx_completion_wake_edges())
+    {
+        wait = NGX_COMPLETION_WATCH_REST;
+
+    } else {
+        wait = ngx_max(ngx_min(wait, NGX_COMPLETION_NEWS_NET), 1);
+    }
 
     ngx_completion_timer_stop(&watch->timer);
     ngx_add_timer(&watch->timer, wait);

@@ -210,5 +210,9 @@ ngx_completion_line_lives(ngx_completion_submit_sh_t *submit)
 ngx_uint_t
 ngx_completion_pid_lives(uint32_t pid)
 {
+    if (pid == (uint32_t) ngx_pid) {
+        return 1;
+    }
+
     return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno != NGX_ESRCH);
 }

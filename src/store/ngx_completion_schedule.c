@@ -213,7 +213,7 @@ ngx_completion_zone_take(ngx_completion_zone_t *zone,
 
     ngx_completion_room_expire(zone);
 
-    *wait = zone->poll_max;
+    *wait = NGX_TIMER_INFINITE;
     ngx_completion_schedule_lapse(zone, wait);
 
     record = ngx_completion_record_first(zone, NGX_COMPLETION_TREE_URGENT,

@@ -105,6 +105,13 @@ ngx_completion_wake_handler(ngx_event_t *rev)
 }
 
 
+ngx_uint_t
+ngx_completion_wake_edges(void)
+{
+    return (ngx_event_flags & NGX_USE_CLEAR_EVENT) != 0;
+}
+
+
 static void
 ngx_completion_wake_ignore(ngx_event_t *wev)
 {

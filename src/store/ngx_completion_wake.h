@@ -29,6 +29,10 @@ ngx_int_t ngx_completion_wake_listen(ngx_cycle_t *cycle,
     void (*handler)(ngx_uint_t cut));
 
 void ngx_completion_wake_all(void);
+
+/* Whether each one wakes every worker, and not only one of them. */
+ngx_uint_t ngx_completion_wake_edges(void);
+
 void ngx_completion_wake_close(void);
 
 

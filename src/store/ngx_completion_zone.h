@@ -471,7 +471,8 @@ ngx_msec_t ngx_completion_zone_want(ngx_completion_zone_t *zone,
 
 /*
  * Takes the operation that is due next: NGX_OK with a lease; NGX_AGAIN:
- * nothing is due, or the quota says later, look again in *wait ms.
+ * nothing is due, or the quota says later, look again in *wait ms, which are
+ * NGX_TIMER_INFINITE where nothing is scheduled.
  */
 ngx_int_t ngx_completion_zone_take(ngx_completion_zone_t *zone,
     ngx_completion_due_t *due, ngx_msec_t *wait);

@@ -10,6 +10,7 @@
 
 
 ngx_uint_t               shim_wakes;
+ngx_uint_t               shim_edges;
 
 ngx_rbtree_t             ngx_event_timer_rbtree;
 ngx_queue_t              ngx_posted_events;
@@ -67,6 +68,7 @@ shim_worker(void)
     ngx_exiting = 0;
     shim_listener = NULL;
     shim_wakes = 0;
+    shim_edges = 0;
 
     ngx_current_msec = 1000000;
     shim_time(EPOCH);
@@ -181,6 +183,13 @@ void
 ngx_completion_wake_all(void)
 {
     shim_wakes++;
+}
+
+
+ngx_uint_t
+ngx_completion_wake_edges(void)
+{
+    return shim_edges;
 }
 
 

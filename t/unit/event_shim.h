@@ -18,6 +18,9 @@
 /* how often the other workers were woken */
 extern ngx_uint_t   shim_wakes;
 
+/* whether a wake-up is told to all of them, as epoll does */
+extern ngx_uint_t   shim_edges;
+
 
 /* A worker that begins: no timers, no events, and a clock that is not zero. */
 void shim_worker(void);

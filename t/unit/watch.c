@@ -319,10 +319,51 @@ test_quit(void)
 }
 
 
+/* Timers of a worker that others wake whenever something happens. */
+
+static void
+test_rest(void)
+{
+    begins(0);
+    shim_passes(10);
+    ok(shim_next() > 0 && shim_next() <= 1000,
+       "where a wake-up may be told to another worker, a look each second");
+    ends();
+
+    begins(0);
+    shim_edges = 1;
+    shim_passes(10);
+    ok(shim_next() > 4000, "nothing is scheduled: it rests");
+
+    reads();
+    waits();
+    shim_turn();
+    ok(shim_next() <= 1000, "until something is");
+    stub_answers(service_get("d7q1"), 200, FINISHED("d7q1"));
+    shim_turn();
+    is_int(told, 1, "whose end is told");
+    shim_passes(5000);
+    ok(shim_next() > 1000, "then it rests again");
+    ends();
+
+    begins(0);
+    shim_edges = 1;
+    shim_passes(10);
+    service_file("AQVN-the-next-one");
+    reads();
+    waits();
+    shim_turn();
+    is_str(&((ngx_completion_fetch_t *) service_get("d7q1"))->credential,
+           "AQVN-the-next-one", "the file is looked at before a call");
+    ends();
+}
+
+
 int
 main(void)
 {
     test_polls();
+    test_rest();
     test_gaps();
     test_credentials();
     test_overflow();

@@ -30,10 +30,10 @@ take_due(ngx_uint_t worker)
 
         if (is_due[urgent]) {
             AGREE(held_up(urgent, 1))
-            AGREE(wait <= zone->poll_max && wait > 0)
+            AGREE(wait > 0 && wait != NGX_TIMER_INFINITE)
 
         } else {
-            least = zone->poll_max;
+            least = NGX_TIMER_INFINITE;
 
             if (called) {
                 least = ngx_min(least, (ngx_msec_t) LEFT(called->due));
