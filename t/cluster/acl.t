@@ -59,7 +59,7 @@ is $one->metrics->value('redis_up'), 1, 'the server is reachable';
 is $one->metrics->sum('redis_errors_total'), 0, '... and has refused nothing';
 unlike $_->log, qr/NOPERM|not reachable/, 'nobody tells of it' for $one, $two;
 
-is $redis->cli(ACL => DRYRUN => 'completion', GET => 'somebody-elses'),
-    "This user has no permissions to access the 'somebody-elses' key", 'other names are not its own';
+like $redis->cli(ACL => DRYRUN => 'completion', GET => 'somebody-elses'),
+    qr/ has no permissions to access the 'somebody-elses' key/, 'other names are not its own';
 
 $nodes->done;
