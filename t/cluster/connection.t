@@ -318,7 +318,7 @@ sub said () {
     start('redis://127.0.0.1:' . server($old), t => $t);
     is +(replies($t, 'call GET a'))[0], 'call GET a: away', 'OOM of a script';
     is errors($t)->{OOM}, 1, '... is OOM';
-    ok wait_until(sub { (replies($t, 'call GET a'))[0] =~ /away/ && errors($t)->{OOM} > 1 }),
+    ok wait_until(sub { (replies($t, 'call GET a'))[0] =~ /away|declined/ && errors($t)->{OOM} > 1 }),
         '... also when PING was answered';
     is lines($t, qr/is reachable again/), 0, '... which is no return';
     $t->stop;
