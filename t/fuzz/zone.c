@@ -327,7 +327,7 @@ poll_step(u_char what, u_char with)
 
         } else {
             due->id.len = 0;
-            HOLDS(wait <= zone->poll_max);
+            HOLDS(wait <= zone->poll_max || wait == NGX_TIMER_INFINITE);
         }
 
         break;
