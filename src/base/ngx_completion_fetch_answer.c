@@ -286,6 +286,7 @@ ngx_completion_fetch_encodings(u_char *p, u_char *last)
     for (i = 0; i < 2; i++) {
 
         if ((size_t) (last - p) < names[i].len
+            || ngx_tolower(*p) != names[i].data[0]
             || ngx_strncasecmp(p, names[i].data, names[i].len) != 0)
         {
             continue;

@@ -7,7 +7,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_md5.h>
 
 #include "ngx_completion_zone_sh.h"
 
@@ -15,6 +14,7 @@
 #define NGX_COMPLETION_BACKOFF        500
 
 
+static uint64_t ngx_completion_document_digest(ngx_str_t *document);
 static ngx_int_t ngx_completion_record_publish(ngx_completion_zone_t *zone,
     ngx_completion_record_sh_t *record, ngx_completion_update_t *update);
 static ngx_int_t ngx_completion_record_pending(ngx_completion_zone_t *zone,
@@ -198,6 +198,43 @@ ngx_completion_zone_room(ngx_completion_zone_t *zone)
 
 
 /*
+ * By the word, with the finalizer of MurmurHash3 behind each: whoever could
+ * find two documents of one digest is upstream, which says what each of them
+ * is.
+ */
+
+static uint64_t
+ngx_completion_document_digest(ngx_str_t *document)
+{
+    size_t    n, left;
+    uint64_t  word, digest;
+
+    digest = document->len;
+
+    for (n = 0; n < document->len; n += sizeof(uint64_t)) {
+        left = document->len - n;
+        word = 0;
+
+        if (left >= sizeof(uint64_t)) {
+            ngx_memcpy(&word, document->data + n, sizeof(uint64_t));
+
+        } else {
+            ngx_memcpy(&word, document->data + n, left);
+        }
+
+        digest ^= word;
+        digest ^= digest >> 33;
+        digest *= 0xff51afd7ed558ccdULL;
+        digest ^= digest >> 33;
+        digest *= 0xc4ceb9fe1a85ec53ULL;
+        digest ^= digest >> 33;
+    }
+
+    return digest;
+}
+
+
+/*
  * A document that is longer than what one lock may copy is written piece by
  * piece into a draft beside the old one, the last piece first, so that each
  * stands before the rest.  For lack of room none is kept: the operation's end
@@ -209,27 +246,16 @@ ngx_completion_zone_store(ngx_completion_zone_t *zone, ngx_str_t *id,
     uint64_t lease, ngx_completion_update_t *update)
 {
     size_t                       left, size;
-    u_char                       md[16];
     uint32_t                     hash;
     ngx_int_t                    rc;
     ngx_str_t                   *document;
-    ngx_md5_t                    md5;
     ngx_completion_chunk_sh_t   *chunks, *last;
     ngx_completion_record_sh_t  *record;
 
     hash = ngx_completion_zone_hash(id);
     document = &update->document;
 
-    ngx_md5_init(&md5);
-
-    if (document->len) {
-        ngx_md5_update(&md5, document->data, document->len);
-    }
-
-    ngx_md5_final(md, &md5);
-
-    ngx_memcpy(&update->digest, md, sizeof(uint64_t));
-
+    update->digest = ngx_completion_document_digest(document);
     update->kept = 0;
     update->ended = 0;
     update->heard = 0;
