@@ -724,6 +724,18 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
 
     job = ngx_completion_timer_owner(ev, ngx_completion_fetch_job_t, timer);
 
+    /*
+     * A worker that stood still hears of its timers before it hears of its
+     * sockets: what has come meanwhile is read first.  By a timer, as it holds
+     * a quitting worker.
+     */
+
+    if (!job->late) {
+        job->late = 1;
+        ngx_add_timer(ev, 1);
+        return;
+    }
+
     if (job->state == NGX_COMPLETION_FETCH_IN_LINE) {
         ngx_completion_fetch_unreached(job, "timed out in line");
 

@@ -77,6 +77,7 @@ struct ngx_completion_fetch_job_s {
     unsigned                        picked:1;   /* one of many addresses */
     unsigned                        final:1;    /* all headers, not a 1xx */
     unsigned                        stale:1;    /* an old one, of no use */
+    unsigned                        late:1;     /* its time has passed */
 
     const char                     *fault;      /* found in a callback */
     char                            error[CURL_ERROR_SIZE];
