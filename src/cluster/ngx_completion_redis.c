@@ -686,9 +686,20 @@ ngx_completion_redis_timeout(ngx_event_t *ev)
     }
 
     if (next > 0) {
+        redis->late = 0;
         ngx_add_timer(ev, next);
         return;
     }
+
+    /* what a worker that stood still has been told is read first */
+
+    if (!redis->late) {
+        redis->late = 1;
+        ngx_add_timer(ev, 1);
+        return;
+    }
+
+    redis->late = 0;
 
     ngx_completion_redis_failed(redis, NGX_COMPLETION_METRICS_REDIS_TIMEOUT, 0,
                                 redis->state == NGX_COMPLETION_REDIS_OPENING

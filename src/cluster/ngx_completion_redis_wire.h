@@ -185,6 +185,7 @@ struct ngx_completion_redis_s {
     unsigned                             away:1;
     unsigned                             told:1;
     unsigned                             behind:1;
+    unsigned                             late:1;    /* a call's time is over */
 
     ngx_completion_redis_call_t      greetings[NGX_COMPLETION_REDIS_GREETINGS];
 
