@@ -864,7 +864,7 @@ ngx_completion_submit_turn(ngx_completion_submit_t *submit)
     call = &submit->call;
     waits = (submit->state == NGX_COMPLETION_SUBMIT_IN_QUOTA);
 
-    if (waits && ngx_exiting) {
+    if (ngx_exiting) {
         ngx_completion_submit_hurry(submit);
     }
 

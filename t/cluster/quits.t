@@ -79,6 +79,24 @@ subtest 'the server is asked' => sub {
     is paid("asked $_"), 1, '... and it is paid once' for 1, 2;
 };
 
+subtest 'the server is asked, and the rate is spent' => sub {
+    $two->conf($nodes->conf =~ s{submit_rate [^;]+; submit_queue [^;]+;}
+                                {submit_rate 1r/m; submit_queue 100 90s; request_timeout 2s;}r);
+    ok $two->reload(wait_old => 1), 'with one start in a minute';
+    is $two->post('spent')->{status}, 202, 'it is taken';
+
+    my $n = $two->metrics->sum('waiters');
+    $redis->pause;
+    my $client = submit($two, 'too late');
+    $two->until_waiting($n + 1);
+    kill HUP => $two->master_pid;
+    ok wait_until(sub { grep { /is shutting down/ } map { title($_) } $two->worker_pids(all => 1) }, 30),
+        'the node is loaded anew';
+    $redis->continue;
+    CompletionAsync::Client->gather([$client], 120);
+    $two->refused($client->response, 429, 'quota_exceeded', 'a quitting worker waits for no start');
+};
+
 $nodes->done;
 
 
