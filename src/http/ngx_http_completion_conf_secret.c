@@ -86,8 +86,8 @@ ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 /*
  * Ids that were given out before there was an "id_key" stay good while the
- * master lives.  The random key verifies them from ahead of the last one, by
- * which other nodes know keys and equal requests, too.
+ * master lives: the random key verifies them.  As the last one it still finds
+ * keys and equal requests; other nodes find them by the last configured one.
  */
 
 ngx_int_t
@@ -124,16 +124,20 @@ ngx_http_completion_id_keys(ngx_conf_t *cf, ngx_completion_service_t *service)
         return NGX_OK;
     }
 
-    key = ngx_array_push_n(service->id_keys, 2);
+    key = ngx_array_push(service->id_keys);
     if (key == NULL) {
         return NGX_ERROR;
     }
 
-    keys = service->id_keys->elts;
-    n = service->id_keys->nelts;
+    *key = random->key->value;
 
-    keys[n - 2] = random->key->value;
-    keys[n - 1] = keys[n - 3];
+    if (service->shared) {
+        n = service->id_keys->nelts;
+        keys = service->id_keys->elts;
+
+        keys[n - 1] = keys[n - 2];
+        keys[n - 2] = random->key->value;
+    }
 
     return NGX_OK;
 }

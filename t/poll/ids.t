@@ -369,9 +369,12 @@ subtest 'a reload without id_key' => sub {
     is status("/random/operations/$_"), 200, 'ids of all times answer' for $pending, $id;
 
     my $conf = keys_are('first') =~ s/(zone random 1m;)/$1 id_key file:@{[ $t->testdir ]}\/first.key;/r;
+    my @keyed = ('text', path => '/random', headers => { 'Idempotency-Key' => 'kept' });
+    my $kept = $t->submit(@keyed)->{upstream};
     $t->conf($conf);
     ok $t->reload(wait_old => 1), 'one is added';
     is status("/random/operations/$_"), 200, 'the random key still verifies' for $pending, $id;
+    is $t->submit(@keyed)->{upstream}, $kept, 'a key is still known';
     my ($claim) = $t->submit('text', path => '/random')->{id} =~ /^(.*)[\w-]{24}$/;
     is status('/random/operations/' . sign($first, 'random', '', $claim)), 200, 'the added one signs';
 
