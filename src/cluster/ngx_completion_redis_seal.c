@@ -9,8 +9,6 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-#include <openssl/crypto.h>
-
 #include "../model/ngx_completion_id.h"
 
 #include "ngx_completion_redis_wire.h"
@@ -57,8 +55,6 @@ ngx_int_t
 ngx_completion_redis_check(ngx_completion_redis_t *redis, ngx_str_t *key,
     ngx_str_t *sealed, ngx_str_t *value)
 {
-    u_char  tag[NGX_COMPLETION_REDIS_TAG];
-
     if (sealed->len < NGX_COMPLETION_REDIS_TAG) {
         return NGX_DECLINED;
     }
@@ -66,10 +62,5 @@ ngx_completion_redis_check(ngx_completion_redis_t *redis, ngx_str_t *key,
     value->data = sealed->data + NGX_COMPLETION_REDIS_TAG;
     value->len = sealed->len - NGX_COMPLETION_REDIS_TAG;
 
-    if (ngx_completion_id_seal(redis->id_keys, key, value, tag) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return (CRYPTO_memcmp(tag, sealed->data, NGX_COMPLETION_REDIS_TAG) == 0)
-               ? NGX_OK : NGX_DECLINED;
+    return ngx_completion_id_sealed(redis->id_keys, key, value, sealed->data);
 }

@@ -21,6 +21,8 @@ static ngx_int_t ngx_completion_id_read(ngx_str_t *upstream,
     ngx_uint_t kind);
 static ngx_int_t ngx_completion_id_tag(ngx_str_t *key, ngx_str_t *provider,
     ngx_str_t *owner, ngx_str_t *claim, u_char *tag);
+static ngx_int_t ngx_completion_id_spell_value(ngx_str_t *key, ngx_str_t *name,
+    ngx_str_t *value, u_char *tag);
 static ngx_int_t ngx_completion_id_spell(ngx_str_t *key, u_char use,
     ngx_str_t *parts, ngx_uint_t n, u_char *tag);
 
@@ -312,13 +314,45 @@ ngx_int_t
 ngx_completion_id_seal(ngx_array_t *keys, ngx_str_t *name, ngx_str_t *value,
     u_char *tag)
 {
-    ngx_str_t  *key, parts[2];
+    return ngx_completion_id_spell_value(keys->elts, name, value, tag);
+}
+
+
+ngx_int_t
+ngx_completion_id_sealed(ngx_array_t *keys, ngx_str_t *name,
+    ngx_str_t *value, u_char *tag)
+{
+    u_char       made[NGX_COMPLETION_ID_TAG];
+    ngx_str_t   *key;
+    ngx_uint_t   i;
 
     key = keys->elts;
+
+    for (i = 0; i < keys->nelts; i++) {
+        if (ngx_completion_id_spell_value(&key[i], name, value, made)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (CRYPTO_memcmp(made, tag, NGX_COMPLETION_ID_TAG) == 0) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_completion_id_spell_value(ngx_str_t *key, ngx_str_t *name,
+    ngx_str_t *value, u_char *tag)
+{
+    ngx_str_t  parts[2];
 
     parts[0] = *name;
     parts[1] = *value;
 
-    return ngx_completion_id_spell(&key[keys->nelts - 1],
-                                   NGX_COMPLETION_ID_USE_VALUE, parts, 2, tag);
+    return ngx_completion_id_spell(key, NGX_COMPLETION_ID_USE_VALUE, parts, 2,
+                                   tag);
 }

@@ -92,10 +92,15 @@ ngx_int_t ngx_completion_id_digest(ngx_array_t *keys, ngx_str_t *parts,
 
 /*
  * A tag, for what is kept where others may write, over the name that it is
- * kept by and the value: by the last key, as digests are.  NGX_OK with
- * NGX_COMPLETION_ID_TAG characters of base64url, or NGX_ERROR: no memory.
+ * kept by and the value: by the first key, as of ids, so that a roll of the
+ * keys leaves it readable.  NGX_OK with NGX_COMPLETION_ID_TAG characters of
+ * base64url, or NGX_ERROR: no memory.
  */
 ngx_int_t ngx_completion_id_seal(ngx_array_t *keys, ngx_str_t *name,
+    ngx_str_t *value, u_char *tag);
+
+/* NGX_OK: it is one of these keys'; NGX_DECLINED; NGX_ERROR: no memory. */
+ngx_int_t ngx_completion_id_sealed(ngx_array_t *keys, ngx_str_t *name,
     ngx_str_t *value, u_char *tag);
 
 

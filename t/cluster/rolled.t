@@ -38,10 +38,15 @@ for my $name ('A', 'B') {
 }
 
 
+sub keys_of (@keys) {
+    my $files = join ' ', map { "file:$dir/$_" } @keys;
+    return $nodes->conf =~ s/id_key [^;]+;/id_key $files;/r;
+}
+
+
 # The node has these from now on.
 sub rolls ($node, @keys) {
-    my $files = join ' ', map { "file:$dir/$_" } @keys;
-    $node->conf($nodes->conf =~ s/id_key [^;]+;/id_key $files;/r);
+    $node->conf(keys_of(@keys));
     return $node->reload(wait_old => 1);
 }
 
@@ -101,9 +106,21 @@ for my $step ([ [qw(A B A)], [qw(A)] ], [ [qw(A B A)], [qw(A B A)] ], [ [qw(B A)
     };
 }
 
-is scalar(grep { /counts as absent/ } map { split /\n/, $_->log } @all), 0, 'no value was foreign to anybody';
+# What was cancelled under the keys of before is so for who hears of it with the last one alone.
+my $cancelled = shared('cancelled', at_once('cancelled', '/translate', keyed('cancelled')));
+my ($id) = map { $_->{operation} } $emulator->submits('cancelled');
+ok $two->stop, 'a node is down';
+is $one->request(DELETE => $cancelled)->{status}, 200, '... while one is cancelled';
+ok wait_until(sub { $one->metrics->value('redis_outbox') == 0 }, 30), '... which is told';
+ok rolls($one, 'B'), 'it ends with B on one';
+is scalar(grep { /counts as absent/ } map { split /\n/, $_->log } @all), 0, '... no value was foreign to anybody';
 
-ok rolls($_, 'B'), 'it ends with B' for @all;
+# which reads the news of A's time, too
+$two->run(keys_of('B'));
+my $polls = () = $emulator->polls($id);
+is $two->poll($cancelled)->json->{error}{code}, 1, '... and the other one hears of it with B';
+is scalar $emulator->polls($id), $polls, '... from the server';
+
 is $one->post('first', headers => { keyed('first') })->{status}, 202, 'a key of before';
 is scalar $emulator->submits('first'), 2, '... is forgotten';
 is $_->poll($first)->{status}, 404, '... and so are ids of A' for @all;

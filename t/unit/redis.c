@@ -381,16 +381,21 @@ test_seal(void)
 {
     u_char                  sealed[NGX_COMPLETION_REDIS_TAG + 5];
     size_t                  i;
-    ngx_str_t               key, other, text, value, all[2];
-    ngx_array_t             keys, before;
+    ngx_str_t               key, other, text, value, all[3];
+    ngx_array_t             keys, after, rolled, foreign;
     ngx_completion_redis_t  redis;
 
     all[0] = str("0123456789abcdef0123456789abcdef");
     all[1] = str("fedcba9876543210fedcba9876543210");
+    all[2] = all[0];
     keys.elts = all;
     keys.nelts = 2;
-    before.elts = all;
-    before.nelts = 1;
+    after.elts = all;
+    after.nelts = 1;
+    rolled.elts = all + 1;
+    rolled.nelts = 2;
+    foreign.elts = all + 1;
+    foreign.nelts = 1;
 
     memset(&redis, 0, sizeof(redis));
     redis.id_keys = &keys;
@@ -426,9 +431,15 @@ test_seal(void)
     }
 
     text.len = sizeof(sealed);
-    redis.id_keys = &before;
+    redis.id_keys = &after;
+    is_int(ngx_completion_redis_check(&redis, &key, &text, &value), NGX_OK,
+           "the first key seals");
+    redis.id_keys = &rolled;
+    is_int(ngx_completion_redis_check(&redis, &key, &text, &value), NGX_OK,
+           "all of them open");
+    redis.id_keys = &foreign;
     is_int(ngx_completion_redis_check(&redis, &key, &text, &value),
-           NGX_DECLINED, "the last key seals");
+           NGX_DECLINED, "another one does not");
 }
 
 
