@@ -372,7 +372,8 @@ typedef struct {
     uint32_t                     lag;       /* of the last answer, ms */
     uint32_t                     late;      /* of the last start at the fence,
                                                ms */
-    ngx_uint_t                   away;      /* the server is not reachable */
+    uint32_t                     asker;     /* the worker that asks */
+    uint32_t                     away;      /* the server is not reachable */
     ngx_completion_start_sh_t    starts[NGX_COMPLETION_POOL];
 } ngx_completion_pool_sh_t;
 
