@@ -137,6 +137,11 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     handle = yajl_alloc(&ngx_completion_json_callbacks, &funcs, &reader);
 
     if (handle) {
+
+        /* the scan has seen to it, and to more */
+
+        (void) yajl_config(handle, yajl_dont_validate_strings, 1);
+
         status = yajl_parse(handle, text->data, text->len);
 
         if (status == yajl_status_ok) {
