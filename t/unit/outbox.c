@@ -151,7 +151,7 @@ make(void)
     bulletin = ngx_completion_bulletin_create(NULL, zone, errands, changed,
                                               NULL, &shim_log);
     marks = ngx_completion_marks_create(NULL, zone, errands, bulletin, changed,
-                                        NULL, &shim_log);
+                                        NULL);
 }
 
 
