@@ -39,12 +39,14 @@ http {
         zone          lasting 1m;
         id_key        file:%%TESTDIR%%/id.key;
         poll_interval 100ms 2s;
+        %%PATIENCE%%
         %%PROVIDER%%
     }
     completion_async_provider crowded {
         zone          crowded 64k;
         id_key        file:%%TESTDIR%%/id.key;
         poll_interval 100ms 2s;
+        %%PATIENCE%%
         %%PROVIDER%%
     }
     server {
@@ -70,10 +72,11 @@ http {
 EOC
 
 
-sub start () {
+# Patience is for a clock that runs faster than a slow machine.
+sub start ($patience = '') {
     my $t = CompletionAsync::Test->new(emulator => { delay => 60 });
     $t->write_file('id.key', 'k' x 32, 0600);
-    $t->define(WORKERS => 2);
+    $t->define(WORKERS => 2, PATIENCE => $patience);
     $t->run($CONF);
     return $t;
 }
@@ -262,7 +265,7 @@ subtest 'lost, in fast motion' => sub {
     local $ENV{TEST_NGINX_LD_PRELOAD} = $library;
     local $ENV{FAKETIME} = '+0 x20';
     local $ENV{FAKETIME_DONT_RESET} = 1;
-    my $t = start();
+    my $t = start('connect_timeout 5m; request_timeout 10m;');
     delete $ENV{FAKETIME};
     lost($t, 3);
     lost_result($t, 3);

@@ -21,7 +21,7 @@
 #define NGX_COMPLETION_YANDEX_INTERNAL             13
 
 /* of a number: not said */
-#define NGX_COMPLETION_YANDEX_UNSAID               -2
+#define NGX_COMPLETION_YANDEX_UNSAID               (-2)
 
 /* the longest document that we make ourselves, and more */
 #define NGX_COMPLETION_YANDEX_DECIDED_SIZE         512
