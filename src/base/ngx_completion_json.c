@@ -10,6 +10,10 @@
 /* containers, the text itself included */
 #define NGX_COMPLETION_JSON_LEVELS     (NGX_COMPLETION_JSON_MAX_DEPTH + 1)
 
+/* numbers of places, and lines of a table */
+#define NGX_COMPLETION_JSON_NODES      64
+#define NGX_COMPLETION_JSON_PATHS      128
+
 
 typedef struct {
     u_char                            *start;
@@ -21,7 +25,11 @@ typedef struct {
 
 
 typedef struct {
+    /* the paths of a node, by their numbers from 1: the last, those before */
     const ngx_completion_json_path_t  *paths;
+    u_char                             last[NGX_COMPLETION_JSON_NODES];
+    u_char                             before[NGX_COMPLETION_JSON_PATHS + 1];
+
     ngx_completion_json_handler_pt     handler;
     void                              *data;
 
@@ -62,6 +70,7 @@ static int ngx_completion_json_value(ngx_completion_json_reader_t *reader,
 static int ngx_completion_json_tell(ngx_completion_json_reader_t *reader,
     ngx_completion_json_type_e type, ngx_uint_t node, const void *value,
     size_t len);
+static void ngx_completion_json_index(ngx_completion_json_reader_t *reader);
 static ngx_uint_t ngx_completion_json_find(
     ngx_completion_json_reader_t *reader, const void *name, size_t len);
 
@@ -90,6 +99,7 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     const ngx_completion_json_path_t *paths,
     ngx_completion_json_handler_pt handler, void *data, const char **reason)
 {
+    u_char                         block[NGX_COMPLETION_JSON_YAJL_SIZE];
     size_t                         size, longest;
     const char                    *fault;
     yajl_handle                    handle;
@@ -105,13 +115,19 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
         return NGX_DECLINED;
     }
 
-    /* the one that strings are unescaped into is doubled when it is full */
+    memory.start = block;
+    size = sizeof(block);
 
-    size = NGX_COMPLETION_JSON_YAJL_SIZE + 2 * longest;
+    if (longest) {
 
-    memory.start = ngx_alloc(size, pool->log);
-    if (memory.start == NULL) {
-        return NGX_ERROR;
+        /* what strings are unescaped into is doubled when it is full */
+
+        size += 2 * longest;
+
+        memory.start = ngx_alloc(size, pool->log);
+        if (memory.start == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     memory.pos = memory.start;
@@ -132,11 +148,20 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
     reader.rc = NGX_ERROR;
     reader.next = NGX_COMPLETION_JSON_ROOT;
 
+    if (paths) {
+        ngx_completion_json_index(&reader);
+    }
+
     status = yajl_status_client_canceled;
 
     handle = yajl_alloc(&ngx_completion_json_callbacks, &funcs, &reader);
 
     if (handle) {
+
+        /* the scan has seen to it, and to more */
+
+        (void) yajl_config(handle, yajl_dont_validate_strings, 1);
+
         status = yajl_parse(handle, text->data, text->len);
 
         if (status == yajl_status_ok) {
@@ -150,9 +175,8 @@ ngx_completion_json_read(ngx_pool_t *pool, ngx_str_t *text,
 
     if (longest) {
         ngx_explicit_memzero(memory.start, memory.pos - memory.start);
+        ngx_free(memory.start);
     }
-
-    ngx_free(memory.start);
 
     if (status == yajl_status_ok) {
         return NGX_OK;
@@ -490,23 +514,39 @@ ngx_completion_json_tell(ngx_completion_json_reader_t *reader,
 }
 
 
+static void
+ngx_completion_json_index(ngx_completion_json_reader_t *reader)
+{
+    u_char                            *last;
+    ngx_uint_t                         i;
+    const ngx_completion_json_path_t  *path;
+
+    path = reader->paths;
+
+    for (i = 1; path->node && i <= NGX_COMPLETION_JSON_PATHS; i++, path++) {
+        last = &reader->last[path->parent];
+        reader->before[i] = *last;
+        *last = i;
+    }
+}
+
+
 static ngx_uint_t
 ngx_completion_json_find(ngx_completion_json_reader_t *reader,
     const void *name, size_t len)
 {
-    ngx_uint_t                         parent;
+    ngx_uint_t                         i;
     const ngx_completion_json_path_t  *path;
 
-    parent = reader->nodes[reader->depth];
+    /* nothing lies in a node of no number */
 
-    if (parent == 0 || reader->paths == NULL) {
-        return 0;
-    }
+    for (i = reader->last[reader->nodes[reader->depth]];
+         i;
+         i = reader->before[i])
+    {
+        path = &reader->paths[i - 1];
 
-    for (path = reader->paths; path->node; path++) {
-
-        if (path->parent == parent
-            && path->name.len == len
+        if (path->name.len == len
             && (len == 0 || ngx_memcmp(path->name.data, name, len) == 0))
         {
             return path->node;

@@ -5,8 +5,8 @@
  * recursion, no locale.
  *
  * What is handed out is in the given pool.  yajl checks no allocation of its
- * own, so the reader gives it one block of a size known beforehand, taken and
- * freed within the call.
+ * own, so the reader gives it one block of a size known beforehand: on the
+ * stack or, where strings are to be unescaped, taken and freed within the call.
  *
  * All functions may be called in any context; none logs or blocks.
  */
@@ -51,8 +51,8 @@ typedef struct {
 /*
  * Places in a text that its reader cares for, each with a number from 2 to 63:
  * the member "name" of the object "parent", which may have several names, or,
- * without a name, every element of the array "parent".  A table ends with a
- * zero node.
+ * without a name, every element of the array "parent".  A table has no more
+ * than 128 lines, and ends with a zero node.
  */
 typedef struct {
     u_char                       parent;

@@ -32,6 +32,7 @@ static void ngx_completion_json_writer_open(ngx_completion_json_writer_t *w,
 static void ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
     ngx_uint_t key, ngx_str_t *value);
 static size_t ngx_completion_json_writer_plain(ngx_str_t *value);
+static ngx_uint_t ngx_completion_json_writer_special(u_char *p);
 
 
 ngx_completion_json_writer_t *
@@ -380,30 +381,47 @@ ngx_completion_json_writer_text(ngx_completion_json_writer_t *w,
 }
 
 
-/* How much of it, in whole words, nothing is to be escaped in. */
+/* How much of it, in whole words or all, nothing is to be escaped in. */
 
 static size_t
 ngx_completion_json_writer_plain(ngx_str_t *value)
 {
-    size_t    n;
-    uint64_t  word, quote, slash;
+    size_t  n;
 
     for (n = 0; value->len - n >= sizeof(uint64_t); n += sizeof(uint64_t)) {
-        ngx_memcpy(&word, value->data + n, sizeof(uint64_t));
-
-        quote = word ^ 0x2222222222222222ULL;
-        slash = word ^ 0x5c5c5c5c5c5c5c5cULL;
-
-        /* a byte that is less than another one borrows from its highest bit */
-
-        if ((((word - 0x2020202020202020ULL) & ~word)
-             | ((quote - 0x0101010101010101ULL) & ~quote)
-             | ((slash - 0x0101010101010101ULL) & ~slash))
-            & 0x8080808080808080ULL)
-        {
-            break;
+        if (ngx_completion_json_writer_special(value->data + n)) {
+            return n;
         }
     }
 
+    /* the last word begins within the one before */
+
+    if (n && !ngx_completion_json_writer_special(value->data + value->len
+                                                 - sizeof(uint64_t)))
+    {
+        return value->len;
+    }
+
     return n;
+}
+
+
+/* Whether there is something to be escaped in a word. */
+
+static ngx_uint_t
+ngx_completion_json_writer_special(u_char *p)
+{
+    uint64_t  word, quote, slash;
+
+    ngx_memcpy(&word, p, sizeof(uint64_t));
+
+    quote = word ^ 0x2222222222222222ULL;
+    slash = word ^ 0x5c5c5c5c5c5c5c5cULL;
+
+    /* a byte that is less than another one borrows from its highest bit */
+
+    return ((((word - 0x2020202020202020ULL) & ~word)
+             | ((quote - 0x0101010101010101ULL) & ~quote)
+             | ((slash - 0x0101010101010101ULL) & ~slash))
+            & 0x8080808080808080ULL) != 0;
 }

@@ -124,6 +124,7 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
     ask->width = ngx_min(ask->width, NGX_COMPLETION_POOL_WIDEST) + pool->lag;
 
     pool->asking = ngx_current_msec + ms;
+    pool->asker = (uint32_t) ngx_pid;
     pool->wants = 0;
     rc = NGX_OK;
 
@@ -300,9 +301,14 @@ ngx_completion_zone_pool_away(ngx_completion_zone_t *zone,
 
     zone->quotas[kind].nodes = (uint32_t) nodes;
 
-    /* whoever reaches the server first asks at once */
+    /*
+     * Whoever reaches the server first asks at once, but for what another
+     * worker is asking: that one may reach it.
+     */
 
-    pool->asking = ngx_current_msec;
+    if (pool->asker == (uint32_t) ngx_pid) {
+        pool->asking = ngx_current_msec;
+    }
 
     rc = NGX_AGAIN;
 

@@ -410,7 +410,8 @@ sub passwords () {
     replies($t, 'call GET a');
     ok wait_until(sub { lines($t, qr/"\S+redis.key" has more than one line, the password for redis is what it held/)
         || $redis->restart && 0 }), 'what is no password is told of';
-    ok wait_until(sub { lines($t, qr/is reachable again/) == 2 }), '... and the one before serves';
+    # it was restarted as often as that took
+    ok wait_until(sub { lines($t, qr/is reachable again/) >= 2 }), '... and the one before serves';
     $t->done;
 }
 

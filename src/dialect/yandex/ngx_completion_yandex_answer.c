@@ -875,9 +875,14 @@ ngx_completion_yandex_write_text(ngx_completion_yandex_reader_t *reader,
         return rc;
     }
 
-    /* the "*" of a mask is in none of the names that we know */
+    /*
+     * The "*" of a mask is in none of the names that we know; and the reader
+     * has checked the whole text, of which this is a part.
+     */
 
-    if (event->type == NGX_COMPLETION_JSON_KEY) {
+    if (event->type == NGX_COMPLETION_JSON_KEY
+        || seen.value.data == event->value.data)
+    {
         ngx_completion_json_event(reader->writer, &seen);
         return NGX_OK;
     }
