@@ -13,6 +13,9 @@
 
 #define NGX_COMPLETION_HMAC_TEXT   256
 
+/* names whose first block is hashed already, each in a place of its own */
+#define NGX_COMPLETION_HMAC_NAMES  32
+
 #define NGX_COMPLETION_HMAC_INNER  0x36
 #define NGX_COMPLETION_HMAC_OUTER  0x5c
 
@@ -27,11 +30,28 @@ typedef struct {
 } ngx_completion_hmac_t;
 
 
+typedef struct {
+    u_char        block[SHA256_CBLOCK];
+    SHA256_CTX    begun;
+
+    /* by which key */
+    ngx_cycle_t  *cycle;
+    u_char       *key;
+} ngx_completion_hmac_name_t;
+
+
+static ngx_int_t ngx_completion_hmac_parts(ngx_str_t *key, u_char use,
+    ngx_str_t *parts, ngx_uint_t n, ngx_uint_t named, u_char *md);
 static ngx_completion_hmac_t *ngx_completion_hmac_key(ngx_str_t *key);
+static int ngx_completion_hmac_begin(ngx_completion_hmac_t *hmac,
+    u_char *block, SHA256_CTX *sha);
 
 
 static ngx_completion_hmac_t   ngx_completion_hmacs[NGX_COMPLETION_HMAC_KEYS];
 static ngx_uint_t              ngx_completion_hmac_next;
+
+static ngx_completion_hmac_name_t
+                         ngx_completion_hmac_names[NGX_COMPLETION_HMAC_NAMES];
 
 
 ngx_int_t
@@ -70,8 +90,24 @@ ngx_int_t
 ngx_completion_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts,
     ngx_uint_t n, u_char *md)
 {
+    return ngx_completion_hmac_parts(key, use, parts, n, 0, md);
+}
+
+
+ngx_int_t
+ngx_completion_hmac_named(ngx_str_t *key, u_char use, ngx_str_t *parts,
+    ngx_uint_t n, u_char *md)
+{
+    return ngx_completion_hmac_parts(key, use, parts, n, 1, md);
+}
+
+
+static ngx_int_t
+ngx_completion_hmac_parts(ngx_str_t *key, u_char use, ngx_str_t *parts,
+    ngx_uint_t n, ngx_uint_t named, u_char *md)
+{
     int                     ok;
-    u_char                  text[NGX_COMPLETION_HMAC_TEXT], *p;
+    u_char                  text[NGX_COMPLETION_HMAC_TEXT], *p, *rest;
     uint32_t                len;
     ngx_uint_t              i;
     SHA256_CTX              sha;
@@ -96,6 +132,7 @@ ngx_completion_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts,
         if ((size_t) (text + sizeof(text) - p) < sizeof(len) + parts[i].len) {
             ok &= SHA256_Update(&sha, text, p - text);
             p = text;
+            named = 0;
         }
 
         p = ngx_cpymem(p, &len, sizeof(len));
@@ -111,10 +148,18 @@ ngx_completion_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts,
             ok &= SHA256_Update(&sha, text, p - text);
             ok &= SHA256_Update(&sha, parts[i].data, parts[i].len);
             p = text;
+            named = 0;
         }
     }
 
-    ok &= SHA256_Update(&sha, text, p - text);
+    rest = text;
+
+    if (named && 1 + sizeof(len) + parts[0].len >= SHA256_CBLOCK) {
+        ok &= ngx_completion_hmac_begin(hmac, text, &sha);
+        rest += SHA256_CBLOCK;
+    }
+
+    ok &= SHA256_Update(&sha, rest, p - rest);
     ok &= SHA256_Final(md, &sha);
 
     sha = hmac->outer;
@@ -181,4 +226,42 @@ ngx_completion_hmac_key(ngx_str_t *key)
     hmac->cycle = (ngx_cycle_t *) ngx_cycle;
 
     return hmac;
+}
+
+
+/* A block of what is hashed behind the key's own; as SHA256_Update(). */
+
+static int
+ngx_completion_hmac_begin(ngx_completion_hmac_t *hmac, u_char *block,
+    SHA256_CTX *sha)
+{
+    ngx_uint_t                   i, place;
+    ngx_completion_hmac_name_t  *name;
+
+    place = 0;
+
+    for (i = SHA256_CBLOCK - 4; i < SHA256_CBLOCK; i++) {
+        place = ngx_hash(place, block[i]);
+    }
+
+    name = &ngx_completion_hmac_names[place % NGX_COMPLETION_HMAC_NAMES];
+
+    if (name->key != hmac->key || name->cycle != hmac->cycle
+        || ngx_memcmp(name->block, block, SHA256_CBLOCK) != 0)
+    {
+        if (SHA256_Update(sha, block, SHA256_CBLOCK) != 1) {
+            return 0;
+        }
+
+        name->key = hmac->key;
+        name->cycle = hmac->cycle;
+        name->begun = *sha;
+        ngx_memcpy(name->block, block, SHA256_CBLOCK);
+
+        return 1;
+    }
+
+    *sha = name->begun;
+
+    return 1;
 }

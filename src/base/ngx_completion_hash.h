@@ -34,5 +34,12 @@ ngx_int_t ngx_completion_sha256_parts(ngx_str_t *parts, ngx_uint_t n,
 ngx_int_t ngx_completion_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts,
     ngx_uint_t n, u_char *md);
 
+/*
+ * The same of parts the first of which is a name: no secret, as its beginning
+ * is remembered, and soon to come again, which then costs a block less.
+ */
+ngx_int_t ngx_completion_hmac_named(ngx_str_t *key, u_char use,
+    ngx_str_t *parts, ngx_uint_t n, u_char *md);
+
 
 #endif /* _NGX_COMPLETION_HASH_H_INCLUDED_ */

@@ -314,7 +314,7 @@ ngx_completion_claim_token(ngx_completion_claim_t *claim)
     }
 
     p = ngx_hex_dump(claim->token, claims->random, sizeof(claims->random));
-    (void) ngx_sprintf(p, "%016xL", ++claims->turn);
+    (void) ngx_completion_redis_hex(p, ++claims->turn, 16);
 
     claim->call.handler = ngx_completion_claim_answered;
     claim->call.data = claim;
@@ -342,9 +342,10 @@ ngx_completion_claim_name(ngx_completion_claim_t *claim)
 
         claim->keynames[i].data = p;
 
-        p = ngx_sprintf(p, "%V%c:", names,
-                        ngx_completion_claim_is_cache(claim, claim->names[i])
-                            ? 'c' : 'k');
+        p = ngx_cpymem(p, names->data, names->len);
+        *p++ = ngx_completion_claim_is_cache(claim, claim->names[i])
+                   ? 'c' : 'k';
+        *p++ = ':';
         p = ngx_hex_dump(p, claim->names[i]->name, NGX_COMPLETION_KEY_DIGEST);
 
         claim->keynames[i].len = p - claim->keynames[i].data;
@@ -407,8 +408,9 @@ ngx_completion_claim_args(ngx_completion_claim_t *claim, const char *what,
         p = ngx_hex_dump(p, claim->keys->idempotency.request,
                          NGX_COMPLETION_KEY_DIGEST);
         span = (state == 'a') ? (uint32_t) key->ttl : (uint32_t) claim->sending;
-        p = ngx_sprintf(p, "%012xL%08xD%08xD", ms, span,
-                        (uint32_t) (id ? id->submitted : 0));
+        p = ngx_completion_redis_hex(p, ms, 12);
+        p = ngx_completion_redis_hex(p, span, 8);
+        p = ngx_completion_redis_hex(p, id ? id->submitted : 0, 8);
 
         if (id) {
             p = ngx_cpymem(p, id->upstream.data, id->upstream.len);

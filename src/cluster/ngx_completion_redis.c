@@ -173,6 +173,8 @@ ngx_completion_redis_call(ngx_completion_redis_t *redis,
         ngx_queue_insert_tail(&redis->waiting, &slot->queue);
     }
 
+    redis->timer.cancelable = 0;
+
     if (!redis->timer.timer_set) {
         redis->late = 0;
         ngx_add_timer(&redis->timer, redis->conf->timeout);
@@ -579,7 +581,9 @@ ngx_completion_redis_replied(ngx_completion_redis_t *redis,
         return;
     }
 
-    ngx_completion_timer_stop(&redis->timer);
+    /* the timer is not stopped, for the next call, but holds up no worker */
+
+    redis->timer.cancelable = 1;
 
     c = ngx_completion_redis_link_connection(&redis->link);
     c->idle = 1;
@@ -668,6 +672,11 @@ ngx_completion_redis_timeout(ngx_event_t *ev)
     ngx_completion_redis_slot_t  *slot;
 
     redis = ngx_completion_timer_owner(ev, ngx_completion_redis_t, timer);
+
+    if (ngx_completion_redis_rests(redis)) {
+        redis->late = 0;
+        return;
+    }
 
     next = redis->conf->timeout;
     list = &redis->sent;

@@ -195,6 +195,21 @@ ngx_int_t ngx_completion_redis_seal(ngx_completion_redis_t *redis,
 ngx_int_t ngx_completion_redis_open(ngx_completion_redis_t *redis,
     ngx_str_t *key, ngx_str_t *sealed, ngx_str_t *value);
 
+
+/* A number in so many hex digits; returns the end of them. */
+static ngx_inline u_char *
+ngx_completion_redis_hex(u_char *p, uint64_t number, ngx_uint_t digits)
+{
+    static const u_char  hex[] = "0123456789abcdef";
+
+    for ( ; digits; digits--) {
+        *p++ = hex[number >> 4 * (digits - 1) & 0xf];
+    }
+
+    return p;
+}
+
+
 /* The worker quits: what is under way ends, nothing is kept open for more. */
 void ngx_completion_redis_quit(ngx_completion_redis_t *redis);
 

@@ -41,6 +41,12 @@ struct ngx_completion_starts_s {
     ngx_uint_t                         nkeys;
     ngx_str_t                          keys[NGX_COMPLETION_STARTS_KEYS];
 
+    /* n and unit of each rate, as they are told */
+
+    ngx_str_t                          spelled[2 * NGX_COMPLETION_SUBMIT_RATES];
+    u_char                             digits[2 * NGX_COMPLETION_SUBMIT_RATES
+                                              * NGX_INT64_LEN];
+
     ngx_completion_redis_call_t        call;
     uint64_t                           token;  /* of the question under way */
     uint32_t                           turn;
@@ -140,12 +146,32 @@ static void
 ngx_completion_starts_keys(ngx_completion_starts_t *starts, ngx_str_t *names,
     u_char *p)
 {
-    ngx_uint_t  i;
+    u_char                 *digits;
+    ngx_str_t              *spelled;
+    ngx_uint_t              i;
+    ngx_completion_rate_t  *rate;
+
+    digits = starts->digits;
+    spelled = starts->spelled;
 
     for (i = 0; i < NGX_COMPLETION_STARTS_KEYS; i++) {
 
-        if (i && starts->rates[i - 1].n == 0) {
-            break;
+        if (i) {
+            rate = &starts->rates[i - 1];
+
+            if (rate->n == 0) {
+                break;
+            }
+
+            spelled->data = digits;
+            digits = ngx_sprintf(digits, "%ui", rate->n);
+            spelled->len = digits - spelled->data;
+            spelled++;
+
+            spelled->data = digits;
+            digits = ngx_sprintf(digits, "%M", rate->unit);
+            spelled->len = digits - spelled->data;
+            spelled++;
         }
 
         starts->keys[i].data = p;
@@ -247,32 +273,28 @@ static ngx_int_t
 ngx_completion_starts_ask(ngx_completion_starts_t *starts,
     ngx_completion_pool_ask_t *ask)
 {
-    ngx_uint_t                     i;
-    ngx_completion_rate_t         *rates;
+    ngx_uint_t                     i, n;
     ngx_completion_starts_args_t   args;
 
-    rates = starts->rates;
     args.n = starts->nkeys;
     args.last = args.buf;
 
     ngx_memcpy(args.args, starts->keys, starts->nkeys * sizeof(ngx_str_t));
 
-    ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%016xL",
-                                                 ask->node));
-    ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%016xL",
-                                                 ask->token));
+    ngx_completion_starts_arg(&args, ngx_completion_redis_hex(args.last,
+                                                              ask->node, 16));
+    ngx_completion_starts_arg(&args, ngx_completion_redis_hex(args.last,
+                                                              ask->token, 16));
     ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%i",
                                                  starts->left ? -1
                                                  : (ngx_int_t) ask->wanted));
     ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%M",
                                                  ask->width));
 
-    for (i = 0; i < starts->nkeys - 1; i++) {
-        ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%ui",
-                                                     rates[i].n));
-        ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%M",
-                                                     rates[i].unit));
-    }
+    n = 2 * (starts->nkeys - 1);
+
+    ngx_memcpy(&args.args[args.n], starts->spelled, n * sizeof(ngx_str_t));
+    args.n += n;
 
     for (i = 0; i < ask->nunused; i++) {
         ngx_completion_starts_arg(&args, ngx_sprintf(args.last, "%016xL:%ui",

@@ -281,9 +281,16 @@ ngx_completion_id_spell(ngx_str_t *key, u_char use, ngx_str_t *parts,
     ngx_uint_t n, u_char *tag)
 {
     u_char     md[NGX_COMPLETION_SHA256];
+    ngx_int_t  rc;
     ngx_str_t  raw, encoded;
 
-    if (ngx_completion_hmac(key, use, parts, n, md) != NGX_OK) {
+    /* a value's name comes again with each of its states */
+
+    rc = (use == NGX_COMPLETION_ID_USE_VALUE)
+             ? ngx_completion_hmac_named(key, use, parts, n, md)
+             : ngx_completion_hmac(key, use, parts, n, md);
+
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -67,6 +67,49 @@ is_hmac(ngx_str_t *key, u_char use, ngx_str_t *parts, ngx_uint_t n,
 
     ok(ngx_completion_hmac(key, use, parts, n, md) == NGX_OK
        && memcmp(md, right, NGX_COMPLETION_SHA256) == 0, name);
+
+    /* the name is new, and comes again */
+
+    for (i = 0; n && i < 2; i++) {
+        ok(ngx_completion_hmac_named(key, use, parts, n, md) == NGX_OK
+           && memcmp(md, right, NGX_COMPLETION_SHA256) == 0,
+           "... and by a name");
+    }
+}
+
+
+/* names of all lengths, of many values and keys: each is its own */
+
+static void
+test_names(void)
+{
+    u_char      text[128], value[] = "value 0";
+    ngx_str_t   parts[2], keys[2];
+    ngx_uint_t  i, j, round;
+
+    ngx_str_set(&keys[0], "a key");
+    ngx_str_set(&keys[1], "another");
+
+    memset(text, 'n', sizeof(text));
+    parts[0].data = text;
+    parts[1].data = value;
+    parts[1].len = sizeof(value) - 1;
+
+    for (round = 0; round < 2; round++) {
+        value[6] = '0' + round;
+
+        for (i = 50; i < 70; i++) {
+            parts[0].len = i;
+            is_hmac(&keys[round], 4, parts, 2, "an HMAC of a name");
+        }
+
+        parts[0].len = sizeof(text);
+
+        for (j = 0; j < 80; j++) {
+            text[58] = 'a' + j % 40;
+            is_hmac(&keys[j & 1], 4, parts, 2, "an HMAC of one of many");
+        }
+    }
 }
 
 
@@ -208,6 +251,7 @@ main(void)
     test_failures();
     test_digests();
     test_hmac();
+    test_names();
 
     return tap_done();
 }
