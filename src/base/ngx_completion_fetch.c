@@ -727,10 +727,10 @@ ngx_completion_fetch_timeout_handler(ngx_event_t *ev)
     /*
      * A worker that stood still hears of its timers before it hears of its
      * sockets: what has come meanwhile is read first.  By a timer, as it holds
-     * a quitting worker.
+     * a quitting worker.  What was not sent is not sent in that time either.
      */
 
-    if (!job->late) {
+    if (job->fetch.sent && !job->late) {
         job->late = 1;
         ngx_add_timer(ev, 1);
         return;

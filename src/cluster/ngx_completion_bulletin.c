@@ -80,8 +80,9 @@ ngx_completion_bulletin_create(ngx_completion_redis_t *redis,
 
     names = &ngx_completion_redis_conf(redis)->names;
 
-    bulletin = ngx_calloc(sizeof(ngx_completion_bulletin_t) + names->len
-                          + sizeof(NGX_COMPLETION_BULLETIN_NAME), log);
+    bulletin = ngx_pcalloc(ngx_cycle->pool,
+                           sizeof(ngx_completion_bulletin_t) + names->len
+                           + sizeof(NGX_COMPLETION_BULLETIN_NAME));
     if (bulletin == NULL) {
         return NULL;
     }

@@ -147,7 +147,7 @@ ngx_completion_claims_create(ngx_completion_redis_t *redis,
 {
     ngx_completion_claims_t  *claims;
 
-    claims = ngx_calloc(sizeof(ngx_completion_claims_t), log);
+    claims = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_claims_t));
     if (claims == NULL) {
         return NULL;
     }

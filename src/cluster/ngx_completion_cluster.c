@@ -18,7 +18,7 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
     ngx_uint_t                 kind;
     ngx_completion_cluster_t  *cluster;
 
-    cluster = ngx_calloc(sizeof(ngx_completion_cluster_t), log);
+    cluster = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_cluster_t));
     if (cluster == NULL) {
         return NULL;
     }
@@ -39,7 +39,7 @@ ngx_completion_cluster_create(ngx_completion_redis_t *redis,
                                                  cluster->errands,
                                                  cluster->bulletin,
                                                  handlers->changed,
-                                                 handlers->data, log);
+                                                 handlers->data);
 
     if (cluster->claims == NULL || cluster->bulletin == NULL
         || cluster->marks == NULL)

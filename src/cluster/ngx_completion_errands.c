@@ -72,7 +72,7 @@ ngx_completion_errands_create(ngx_completion_redis_t *redis,
     ngx_completion_errands_t       *errands;
     ngx_completion_errands_slot_t  *slot;
 
-    errands = ngx_calloc(sizeof(ngx_completion_errands_t), log);
+    errands = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_errands_t));
     if (errands == NULL) {
         return NULL;
     }

@@ -57,7 +57,7 @@ ngx_completion_marks_t *
 ngx_completion_marks_create(ngx_completion_redis_t *redis,
     ngx_completion_zone_t *zone, ngx_completion_errands_t *errands,
     ngx_completion_bulletin_t *bulletin,
-    ngx_completion_bulletin_handler_pt handler, void *data, ngx_log_t *log)
+    ngx_completion_bulletin_handler_pt handler, void *data)
 {
     u_char                  *p;
     ngx_str_t               *names;
@@ -65,9 +65,10 @@ ngx_completion_marks_create(ngx_completion_redis_t *redis,
 
     names = &ngx_completion_redis_conf(redis)->names;
 
-    marks = ngx_calloc(sizeof(ngx_completion_marks_t) + names->len
-                       + sizeof(NGX_COMPLETION_MARK_NAME)
-                       + NGX_COMPLETION_ID_UPSTREAM, log);
+    marks = ngx_pcalloc(ngx_cycle->pool,
+                        sizeof(ngx_completion_marks_t) + names->len
+                        + sizeof(NGX_COMPLETION_MARK_NAME)
+                        + NGX_COMPLETION_ID_UPSTREAM);
     if (marks == NULL) {
         return NULL;
     }

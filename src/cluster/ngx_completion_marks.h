@@ -20,7 +20,7 @@ typedef struct ngx_completion_marks_s  ngx_completion_marks_t;
 ngx_completion_marks_t *ngx_completion_marks_create(
     ngx_completion_redis_t *redis, ngx_completion_zone_t *zone,
     ngx_completion_errands_t *errands, ngx_completion_bulletin_t *bulletin,
-    ngx_completion_bulletin_handler_pt handler, void *data, ngx_log_t *log);
+    ngx_completion_bulletin_handler_pt handler, void *data);
 
 /* Errands: to tell one, or to ask for it (NGX_COMPLETION_MARK_NONE). */
 void ngx_completion_mark_errand(ngx_completion_marks_t *marks,

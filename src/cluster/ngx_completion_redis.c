@@ -174,6 +174,7 @@ ngx_completion_redis_call(ngx_completion_redis_t *redis,
     }
 
     if (!redis->timer.timer_set) {
+        redis->late = 0;
         ngx_add_timer(&redis->timer, redis->conf->timeout);
     }
 

@@ -2,8 +2,13 @@
 /*
  * Replies are read, and commands written, by hiredis.  It is asked for text
  * alone: memory, and how long a reply may be, are ours.
+ *
+ * A command is written once for all that are as long in each of its words: the
+ * next one is a copy with its own words in their places, for a tenth of it.
  */
 
+
+#include <openssl/crypto.h>
 
 #include "ngx_completion_redis_wire.h"
 
@@ -17,6 +22,9 @@
 
 /* an element takes as many bytes at least */
 #define NGX_COMPLETION_REPLY_ELEMENTS  (NGX_COMPLETION_REPLY_MAX / 3)
+
+/* commands that differ in the lengths of their words; the last of them */
+#define NGX_COMPLETION_REDIS_FORMS     16
 
 
 /* by the words that errors begin with */
@@ -104,6 +112,19 @@ struct ngx_completion_redis_reader_s {
 };
 
 
+/* a command without its words */
+typedef struct {
+    sds         text;       /* NULL: none yet */
+    size_t      len;
+    ngx_uint_t  n;
+    ngx_uint_t  hash;       /* of the lengths */
+    size_t      lens[NGX_COMPLETION_REDIS_ARGS];
+    size_t      at[NGX_COMPLETION_REDIS_ARGS];
+} ngx_completion_redis_form_t;
+
+
+static ngx_completion_redis_form_t *ngx_completion_redis_form(ngx_uint_t n,
+    ngx_str_t *args, size_t *lens);
 static ngx_completion_reply_t *ngx_completion_reply_add(
     const redisReadTask *task, ngx_completion_reply_type_e type);
 static void *ngx_completion_reply_text(const redisReadTask *task, char *text,
@@ -120,6 +141,11 @@ static void *ngx_completion_reply_double(const redisReadTask *task,
 static void *ngx_completion_reply_boolean(const redisReadTask *task,
     int value);
 #endif
+
+
+static ngx_completion_redis_form_t
+                       ngx_completion_redis_forms[NGX_COMPLETION_REDIS_FORMS];
+static ngx_uint_t      ngx_completion_redis_forms_next;
 
 
 static redisReplyObjectFunctions  ngx_completion_reply_functions = {
@@ -366,21 +392,79 @@ ngx_completion_reply_boolean(const redisReadTask *task, int value)
 
 
 ngx_int_t
-ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
+ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command,
+    ngx_log_t *log)
 {
-    sds          text;
-    long long    len;
-    size_t       lens[NGX_COMPLETION_REDIS_ARGS];
-    ngx_uint_t   i;
-    const char  *argv[NGX_COMPLETION_REDIS_ARGS];
+    u_char                       *p;
+    size_t                        lens[NGX_COMPLETION_REDIS_ARGS];
+    ngx_uint_t                    i, hash;
+    ngx_completion_redis_form_t  *form, *last;
 
     if (n > NGX_COMPLETION_REDIS_ARGS) {
         return NGX_ERROR;
     }
 
+    hash = n;
+
+    for (i = 0; i < n; i++) {
+        lens[i] = args[i].len;
+        hash = ngx_hash(hash, lens[i]);
+    }
+
+    form = ngx_completion_redis_forms;
+    last = form + NGX_COMPLETION_REDIS_FORMS;
+
+    while (form < last
+           && (form->hash != hash || form->n != n || form->text == NULL
+               || ngx_memcmp(form->lens, lens, n * sizeof(size_t)) != 0))
+    {
+        form++;
+    }
+
+    if (form == last) {
+        form = ngx_completion_redis_form(n, args, lens);
+
+        if (form == NULL) {
+            return NGX_ERROR;
+        }
+
+        form->hash = hash;
+    }
+
+    p = ngx_alloc(form->len, log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    command->data = p;
+    command->len = form->len;
+
+    ngx_memcpy(p, form->text, form->len);
+
+    for (i = 0; i < n; i++) {
+        if (lens[i]) {
+            ngx_memcpy(p + form->at[i], args[i].data, lens[i]);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* in the oldest one's place */
+
+static ngx_completion_redis_form_t *
+ngx_completion_redis_form(ngx_uint_t n, ngx_str_t *args, size_t *lens)
+{
+    sds                           text;
+    size_t                        at;
+    long long                     len;
+    ngx_uint_t                    i;
+    const char                   *argv[NGX_COMPLETION_REDIS_ARGS];
+    ngx_completion_redis_form_t  *form;
+
     for (i = 0; i < n; i++) {
         argv[i] = (char *) args[i].data;
-        lens[i] = args[i].len;
     }
 
     /* the other one that hiredis has prints each length by printf */
@@ -388,20 +472,44 @@ ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
     len = redisFormatSdsCommandArgv(&text, n, argv, lens);
 
     if (len < 0) {
-        return NGX_ERROR;
+        return NULL;
     }
 
-    command->data = (u_char *) text;
-    command->len = len;
+    form = &ngx_completion_redis_forms[ngx_completion_redis_forms_next++
+                                       % NGX_COMPLETION_REDIS_FORMS];
 
-    return NGX_OK;
-}
+    if (form->text) {
+        redisFreeSdsCommand(form->text);
+    }
 
+    form->text = text;
+    form->len = len;
+    form->n = n;
 
-void
-ngx_completion_redis_format_free(ngx_str_t *command)
-{
-    redisFreeSdsCommand((sds) command->data);
+    at = 0;
+
+    /* a line ahead of all words, one ahead of each, and an end behind it */
+
+    for (i = 0; i < n; i++) {
+        at = ngx_strlchr((u_char *) text + at + 2, (u_char *) text + len, LF)
+             + 1 - (u_char *) text;
+
+        if (i == 0) {
+            at = ngx_strlchr((u_char *) text + at, (u_char *) text + len, LF)
+                 + 1 - (u_char *) text;
+        }
+
+        form->lens[i] = lens[i];
+        form->at[i] = at;
+
+        /* a password is one */
+
+        OPENSSL_cleanse(text + at, lens[i]);
+
+        at += lens[i];
+    }
+
+    return form;
 }
 
 #else
@@ -438,15 +546,10 @@ ngx_completion_redis_reader_next(ngx_completion_redis_reader_t *reader,
 
 
 ngx_int_t
-ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command)
+ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command,
+    ngx_log_t *log)
 {
     return NGX_ERROR;
-}
-
-
-void
-ngx_completion_redis_format_free(ngx_str_t *command)
-{
 }
 
 #endif

@@ -25,7 +25,9 @@ ngx_completion_redis_slot(ngx_completion_redis_t *redis,
         return NULL;
     }
 
-    if (ngx_completion_redis_format(n, args, &slot->command) != NGX_OK) {
+    if (ngx_completion_redis_format(n, args, &slot->command, redis->log)
+        != NGX_OK)
+    {
         ngx_free(slot);
         return NULL;
     }
@@ -46,11 +48,13 @@ ngx_completion_redis_slot(ngx_completion_redis_t *redis,
 void
 ngx_completion_redis_slot_free(ngx_completion_redis_slot_t *slot)
 {
-    /* some commands have a password in them */
+    /* a greeting may have a password in it */
 
-    OPENSSL_cleanse(slot->command.data, slot->command.len);
+    if (slot->kind == NGX_COMPLETION_METRICS_REDIS_CONNECT) {
+        OPENSSL_cleanse(slot->command.data, slot->command.len);
+    }
 
-    ngx_completion_redis_format_free(&slot->command);
+    ngx_free(slot->command.data);
     ngx_free(slot);
 }
 
@@ -110,7 +114,7 @@ ngx_completion_redis_eval(ngx_completion_redis_t *redis,
         ngx_str_set(&args[0], "EVAL");
         args[1] = slot->script->text;
 
-        rc = ngx_completion_redis_format(sent->n, args, &command);
+        rc = ngx_completion_redis_format(sent->n, args, &command, redis->log);
     }
 
     if (reader) {
@@ -126,7 +130,7 @@ ngx_completion_redis_eval(ngx_completion_redis_t *redis,
 
     ngx_queue_remove(&slot->queue);
 
-    ngx_completion_redis_format_free(&slot->command);
+    ngx_free(slot->command.data);
     slot->command = command;
     slot->script = NULL;
 

@@ -53,10 +53,9 @@ ngx_int_t ngx_completion_redis_reader_feed(
 ngx_int_t ngx_completion_redis_reader_next(
     ngx_completion_redis_reader_t *reader, ngx_completion_reply_t **reply);
 
-/* For _format_free(); NGX_OK, or NGX_ERROR: no memory. */
+/* For ngx_free(); NGX_OK, or NGX_ERROR: no memory. */
 ngx_int_t ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args,
-    ngx_str_t *command);
-void ngx_completion_redis_format_free(ngx_str_t *command);
+    ngx_str_t *command, ngx_log_t *log);
 
 /* What an error says of the server; COMMAND: nothing. */
 ngx_completion_redis_fault_e ngx_completion_redis_fault(ngx_str_t *text);

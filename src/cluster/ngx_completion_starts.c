@@ -95,9 +95,10 @@ ngx_completion_starts_create(ngx_completion_redis_t *redis,
 
     names = &ngx_completion_redis_conf(redis)->names;
 
-    starts = ngx_calloc(sizeof(ngx_completion_starts_t)
-                        + NGX_COMPLETION_STARTS_KEYS
-                          * (names->len + NGX_COMPLETION_STARTS_KEY), log);
+    starts = ngx_pcalloc(ngx_cycle->pool,
+                         sizeof(ngx_completion_starts_t)
+                         + NGX_COMPLETION_STARTS_KEYS
+                           * (names->len + NGX_COMPLETION_STARTS_KEY));
     if (starts == NULL) {
         return NULL;
     }

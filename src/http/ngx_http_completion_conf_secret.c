@@ -93,7 +93,7 @@ ngx_http_completion_id_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 ngx_int_t
 ngx_http_completion_id_keys(ngx_conf_t *cf, ngx_completion_service_t *service)
 {
-    ngx_str_t                     *key, *keys;
+    ngx_str_t                     *key;
     ngx_uint_t                     n;
     ngx_http_completion_random_t  *random;
 
@@ -124,19 +124,17 @@ ngx_http_completion_id_keys(ngx_conf_t *cf, ngx_completion_service_t *service)
         return NGX_OK;
     }
 
-    key = ngx_array_push(service->id_keys);
+    n = service->shared ? 2 : 1;
+
+    key = ngx_array_push_n(service->id_keys, n);
     if (key == NULL) {
         return NGX_ERROR;
     }
 
-    *key = random->key->value;
+    key[0] = random->key->value;
 
-    if (service->shared) {
-        n = service->id_keys->nelts;
-        keys = service->id_keys->elts;
-
-        keys[n - 1] = keys[n - 2];
-        keys[n - 2] = random->key->value;
+    if (n == 2) {
+        key[1] = key[-1];
     }
 
     return NGX_OK;

@@ -52,7 +52,7 @@ ngx_completion_credentials_init(ngx_completion_service_t *service)
     ngx_completion_held_t        *held;
     ngx_completion_credential_t  *c;
 
-    held = ngx_calloc(sizeof(ngx_completion_held_t), service->log);
+    held = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_held_t));
     if (held == NULL) {
         return NGX_ERROR;
     }

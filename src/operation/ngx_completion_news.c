@@ -55,7 +55,7 @@ ngx_completion_news_init(ngx_completion_service_t *service,
     ngx_uint_t              i;
     ngx_completion_news_t  *news;
 
-    news = ngx_calloc(sizeof(ngx_completion_news_t), service->log);
+    news = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_news_t));
     if (news == NULL) {
         return NGX_ERROR;
     }

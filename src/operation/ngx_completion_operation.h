@@ -15,7 +15,10 @@
 #include "ngx_completion_submit.h"
 
 
-/* The life of a worker, as far as operations go; pointers to services. */
+/*
+ * The life of a worker, as far as operations go; pointers to services.  What it
+ * has of each, for as long, is of the cycle's pool: that ends after the exit.
+ */
 ngx_int_t ngx_completion_worker_start(ngx_cycle_t *cycle,
     ngx_array_t *services);
 void ngx_completion_worker_exit(void);

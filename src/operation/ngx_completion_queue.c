@@ -30,7 +30,7 @@ ngx_completion_queue_init(ngx_completion_service_t *service)
 {
     ngx_completion_queue_t  *queue;
 
-    queue = ngx_calloc(sizeof(ngx_completion_queue_t), service->log);
+    queue = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_queue_t));
     if (queue == NULL) {
         return NGX_ERROR;
     }

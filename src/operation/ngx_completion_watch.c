@@ -56,7 +56,7 @@ ngx_completion_watch_init(ngx_completion_service_t *service)
 {
     ngx_completion_watch_t  *watch;
 
-    watch = ngx_calloc(sizeof(ngx_completion_watch_t), service->log);
+    watch = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_completion_watch_t));
     if (watch == NULL) {
         return NGX_ERROR;
     }

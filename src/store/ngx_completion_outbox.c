@@ -20,23 +20,36 @@
 #include "ngx_completion_zone_sh.h"
 
 
-#define ngx_completion_errand_node(n)                                         \
-    ngx_rbtree_data(n, ngx_completion_errand_sh_t, node)
+/* a lease: when it ends, and behind that what makes it another one */
+#define NGX_COMPLETION_OUTBOX_TURN  20
+
+#define ngx_completion_outbox_left(lease)                                     \
+    ngx_completion_left((lease) >> NGX_COMPLETION_OUTBOX_TURN)
 
 #define ngx_completion_errand_bucket(zone, subject)                           \
-    (&(zone)->sh->subjects[(subject) % NGX_COMPLETION_SUBJECTS])
+    (&(zone)->sh->subjects[(subject)                                          \
+                           % ngx_completion_subjects((zone)->sh->mask)])
 
 
 static ngx_int_t ngx_completion_outbox_drop(ngx_completion_zone_t *zone,
     ngx_uint_t light);
-static uint64_t ngx_completion_outbox_order(ngx_completion_zone_t *zone,
+static ngx_completion_errand_sh_t *ngx_completion_outbox_first(
+    ngx_rbtree_t *tree);
+static ngx_uint_t ngx_completion_outbox_order(ngx_completion_zone_t *zone,
     ngx_completion_errand_sh_t *errand);
-static ngx_uint_t ngx_completion_outbox_blocked(ngx_completion_zone_t *zone,
+static void ngx_completion_outbox_chain(ngx_completion_errand_sh_t **link,
     ngx_completion_errand_sh_t *errand);
-static ngx_completion_errand_sh_t *ngx_completion_outbox_find(
-    ngx_completion_zone_t *zone, uint64_t number, ngx_rbtree_t **outbox);
+static void ngx_completion_outbox_unchain(ngx_completion_errand_sh_t *errand);
+static void ngx_completion_outbox_lease(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *kept, ngx_completion_errand_t *errand);
+static void ngx_completion_outbox_ready(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *kept);
+static void ngx_completion_outbox_lapse(ngx_completion_zone_t *zone,
+    ngx_uint_t light);
+static ngx_completion_errand_sh_t *ngx_completion_outbox_leased(
+    ngx_completion_zone_t *zone, uint64_t lease);
 static void ngx_completion_outbox_delete(ngx_completion_zone_t *zone,
-    ngx_rbtree_t *outbox, ngx_completion_errand_sh_t *errand);
+    ngx_rbtree_t *tree, ngx_completion_errand_sh_t *errand);
 
 
 void
@@ -73,23 +86,29 @@ ngx_completion_outbox_room(ngx_completion_zone_t *zone,
 }
 
 
-/* the oldest of those that go first, and of others for one of these only */
+/*
+ * The oldest of those that go first, and of others for one of these only; what
+ * is being told goes last.
+ */
 
 static ngx_int_t
 ngx_completion_outbox_drop(ngx_completion_zone_t *zone, ngx_uint_t light)
 {
-    ngx_uint_t          i;
-    ngx_rbtree_t       *outbox;
-    ngx_rbtree_node_t  *node;
+    ngx_uint_t                   i;
+    ngx_rbtree_t                *tree;
+    ngx_completion_errand_sh_t  *errand;
 
     for (i = NGX_COMPLETION_OUTBOXES; i-- > light; /* void */ ) {
-        outbox = &zone->sh->outboxes[i];
+        tree = &zone->sh->outboxes[i];
+        errand = ngx_completion_outbox_first(tree);
 
-        if (outbox->root != outbox->sentinel) {
-            node = ngx_rbtree_min(outbox->root, outbox->sentinel);
+        if (errand == NULL) {
+            tree = &zone->sh->underway[i];
+            errand = ngx_completion_outbox_first(tree);
+        }
 
-            ngx_completion_outbox_delete(zone, outbox,
-                                         ngx_completion_errand_node(node));
+        if (errand) {
+            ngx_completion_outbox_delete(zone, tree, errand);
             ngx_completion_metrics_add(&zone->metrics->redis_lost, 1);
 
             return NGX_OK;
@@ -97,6 +116,18 @@ ngx_completion_outbox_drop(ngx_completion_zone_t *zone, ngx_uint_t light)
     }
 
     return NGX_DECLINED;
+}
+
+
+static ngx_completion_errand_sh_t *
+ngx_completion_outbox_first(ngx_rbtree_t *tree)
+{
+    if (tree->root == tree->sentinel) {
+        return NULL;
+    }
+
+    return ngx_rbtree_data(ngx_rbtree_min(tree->root, tree->sentinel),
+                           ngx_completion_errand_sh_t, node);
 }
 
 
@@ -116,34 +147,34 @@ ngx_completion_outbox_add(ngx_completion_zone_t *zone,
         return;
     }
 
-    errand->number = ++zone->sh->sequence;
-
-    kept->node.key = errand->number;
-    kept->lease_end = ngx_current_msec + errand->ms;
+    kept->number = ++zone->sh->sequence;
     kept->subject = errand->subject;
-    kept->after = ngx_completion_outbox_order(zone, kept);
-    kept->len = (uint32_t) errand->len;
+    kept->light = (u_char) errand->light;
+    kept->len = (uint16_t) errand->len;
     ngx_memcpy(kept->data, errand->data, errand->len);
 
-    /* whoever has done that one finds it */
+    zone->sh->nerrands++;
 
-    if (kept->after) {
-        kept->lease_end = ngx_current_msec;
+    if (ngx_completion_outbox_order(zone, kept)) {
+        errand->number = kept->number;
         errand->due = 0;
+        return;
     }
 
-    ngx_rbtree_insert(&zone->sh->outboxes[errand->light], &kept->node);
-    zone->sh->nerrands++;
+    ngx_completion_outbox_lease(zone, kept, errand);
 }
 
 
-/* the last one of its subject, behind which it is put, or 0 */
+/* whether it stands behind another one, as whose end it is due */
 
-static uint64_t
+static ngx_uint_t
 ngx_completion_outbox_order(ngx_completion_zone_t *zone,
     ngx_completion_errand_sh_t *errand)
 {
     ngx_completion_errand_sh_t  *last, **bucket;
+
+    errand->next = NULL;
+    errand->link = NULL;
 
     if (errand->subject == 0) {
         return 0;
@@ -152,15 +183,73 @@ ngx_completion_outbox_order(ngx_completion_zone_t *zone,
     bucket = ngx_completion_errand_bucket(zone, errand->subject);
 
     for (last = *bucket; last; last = last->next) {
+
         if (last->subject == errand->subject) {
+            ngx_completion_outbox_unchain(last);
+            last->next = errand;
             break;
         }
     }
 
-    errand->next = *bucket;
-    *bucket = errand;
+    ngx_completion_outbox_chain(bucket, errand);
 
-    return last ? last->node.key : 0;
+    return last != NULL;
+}
+
+
+static void
+ngx_completion_outbox_chain(ngx_completion_errand_sh_t **link,
+    ngx_completion_errand_sh_t *errand)
+{
+    errand->next = *link;
+    errand->link = link;
+
+    if (errand->next) {
+        errand->next->link = &errand->next;
+    }
+
+    *link = errand;
+}
+
+
+static void
+ngx_completion_outbox_unchain(ngx_completion_errand_sh_t *errand)
+{
+    *errand->link = errand->next;
+
+    if (errand->next) {
+        errand->next->link = errand->link;
+    }
+
+    errand->next = NULL;
+    errand->link = NULL;
+}
+
+
+static void
+ngx_completion_outbox_lease(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *kept, ngx_completion_errand_t *errand)
+{
+    uint64_t  turn;
+
+    turn = ++zone->sh->sequence
+           & (((uint64_t) 1 << NGX_COMPLETION_OUTBOX_TURN) - 1);
+
+    errand->number = ((uint64_t) (ngx_current_msec + errand->ms)
+                      << NGX_COMPLETION_OUTBOX_TURN)
+                     | turn;
+
+    kept->node.key = errand->number;
+    ngx_rbtree_insert(&zone->sh->underway[kept->light], &kept->node);
+}
+
+
+static void
+ngx_completion_outbox_ready(ngx_completion_zone_t *zone,
+    ngx_completion_errand_sh_t *kept)
+{
+    kept->node.key = kept->number;
+    ngx_rbtree_insert(&zone->sh->outboxes[kept->light], &kept->node);
 }
 
 
@@ -180,40 +269,34 @@ ngx_completion_zone_errand_take(ngx_completion_zone_t *zone, ngx_msec_t ms,
     ngx_int_t                    rc;
     ngx_uint_t                   i;
     ngx_rbtree_t                *outbox;
-    ngx_rbtree_node_t           *node;
     ngx_completion_errand_sh_t  *kept;
 
     rc = NGX_DONE;
 
     ngx_completion_zone_lock(zone);
 
-    for (i = 0; i < NGX_COMPLETION_OUTBOXES && rc == NGX_DONE; i++) {
+    for (i = 0; i < NGX_COMPLETION_OUTBOXES; i++) {
+        ngx_completion_outbox_lapse(zone, i);
+
         outbox = &zone->sh->outboxes[i];
+        kept = ngx_completion_outbox_first(outbox);
 
-        node = (outbox->root == outbox->sentinel)
-                   ? NULL : ngx_rbtree_min(outbox->root, outbox->sentinel);
-
-        for ( /* void */ ; node; node = ngx_rbtree_next(outbox, node)) {
-            kept = ngx_completion_errand_node(node);
-
-            if (ngx_completion_left(kept->lease_end) > 0
-                || ngx_completion_outbox_blocked(zone, kept))
-            {
-                continue;
-            }
-
-            kept->lease_end = ngx_current_msec + ms;
-
-            errand->ms = ms;
-            errand->light = i;
-            errand->due = 1;
-            errand->number = kept->node.key;
-            errand->len = kept->len;
-            ngx_memcpy(errand->data, kept->data, kept->len);
-
-            rc = NGX_OK;
-            break;
+        if (kept == NULL) {
+            continue;
         }
+
+        ngx_rbtree_delete(outbox, &kept->node);
+
+        errand->ms = ms;
+        errand->light = i;
+        errand->due = 1;
+        errand->len = kept->len;
+        ngx_memcpy(errand->data, kept->data, kept->len);
+
+        ngx_completion_outbox_lease(zone, kept, errand);
+
+        rc = NGX_OK;
+        break;
     }
 
     ngx_completion_zone_unlock(zone);
@@ -222,19 +305,37 @@ ngx_completion_zone_errand_take(ngx_completion_zone_t *zone, ngx_msec_t ms,
 }
 
 
+/* one at a time: whoever looks takes until there is none */
+
+static void
+ngx_completion_outbox_lapse(ngx_completion_zone_t *zone, ngx_uint_t light)
+{
+    ngx_rbtree_t                *underway;
+    ngx_completion_errand_sh_t  *kept;
+
+    underway = &zone->sh->underway[light];
+    kept = ngx_completion_outbox_first(underway);
+
+    if (kept && ngx_completion_outbox_left(kept->node.key) <= 0) {
+        ngx_rbtree_delete(underway, &kept->node);
+        ngx_completion_outbox_ready(zone, kept);
+    }
+}
+
+
 void
 ngx_completion_zone_errand_done(ngx_completion_zone_t *zone,
     ngx_completion_errand_t *errand)
 {
-    ngx_rbtree_t                *outbox;
     ngx_completion_errand_sh_t  *kept;
 
     ngx_completion_zone_lock(zone);
 
-    kept = ngx_completion_outbox_find(zone, errand->number, &outbox);
+    kept = ngx_completion_outbox_leased(zone, errand->number);
 
     if (kept) {
-        ngx_completion_outbox_delete(zone, outbox, kept);
+        ngx_completion_outbox_delete(zone, &zone->sh->underway[kept->light],
+                                     kept);
     }
 
     ngx_completion_zone_unlock(zone);
@@ -245,46 +346,32 @@ void
 ngx_completion_zone_errand_yield(ngx_completion_zone_t *zone,
     ngx_completion_errand_t *errand)
 {
-    ngx_rbtree_t                *outbox;
     ngx_completion_errand_sh_t  *kept;
 
     ngx_completion_zone_lock(zone);
 
-    kept = ngx_completion_outbox_find(zone, errand->number, &outbox);
+    kept = ngx_completion_outbox_leased(zone, errand->number);
 
     if (kept) {
-        kept->lease_end = ngx_current_msec;
+        ngx_rbtree_delete(&zone->sh->underway[kept->light], &kept->node);
+        ngx_completion_outbox_ready(zone, kept);
     }
 
     ngx_completion_zone_unlock(zone);
 }
 
 
-static ngx_uint_t
-ngx_completion_outbox_blocked(ngx_completion_zone_t *zone,
-    ngx_completion_errand_sh_t *errand)
-{
-    ngx_rbtree_t  *outbox;
-
-    return errand->after
-           && ngx_completion_outbox_find(zone, errand->after, &outbox);
-}
-
-
 static ngx_completion_errand_sh_t *
-ngx_completion_outbox_find(ngx_completion_zone_t *zone, uint64_t number,
-    ngx_rbtree_t **outbox)
+ngx_completion_outbox_leased(ngx_completion_zone_t *zone, uint64_t lease)
 {
     ngx_uint_t          i;
     ngx_rbtree_node_t  *node;
 
     for (i = 0; i < NGX_COMPLETION_OUTBOXES; i++) {
-        *outbox = &zone->sh->outboxes[i];
-
-        node = ngx_completion_keys_first(*outbox, number);
+        node = ngx_completion_keys_first(&zone->sh->underway[i], lease);
 
         if (node) {
-            return ngx_completion_errand_node(node);
+            return ngx_rbtree_data(node, ngx_completion_errand_sh_t, node);
         }
     }
 
@@ -293,22 +380,17 @@ ngx_completion_outbox_find(ngx_completion_zone_t *zone, uint64_t number,
 
 
 static void
-ngx_completion_outbox_delete(ngx_completion_zone_t *zone,
-    ngx_rbtree_t *outbox, ngx_completion_errand_sh_t *errand)
+ngx_completion_outbox_delete(ngx_completion_zone_t *zone, ngx_rbtree_t *tree,
+    ngx_completion_errand_sh_t *errand)
 {
-    ngx_completion_errand_sh_t  **p;
+    if (errand->link) {
+        ngx_completion_outbox_unchain(errand);
 
-    if (errand->subject) {
-        p = ngx_completion_errand_bucket(zone, errand->subject);
-
-        while (*p != errand) {
-            p = &(*p)->next;
-        }
-
-        *p = errand->next;
+    } else if (errand->next) {
+        ngx_completion_outbox_ready(zone, errand->next);
     }
 
-    ngx_rbtree_delete(outbox, &errand->node);
+    ngx_rbtree_delete(tree, &errand->node);
     zone->sh->nerrands--;
 
     ngx_slab_free_locked(zone->shpool, errand);

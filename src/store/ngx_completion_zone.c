@@ -204,8 +204,11 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
     sh->mask = n - 1;
     sh->buckets = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
     sh->keys = ngx_slab_calloc_locked(shpool, n * sizeof(void *));
+    sh->subjects = ngx_slab_calloc_locked(shpool,
+                                          ngx_completion_subjects(sh->mask)
+                                          * sizeof(void *));
 
-    if (sh->buckets == NULL || sh->keys == NULL) {
+    if (sh->buckets == NULL || sh->keys == NULL || sh->subjects == NULL) {
         return NGX_ERROR;
     }
 
@@ -243,6 +246,8 @@ ngx_completion_zone_make(ngx_completion_zone_t *zone)
 
     for (i = 0; i < NGX_COMPLETION_OUTBOXES; i++) {
         ngx_rbtree_init(&sh->outboxes[i], &sh->outbox_sentinels[i],
+                        ngx_rbtree_insert_value);
+        ngx_rbtree_init(&sh->underway[i], &sh->underway_sentinels[i],
                         ngx_rbtree_insert_value);
     }
 

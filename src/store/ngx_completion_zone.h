@@ -368,7 +368,8 @@ typedef struct {
     size_t                     len;
     u_char                     data[NGX_COMPLETION_ERRAND_DATA];
 
-    uint64_t                   number;     /* out: 0: it is not kept */
+    uint64_t                   number;     /* out: by which its taker gives it
+                                              back; 0: it is not kept */
     unsigned                   due:1;      /* out: it is to be done now */
 } ngx_completion_errand_t;
 
@@ -381,7 +382,7 @@ void ngx_completion_zone_errand(ngx_completion_zone_t *zone,
 ngx_int_t ngx_completion_zone_errand_take(ngx_completion_zone_t *zone,
     ngx_msec_t ms, ngx_completion_errand_t *errand);
 
-/* Of one that is kept, or is not. */
+/* Of one that is still the caller's, or is kept no more, or never was. */
 void ngx_completion_zone_errand_done(ngx_completion_zone_t *zone,
     ngx_completion_errand_t *errand);
 void ngx_completion_zone_errand_yield(ngx_completion_zone_t *zone,

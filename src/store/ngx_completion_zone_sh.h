@@ -256,14 +256,21 @@ struct ngx_completion_key_sh_s {
     ((sh)->capacity / 3 / NGX_COMPLETION_CHUNK)
 
 
+/*
+ * Of a subject the newest stands in its bucket, and the oldest, as what has
+ * none, in one of the trees; each knows the one behind it.
+ */
 struct ngx_completion_errand_sh_s {
-    ngx_rbtree_node_t            node;      /* the key: its number */
-    ngx_completion_errand_sh_t  *next;      /* in the same bucket, older */
-    uint64_t                     after;     /* the one that is done ahead of
-                                               it, if it is not yet */
-    ngx_msec_t                   lease_end;
+    ngx_rbtree_node_t            node;      /* the key: its number, or its
+                                               lease */
+    uint64_t                     number;
+    ngx_completion_errand_sh_t  *next;      /* of its subject; of the newest
+                                               one, in the same bucket */
+    ngx_completion_errand_sh_t **link;      /* what points to the newest one;
+                                               NULL: it is another one */
     uint32_t                     subject;
-    uint32_t                     len;
+    uint16_t                     len;
+    u_char                       light;
     u_char                       data[NGX_COMPLETION_ERRAND_DATA];
 };
 
@@ -271,8 +278,8 @@ struct ngx_completion_errand_sh_s {
 /* those that go last where room is short: marks; claims; and the others */
 #define NGX_COMPLETION_OUTBOXES  3
 
-/* buckets, by their subjects */
-#define NGX_COMPLETION_SUBJECTS  64
+/* buckets by their subjects, for as many as there may be */
+#define ngx_completion_subjects(mask)  (((mask) >> 2) + 1)
 
 /* a sixteenth of the zone */
 #define ngx_completion_outbox_max(sh)                                         \
@@ -372,7 +379,8 @@ typedef struct {
     uint32_t                     lag;       /* of the last answer, ms */
     uint32_t                     late;      /* of the last start at the fence,
                                                ms */
-    ngx_uint_t                   away;      /* the server is not reachable */
+    uint32_t                     asker;     /* the worker that asks */
+    uint32_t                     away;      /* the server is not reachable */
     ngx_completion_start_sh_t    starts[NGX_COMPLETION_POOL];
 } ngx_completion_pool_sh_t;
 
@@ -436,7 +444,9 @@ struct ngx_completion_zone_sh_s {
 
     ngx_rbtree_t                 outboxes[NGX_COMPLETION_OUTBOXES];
     ngx_rbtree_node_t            outbox_sentinels[NGX_COMPLETION_OUTBOXES];
-    ngx_completion_errand_sh_t  *subjects[NGX_COMPLETION_SUBJECTS];
+    ngx_rbtree_t                 underway[NGX_COMPLETION_OUTBOXES];
+    ngx_rbtree_node_t            underway_sentinels[NGX_COMPLETION_OUTBOXES];
+    ngx_completion_errand_sh_t **subjects;
     ngx_uint_t                   nerrands;
 
     ngx_msec_t                   made;      /* when it was, as news count */

@@ -84,7 +84,8 @@ check_command(ngx_completion_reply_t *reply)
         args[i] = reply->elements[i]->text;
     }
 
-    HOLDS(ngx_completion_redis_format(reply->n, args, &command) == NGX_OK);
+    HOLDS(ngx_completion_redis_format(reply->n, args, &command, &shim_log)
+          == NGX_OK);
 
     reader = ngx_completion_redis_reader_create(&shim_log);
 
@@ -98,7 +99,7 @@ check_command(ngx_completion_reply_t *reply)
     }
 
     ngx_completion_redis_reader_destroy(reader);
-    ngx_completion_redis_format_free(&command);
+    ngx_free(command.data);
 }
 
 

@@ -16,6 +16,7 @@
 static ngx_completion_redis_conf_t   conf;
 static ngx_completion_claims_t      *claims;
 static ngx_pool_t                   *pool;
+static ngx_cycle_t                   cycle;
 static ngx_completion_keys_t         keys;
 
 /* what was called, the last one first */
@@ -587,6 +588,9 @@ main(void)
 {
     ngx_str_set(&conf.names, "completion:");
     pool = ngx_create_pool(1024, &shim_log);
+    cycle.pool = pool;
+    ngx_cycle = &cycle;
+
     claims = ngx_completion_claims_create(NULL, NULL, 3600000, &shim_log);
 
     keys.idempotency.name[0] = 1;
@@ -599,7 +603,6 @@ main(void)
     test_away();
     test_ended();
 
-    ngx_free(claims);
     ngx_destroy_pool(pool);
 
     return tap_done();

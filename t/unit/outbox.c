@@ -151,7 +151,7 @@ make(void)
     bulletin = ngx_completion_bulletin_create(NULL, zone, errands, changed,
                                               NULL, &shim_log);
     marks = ngx_completion_marks_create(NULL, zone, errands, bulletin, changed,
-                                        NULL, &shim_log);
+                                        NULL);
 }
 
 
@@ -602,9 +602,9 @@ test_worker(void)
 }
 
 
-/* an errand of a subject is posted: its number */
+/* an errand of a subject is posted */
 
-static uint64_t
+static void
 posts(const char *upstream, uint32_t subject)
 {
     ngx_completion_errand_t  errand;
@@ -613,70 +613,155 @@ posts(const char *upstream, uint32_t subject)
                                    &errand);
     errand.subject = subject;
     ngx_completion_errands_post(errands, &errand);
-
-    return errand.number;
 }
 
 
-static uint64_t
-takes(void)
+/* one is taken, which is that of this id; NULL: there is none */
+
+static ngx_completion_errand_t
+takes(const char *upstream, const char *text)
 {
+    ngx_str_t                id;
     ngx_completion_errand_t  errand;
 
-    return (ngx_completion_zone_errand_take(zone, 500, &errand) == NGX_OK)
-               ? errand.number : 0;
+    if (ngx_completion_zone_errand_take(zone, 500, &errand) != NGX_OK) {
+        errand.number = 0;
+        errand.len = 0;
+    }
+
+    id.len = upstream ? strlen(upstream) : 0;
+    id.data = errand.data + errand.len - id.len;
+
+    if (upstream == NULL) {
+        is_int(errand.number, 0, text);
+
+    } else if (errand.len < id.len) {
+        ok(0, text);
+
+    } else {
+        is_str(&id, upstream, text);
+    }
+
+    return errand;
 }
 
 
 static void
-does(uint64_t number)
+does(ngx_completion_errand_t errand)
 {
-    ngx_completion_errand_t  errand;
-
-    errand.number = number;
     ngx_completion_zone_errand_done(zone, &errand);
+}
+
+
+static void
+yields(ngx_completion_errand_t errand)
+{
+    ngx_completion_zone_errand_yield(zone, &errand);
+}
+
+
+/* of a worker that stood still another one has taken it */
+
+static void
+test_late(void)
+{
+    ngx_completion_errand_t  one, late;
+
+    make();
+    rc = NGX_DECLINED;
+    posts("one", 0);
+
+    late = takes("one", "a worker takes one");
+    ngx_current_msec += 501;
+    one = takes("one", "when that one's time is over it is the next one's");
+    yields(late);
+    (void) takes(NULL, "whatever the first one comes to");
+    does(late);
+    is_int(kept(), 1, "at last");
+    does(one);
+    is_int(kept(), 0, "until it is done");
+}
+
+
+/* in a full outbox what is being told is not what goes */
+
+static void
+test_underway(void)
+{
+    ngx_uint_t               i;
+    ngx_completion_errand_t  one;
+
+    make();
+    rc = NGX_DECLINED;
+
+    posts("first", 0);
+    one = takes("first", "the first one is being told");
+
+    for (i = 1; i < ngx_completion_outbox_max(zone->sh); i++) {
+        posts("other", 7);
+    }
+
+    posts("last", 0);
+    is_int(kept(), ngx_completion_outbox_max(zone->sh), "they are too many");
+    does(one);
+    is_int(kept(), ngx_completion_outbox_max(zone->sh) - 1,
+           "the first one has not gone for the last one");
+
+    for (i = 2; i < ngx_completion_outbox_max(zone->sh); i++) {
+        does(takes("other", "all others go on in their order"));
+    }
+
+    one = takes("last", "until it is the last one's turn");
+    does(one);
+    is_int(kept(), 0, "and then there is none");
 }
 
 
 static void
 test_order(void)
 {
-    uint64_t  first, second, third, other;
+    uint32_t                 beside;
+    ngx_completion_errand_t  one, other;
 
     make();
     rc = NGX_DECLINED;
 
-    first = posts("first", 7);
-    second = posts("second", 7);
-    other = posts("other", 7 + NGX_COMPLETION_SUBJECTS);
-    third = posts("third", 7);
+    beside = 7 + ngx_completion_subjects(zone->sh->mask);
 
-    is_int(takes(), first, "of a subject the first one is done");
-    is_int(takes(), other, "and what is of another one");
-    is_int(takes(), 0, "but none that came behind it");
+    posts("first", 7);
+    posts("second", 7);
+    posts("other", beside);
+    posts("third", 7);
+    posts("another", beside);
+
+    one = takes("first", "of a subject the first one is done");
+    other = takes("other", "and what is of another one");
+    (void) takes(NULL, "but none that came behind it");
     does(other);
-    is_int(takes(), 0, "whatever else is done");
-    does(first);
-    is_int(takes(), second, "then the second one");
-    is_int(takes(), 0, "and none behind that");
+    other = takes("another", "whatever else is done");
+    does(one);
+    (void) takes("second", "then the second one");
+    does(other);
+    (void) takes(NULL, "and none behind that");
     ngx_current_msec += 501;
-    is_int(takes(), second, "if its worker is gone it is the next one's");
-    does(second);
-    is_int(takes(), third, "then the third one");
-    does(third);
+    one = takes("second", "if its worker is gone it is the next one's");
+    does(one);
+    posts("fourth", 7);
+    does(takes("third", "then the third one"));
+    does(takes("fourth", "and what has come since"));
     is_int(kept(), 0, "and they are done");
 
     rc = NGX_AGAIN;
     ncalled = 0;
-    (void) posts("first", 7);
-    (void) posts("second", 7);
+    posts("first", 7);
+    posts("second", 7);
     is_int(ncalled, 1, "while one is under way the next one is not");
-    (void) posts("none", 0);
-    (void) posts("none", 0);
+    posts("none", 0);
+    posts("none", 0);
     is_int(ncalled, 3, "and what is of no subject goes at once");
     lost(0);
     is_int(kept(), 4, "without an answer");
-    (void) posts("third", 7);
+    posts("third", 7);
     is_int(ncalled, 3, "it is still ahead");
     ngx_completion_errands_reached(errands, heard, NULL);
     is_text(called[3].args[2], TAG "efirst", "is told once more");
@@ -708,6 +793,8 @@ main(void)
     test_many();
     test_worker();
     test_order();
+    test_late();
+    test_underway();
 
     ngx_completion_bulletin_exit(bulletin);
     ngx_completion_errands_exit(errands);

@@ -311,6 +311,11 @@ test_away(void)
     is_int(asks(), NGX_OK, "another worker asks that has not heard of it");
     is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_AGAIN, "in vain");
     is_int(asks(), NGX_OK, "at its return it is asked at once, whoever waits");
+    ngx_pid++;
+    is_int(ngx_completion_zone_pool_away(zone, kind, 4), NGX_AGAIN,
+           "where a worker does not reach it that another one is asking");
+    is_int(asks(), NGX_DONE, "nobody asks anew");
+    ngx_pid--;
     given(0, 0, 0);
     enters(&a);
     is_int(ngx_completion_zone_fence(zone, a), NGX_AGAIN,

@@ -277,46 +277,99 @@ test_refused(void)
 }
 
 
-static void
-test_format(void)
+/* whether a command reads as the words that it was made of */
+
+static int
+reads(ngx_str_t *args, ngx_uint_t n)
 {
-    ngx_str_t                       args[3], command;
+    int                             same;
+    ngx_str_t                       command;
     ngx_uint_t                      i;
     ngx_completion_reply_t         *r;
     ngx_completion_redis_reader_t  *reader;
 
-    ngx_str_t                       many[NGX_COMPLETION_REDIS_ARGS + 1];
+    if (ngx_completion_redis_format(n, args, &command, &shim_log) != NGX_OK) {
+        return 0;
+    }
+
+    reader = ngx_completion_redis_reader_create(&shim_log);
+
+    same = ngx_completion_redis_reader_feed(reader, command.data, command.len)
+           == NGX_OK
+           && ngx_completion_redis_reader_next(reader, &r) == NGX_OK
+           && r->n == n;
+
+    for (i = 0; same && i < n; i++) {
+        same = r->elements[i]->text.len == args[i].len
+               && (args[i].len == 0
+                   || memcmp(r->elements[i]->text.data, args[i].data,
+                             args[i].len)
+                      == 0);
+    }
+
+    ngx_completion_redis_reader_destroy(reader);
+    ngx_free(command.data);
+
+    return same;
+}
+
+
+static void
+test_format(void)
+{
+    int         same;
+    char        text[64];
+    ngx_str_t   args[3], command;
+    ngx_uint_t  i, round;
+
+    ngx_str_t   many[NGX_COMPLETION_REDIS_ARGS + 1];
 
     args[0] = str("SET");
     args[1] = str("a b\r\n");
     args[2].data = (u_char *) "x\0y";
     args[2].len = 3;
 
-    ok(ngx_completion_redis_format(3, args, &command) == NGX_OK, "a command");
+    ok(reads(args, 3), "a command reads as a reply with the same words");
 
-    reader = ngx_completion_redis_reader_create(&shim_log);
+    args[1] = str("$1\r\nc");
+    args[2] = str("$\r\n");
 
-    ok(ngx_completion_redis_reader_feed(reader, command.data, command.len)
-       == NGX_OK
-       && ngx_completion_redis_reader_next(reader, &r) == NGX_OK && r->n == 3,
-       "... reads as a reply");
+    ok(reads(args, 3), "... and one whose words are as long");
 
-    for (i = 0; i < 3; i++) {
-        ok(r->elements[i]->text.len == args[i].len
-           && memcmp(r->elements[i]->text.data, args[i].data, args[i].len)
-              == 0, "... with the same words");
+    args[1] = str("$1\r\n");
+    args[2] = str("$\r\nd");
+
+    ok(reads(args, 3), "... and one as long whose words are not");
+
+    ok(reads(args, 2), "... and one with a word less");
+
+    args[1].len = 0;
+    args[1].data = NULL;
+
+    ok(reads(args, 3), "a word may be empty");
+
+    same = 1;
+
+    for (round = 0; round < 3; round++) {
+
+        for (i = 0; i < sizeof(text); i++) {
+            memset(text, 'a' + (int) round, sizeof(text));
+            args[1].data = (u_char *) text;
+            args[1].len = i;
+            same = same && reads(args, 3);
+        }
     }
 
-    ngx_completion_redis_reader_destroy(reader);
-    ngx_completion_redis_format_free(&command);
+    ok(same, "and commands of more lengths than are remembered");
 
     for (i = 0; i <= NGX_COMPLETION_REDIS_ARGS; i++) {
         many[i] = str("x");
     }
 
+    ok(reads(many, NGX_COMPLETION_REDIS_ARGS), "as many words as there may be");
     ok(ngx_completion_redis_format(NGX_COMPLETION_REDIS_ARGS + 1, many,
-                                   &command)
-       == NGX_ERROR, "too many words");
+                                   &command, &shim_log)
+       == NGX_ERROR, "and no more");
 }
 
 

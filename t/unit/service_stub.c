@@ -122,6 +122,7 @@ service_begins(ngx_uint_t token, ngx_msec_t per)
     service.zone = zone;
 
     cycle.log = &shim_log;
+    cycle.pool = cf.pool;
     cycle.connection_n = 64;
     ngx_cycle = &cycle;
 

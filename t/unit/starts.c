@@ -189,7 +189,6 @@ main(void)
     answers();
 
     ngx_completion_starts_exit(starts);
-    ngx_free(starts);
     shim_ends();
 
     return tap_done();

@@ -13,6 +13,7 @@ shim_begins(void)
 {
     shim_cf.pool = ngx_create_pool(1024, &shim_log);
     shim_cycle.log = &shim_log;
+    shim_cycle.pool = shim_cf.pool;
     ngx_cycle = &shim_cycle;
     ngx_current_msec = 100000;
     shim_time(1700000000);
