@@ -5,8 +5,8 @@
  * recursion, no locale.
  *
  * What is handed out is in the given pool.  yajl checks no allocation of its
- * own, so the reader gives it one block of a size known beforehand: on the stack
- * or, where strings are to be unescaped, taken and freed within the call.
+ * own, so the reader gives it one block of a size known beforehand: on the
+ * stack or, where strings are to be unescaped, taken and freed within the call.
  *
  * All functions may be called in any context; none logs or blocks.
  */

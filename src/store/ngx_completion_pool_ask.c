@@ -20,7 +20,7 @@
 
 
 static ngx_uint_t ngx_completion_pool_wanted(ngx_completion_zone_t *zone,
-    ngx_completion_kind_e kind);
+    ngx_completion_kind_e kind, ngx_uint_t ours);
 static void ngx_completion_pool_lapse(ngx_completion_pool_sh_t *pool);
 static void ngx_completion_pool_nodes(ngx_completion_zone_t *zone,
     ngx_uint_t n);
@@ -33,7 +33,7 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
     ngx_msec_t *wait)
 {
     ngx_int_t                   rc;
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, ours;
     ngx_msec_t                  end;
     ngx_msec_int_t              left;
     ngx_completion_pool_sh_t   *pool;
@@ -48,23 +48,42 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
     pool = &zone->lasting->pools[kind];
     nodes = &zone->lasting->nodes;
 
-    ngx_completion_pool_lapse(pool);
+    left = ngx_completion_left(pool->asking);
 
-    if (nodes->name == 0) {
-        nodes->name = ngx_completion_pool_name();
-    }
-
-    if (pool->token == 0) {
-        pool->token = ngx_completion_pool_name();
-    }
-
-    if (ngx_completion_left(pool->asking) > 0) {
-        *wait = ngx_completion_left(pool->asking);
+    if (left > 0) {
+        *wait = left;
         goto done;
     }
 
-    ask->wanted = ngx_completion_pool_wanted(zone, kind);
+    ours = 0;
+    end = 0;
     ask->nunused = 0;
+
+    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+        start = &pool->starts[i];
+
+        if (start->state == NGX_COMPLETION_START_FREE) {
+            continue;
+        }
+
+        if (start->state == NGX_COMPLETION_START_OURS) {
+            left = ngx_completion_left(start->to) + 1;
+
+            if (left > 0) {
+                end = end ? ngx_min(end, (ngx_msec_t) left)
+                          : (ngx_msec_t) left;
+                ours++;
+                continue;
+            }
+
+            start->state = NGX_COMPLETION_START_UNUSED;
+        }
+
+        ask->unused[ask->nunused].token = start->token;
+        ask->unused[ask->nunused++].n = start->n;
+    }
+
+    ask->wanted = ngx_completion_pool_wanted(zone, kind, ours);
 
     /* those of a time that is too far ahead are not given */
 
@@ -75,22 +94,6 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
         *wait = left;
     }
 
-    start = pool->starts;
-    end = 0;
-
-    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
-
-        if (start[i].state == NGX_COMPLETION_START_UNUSED) {
-            ask->unused[ask->nunused].token = start[i].token;
-            ask->unused[ask->nunused++].n = start[i].n;
-        }
-
-        if (start[i].state == NGX_COMPLETION_START_OURS) {
-            left = ngx_completion_left(start[i].to) + 1;
-            end = end ? ngx_min(end, (ngx_msec_t) left) : (ngx_msec_t) left;
-        }
-    }
-
     if (ask->wanted == 0 && ask->nunused == 0 && !pool->away) {
         *wait = (*wait && end) ? ngx_min(*wait, end) : *wait + end;
         goto done;
@@ -98,11 +101,20 @@ ngx_completion_zone_pool_ask(ngx_completion_zone_t *zone,
 
     /* what is lost on the way counts as used */
 
-    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
+    for (i = 0; ask->nunused && i < NGX_COMPLETION_POOL; i++) {
+        start = &pool->starts[i];
 
-        if (start[i].state == NGX_COMPLETION_START_UNUSED) {
-            start[i].state = NGX_COMPLETION_START_FREE;
+        if (start->state == NGX_COMPLETION_START_UNUSED) {
+            start->state = NGX_COMPLETION_START_FREE;
         }
+    }
+
+    if (nodes->name == 0) {
+        nodes->name = ngx_completion_pool_name();
+    }
+
+    if (pool->token == 0) {
+        pool->token = ngx_completion_pool_name();
     }
 
     ask->node = nodes->name;
@@ -178,29 +190,17 @@ ngx_completion_zone_pool_quit(ngx_completion_zone_t *zone,
 
 static ngx_uint_t
 ngx_completion_pool_wanted(ngx_completion_zone_t *zone,
-    ngx_completion_kind_e kind)
+    ngx_completion_kind_e kind, ngx_uint_t ours)
 {
-    ngx_uint_t                  i, n, room;
-    ngx_completion_start_sh_t  *start;
+    ngx_uint_t  n;
 
     n = (kind == NGX_COMPLETION_KIND_SUBMIT)
             ? zone->sh->nlines[NGX_COMPLETION_TURN_WAITS]
               + zone->sh->nlines[NGX_COMPLETION_TURN_CALLED]
             : zone->lasting->pools[kind].wants;
-    room = 0;
-    start = zone->lasting->pools[kind].starts;
 
-    for (i = 0; i < NGX_COMPLETION_POOL; i++) {
-
-        if (start[i].state == NGX_COMPLETION_START_OURS) {
-            n -= (n != 0);
-
-        } else {
-            room++;
-        }
-    }
-
-    n = ngx_min(n, room);
+    n -= ngx_min(n, ours);
+    n = ngx_min(n, NGX_COMPLETION_POOL - ours);
 
     return ngx_min(n, NGX_COMPLETION_POOL_ASK);
 }
@@ -262,7 +262,9 @@ ngx_completion_zone_pool_answer(ngx_completion_zone_t *zone,
         n++;
     }
 
-    pool->token = 0;
+    /* the next one's: what is random is paid for once, and stays odd */
+
+    pool->token += 2;
     pool->asking = ngx_current_msec;
     pool->due = answer->due;
     pool->lag = (uint32_t) ngx_min(answer->lag, NGX_COMPLETION_POOL_WIDEST);
