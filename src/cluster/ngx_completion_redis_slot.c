@@ -134,6 +134,10 @@ ngx_completion_redis_eval(ngx_completion_redis_t *redis,
     slot->command = command;
     slot->script = NULL;
 
+    /* the server has answered, and has its time for this one, too */
+
+    slot->end = ngx_current_msec + redis->conf->timeout;
+
     ngx_completion_redis_send(redis, slot);
 
     return NGX_OK;
