@@ -117,7 +117,6 @@ typedef struct {
     sds         text;       /* NULL: none yet */
     size_t      len;
     ngx_uint_t  n;
-    ngx_uint_t  hash;       /* of the lengths */
     size_t      lens[NGX_COMPLETION_REDIS_ARGS];
     size_t      at[NGX_COMPLETION_REDIS_ARGS];
 } ngx_completion_redis_form_t;
@@ -397,25 +396,22 @@ ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command,
 {
     u_char                       *p;
     size_t                        lens[NGX_COMPLETION_REDIS_ARGS];
-    ngx_uint_t                    i, hash;
+    ngx_uint_t                    i;
     ngx_completion_redis_form_t  *form, *last;
 
     if (n > NGX_COMPLETION_REDIS_ARGS) {
         return NGX_ERROR;
     }
 
-    hash = n;
-
     for (i = 0; i < n; i++) {
         lens[i] = args[i].len;
-        hash = ngx_hash(hash, lens[i]);
     }
 
     form = ngx_completion_redis_forms;
     last = form + NGX_COMPLETION_REDIS_FORMS;
 
     while (form < last
-           && (form->hash != hash || form->n != n || form->text == NULL
+           && (form->text == NULL || form->n != n
                || ngx_memcmp(form->lens, lens, n * sizeof(size_t)) != 0))
     {
         form++;
@@ -427,8 +423,6 @@ ngx_completion_redis_format(ngx_uint_t n, ngx_str_t *args, ngx_str_t *command,
         if (form == NULL) {
             return NGX_ERROR;
         }
-
-        form->hash = hash;
     }
 
     p = ngx_alloc(form->len, log);
